@@ -1,0 +1,52 @@
+"""The front door: `camelid <room> <verb>`.
+
+Every room registers its verbs in `<room>/command.py`; those modules import nothing heavy at the top, so
+`camelid --help` answers in well under a second.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import conversations.command
+import eval.command
+import finetune.command
+import selfinstruct.command
+from camelid import __version__, demo
+from camelid.errors import UserError
+from camelid.open_model import open_model
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line as one parser; each leaf sets `run`, a function from arguments to exit status."""
+    parser = argparse.ArgumentParser(
+        prog="camelid", description="Instruction tuning, from seed tasks to a judged report."
+    )
+    parser.add_argument("--version", action="version", version=f"camelid {__version__}")
+    rooms = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    demo.register(rooms)
+    selfinstruct.command.register(rooms, open_model)
+    conversations.command.register(rooms)
+    finetune.command.register(rooms)
+    eval.command.register(rooms, open_model)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status (2 for a mistake the user can mend)."""
+    args = build_parser().parse_args(arguments)
+    try:
+        status: int = args.run(args)
+        return status
+    except UserError as error:
+        print(f"camelid: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 141
+    except KeyboardInterrupt:
+        print("camelid: interrupted; the same command resumes", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""YAML plus `key=value` overrides into frozen dataclasses; an unknown key is an error with a suggestion."""
+
+import dataclasses
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from camelid.errors import UserError, near_miss
+from camelid.jsonl import read_text
+
+T = TypeVar("T")
+
+
+def load_config(kind: type[T], path: str | Path, overrides: Sequence[str] = ()) -> T:
+    """Read a YAML file into the frozen dataclass `kind`.
+
+    Args:
+        kind: a dataclass whose fields are scalars, `X | None`, `Literal`, tuples, dicts or dataclasses.
+        path: the YAML file.
+        overrides: `"optim.lr=1e-5"` items, applied after the file; the value is parsed as YAML.
+
+    Raises:
+        UserError: broken YAML (file:line), an unknown or missing key, a wrong type, or whatever the
+            dataclass's own `__post_init__` refuses.
+    """
+    try:
+        tree = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: broken YAML: {getattr(error, 'problem', error)}") from None
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: expected a mapping of sections, found {type(tree).__name__}")
+    for override in overrides:
+        _apply(tree, override)
+    return from_tree(kind, tree, str(path))
+
+
+def to_tree(config: Any) -> dict[str, Any]:
+    """The inverse of `from_tree`: plain dicts and lists that YAML and JSON can hold."""
+    return {
+        field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)
+    }
+
+
+def from_tree(kind: type[T], tree: object, place: str, key: str = "") -> T:
+    """Build the dataclass `kind` from nested dicts; `place` and `key` name the spot in errors."""
+    if not isinstance(tree, dict):
+        raise UserError(f"{place}: {key or 'the file'} must be a mapping, found {tree!r}")
+    hints = get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, value in tree.items():
+        full = f"{key}.{name}" if key else str(name)
+        if name not in fields:
+            raise UserError(f"{place}: unknown key {full!r}{near_miss(str(name), fields)}")
+        values[name] = _convert(hints[name], value, place, full)
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in values:
+            raise UserError(f"{place}: missing key {f'{key}.{name}' if key else name!r}")
+    try:
+        return kind(**values)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise UserError(f"override {override!r} must look like key=value, for example optim.lr=1e-5")
+    *parents, last = name.split(".")
+    for parent in parents:
+        child = tree.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise UserError(f"override {override!r}: {parent!r} is a value, not a section")
+        tree = child
+    try:
+        tree[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"override {override!r}: the value is not valid YAML") from None
+
+
+def _convert(hint: Any, value: Any, place: str, key: str) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return _convert(next(arg for arg in args if arg is not type(None)), value, place, key)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_tree(hint, value, place, key)
+    if origin is Literal:
+        if value not in args:
+            raise UserError(f"{place}: {key} = {value!r} is unknown{near_miss(str(value), map(str, args))}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{place}: {key} must be a list, found {value!r}")
+        return tuple(_convert(args[0], item, place, f"{key}[{i}]") for i, item in enumerate(value))
+    if origin is dict or hint is dict:
+        if not isinstance(value, dict):
+            raise UserError(f"{place}: {key} must be a mapping, found {value!r}")
+        return dict(value)
+    return _scalar(hint, value, place, key)
+
+
+def _scalar(hint: Any, value: Any, place: str, key: str) -> Any:
+    if hint is Any:
+        return value
+    if hint is float and not isinstance(value, bool):
+        try:
+            return float(value)  # YAML 1.1 reads 2e-5 as a string
+        except (TypeError, ValueError):
+            pass
+    elif hint is int and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
+        return int(value)
+    elif hint in (str, bool) and isinstance(value, hint):
+        return value
+    names = {float: "a number", int: "a whole number", str: "a string (put it in quotes)", bool: "true or false"}
+    raise UserError(f"{place}: {key} must be {names.get(hint, hint)}, found {value!r}")
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_tree(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,186 @@
+"""Files: JSON Lines read with path:line errors, atomic writes, and an append-only log.
+
+Every file Camelid leaves behind goes through `atomic_write` or `AppendLog`, so a reader sees either
+the whole old file, the whole new file, or a log that ends at a record boundary.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from camelid.errors import UserError
+
+Record = dict[str, Any]
+
+
+def read_text(path: str | Path) -> str:
+    """Return the UTF-8 text of a file.
+
+    Raises:
+        UserError: the file is missing, is a folder, or is not UTF-8 (with the byte offset).
+    """
+    path = Path(path)
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder, expected a file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); convert the file to UTF-8") from None
+
+
+def parse_json(text: str, place: str) -> Any:
+    """Parse one JSON document; `place` (`file` or `file:line`) goes into the error."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        where = place if error.lineno == 1 else f"{place}:{error.lineno}"
+        raise UserError(f"{where}: broken JSON at column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise UserError(f"{place}: JSON is nested too deeply") from None
+
+
+def read_json(path: str | Path) -> Any:
+    """Parse a whole JSON file."""
+    return parse_json(read_text(path), str(path))
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[str, Record]]:
+    """Yield `("path:line", record)` for each non-blank line, streaming.
+
+    Raises:
+        UserError: the file is missing, a line is not UTF-8 or not JSON, or a line is not a JSON object.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, expected a JSON Lines file")
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            place = f"{path}:{number}"
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise UserError(f"{place}: not UTF-8 text (byte {error.start} of the line)") from None
+            if not text.strip():
+                continue
+            record = parse_json(text, place)
+            if not isinstance(record, dict):
+                raise UserError(f"{place}: expected a JSON object, found {type(record).__name__}")
+            yield place, record
+
+
+def dumps(record: object) -> str:
+    """One canonical line of JSON (no newline): keys in given order, Unicode kept as it is."""
+    return json.dumps(record, ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[IO[str]]:
+    """Yield a text handle; on success the file appears whole under `path`, on error nothing changes."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename inside `path` durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
+    """Write records atomically, one a line; return how many."""
+    count = 0
+    with atomic_write(path) as file:
+        for record in records:
+            file.write(dumps(record) + "\n")
+            count += 1
+    return count
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write one indented JSON document atomically."""
+    with atomic_write(path) as file:
+        file.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class AppendLog:
+    """An append-only JSON Lines file in which every returned `append` has reached the disk.
+
+    A process killed inside a write leaves a torn last line; opening the log cuts it off and reports it
+    as `torn` (bytes removed, 0 normally), so that later records never join it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.torn = _cut_torn_line(self.path)
+        self._file = self.path.open("a", encoding="utf-8", newline="\n")
+
+    def __enter__(self) -> "AppendLog":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, record: Record) -> None:
+        """Write one record and fsync it."""
+        self._file.write(dumps(record) + "\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _cut_torn_line(path: Path) -> int:
+    """Truncate `path` after its last newline; return the number of bytes cut."""
+    if not path.exists():
+        return 0
+    size = path.stat().st_size
+    keep = size
+    with path.open("r+b") as file:
+        while keep > 0:
+            start = max(0, keep - 65536)
+            file.seek(start)
+            newline = file.read(keep - start).rfind(b"\n")
+            if newline >= 0:
+                keep = start + newline + 1
+                break
+            keep = start
+        if keep < size:
+            file.truncate(keep)
+            os.fsync(file.fileno())
+    return size - keep

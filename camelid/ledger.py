@@ -1,0 +1,65 @@
+"""The drop ledger: kept + dropped (by named reason) = read, always."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from camelid.jsonl import write_json
+
+
+@dataclass
+class Ledger:
+    """Counts what became of every record (or turn, or reply) that was read.
+
+    Attributes:
+        unit: what is counted, in the plural ("records", "conversations", "turns").
+        kept: how many went into the output.
+        dropped: how many did not, by reason.
+        repaired: how many were kept after a change, by kind of change (not part of the sum).
+    """
+
+    unit: str
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    repaired: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def read(self) -> int:
+        return self.kept + self.dropped.total()
+
+    def keep(self, count: int = 1) -> None:
+        self.kept += count
+
+    def drop(self, reason: str, count: int = 1) -> None:
+        self.dropped[reason] += count
+
+    def repair(self, kind: str, count: int = 1) -> None:
+        self.repaired[kind] += count
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "unit": self.unit,
+            "read": self.read,
+            "kept": self.kept,
+            "dropped": dict(self.dropped.most_common()),
+            "repaired": dict(self.repaired.most_common()),
+        }
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> "Ledger":
+        return Ledger(value["unit"], value["kept"], Counter(value["dropped"]), Counter(value["repaired"]))
+
+    def summary(self) -> str:
+        """One line: `read 120 records: kept 100, dropped 20 (too similar 15, empty 5)`."""
+        reasons = ", ".join(f"{reason} {count}" for reason, count in self.dropped.most_common())
+        dropped = f", dropped {self.dropped.total()} ({reasons})" if reasons else ", dropped 0"
+        changes = ", ".join(f"{kind} {count}" for kind, count in self.repaired.most_common())
+        return f"read {self.read} {self.unit}: kept {self.kept}{dropped}" + (
+            f"; repaired: {changes}" if changes else ""
+        )
+
+
+def write_ledgers(path: str | Path, ledgers: list[Ledger], **facts: object) -> None:
+    """Write `{"ledgers": [...], **facts}` atomically beside the output it explains."""
+    write_json(path, {"ledgers": [ledger.to_json() for ledger in ledgers], **facts})

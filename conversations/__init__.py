@@ -1,0 +1,1 @@
+"""Chats in, exact training tokens out: readers, cleaning, templates, tokenisation and masks."""

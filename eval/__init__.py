@@ -1,0 +1,1 @@
+"""Questions, answers, judgments, statistics and the report."""

@@ -1,0 +1,1 @@
+"""The native LLaMA and the runner that fine-tunes it."""

@@ -1,0 +1,1 @@
+"""One implementation of the LLaMA family: configuration, module, weights, generation."""

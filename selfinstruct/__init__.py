@@ -1,0 +1,1 @@
+"""Instruction data from seed tasks and any OpenAI-compatible model."""
