@@ -8,13 +8,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-import conversations.command
-import eval.command
-import finetune.command
-import selfinstruct.command
 from camelid import __version__, demo
 from camelid.errors import UserError
 from camelid.open_model import open_model
+from conversations import command as conversations_command
+from eval import command as eval_command
+from finetune import command as finetune_command
+from selfinstruct import command as selfinstruct_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,10 +25,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"camelid {__version__}")
     rooms = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo.register(rooms)
-    selfinstruct.command.register(rooms, open_model)
-    conversations.command.register(rooms)
-    finetune.command.register(rooms)
-    eval.command.register(rooms, open_model)
+    selfinstruct_command.register(rooms, open_model)
+    conversations_command.register(rooms)
+    finetune_command.register(rooms)
+    eval_command.register(rooms, open_model)
     return parser
 
 
