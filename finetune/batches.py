@@ -1,0 +1,129 @@
+"""Which documents each update, process and micro-batch sees, and their tensors.
+
+The order is a function of the seed, the epoch and the data alone, so every process computes the same plan
+without talking to the others, and a resumed run finds its place in constant time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from finetune.data import TokenData
+from finetune.llama.model import Documents
+from finetune.packing import pack
+
+Row = npt.NDArray[np.int64]  # indices of the documents that share a sequence
+
+
+class Plan:
+    """The order of a run.
+
+    Args:
+        data: all documents.
+        capacity: tokens of a sequence.
+        packing: whether documents share sequences.
+        global_batch: sequences per update.
+        epochs: passes over the data (a fraction stops within the last one).
+        updates: overrides `epochs` when given.
+        seed: of the order.
+    """
+
+    def __init__(
+        self,
+        data: TokenData,
+        capacity: int,
+        packing: bool,
+        global_batch: int,
+        epochs: float,
+        updates: int | None,
+        seed: int,
+    ) -> None:
+        self._data, self._capacity, self._packing, self._seed = data, capacity, packing, seed
+        self._global_batch = global_batch
+        self._epoch = -1
+        self._rows: list[Row] = []
+        self._load_epoch(0)
+        # Best-fit-decreasing depends on the lengths alone, so every epoch has the same number of rows.
+        self.rows_per_epoch = len(self._rows)
+        self.updates_per_epoch = ceil(self.rows_per_epoch / global_batch)
+        self.updates = updates if updates is not None else ceil(epochs * self.updates_per_epoch)
+
+    def rows(self, update: int) -> list[Row]:
+        """The sequences of one update; the last update of an epoch may have fewer than `global_batch`."""
+        epoch, within = divmod(update, self.updates_per_epoch)
+        self._load_epoch(epoch)
+        return self._rows[within * self._global_batch : (within + 1) * self._global_batch]
+
+    def _load_epoch(self, epoch: int) -> None:
+        if epoch == self._epoch:
+            return
+        random = np.random.default_rng([self._seed, epoch])
+        shuffled = random.permutation(self._data.documents)
+        if self._packing:
+            rows = [shuffled[row] for row in pack(self._data.lengths[shuffled], self._capacity)]
+            self._rows = [rows[index] for index in random.permutation(len(rows))]
+        else:
+            self._rows = list(shuffled[:, None])
+        self._epoch = epoch
+
+
+def share(rows: Sequence[Row], rank: int, processes: int, micro_batch: int) -> list[Sequence[Row]]:
+    """The micro-batches of one process: every process gets the same number, some perhaps empty.
+
+    An equal number keeps the collective operations of all processes in step.
+    """
+    count = ceil(ceil(len(rows) / processes) / micro_batch)
+    mine = rows[rank::processes]
+    return [mine[index * micro_batch : (index + 1) * micro_batch] for index in range(count)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch, flat: documents back to back, no padding.
+
+    Attributes:
+        input_ids: (T,) int64.
+        positions: (T,) int64, from 0 in each document.
+        documents: where each document starts; attention never crosses.
+        trained: (N,) int64 places in T whose next token is trained.
+        targets: (N,) int64 that next token.
+        weights: (N,) float32 its share of the loss.
+    """
+
+    input_ids: Tensor
+    positions: Tensor
+    documents: Documents
+    trained: Tensor
+    targets: Tensor
+    weights: Tensor
+
+    @property
+    def tokens(self) -> int:
+        return self.input_ids.numel()
+
+
+def make_batch(data: TokenData, rows: Sequence[Row], device: torch.device) -> Batch:
+    """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing."""
+    indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+    spans = [(int(data.bounds[index]), int(data.bounds[index + 1])) for index in indices]
+    if not spans:
+        spans = [(0, 1)]
+    ids = np.concatenate([data.ids[start:end] for start, end in spans]).astype(np.int64)
+    weights = np.concatenate([data.weights[start:end] for start, end in spans])
+    lengths = [end - start for start, end in spans]
+    positions = np.concatenate([np.arange(length) for length in lengths])
+    # A trained token is the target of the place before it; a document's first token is never trained.
+    target_places = np.flatnonzero(weights)
+    return Batch(
+        input_ids=torch.from_numpy(ids).to(device),
+        positions=torch.from_numpy(positions).to(device),
+        documents=Documents.from_lengths(lengths, device),
+        trained=torch.from_numpy(target_places - 1).to(device),
+        targets=torch.from_numpy(ids[target_places]).to(device),
+        weights=torch.from_numpy(weights[target_places].astype(np.float32)).to(device),
+    )

@@ -1,0 +1,52 @@
+"""`camelid finetune RECIPE`: train here, or hand over to `accelerate launch`."""
+
+import argparse
+import os
+import sys
+from typing import Any
+
+import yaml
+
+from camelid.config import load_config
+from camelid.errors import UserError
+from camelid.jsonl import read_text
+from finetune.recipe import Recipe
+
+
+def register(rooms: Any) -> None:
+    """Add the `finetune` command."""
+    parser = rooms.add_parser("finetune", help="fine-tune a LLaMA from a YAML recipe")
+    parser.add_argument("recipe", help="YAML file; see recipes/")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optim.lr=1e-5")
+    parser.add_argument(
+        "--launch", metavar="FILE", help="accelerate configuration (recipes/launch/*.yaml); default: here"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train in this process, or replace it by the launcher."""
+    load_config(Recipe, args.recipe, args.overrides)  # a typo is found before anything starts
+    rest = [args.recipe, *args.overrides, *(["--quiet"] if args.quiet else [])]
+    if args.launch is None:
+        from finetune.train import main
+
+        return main(rest)
+    processes = launched_processes(args.launch)
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", args.launch]
+    os.execv(sys.executable, [*command, "-m", "finetune.train", *rest, f"run.processes={processes}"])
+
+
+def launched_processes(path: str) -> int:
+    """The number of processes an accelerate configuration asks for."""
+    try:
+        settings = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: broken YAML: {error}") from None
+    count = settings.get("num_processes") if isinstance(settings, dict) else None
+    if not isinstance(count, int):
+        raise UserError(
+            f"{path}: no 'num_processes'; expected an accelerate configuration such as recipes/launch/cpu.yaml"
+        )
+    return count

@@ -1,0 +1,100 @@
+"""The run folder: what was asked, with what it was run, what came out, and the proof that it finished."""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from camelid.config import to_tree
+from camelid.errors import UserError
+from camelid.jsonl import atomic_write, dumps, read_json, read_jsonl, read_text, write_json
+from finetune.recipe import Recipe
+
+PACKAGES = (
+    "camelid",
+    "torch",
+    "transformers",
+    "accelerate",
+    "peft",
+    "tokenizers",
+    "datasets",
+    "deepspeed",
+    "flash-attn",
+)
+
+
+def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """Write the resolved recipe into the run folder, or check that the one there is the same.
+
+    Returns:
+        The summary of a run that has already finished with this recipe, else None.
+
+    Raises:
+        UserError: the folder belongs to a run with another recipe.
+    """
+    tree = to_tree(recipe)
+    path = folder / "recipe.yaml"
+    if path.is_file():
+        differing = sorted(_differences(yaml.safe_load(read_text(path)), tree))
+        if differing:
+            raise UserError(
+                f"run.output = {str(folder)!r} holds a run with another recipe (it differs in {', '.join(differing)}); "
+                "choose another run.output, or remove that folder"
+            )
+    else:
+        with atomic_write(path) as file:
+            yaml.safe_dump(tree, file, sort_keys=False, allow_unicode=True)
+    summary = folder / "summary.json"
+    return dict(read_json(summary)) if summary.is_file() else None
+
+
+def write_environment(folder: Path, processes: int, distributed: str, device: str) -> None:
+    """Record versions, git revision and hardware layout as `environment.json`."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    write_json(
+        folder / "environment.json",
+        {
+            "versions": versions,
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "git_revision": _git_revision(),
+            "processes": processes,
+            "distributed": distributed,
+            "device": device,
+        },
+    )
+
+
+def cut_metrics(path: Path, update: int) -> None:
+    """Drop metrics of updates after the checkpoint that a run resumes from; they are made again."""
+    if path.is_file():
+        kept = [record for _, record in read_jsonl(path) if record["update"] <= update]
+        with atomic_write(path) as file:
+            file.writelines(dumps(record) + "\n" for record in kept)
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key in old.keys() | new.keys():
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            names += _differences(before, after, f"{prefix}{key}.")
+        elif before != after and f"{prefix}{key}" != "run.processes":  # the world size may change between resumes
+            names.append(f"{prefix}{key}")
+    return names
+
+
+def _git_revision() -> str | None:
+    here = Path(__file__).parent
+    result = subprocess.run(
+        ["git", "-C", str(here), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return result.stdout.strip() or None
