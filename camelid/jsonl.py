@@ -18,6 +18,15 @@ from camelid.errors import UserError
 Record = dict[str, Any]
 
 
+def packaged(path: str | Path) -> Path:
+    """Return `path` if it exists, else the file of that name that comes with Camelid, else `path`.
+
+    So `recipes/smoke.yaml` works in a checkout and, after `pip install`, anywhere.
+    """
+    ours = Path(__file__).parent.parent / path
+    return ours if not Path(path).exists() and ours.exists() else Path(path)
+
+
 def read_text(path: str | Path) -> str:
     """Return the UTF-8 text of a file.
 

@@ -9,7 +9,7 @@ import yaml
 
 from camelid.config import load_config
 from camelid.errors import UserError
-from camelid.jsonl import read_text
+from camelid.jsonl import packaged, read_text
 from finetune.recipe import Recipe
 
 
@@ -18,24 +18,23 @@ def register(rooms: Any) -> None:
     parser = rooms.add_parser("finetune", help="fine-tune a LLaMA from a YAML recipe")
     parser.add_argument("recipe", help="YAML file; see recipes/")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optim.lr=1e-5")
-    parser.add_argument(
-        "--launch", metavar="FILE", help="accelerate configuration (recipes/launch/*.yaml); default: here"
-    )
+    parser.add_argument("--launch", metavar="FILE", help="accelerate configuration, e.g. recipes/launch/fsdp2.yaml")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train in this process, or replace it by the launcher."""
-    load_config(Recipe, args.recipe, args.overrides)  # a typo is found before anything starts
+    load_config(Recipe, packaged(args.recipe), args.overrides)  # a typo is found before anything starts
     rest = [args.recipe, *args.overrides, *(["--quiet"] if args.quiet else [])]
-    if args.launch is None:
-        from finetune.train import main
+    if args.launch is not None:
+        launch = str(packaged(args.launch))
+        accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", launch]
+        processes = f"run.processes={launched_processes(launch)}"
+        os.execv(sys.executable, [*accelerate, "-m", "finetune.train", *rest, processes])
+    from finetune.train import main
 
-        return main(rest)
-    processes = launched_processes(args.launch)
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", args.launch]
-    os.execv(sys.executable, [*command, "-m", "finetune.train", *rest, f"run.processes={processes}"])
+    return main(rest)
 
 
 def launched_processes(path: str) -> int:

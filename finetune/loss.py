@@ -1,8 +1,8 @@
 """The loss: weighted cross-entropy at trained positions, with logits made in chunks."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 CHUNK = 2048  # positions whose logits exist at once: 2048 x 32,000 x 4 bytes = 250 MiB for LLaMA
@@ -37,4 +37,4 @@ def token_loss(
 
 def _chunk_loss(hidden_nD: Tensor, lm_head: nn.Module, targets_n: Tensor, weights_n: Tensor) -> Tensor:
     logits_nV = lm_head(hidden_nD).float()
-    return (F.cross_entropy(logits_nV, targets_n, reduction="none") * weights_n).sum()
+    return (cross_entropy(logits_nV, targets_n, reduction="none") * weights_n).sum()

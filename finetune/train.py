@@ -26,7 +26,7 @@ from transformers import AutoTokenizer
 
 from camelid.config import load_config
 from camelid.errors import UserError
-from camelid.jsonl import AppendLog, read_jsonl, write_json
+from camelid.jsonl import AppendLog, packaged, read_jsonl, write_json
 from camelid.ledger import Ledger
 from camelid.progress import Progress
 from conversations.template import get_template
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     args = parser.parse_args(arguments)
     try:
-        train(load_config(Recipe, args.recipe, args.overrides), args.quiet)
+        train(load_config(Recipe, packaged(args.recipe), args.overrides), args.quiet)
         return 0
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":  # one line, not one a process
