@@ -1,0 +1,29 @@
+# Everything runs in .venv, which is made from constraints.txt when it is missing.
+PYTHON ?= python3
+DEMO ?=
+READY := .venv/.ready
+
+.PHONY: demo test check bench clean
+
+demo: $(READY)  ## the whole main job, offline: data, training, judged report (DEMO="--records 120" for options)
+	.venv/bin/camelid demo $(DEMO)
+
+test: $(READY)  ## fast tests: no network, no GPU
+	.venv/bin/pytest
+
+check: $(READY)  ## ruff, mypy strict, import layers
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+bench: $(READY)  ## every bar in benchmarks/, each against its named peer
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; .venv/bin/python $$script; done
+
+clean:  ## remove the environment and the demo's output
+	rm -rf .venv demo-run
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)

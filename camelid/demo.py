@@ -1,0 +1,109 @@
+"""`camelid demo`: the whole main job, offline, as the commands a user would type."""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from camelid.errors import UserError
+from camelid.jsonl import packaged, read_json
+from camelid.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command line of the demo and why it is run."""
+
+    title: str
+    command: tuple[str, ...]
+
+
+def register(rooms: Any) -> None:
+    """Add the `demo` command."""
+    parser = rooms.add_parser("demo", help="generate, convert, train, judge: everything once, offline, in minutes")
+    parser.add_argument("--output", default="demo-run", metavar="DIR", help="folder for all it makes (default demo-run)")
+    parser.add_argument("--records", type=int, default=480, metavar="N", help="instruction records (default 480)")
+    parser.add_argument("--updates", type=int, default=300, metavar="N", help="optimizer updates (default 300)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run every stage as a command of its own; a stage that has finished says so and does nothing."""
+    if args.records < 1 or args.updates < 1:
+        raise UserError("--records and --updates must be at least 1")
+    out = Path(args.output)
+    console = Console()
+    for number, stage in enumerate(stages(out, args.records, args.updates), start=1):
+        console.rule(f"[bold]{number}. {stage.title}", align="left")
+        console.print(f"[dim]$ {shlex.join(('camelid', *stage.command))}", highlight=False, soft_wrap=True)
+        status = subprocess.call([sys.executable, "-m", "camelid.cli", *stage.command])
+        if status:
+            print(f"camelid: the demo stopped at stage {number}; the same command resumes", file=sys.stderr)
+            return status
+    console.rule("[bold]What came out", align="left")
+    console.print(closing_table(out))
+    return 0
+
+
+def stages(out: Path, records: int, updates: int) -> list[Stage]:
+    """The demo as commands, in order."""
+    questions = str(packaged("eval/data/demo_questions.jsonl"))
+    instructions, chats = str(out / "instructions.jsonl"), str(out / "conversations.jsonl")
+    untrained, tuned, judged = str(out / "untrained"), str(out / "tuned"), str(out / "eval")
+    sources = f"data.train=[{{path: {instructions}}}, {{path: {chats}}}]"
+    answer = ("eval", "answer", "--questions", questions, "--output", judged)
+    return [
+        Stage(
+            "Write instruction data (the embedded teacher, through the real generator)",
+            ("selfinstruct", "generate", "--model", "offline", "--count", str(records))
+            + ("--decontaminate", questions, "--output", instructions),
+        ),
+        Stage(
+            "Convert a ShareGPT export (HTML) to clean conversations",
+            ("conversations", "convert", str(packaged("conversations/data/sharegpt_sample.json")))
+            + ("--decontaminate", questions, "--output", chats),
+        ),
+        Stage(
+            "Make a tokenizer and a small random LLaMA",
+            ("weights", "new", str(packaged("recipes/models/tiny.yaml")), untrained)
+            + ("--data", instructions, chats, "--template", "vicuna_v1.1"),
+        ),
+        Stage(
+            "Fine-tune it: packed, loss on assistant turns only",
+            ("finetune", str(packaged("recipes/smoke.yaml")), "--launch", str(packaged("recipes/launch/cpu.yaml")))
+            + (f"model.path={untrained}", sources, f"optim.updates={updates}", f"run.output={tuned}"),
+        ),
+        Stage("Answer held-out questions: the untrained model", (*answer, "--model", untrained, "--label", "untrained")),
+        Stage("Answer held-out questions: the tuned model", (*answer, "--model", f"{tuned}/model", "--label", "tuned")),
+        Stage(
+            "Judge both against the references",
+            ("eval", "judge", "--questions", questions, "--output", judged, "--model", "offline"),
+        ),
+        Stage("Write the report", ("eval", "report", "--output", judged)),
+    ]
+
+
+def closing_table(out: Path) -> Table:
+    """The figures of all stages, read from what they left behind."""
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for name in ("instructions", "conversations"):
+        for ledger in read_json(out / f"{name}.ledger.json")["ledgers"]:
+            counts = Ledger.from_json(ledger)
+            table.add_row(f"{name}: {counts.unit}", f"{counts.read} read, {counts.kept} kept")
+            for reason, count in counts.dropped.most_common():
+                table.add_row("", f"dropped {count}: {reason}")
+    training = read_json(out / "tuned" / "summary.json")
+    table.add_row("training", f"{training['updates']} updates, {training['tokens']:,} tokens")
+    table.add_row("", f"loss {training['loss_first']:.3f} first, {training['loss_last']:.3f} last")
+    table.add_row("", f"{training['tokens_per_second']:,.0f} tokens/s")
+    for model in read_json(out / "eval" / "results.json")["models"]:
+        low, high = model["interval"]
+        table.add_row(f"score: {model['label']}", f"{model['mean']:.2f} of 10 (95% interval {low:.2f} to {high:.2f})")
+    table.add_row("report", str((out / "eval" / "report.html").resolve()))
+    return table
