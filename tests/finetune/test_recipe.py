@@ -1,0 +1,91 @@
+"""Recipes: every shipped one parses, and mistakes name the key and the fix."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from camelid.config import load_config, to_tree
+from camelid.errors import UserError
+from finetune.command import launched_processes
+from finetune.recipe import Recipe
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_parse(path: Path) -> None:
+    recipe = load_config(Recipe, path)
+    assert recipe.optim.global_batch % recipe.optim.micro_batch == 0
+
+
+def test_published_hyper_parameters() -> None:
+    alpaca, vicuna = (load_config(Recipe, RECIPES / f"{name}-7b.yaml") for name in ("alpaca", "vicuna"))
+    for recipe in (alpaca, vicuna):
+        optim = recipe.optim
+        assert (optim.lr, optim.epochs, optim.global_batch) == (2e-5, 3, 128)
+        assert (optim.warmup_ratio, optim.weight_decay, optim.schedule) == (0.03, 0, "cosine")
+    assert (alpaca.data.max_length, alpaca.data.template) == (512, "alpaca")
+    assert (vicuna.data.max_length, vicuna.data.template) == (2048, "vicuna_v1.1")
+
+
+@pytest.mark.parametrize("path", sorted((RECIPES / "launch").glob("*.yaml")), ids=lambda path: path.stem)
+def test_launch_files_name_a_world_size_and_known_settings(path: Path) -> None:
+    from accelerate.commands.config.config_args import ClusterConfig
+
+    assert launched_processes(str(path)) >= 1
+    assert ClusterConfig.from_yaml_file(str(path)).num_processes == launched_processes(str(path))
+    fsdp = yaml.safe_load(path.read_text()).get("fsdp_config")
+    assert fsdp is None or fsdp["fsdp_transformer_layer_cls_to_wrap"] == "LlamaDecoderLayer"
+
+
+def leaves(kind: type) -> int:
+    """Number of scalar fields of a nested dataclass."""
+    hints = {field.name: field.type for field in dataclasses.fields(kind)}
+    return sum(leaves(hint) if dataclasses.is_dataclass(hint) else 1 for hint in hints.values())  # type: ignore[arg-type]
+
+
+def test_at_most_forty_fields() -> None:
+    assert leaves(Recipe) <= 40
+
+
+def write(tmp_path: Path, **changes: object) -> Path:
+    tree = to_tree(load_config(Recipe, RECIPES / "smoke.yaml"))
+    for name, value in changes.items():
+        section, _, key = name.partition("__")
+        tree[section][key] = value
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def test_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
+    assert load_config(Recipe, write(tmp_path)) == load_config(Recipe, RECIPES / "smoke.yaml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"optim__lrr": 1.0}, "unknown key 'optim.lrr'; did you mean 'lr'?"),
+        ({"optim__lr": -1}, "optim.lr = -1.0: must be greater than 0"),
+        ({"optim__lr": "fast"}, "optim.lr must be a number, found 'fast'"),
+        ({"optim__schedule": "cosin"}, "optim.schedule = 'cosin' is unknown; did you mean 'cosine'?"),
+        ({"data__train": []}, "must list at least one file"),
+        ({"data__packing": 1}, "data.packing must be true or false"),
+        ({"optim__micro_batch": 0}, "optim.micro_batch = 0: must be at least 1 sequence"),
+    ],
+)
+def test_mistakes_name_key_and_fix(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    with pytest.raises(UserError, match=".*") as caught:
+        load_config(Recipe, write(tmp_path, **changes))
+    assert says in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_overrides() -> None:
+    recipe = load_config(Recipe, RECIPES / "smoke.yaml", ["optim.lr=1e-5", "data.train=[{path: a.jsonl, weight: 2}]"])
+    assert recipe.optim.lr == 1e-5
+    assert recipe.data.train[0].weight == 2.0
+    with pytest.raises(UserError, match="optim.lr"):
+        load_config(Recipe, RECIPES / "smoke.yaml", ["lr"])
