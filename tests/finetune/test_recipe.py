@@ -77,7 +77,7 @@ def test_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_name_key_and_fix(tmp_path: Path, changes: dict[str, object], says: str) -> None:
-    with pytest.raises(UserError, match=".*") as caught:
+    with pytest.raises(UserError) as caught:
         load_config(Recipe, write(tmp_path, **changes))
     assert says in str(caught.value)
     assert str(tmp_path) in str(caught.value)
@@ -87,5 +87,5 @@ def test_overrides() -> None:
     recipe = load_config(Recipe, RECIPES / "smoke.yaml", ["optim.lr=1e-5", "data.train=[{path: a.jsonl, weight: 2}]"])
     assert recipe.optim.lr == 1e-5
     assert recipe.data.train[0].weight == 2.0
-    with pytest.raises(UserError, match="optim.lr"):
+    with pytest.raises(UserError, match="must look like key=value"):
         load_config(Recipe, RECIPES / "smoke.yaml", ["lr"])

@@ -1,0 +1,81 @@
+"""A toy model folder, toy data and a recipe that trains one on the other in seconds."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WORDS = [
+    "red",
+    "green",
+    "blue",
+    "small",
+    "quick",
+    "slow",
+    "cat",
+    "dog",
+    "bird",
+    "house",
+    "tree",
+    "river",
+    "walks",
+    "sees",
+]
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 conversations of 1-3 exchanges, uneven lengths, some turns with a weight of their own."""
+    rng = random.Random(0)
+    path = tmp_path_factory.mktemp("data") / "toy.jsonl"
+    with path.open("w") as file:
+        for number in range(60):
+            messages: list[dict[str, Any]] = []
+            for _ in range(rng.randint(1, 3)):
+                messages.append({"role": "user", "content": " ".join(rng.choices(WORDS, k=rng.randint(2, 12)))})
+                messages.append({"role": "assistant", "content": " ".join(rng.choices(WORDS, k=rng.randint(1, 20)))})
+            if number % 7 == 0:
+                messages[-1]["weight"] = 0.5
+            file.write(json.dumps({"id": f"toy-{number}", "messages": messages}) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Path:
+    """A two-layer model folder with a tokenizer of 300 tokens."""
+    from conversations.readers import read_conversations
+    from conversations.template import get_template
+    from finetune.llama import weights
+    from finetune.llama.config import LlamaConfig
+    from finetune.llama.tokenizer import train_tokenizer
+
+    texts = [message.content for conversation in read_conversations(toy_data) for message in conversation.messages]
+    tokenizer = train_tokenizer(texts, 300, get_template("vicuna_v1.1"))
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    folder = tmp_path_factory.mktemp("model") / "toy"
+    weights.save(weights.new(config, seed=0), config, folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def toy_recipe(tmp_path: Path, toy_model: Path, toy_data: Path) -> dict[str, Any]:
+    """The recipe as nested dicts."""
+    return {
+        "model": {"path": str(toy_model)},
+        "data": {"train": [{"path": str(toy_data)}], "template": "vicuna_v1.1", "max_length": 128},
+        "optim": {"lr": 1e-3, "global_batch": 8, "micro_batch": 2, "updates": 6, "weight_decay": 0.1},
+        "run": {"output": str(tmp_path / "run"), "precision": "fp32", "checkpoint_every": 2},
+    }

@@ -1,0 +1,101 @@
+"""Batches: every sequence once an epoch, equal shares, and targets equal to a plain next-token oracle."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from finetune.batches import Plan, make_batch, share
+from finetune.data import TokenData, load_tokens
+from finetune.recipe import Source
+
+
+@pytest.fixture
+def data(tmp_path: Path, toy_model: Path, toy_data: Path) -> TokenData:
+    tokenizer = AutoTokenizer.from_pretrained(toy_model)
+    return load_tokens(tmp_path, [Source(str(toy_data))], "vicuna_v1.1", tokenizer, 128, seed=0)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_every_document_once_an_epoch_in_another_order(data: TokenData, packing: bool) -> None:
+    plan = Plan(data, 128, packing, 8, epochs=2, updates=None, seed=3)
+    epochs = []
+    for epoch in range(2):
+        updates = range(epoch * plan.updates_per_epoch, (epoch + 1) * plan.updates_per_epoch)
+        rows = [row for update in updates for row in plan.rows(update)]
+        assert all(data.lengths[row].sum() <= 128 for row in rows)
+        epochs.append(np.concatenate(rows).tolist())
+        assert sorted(epochs[-1]) == list(range(data.documents))
+    assert epochs[0] != epochs[1]
+    assert plan.updates == 2 * plan.updates_per_epoch
+
+
+def test_any_update_can_be_asked_for_first(data: TokenData) -> None:
+    plan = Plan(data, 128, True, 8, epochs=3, updates=None, seed=3)
+    in_order = [[row.tolist() for row in plan.rows(update)] for update in range(plan.updates)]
+    other = Plan(data, 128, True, 8, epochs=3, updates=None, seed=3)
+    for update in reversed(range(plan.updates)):
+        assert [row.tolist() for row in other.rows(update)] == in_order[update]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+@pytest.mark.parametrize("micro_batch", [1, 2, 4])
+@pytest.mark.parametrize("count", [1, 7, 8])
+def test_shares_are_disjoint_complete_and_in_step(processes: int, micro_batch: int, count: int) -> None:
+    rows = [np.array([index]) for index in range(count)]
+    shares = [share(rows, rank, processes, micro_batch) for rank in range(processes)]
+    assert len({len(micro_batches) for micro_batches in shares}) == 1
+    seen = [int(row[0]) for micro_batches in shares for batch in micro_batches for row in batch]
+    assert sorted(seen) == list(range(count))
+    assert all(len(batch) <= micro_batch for micro_batches in shares for batch in micro_batches)
+
+
+def test_targets_equal_the_next_trained_token(data: TokenData) -> None:
+    rows = Plan(data, 128, True, 8, epochs=1, updates=None, seed=0).rows(0)
+    batch = make_batch(data, rows, torch.device("cpu"))
+    expected = []
+    place = 0
+    for document in np.concatenate(rows):
+        start, end = data.bounds[document], data.bounds[document + 1]
+        ids, weights = data.ids[start:end], data.weights[start:end]
+        assert batch.input_ids[place : place + len(ids)].tolist() == ids.tolist()
+        assert batch.positions[place : place + len(ids)].tolist() == list(range(len(ids)))
+        expected += [(place + i, ids[i + 1], weights[i + 1]) for i in range(len(ids) - 1) if weights[i + 1] > 0]
+        place += len(ids)
+    got = list(zip(batch.trained.tolist(), batch.targets.tolist(), batch.weights.tolist(), strict=True))
+    assert got == [(a, int(b), float(c)) for a, b, c in expected]
+    assert sum(c for _, _, c in expected) == pytest.approx(data.trained_weight(np.concatenate(rows)))
+    assert batch.tokens == place
+
+
+def test_no_rows_make_a_batch_that_trains_nothing(data: TokenData) -> None:
+    batch = make_batch(data, [], torch.device("cpu"))
+    assert batch.tokens == 1 and batch.trained.numel() == 0
+
+
+def test_cache_is_used_and_keyed_by_content(tmp_path: Path, toy_model: Path, toy_data: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(toy_model)
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(toy_data.read_bytes())
+    cache = tmp_path / "cache"
+    first = load_tokens(cache, [Source(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    [folder] = cache.iterdir()
+    stamp = (folder / "ids.npy").stat().st_mtime_ns
+    load_tokens(cache, [Source(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    assert (folder / "ids.npy").stat().st_mtime_ns == stamp
+    copy.write_text("".join(copy.read_text().splitlines(keepends=True)[:30]))
+    second = load_tokens(cache, [Source(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    assert second.documents < first.documents
+
+
+def test_source_weight_repeats_and_samples(tmp_path: Path, toy_model: Path, toy_data: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(toy_model)
+
+    def documents(weight: float) -> int:
+        return load_tokens(tmp_path, [Source(str(toy_data), weight)], "vicuna_v1.1", tokenizer, 128, seed=0).documents
+
+    once = documents(1.0)
+    assert documents(2.0) == 2 * once
+    assert 0.2 * once < documents(0.5) < 0.8 * once
