@@ -7,22 +7,7 @@ from typing import Any
 
 import pytest
 
-WORDS = [
-    "red",
-    "green",
-    "blue",
-    "small",
-    "quick",
-    "slow",
-    "cat",
-    "dog",
-    "bird",
-    "house",
-    "tree",
-    "river",
-    "walks",
-    "sees",
-]
+WORDS = ["red", "green", "blue", "small", "quick", "slow", "cat", "dog", "bird", "house", "tree", "walks", "sees"]
 
 
 @pytest.fixture(scope="session")
