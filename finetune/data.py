@@ -20,7 +20,7 @@ from conversations.message import Conversation
 from conversations.readers import read_conversations
 from conversations.split import split
 from conversations.template import get_template
-from conversations.tokenize import tokenize
+from conversations.tokenize import Encoder
 from finetune.recipe import Source
 
 FORMAT = 1  # raise it when the meaning of the cached arrays changes
@@ -123,29 +123,35 @@ def _conversations(source: Source, seed: int) -> Iterator[Conversation]:
 
 
 def _tokenise(
-    sources: Sequence[Source], template_name: str, tokenizer: Any, max_length: int, seed: int
+    sources: Sequence[Source], template: str, tokenizer: Any, max_length: int, seed: int
 ) -> tuple[list[npt.NDArray[np.int32]], list[npt.NDArray[np.float32]], list[Ledger]]:
-    template = get_template(template_name)
+    encoder = Encoder(get_template(template), tokenizer)
     ids: list[npt.NDArray[np.int32]] = []
     weights: list[npt.NDArray[np.float32]] = []
-    splitting = Ledger("conversations")
-    pieces = Ledger("pieces")
+    conversations, pieces = Ledger("conversations"), Ledger("documents")
     for source in sources:
         for conversation in _conversations(source, seed):
-            for piece in split(conversation, template, tokenizer, max_length, "truncate-answer", splitting):
-                tokens = tokenize(piece, template, tokenizer)
-                trained = tokens.weights.copy()
+            conversations.keep()
+            parts = split(conversation, encoder, max_length)
+            if len(parts) > 1:
+                conversations.repair("split at max_length")
+            for part in parts:
+                tokens = encoder.encode(part)
+                # As Alpaca and FastChat: what does not fit is cut off, and with it the end-of-turn token.
+                trained = tokens.weights[:max_length].copy()
                 trained[0] = 0
                 if not trained.any():
                     pieces.drop("nothing to train on")
                     continue
                 pieces.keep()
-                ids.append(tokens.ids)
+                if len(tokens.ids) > max_length:
+                    pieces.repair("answer cut at max_length")
+                ids.append(tokens.ids[:max_length])
                 weights.append(trained)
     if not ids:
         files = ", ".join(source.path for source in sources)
         raise UserError(f"data.train: {files}: no conversation has an assistant turn to train on")
-    return ids, weights, [splitting, pieces]
+    return ids, weights, [conversations, pieces]
 
 
 def _write(

@@ -1,0 +1,278 @@
+"""Prompt templates as data: a conversation becomes spans of text, each with its share of the loss.
+
+The text of the spans, joined, is the prompt. Text that a person or a model typed is marked as such, so
+that the tokeniser can read a control token in it as plain text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from camelid.errors import UserError, near_miss
+from conversations.message import Conversation, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the prompt.
+
+    Attributes:
+        text: the characters.
+        weight: share of the loss its tokens carry, 0..1; 0 = not trained.
+        typed: whether it is somebody's text (True) or the template's own (False).
+    """
+
+    text: str
+    weight: float
+    typed: bool
+
+
+@dataclass(frozen=True)
+class Template:
+    """A chat format. In the `*_open`/`*_close` pairs the message stands between the two.
+
+    Attributes:
+        name: what recipes call it.
+        source: where the exact string was published.
+        bos: who begins the sequence: the `tokenizer` with its BOS token (if it adds one), the template's own
+            `text`, or nobody (`none`).
+        start: text before everything.
+        default_system: the system message of a conversation that has none; None = leave it out.
+        system_open, system_close: around the system message.
+        system_in_user: whether the system message stands inside the first user turn, after `user_open`.
+        user_open, user_close: around what the user says.
+        assistant_open: what makes the model speak; never trained.
+        assistant_space: between that and the answer, trained with it, since it is part of the first token.
+        assistant_close: the end-of-turn token, trained: a model that never sees it never stops.
+        assistant_after: separator after the turn, not trained.
+        control: tokens of the template that the tokenizer must know as special tokens.
+    """
+
+    name: str
+    source: str
+    bos: Literal["tokenizer", "text", "none"]
+    start: str = ""
+    default_system: str | None = None
+    system_open: str = ""
+    system_close: str = ""
+    system_in_user: bool = False
+    user_open: str = ""
+    user_close: str = ""
+    assistant_open: str = ""
+    assistant_space: str = ""
+    assistant_close: str = "</s>"
+    assistant_after: str = ""
+    control: tuple[str, ...] = ("</s>",)
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Strings that end an answer."""
+        return (self.assistant_close.strip(),)
+
+    def spans(self, conversation: Conversation) -> list[Span]:
+        """The whole conversation, answers trained with their message's weight (default 1).
+
+        Raises:
+            UserError: the turns do not alternate user, assistant after an optional system message.
+        """
+        special = self._alpaca_with_input(conversation)
+        return special if special else self._spans(conversation.messages, conversation.id)
+
+    def prompt(self, messages: Sequence[Message]) -> list[Span]:
+        """The chat so far, ending with what makes the model speak."""
+        return [*self._spans(messages, "prompt"), Span(self.assistant_open, 0.0, False)]
+
+    def _spans(self, messages: Sequence[Message], name: str) -> list[Span]:
+        system, turns = _alternating(messages, name)
+        if system is None:
+            system = self.default_system
+        spans = [Span(self.start, 0.0, False)]
+        head = []
+        if system is not None:
+            head = [
+                Span(self.system_open, 0.0, False),
+                Span(system, 0.0, True),
+                Span(self.system_close, 0.0, False),
+            ]
+        if not self.system_in_user:
+            spans += head
+            head = []
+        for turn in turns:
+            if turn.role == "user":
+                spans += [Span(self.user_open, 0.0, False), *head, Span(turn.content, 0.0, True)]
+                spans.append(Span(self.user_close, 0.0, False))
+                head = []
+            else:
+                weight = 1.0 if turn.weight is None else turn.weight
+                spans.append(Span(self.assistant_open, 0.0, False))
+                spans.append(Span(self.assistant_space, weight, False))
+                spans.append(Span(turn.content, weight, True))
+                spans.append(Span(self.assistant_close, weight, False))
+                spans.append(Span(self.assistant_after, 0.0, False))
+        return [span for span in spans if span.text]
+
+    def _alpaca_with_input(self, conversation: Conversation) -> list[Span] | None:
+        """Stanford Alpaca's second form, for a record that came with an input; None for anything else."""
+        meta = conversation.meta
+        if self.name != "alpaca" or not meta.get("input") or len(conversation.messages) != 2:
+            return None
+        user, assistant = conversation.messages
+        if user.content != join_input(meta["instruction"], meta["input"]):
+            return None  # edited since it was read: the messages count
+        weight = 1.0 if assistant.weight is None else assistant.weight
+        return [
+            Span(ALPACA_WITH_INPUT, 0.0, False),
+            Span("\n\n### Instruction:\n", 0.0, False),
+            Span(meta["instruction"], 0.0, True),
+            Span("\n\n### Input:\n", 0.0, False),
+            Span(meta["input"], 0.0, True),
+            Span("\n\n### Response:", 0.0, False),
+            Span(assistant.content, weight, True),
+            Span(self.assistant_close, weight, False),
+        ]
+
+    @property
+    def jinja(self) -> str:
+        """The same format as a Jinja chat template, to be saved with a tokenizer."""
+        default = "none" if self.default_system is None else _quote(self.default_system)
+        bos = "{{ bos_token or '' }}" if self.bos == "tokenizer" else ""
+        head = f"{{% if ns.system is not none %}}{{{{ {_quote(self.system_open)} + ns.system + "
+        head += f"{_quote(self.system_close)} }}}}{{% set ns.system = none %}}{{% endif %}}"
+        first, inside = ("", head) if self.system_in_user else (head, "")
+        return (
+            f"{bos}{{{{ {_quote(self.start)} }}}}"
+            f"{{% set ns = namespace(system={default}) %}}"
+            "{% if messages and messages[0]['role'] == 'system' %}"
+            "{% set ns.system = messages[0]['content'] %}{% set messages = messages[1:] %}{% endif %}"
+            f"{first}"
+            "{% for message in messages %}{% if message['role'] == 'user' %}"
+            f"{{{{ {_quote(self.user_open)} }}}}{inside}{{{{ message['content'] + {_quote(self.user_close)} }}}}"
+            "{% elif message['role'] == 'assistant' %}"
+            f"{{{{ {_quote(self.assistant_open + self.assistant_space)} + message['content'] + "
+            f"{_quote(self.assistant_close + self.assistant_after)} }}}}"
+            "{% else %}{{ raise_exception('a system message must come first') }}{% endif %}{% endfor %}"
+            f"{{% if add_generation_prompt %}}{{{{ {_quote(self.assistant_open)} }}}}{{% endif %}}"
+        )
+
+
+def join_input(instruction: str, text: str) -> str:
+    """An instruction and its input as one user message."""
+    return f"{instruction}\n\n{text}" if text else instruction
+
+
+def get_template(name: str) -> Template:
+    """Find a template by name.
+
+    Raises:
+        UserError: there is none of that name; the error suggests the nearest.
+    """
+    if name not in TEMPLATES:
+        raise UserError(f"template {name!r} is unknown{near_miss(name, TEMPLATES)}")
+    return TEMPLATES[name]
+
+
+def from_tokenizer(tokenizer: Any) -> Template:
+    """The template that a tokenizer carries as its chat template.
+
+    Raises:
+        UserError: it carries none, or one that is none of `TEMPLATES`.
+    """
+    for template in TEMPLATES.values():
+        if tokenizer.chat_template == template.jinja:
+            return template
+    state = "has no chat template" if not tokenizer.chat_template else "has a chat template of its own"
+    raise UserError(f"{tokenizer.name_or_path}: the tokenizer {state}; known: {', '.join(sorted(TEMPLATES))}")
+
+
+def _alternating(messages: Sequence[Message], name: str) -> tuple[str | None, Sequence[Message]]:
+    """Split off the system message and check that user and assistant take turns."""
+    system = messages[0].content if messages and messages[0].role == "system" else None
+    turns = messages[1:] if system is not None else messages
+    for index, turn in enumerate(turns):
+        expected: Literal["user", "assistant"] = "assistant" if index % 2 else "user"
+        if turn.role != expected:
+            raise UserError(f"conversation {name!r}: turn {index + 1} is {turn.role!r}, expected {expected!r}")
+    return system, turns
+
+
+def _quote(text: str) -> str:
+    """A Jinja string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+
+
+# The published strings, to the letter.
+VICUNA_SYSTEM = (
+    "A chat between a curious user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions."
+)
+ALPACA_NO_INPUT = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+)
+ALPACA_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request."
+)
+
+TEMPLATES: dict[str, Template] = {
+    template.name: template
+    for template in (
+        Template(
+            name="vicuna_v1.1",
+            source="github.com/lm-sys/FastChat, fastchat/conversation.py, vicuna_v1.1",
+            bos="tokenizer",
+            default_system=VICUNA_SYSTEM,
+            system_close=" ",
+            user_open="USER: ",
+            user_close=" ",
+            assistant_open="ASSISTANT:",
+            assistant_space=" ",
+        ),
+        Template(
+            name="alpaca",
+            source="github.com/tatsu-lab/stanford_alpaca, train.py, PROMPT_DICT",
+            bos="tokenizer",
+            default_system=ALPACA_NO_INPUT,
+            user_open="\n\n### Instruction:\n",
+            assistant_open="\n\n### Response:",
+        ),
+        Template(
+            name="llama-2",
+            source="github.com/meta-llama/llama, llama/generation.py, chat_completion",
+            bos="text",
+            system_open="<<SYS>>\n",
+            system_close="\n<</SYS>>\n\n",
+            system_in_user=True,
+            user_open="<s>[INST] ",
+            user_close=" [/INST]",
+            assistant_space=" ",
+            assistant_close=" </s>",
+            control=("<s>", "</s>"),
+        ),
+        Template(
+            name="llama-3",
+            source="github.com/meta-llama/llama3, llama/tokenizer.py, ChatFormat",
+            bos="text",
+            start="<|begin_of_text|>",
+            system_open="<|start_header_id|>system<|end_header_id|>\n\n",
+            system_close="<|eot_id|>",
+            user_open="<|start_header_id|>user<|end_header_id|>\n\n",
+            user_close="<|eot_id|>",
+            assistant_open="<|start_header_id|>assistant<|end_header_id|>\n\n",
+            assistant_close="<|eot_id|>",
+            control=("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+        ),
+        Template(
+            name="chatml",
+            source="github.com/openai/openai-python, chatml.md (v0)",
+            bos="none",
+            system_open="<|im_start|>system\n",
+            system_close="<|im_end|>\n",
+            user_open="<|im_start|>user\n",
+            user_close="<|im_end|>\n",
+            assistant_open="<|im_start|>assistant\n",
+            assistant_close="<|im_end|>",
+            assistant_after="\n",
+            control=("<|im_start|>", "<|im_end|>"),
+        ),
+    )
+}
