@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from finetune.data import TokenData
-from finetune.llama.model import Documents
+from finetune.llama.attention import Documents
 from finetune.packing import pack
 
 Row = npt.NDArray[np.int64]  # indices of the documents that share a sequence

@@ -29,7 +29,7 @@ def token_loss(
     chosen_ND = hidden_TD.index_select(0, positions_N)
     total = hidden_TD.new_zeros((), dtype=torch.float32)
     for hidden_nD, targets_n, weights_n in zip(
-        chosen_ND.split(CHUNK), targets_N.split(CHUNK), weights_N.split(CHUNK), strict=True
+        torch.split(chosen_ND, CHUNK), torch.split(targets_N, CHUNK), torch.split(weights_N, CHUNK), strict=True
     ):
         total = total + checkpoint(_chunk_loss, hidden_nD, lm_head, targets_n, weights_n, use_reentrant=False)
     return total

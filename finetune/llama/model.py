@@ -1,0 +1,192 @@
+"""The LLaMA decoder, for training on packed documents and for generation.
+
+LLaMA (Touvron et al. 2023, section 2.2): pre-normalisation with RMSNorm (Zhang and Sennrich 2019), SwiGLU
+feed-forward (Shazeer 2020), rotary position embeddings (Su et al. 2021), no biases. LLaMA-2 (section 2.2)
+adds grouped-query attention. Parameters have Hugging Face's names, so weights need no key map.
+
+Shape legend: T tokens of all documents back to back (no batch dimension, no padding), D hidden_size,
+F intermediate_size, H query heads, K key and value heads, d head width, V vocabulary.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from finetune.llama.attention import Documents, attention
+from finetune.llama.cache import Cache
+from finetune.llama.config import LlamaConfig, rope_frequencies
+from finetune.llama.recompute import recomputed
+
+Recompute = Literal["none", "selective", "full"]
+Head = Callable[[Tensor, nn.Module], Tensor]
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + eps) * weight, the statistics in float32."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x_TD: Tensor) -> Tensor:
+        wide_TD = x_TD.float()
+        scaled_TD = wide_TD * torch.rsqrt(wide_TD.pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.weight * scaled_TD.to(x_TD.dtype)
+
+
+def rotate(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
+    """Rotary embedding in Hugging Face's layout: dimension i turns with dimension i + d/2."""
+    first, second = x_THd.chunk(2, dim=-1)
+    turned_THd = torch.cat((-second, first), dim=-1)
+    return x_THd * cos_Td[:, None] + turned_THd * sin_Td[:, None]
+
+
+class LlamaAttention(nn.Module):
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.head_size = config.head_size
+        width, bias = config.hidden_size, config.attention_bias
+        self.q_proj = nn.Linear(width, config.num_attention_heads * config.head_size, bias=bias)
+        self.k_proj = nn.Linear(width, config.kv_heads * config.head_size, bias=bias)
+        self.v_proj = nn.Linear(width, config.kv_heads * config.head_size, bias=bias)
+        self.o_proj = nn.Linear(config.num_attention_heads * config.head_size, width, bias=bias)
+
+    def forward(
+        self, x_TD: Tensor, cos_Td: Tensor, sin_Td: Tensor, documents: Documents, cache: Cache | None, layer: int
+    ) -> Tensor:
+        q_THd = rotate(self.q_proj(x_TD).unflatten(-1, (-1, self.head_size)), cos_Td, sin_Td)
+        k_TKd = rotate(self.k_proj(x_TD).unflatten(-1, (-1, self.head_size)), cos_Td, sin_Td)
+        v_TKd = self.v_proj(x_TD).unflatten(-1, (-1, self.head_size))
+        if cache is None:
+            out_THd = attention(q_THd, k_TKd, v_TKd, documents)
+        else:
+            out_THd = cache.attend(layer, q_THd, k_TKd, v_TKd, documents)
+        projected: Tensor = self.o_proj(out_THd.flatten(1))
+        return projected
+
+
+class LlamaMLP(nn.Module):
+    """SwiGLU: down(silu(gate(x)) * up(x))."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        width, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
+        self.gate_proj = nn.Linear(width, inner, bias=bias)
+        self.up_proj = nn.Linear(width, inner, bias=bias)
+        self.down_proj = nn.Linear(inner, width, bias=bias)
+
+    def forward(self, x_TD: Tensor) -> Tensor:
+        out_TD: Tensor = self.down_proj(silu(self.gate_proj(x_TD)) * self.up_proj(x_TD))
+        return out_TD
+
+
+class LlamaDecoderLayer(nn.Module):
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.self_attn = LlamaAttention(config)
+        self.mlp = LlamaMLP(config)
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(
+        self,
+        x_TD: Tensor,
+        cos_Td: Tensor,
+        sin_Td: Tensor,
+        documents: Documents,
+        cache: Cache | None = None,
+        layer: int = 0,
+    ) -> Tensor:
+        x_TD = x_TD + self.self_attn(self.input_layernorm(x_TD), cos_Td, sin_Td, documents, cache, layer)
+        out_TD: Tensor = x_TD + self.mlp(self.post_attention_layernorm(x_TD))
+        return out_TD
+
+
+class LlamaModel(nn.Module):
+    """Embedding, layers, final norm."""
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(LlamaDecoderLayer(config) for _ in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+
+class Llama(nn.Module):
+    """A LLaMA with its output layer.
+
+    Attributes:
+        config: the shape.
+        recompute: what the backward pass computes again: nothing, all but linear layers and attention, or
+            all but each layer's input.
+    """
+
+    _no_split_modules = ("LlamaDecoderLayer",)  # what FSDP and DeepSpeed wrap
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.recompute: Recompute = "none"
+        self.model = LlamaModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+        self._frequencies = rope_frequencies(config)
+
+    def set_recompute(self, mode: Recompute) -> None:
+        self.recompute = mode
+
+    def forward(
+        self,
+        input_ids_T: Tensor,
+        positions_T: Tensor,
+        documents: Documents,
+        head: Head | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Run the model over packed documents.
+
+        Args:
+            input_ids_T: token ids of all documents, back to back.
+            positions_T: position of each token in its document.
+            documents: where each document lies; attention never crosses.
+            head: what to make of the final hidden states, called with (hidden_TD, lm_head). The training
+                loss is computed here, inside the forward pass, so that sharding wrappers see all of it.
+            cache: keys and values of what came before; then T holds only the new tokens.
+
+        Returns:
+            (T, V) logits, or whatever `head` returns.
+        """
+        x_TD = self.model.embed_tokens(input_ids_T)
+        cos_Td, sin_Td = self._rotations(positions_T, x_TD.dtype)
+        mode = self.recompute if torch.is_grad_enabled() else "none"
+        for index, layer in enumerate(self.model.layers):
+            if mode == "none":
+                x_TD = layer(x_TD, cos_Td, sin_Td, documents, cache, index)
+            else:
+                x_TD = recomputed(layer, mode, x_TD, cos_Td, sin_Td, documents)
+        hidden_TD = self.model.norm(x_TD)
+        out: Tensor = self.lm_head(hidden_TD) if head is None else head(hidden_TD, self.lm_head)
+        return out
+
+    def _rotations(self, positions_T: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        frequencies = torch.tensor(self._frequencies, dtype=torch.float32, device=positions_T.device)
+        with torch.autocast(positions_T.device.type, enabled=False):
+            angles_Td = torch.outer(positions_T.float(), frequencies).repeat(1, 2)
+        return angles_Td.cos().to(dtype), angles_Td.sin().to(dtype)
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> None:
+        """Random weights: normal(0, initializer_range) for matrices, 1 for norms, 0 for biases."""
+        generator = torch.Generator().manual_seed(seed)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif parameter.ndim == 1:
+                parameter.fill_(1.0)
+            else:
+                parameter.normal_(0.0, self.config.initializer_range, generator=generator)
