@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from camelid import __version__, demo
 from camelid.errors import UserError
-from camelid.open_model import open_model
+from camelid.open_model import add_model_arguments, open_model
 from conversations import command as conversations_command
 from eval import command as eval_command
 from finetune import command as finetune_command
+from finetune.llama import command as weights_command
 from selfinstruct import command as selfinstruct_command
 
 
@@ -25,10 +26,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"camelid {__version__}")
     rooms = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo.register(rooms)
-    selfinstruct_command.register(rooms, open_model)
+    selfinstruct_command.register(rooms, open_model, add_model_arguments)
     conversations_command.register(rooms)
+    weights_command.register(rooms)
     finetune_command.register(rooms)
-    eval_command.register(rooms, open_model)
+    eval_command.register(rooms, open_model, add_model_arguments)
     return parser
 
 

@@ -50,7 +50,7 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Path:
         eos_token_id=tokenizer.eos_token_id,
     )
     folder = tmp_path_factory.mktemp("model") / "toy"
-    weights.save(weights.new(config, seed=0), config, folder)
+    weights.save(weights.new(config, seed=0).state_dict(), config, folder)
     tokenizer.save_pretrained(folder)
     return folder
 

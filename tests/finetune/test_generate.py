@@ -1,0 +1,108 @@
+"""Generation against transformers.generate, and sampling against the distribution it should follow."""
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from camelid.llm import Failure, Reply, Request
+from conversations.message import Message
+from finetune.llama import weights
+from finetune.llama.config import LlamaConfig
+from finetune.llama.generate import Sampling, generate
+from finetune.llama.local import LocalModel
+
+CONFIG = LlamaConfig(
+    vocab_size=60, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.3,
+)  # fmt: skip
+
+
+class Letters:
+    """Decodes token n as the n-th character from 'A'."""
+
+    def decode(self, ids: list[int], skip_special_tokens: bool = False) -> str:
+        return "".join(chr(65 + index) for index in ids)
+
+
+PROMPTS = [[5, 9, 2], [7], [1, 2, 3, 4, 5, 6, 7, 8], [11, 11]]
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+def test_greedy_equals_transformers(tmp_path: Path, kv_heads: int) -> None:
+    config = dataclasses.replace(CONFIG, num_key_value_heads=kv_heads)
+    model = weights.new(config, seed=3)
+    weights.save(model.state_dict(), config, tmp_path / "model")
+    peer = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    answers = generate(model, PROMPTS, [0] * 4, Letters(), [2], Sampling(40, temperature=0))
+    for prompt, answer in zip(PROMPTS, answers, strict=True):
+        truth = peer.generate(
+            torch.tensor([prompt]), max_new_tokens=40, do_sample=False, eos_token_id=2, pad_token_id=0
+        )[0, len(prompt) :].tolist()
+        ended = 2 in truth
+        assert answer.ids == (truth[: truth.index(2)] if ended else truth)
+        assert answer.finish_reason == ("stop" if ended else "length")
+
+
+def test_context_limit_ends_an_answer() -> None:
+    model = weights.new(CONFIG, seed=3)
+    [answer] = generate(model, [[1] * 60], [0], Letters(), [], Sampling(50, temperature=0))
+    assert len(answer.ids) == 4 and answer.finish_reason == "length"
+
+
+def test_stop_string_across_tokens() -> None:
+    model = weights.new(CONFIG, seed=3)
+    [whole] = generate(model, [[5]], [0], Letters(), [], Sampling(12, temperature=0))
+    stop = whole.text[4:7]
+    place = whole.text.find(stop)
+    [cut] = generate(model, [[5]], [0], Letters(), [], Sampling(12, temperature=0, stop=(stop,)))
+    assert cut.text == whole.text[:place] and cut.finish_reason == "stop"
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 1.0), (1.0, 0.6)])
+def test_samples_follow_the_distribution(temperature: float, top_p: float) -> None:
+    model = weights.new(CONFIG, seed=3)
+    prompt = [5, 9, 2]
+    from finetune.llama.attention import Documents
+
+    with torch.no_grad():
+        logits = model(torch.tensor(prompt), torch.arange(3), Documents.from_lengths([3]))[-1]
+    chances = torch.softmax(logits / temperature, -1)
+    ranked, order = chances.sort(descending=True)
+    kept = [int(o) for o, before in zip(order, ranked.cumsum(0) - ranked, strict=True) if before < top_p]
+    expected = torch.zeros_like(chances)
+    expected[kept] = chances[kept] / chances[kept].sum()
+    count = 4000
+    answers = generate(model, [prompt] * count, list(range(count)), Letters(), [], Sampling(1, temperature, top_p))
+    seen = torch.bincount(torch.tensor([answer.ids[0] for answer in answers]), minlength=60) / count
+    assert not seen[expected == 0].any()
+    # Each share is within 5 standard errors of its probability.
+    assert ((seen - expected).abs() <= 5 * (expected * (1 - expected) / count).sqrt() + 1e-9).all()
+
+
+def test_an_answer_does_not_depend_on_its_neighbours() -> None:
+    model = weights.new(CONFIG, seed=3)
+    sampling = Sampling(20, temperature=1.0)
+    together = generate(model, PROMPTS, [1, 2, 3, 4], Letters(), [2], sampling)
+    alone = [generate(model, [p], [s], Letters(), [2], sampling)[0] for p, s in zip(PROMPTS, [1, 2, 3, 4], strict=True)]
+    assert [answer.ids for answer in together] == [answer.ids for answer in alone]
+
+
+def test_local_model_speaks_the_protocol(toy_model: Path) -> None:
+    model = LocalModel.open(toy_model)
+    assert model.name.startswith(f"{toy_model}@")
+
+    async def ask(*requests: Request) -> list[Any]:
+        return await asyncio.gather(*(model.complete(request) for request in requests))
+
+    requests = [Request((Message("user", text),), temperature=0, max_tokens=8) for text in ("red cat", "a", "dog " * 5)]
+    replies = asyncio.run(ask(*requests, requests[0]))
+    assert all(isinstance(reply, Reply) for reply in replies)
+    assert replies[0] == replies[3]
+    assert 0 < replies[0].usage.completion_tokens <= 8
+    [failure] = asyncio.run(ask(Request((Message("user", "red " * 2000),), max_tokens=8)))
+    assert isinstance(failure, Failure) and failure.kind == "bad_request"
