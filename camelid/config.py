@@ -42,9 +42,7 @@ def load_config(kind: type[T], path: str | Path, overrides: Sequence[str] = ()) 
 
 def to_tree(config: Any) -> dict[str, Any]:
     """The inverse of `from_tree`: plain dicts and lists that YAML and JSON can hold."""
-    return {
-        field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)
-    }
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
 
 
 def from_tree(kind: type[T], tree: object, place: str, key: str = "") -> T:

@@ -27,7 +27,7 @@ class Stage:
 def register(rooms: Any) -> None:
     """Add the `demo` command."""
     parser = rooms.add_parser("demo", help="generate, convert, train, judge: everything once, offline, in minutes")
-    parser.add_argument("--output", default="demo-run", metavar="DIR", help="folder for all it makes (default demo-run)")
+    parser.add_argument("--output", default="demo-run", metavar="DIR", help="where all of it goes (default demo-run)")
     parser.add_argument("--records", type=int, default=480, metavar="N", help="instruction records (default 480)")
     parser.add_argument("--updates", type=int, default=300, metavar="N", help="optimizer updates (default 300)")
     parser.set_defaults(run=run)
@@ -54,38 +54,39 @@ def run(args: argparse.Namespace) -> int:
 def stages(out: Path, records: int, updates: int) -> list[Stage]:
     """The demo as commands, in order."""
     questions = str(packaged("eval/data/demo_questions.jsonl"))
-    instructions, chats = str(out / "instructions.jsonl"), str(out / "conversations.jsonl")
+    export = str(packaged("conversations/data/sharegpt_sample.json"))
+    recipe, launch = str(packaged("recipes/smoke.yaml")), str(packaged("recipes/launch/cpu.yaml"))
+    shape = str(packaged("recipes/models/tiny.yaml"))
+    records_file, chats_file = str(out / "instructions.jsonl"), str(out / "conversations.jsonl")
     untrained, tuned, judged = str(out / "untrained"), str(out / "tuned"), str(out / "eval")
-    sources = f"data.train=[{{path: {instructions}}}, {{path: {chats}}}]"
+    clean = ("--decontaminate", questions)
+    generate = ("selfinstruct", "generate", "--model", "offline", "--count", str(records), *clean)
+    convert = ("conversations", "convert", export, *clean)
+    make = ("weights", "new", shape, untrained, "--data", records_file, chats_file, "--template", "vicuna_v1.1")
+    settings = (
+        f"model.path={untrained}",
+        f"data.train=[{{path: {records_file}}}, {{path: {chats_file}}}]",
+        f"optim.updates={updates}",
+        f"run.output={tuned}",
+    )
     answer = ("eval", "answer", "--questions", questions, "--output", judged)
+    judge = ("eval", "judge", "--questions", questions, "--output", judged, "--model", "offline")
     return [
         Stage(
-            "Write instruction data (the embedded teacher, through the real generator)",
-            ("selfinstruct", "generate", "--model", "offline", "--count", str(records))
-            + ("--decontaminate", questions, "--output", instructions),
+            "Write instruction data: the embedded teacher, the real generator", (*generate, "--output", records_file)
+        ),
+        Stage("Convert a ShareGPT export, HTML and all, to clean conversations", (*convert, "--output", chats_file)),
+        Stage("Make a tokenizer and a small random LLaMA", make),
+        Stage(
+            "Fine-tune it: packed, loss on assistant turns only", ("finetune", recipe, "--launch", launch, *settings)
         ),
         Stage(
-            "Convert a ShareGPT export (HTML) to clean conversations",
-            ("conversations", "convert", str(packaged("conversations/data/sharegpt_sample.json")))
-            + ("--decontaminate", questions, "--output", chats),
+            "Answer held-out questions with the untrained model",
+            (*answer, "--model", untrained, "--label", "untrained"),
         ),
-        Stage(
-            "Make a tokenizer and a small random LLaMA",
-            ("weights", "new", str(packaged("recipes/models/tiny.yaml")), untrained)
-            + ("--data", instructions, chats, "--template", "vicuna_v1.1"),
-        ),
-        Stage(
-            "Fine-tune it: packed, loss on assistant turns only",
-            ("finetune", str(packaged("recipes/smoke.yaml")), "--launch", str(packaged("recipes/launch/cpu.yaml")))
-            + (f"model.path={untrained}", sources, f"optim.updates={updates}", f"run.output={tuned}"),
-        ),
-        Stage("Answer held-out questions: the untrained model", (*answer, "--model", untrained, "--label", "untrained")),
-        Stage("Answer held-out questions: the tuned model", (*answer, "--model", f"{tuned}/model", "--label", "tuned")),
-        Stage(
-            "Judge both against the references",
-            ("eval", "judge", "--questions", questions, "--output", judged, "--model", "offline"),
-        ),
-        Stage("Write the report", ("eval", "report", "--output", judged)),
+        Stage("Answer them with the tuned model", (*answer, "--model", f"{tuned}/model", "--label", "tuned")),
+        Stage("Judge both against the references", judge),
+        Stage("Write the report", ("eval", "report", "--questions", questions, "--output", judged)),
     ]
 
 

@@ -66,7 +66,7 @@ class Progress:
         total = f"/{self._total}" if self._total is not None else ""
         new = self._done - self._first
         eta = ""
-        if self._total and 0 < new and self._done < self._total:
+        if self._total and new > 0 and self._done < self._total:
             eta = f" | ETA {elapsed / new * (self._total - self._done):.0f} s"
         facts = f" | {self._facts}" if self._facts else ""
         print(f"{self._label} {self._done}{total}{facts} | {elapsed:.0f} s{eta}", file=sys.stderr, flush=True)

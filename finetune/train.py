@@ -109,18 +109,23 @@ def train(recipe: Recipe, quiet: bool = False) -> None:
 
 def start(recipe: Recipe) -> Accelerator:
     """Start the Accelerator and check that what was launched is what was asked."""
-    gloo = [] if torch.cuda.is_available() else [InitProcessGroupKwargs(backend="gloo")]
+    on_cpu = not torch.accelerator.is_available()
+    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"  # set by accelerate launch
     accelerator = Accelerator(
+        cpu=on_cpu and not deepspeed,  # without it Accelerate starts processes on a CPU that never talk
         mixed_precision="bf16" if recipe.run.precision == "bf16" else "no",
         log_with=list(recipe.run.trackers) or None,
         project_dir=recipe.run.output,
-        kwargs_handlers=gloo,
+        kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")] if on_cpu and deepspeed else [],
     )
-    asked = recipe.run.processes
-    if asked is not None and asked != accelerator.num_processes:
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    asked = launched if recipe.run.processes is None else recipe.run.processes
+    alone = accelerator.distributed_type == DistributedType.NO
+    actual = 1 if alone else accelerator.num_processes
+    if asked != actual:
         raise UserError(
-            f"run.processes = {asked}, but the launcher started {accelerator.num_processes} process(es); "
-            "on CPU start several with: torchrun --nproc_per_node N -m finetune.train RECIPE"
+            f"asked for {asked} process(es), but {actual} work(s) together; on CPU start several with: "
+            "torchrun --nproc_per_node N -m finetune.train RECIPE"
         )
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
         settings = accelerator.state.deepspeed_plugin.deepspeed_config

@@ -29,15 +29,16 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Path:
-    """A two-layer model folder with a tokenizer of 300 tokens."""
+    """A two-layer model folder with a tokenizer of 420 tokens."""
     from conversations.readers import read_conversations
     from conversations.template import get_template
     from finetune.llama import weights
     from finetune.llama.config import LlamaConfig
     from finetune.llama.tokenizer import train_tokenizer
 
-    texts = [message.content for conversation in read_conversations(toy_data) for message in conversation.messages]
-    tokenizer = train_tokenizer(texts, 300, get_template("vicuna_v1.1"))
+    template = get_template("vicuna_v1.1")
+    texts = [span.text for conversation in read_conversations(toy_data) for span in template.spans(conversation)]
+    tokenizer = train_tokenizer(texts, 420, template)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,

@@ -129,7 +129,7 @@ def test_trained_folder_loads_in_transformers_with_its_template(toy_recipe: dict
 @pytest.mark.parametrize(
     ("section", "key", "value", "says"),
     [
-        ("run", "processes", 2, "run.processes = 2, but the launcher started 1"),
+        ("run", "processes", 2, "asked for 2 process(es), but 1 work(s) together"),
         ("model", "path", "no/such/folder", "model.path = 'no/such/folder': no such folder"),
         ("data", "train", [{"path": "missing.jsonl"}], "missing.jsonl: no such file"),
         ("data", "template", "vicuna_v1", "did you mean 'vicuna_v1.1'?"),
