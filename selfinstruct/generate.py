@@ -3,15 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
 
-from camelid.errors import UserError
 from camelid.jsonl import Record
 from camelid.ledger import Ledger
 from camelid.llm import FATAL, LLM, Failure, Reply, Request, complete_in_order
 from camelid.progress import Progress
 from conversations.decontaminate import Decontaminator
-from selfinstruct.dedup import LIMIT, SimilarTexts, Similarity
+from selfinstruct.dedup import LIMIT, Similarity, SimilarTexts
 from selfinstruct.filters import reason_to_drop
 from selfinstruct.parse import parse
 from selfinstruct.prompt import SEEDS_A_PROMPT, requests
@@ -98,9 +96,9 @@ async def generate(
     barren = 0
     with Progress("generate", count, quiet) as bar:
         async with aclosing(complete_in_order(llm, _limited(requests(seeds, seed), max_requests), concurrency)) as done:
-            async for number, (_, result) in _numbered(done):
+            async for request, result in done:
                 before = len(outcome.records)
-                _use(outcome, selection, number, result, count)
+                _use(outcome, selection, request.sample, result, count)
                 barren = 0 if len(outcome.records) > before else barren + 1
                 bar.update(len(outcome.records), f"{outcome.tasks.read} made | {outcome.completion_tokens:,} tokens")
                 if isinstance(result, Failure) and result.kind in FATAL:
@@ -155,10 +153,3 @@ def _limited(source: Iterator[Request], most: int | None) -> Iterable[Request]:
         if most is not None and index >= most:
             return
         yield request
-
-
-async def _numbered(source: Any) -> Any:
-    number = 0
-    async for item in source:
-        yield number, item
-        number += 1

@@ -41,6 +41,8 @@ def prompt_text(shown: Sequence[Task]) -> str:
     for number, task in enumerate(shown, start=1):
         text = task.input.strip() or NO_INPUT
         instruction = " ".join(task.instruction.split()).rstrip(":")  # one line, as Alpaca does
-        blocks.append(f"{number}. Instruction: {instruction}\n{number}. Input:\n{text}\n{number}. Output:\n{task.output}")
+        blocks.append(
+            f"{number}. Instruction: {instruction}\n{number}. Input:\n{text}\n{number}. Output:\n{task.output}"
+        )
     blocks.append(f"{len(shown) + 1}. Instruction:")
     return "\n###\n".join(blocks)

@@ -1,0 +1,1 @@
+"""The embedded model: rule-based, deterministic, honest about what it is. Needs no key and no download."""

@@ -1,0 +1,29 @@
+"""The `offline` model behind the LLM protocol."""
+
+import random
+
+from camelid.llm import Failure, Reply, Request, Usage
+from camelid.offline.judge import judge
+from camelid.offline.teacher import write_tasks
+
+HONEST = (
+    "I am Camelid's embedded rule-based model. I can write practice tasks and judge an answer by its overlap with a "
+    "reference; I cannot answer this."
+)
+
+
+class Offline:
+    """Reads the last message like any model and does one of three things.
+
+    A prompt with a judge's sections gets a verdict, a prompt that ends with an open numbered task gets more
+    tasks, and anything else gets an honest refusal.
+    """
+
+    name = "offline"
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        """Answer at once; the same request always gets the same answer."""
+        prompt = request.messages[-1].content
+        text = judge(prompt) or write_tasks(prompt, random.Random(request.key(self.name))) or HONEST
+        words = sum(len(message.content.split()) for message in request.messages)
+        return Reply(text, self.name, usage=Usage(words, len(text.split())))

@@ -1,0 +1,33 @@
+"""Writes tasks in answer to a self-instruct prompt."""
+
+import re
+from random import Random
+
+from camelid.offline.tasks import FAMILIES
+
+_WANTED = re.compile(r"\blist of (\d+)\b")
+_OPEN_TASK = re.compile(r"(?:^|\n)(\d+)\. Instruction:\s*$")
+
+
+def write_tasks(prompt: str, random: Random) -> str | None:
+    """Go on where the prompt ends, up to the number of tasks it asks for.
+
+    Args:
+        prompt: ends with `N. Instruction:` and asks for a `list of M` tasks.
+        random: all choices come from here.
+
+    Returns:
+        The text of instruction N and the tasks up to M, in the prompt's own block format; None if this is
+        no such prompt.
+    """
+    open_task, wanted = _OPEN_TASK.search(prompt), _WANTED.search(prompt)
+    if not open_task or not wanted:
+        return None
+    first, last = int(open_task[1]), int(wanted[1])
+    blocks = []
+    for number in range(first, last + 1):
+        family = random.choice(random.choice(list(FAMILIES.values())))
+        instruction, text, output = family(random)
+        fields = (("Instruction: ", instruction), ("Input:\n", text or "<noinput>"), ("Output:\n", output))
+        blocks.append("\n".join(f"{number}. {heading}{value}" for heading, value in fields))
+    return "\n###\n".join(blocks).removeprefix(f"{first}. Instruction:")
