@@ -339,7 +339,7 @@ def sound(r: Random) -> Made:
 
 def advice(r: Random) -> Made:
     goal = r.choice(sorted(w.ADVICE))
-    name, person = r.choice(w.NAMES), r.choice(["friend", "brother", "sister", "neighbour", "uncle", "teacher"])
+    name, person = r.choice(w.NAMES), r.choice(["friend", "neighbour", "cousin", "teacher", "colleague"])
     question = r.choice(
         [
             f"How can I {goal}?",
