@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -184,7 +184,7 @@ class Journaled:
 
 async def complete_in_order(
     llm: LLM, requests: Iterable[Request], concurrency: int
-) -> AsyncIterator[tuple[Request, Reply | Failure]]:
+) -> AsyncGenerator[tuple[Request, Reply | Failure], None]:
     """Yield each request with its result, in request order, with up to `concurrency` in flight.
 
     Order makes runs reproducible: what a consumer decides never depends on which reply came first.

@@ -121,8 +121,8 @@ def _use(outcome: Outcome, selection: Selection, number: int, result: Reply | Fa
     outcome.prompt_tokens += result.usage.prompt_tokens
     outcome.completion_tokens += result.usage.completion_tokens
     parsed = parse(result.text, SEEDS_A_PROMPT + 1, truncated=result.finish_reason == "length")
-    for reason in parsed.drops:
-        outcome.tasks.drop(reason)
+    for fault in parsed.drops:
+        outcome.tasks.drop(fault)
     for task in parsed.tasks:
         if len(outcome.records) == count:
             outcome.tasks.drop("not needed: enough records")
