@@ -37,6 +37,12 @@ class Ledger:
     def repair(self, kind: str, count: int = 1) -> None:
         self.repaired[kind] += count
 
+    def add(self, other: "Ledger") -> None:
+        """Take over another ledger's counts."""
+        self.kept += other.kept
+        self.dropped.update(other.dropped)
+        self.repaired.update(other.repaired)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "unit": self.unit,
