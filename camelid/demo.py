@@ -34,7 +34,7 @@ def register(rooms: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run every stage as a command of its own; a stage that has finished says so and does nothing."""
+    """Run every stage as a command of its own; what a stage has finished before, it does not do again."""
     if args.records < 1 or args.updates < 1:
         raise UserError("--records and --updates must be at least 1")
     out = Path(args.output)
@@ -69,7 +69,18 @@ def stages(out: Path, records: int, updates: int) -> list[Stage]:
         f"optim.updates={updates}",
         f"run.output={tuned}",
     )
-    answer = ("eval", "answer", "--questions", questions, "--output", judged)
+    answer = (
+        "eval",
+        "answer",
+        "--questions",
+        questions,
+        "--output",
+        judged,
+        "--temperature",
+        "0",
+        "--max-tokens",
+        "128",
+    )
     judge = ("eval", "judge", "--questions", questions, "--output", judged, "--model", "offline")
     return [
         Stage(

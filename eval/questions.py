@@ -1,0 +1,87 @@
+"""Evaluation questions from our own and the published files."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from camelid.errors import UserError
+from camelid.jsonl import Record, packaged
+from conversations.readers import read_records
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question, possibly with follow-ups.
+
+    Attributes:
+        id: unique within the set.
+        category: for the tables and for the sampling temperature.
+        turns: what the user says, turn by turn.
+        references: the right answer to each turn; empty where there is none.
+    """
+
+    id: str
+    category: str
+    turns: tuple[str, ...]
+    references: tuple[str, ...] = ()
+
+
+def read_questions(path: str | Path, references: str | Path | None = None) -> list[Question]:
+    """Read a question file in our, MT-bench's, Vicuna's, AlpacaEval's or Self-Instruct's format.
+
+    Args:
+        path: JSON Lines or a JSON array.
+        references: MT-bench's `reference_answer/*.jsonl`, where references are in a file of their own.
+
+    Raises:
+        UserError: a field is missing or has the wrong type, an id is repeated, or the file is empty.
+    """
+    questions: dict[str, Question] = {}
+    for place, record in read_records(packaged(path)):
+        for question in _questions(record, place):
+            if question.id in questions:
+                raise UserError(f"{place}: question id {question.id!r} is there twice; make the ids unique")
+            questions[question.id] = question
+    if not questions:
+        raise UserError(f"{path}: no questions in it")
+    if references is not None:
+        for place, record in read_records(references):
+            name = str(record.get("question_id"))
+            if name in questions:
+                turns = _strings(record.get("choices", [{}])[0].get("turns"), "choices[0].turns", place)
+                questions[name] = replace(questions[name], references=turns)
+    return list(questions.values())
+
+
+def _questions(record: Record, place: str) -> list[Question]:
+    category = str(record.get("category", record.get("dataset", "all")))
+    name = str(record.get("question_id", record.get("id", place.rsplit("/", 1)[-1])))
+    if "turns" in record:
+        turns = _strings(record["turns"], "turns", place)
+        references = _strings(record.get("reference") or [], "reference", place)
+        if not turns or len(references) not in (0, len(turns)):
+            raise UserError(f"{place}: 'turns' must not be empty, and 'reference' as long as it, if given")
+        return [Question(name, category, turns, references)]
+    if isinstance(record.get("text"), str):
+        return [Question(name, category, (record["text"],))]
+    if isinstance(record.get("instruction"), str):
+        return _from_instruction(record, name, category)
+    raise UserError(f"{place}: no question found; expected a field 'turns', 'text' or 'instruction'")
+
+
+def _from_instruction(record: Record, name: str, category: str) -> list[Question]:
+    """AlpacaEval has the bare instruction; Self-Instruct's 252 have instances with inputs and answers."""
+    instances: list[dict[str, Any]] = record.get("instances") or [{}]
+    questions = []
+    for index, instance in enumerate(instances):
+        text = f"{record['instruction']}\n\n{instance.get('input', '')}".strip()
+        answer = instance.get("output")
+        one = name if len(instances) == 1 else f"{name}_{index}"
+        questions.append(Question(one, category, (text,), (answer,) if answer else ()))
+    return questions
+
+
+def _strings(value: object, field: str, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UserError(f"{place}: field {field!r} must be a list of strings, found {value!r}")
+    return tuple(value)
