@@ -36,7 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status (2 for a mistake the user can mend)."""
-    args = build_parser().parse_args(arguments)
+    parser = build_parser()
+    args, more = parser.parse_known_args(arguments)
+    if more and hasattr(args, "overrides") and not any(item.startswith("-") for item in more):
+        args.overrides += more  # argparse gives up on a list of positionals that goes on behind an option
+    elif more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
     try:
         status: int = args.run(args)
         return status

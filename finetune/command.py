@@ -29,9 +29,11 @@ def run(args: argparse.Namespace) -> int:
     rest = [args.recipe, *args.overrides, *(["--quiet"] if args.quiet else [])]
     if args.launch is not None:
         launch = str(packaged(args.launch))
+        count = launched_processes(launch)
+        threads = max(1, (os.cpu_count() or 1) // count)
         accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", launch]
-        processes = f"run.processes={launched_processes(launch)}"
-        os.execv(sys.executable, [*accelerate, "-m", "finetune.train", *rest, processes])
+        accelerate += ["--num_cpu_threads_per_process", str(threads)]
+        os.execv(sys.executable, [*accelerate, "-m", "finetune.train", *rest, f"run.processes={count}"])
     from finetune.train import main
 
     return main(rest)

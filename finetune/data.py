@@ -98,9 +98,6 @@ def load_tokens(
 
 
 def _key(sources: Sequence[Source], template: str, tokenizer: Any, max_length: int, seed: int) -> str:
-    missing = [source.path for source in sources if not Path(source.path).is_file()]
-    if missing:
-        raise UserError(f"data.train: {missing[0]}: no such file")
     parts = [
         FORMAT,
         [(file_hash(source.path), source.weight) for source in sources],

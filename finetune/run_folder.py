@@ -10,7 +10,7 @@ import yaml
 
 from camelid.config import to_tree
 from camelid.errors import UserError
-from camelid.jsonl import atomic_write, dumps, read_json, read_jsonl, read_text, write_json
+from camelid.jsonl import atomic_write, dumps, file_hash, read_json, read_jsonl, read_text, write_json
 from finetune.recipe import Recipe
 
 PACKAGES = (
@@ -27,14 +27,15 @@ PACKAGES = (
 
 
 def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """Write the resolved recipe into the run folder, or check that the one there is the same.
+    """Write the resolved recipe and the data's hashes into the run folder, or check that those there are the same.
 
     Returns:
         The summary of a run that has already finished with this recipe, else None.
 
     Raises:
-        UserError: the folder belongs to a run with another recipe.
+        UserError: the folder belongs to a run with another recipe, or a data file is missing or has changed.
     """
+    data = {source.path: file_hash(existing(source.path)) for source in recipe.data.train}
     tree = to_tree(recipe)
     path = folder / "recipe.yaml"
     if path.is_file():
@@ -44,11 +45,29 @@ def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
                 f"run.output = {str(folder)!r} holds a run with another recipe (it differs in {', '.join(differing)}); "
                 "choose another run.output, or remove that folder"
             )
+        changed = sorted(name for name, digest in read_json(folder / "data.json").items() if data.get(name) != digest)
+        if changed:
+            raise UserError(
+                f"run.output = {str(folder)!r} holds a run on other data ({', '.join(changed)} changed since); "
+                "choose another run.output, or remove that folder"
+            )
     else:
+        write_json(folder / "data.json", data)
         with atomic_write(path) as file:
             yaml.safe_dump(tree, file, sort_keys=False, allow_unicode=True)
     summary = folder / "summary.json"
     return dict(read_json(summary)) if summary.is_file() else None
+
+
+def existing(path: str) -> str:
+    """The path of a training file.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"data.train: {path}: no such file")
+    return path
 
 
 def write_environment(folder: Path, processes: int, distributed: str, device: str) -> None:

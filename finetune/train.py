@@ -28,6 +28,7 @@ from camelid.config import load_config
 from camelid.errors import UserError
 from camelid.jsonl import AppendLog, packaged, read_jsonl, write_json
 from camelid.ledger import Ledger
+from camelid.lock import exclusive
 from camelid.progress import Progress
 from conversations.template import get_template
 from finetune import checkpoint, run_folder
@@ -63,6 +64,11 @@ def train(recipe: Recipe, quiet: bool = False) -> None:
         UserError: a file, a template or the launch does not fit the recipe, or the loss is not finite.
     """
     accelerator = start(recipe)
+    with exclusive(Path(recipe.run.output) / "lock") if accelerator.is_main_process else nullcontext():
+        _train(accelerator, recipe, quiet)
+
+
+def _train(accelerator: Accelerator, recipe: Recipe, quiet: bool) -> None:
     folder = Path(recipe.run.output)
     with accelerator.main_process_first():
         finished = run_folder.claim(folder, recipe)
@@ -213,7 +219,7 @@ def run_updates(
                     update + 1,
                     tokens,
                     recipe.run.keep_checkpoints,
-                    lambda path: accelerator.save_state(str(path)),
+                    lambda path: accelerator.save_state(str(path), safe_serialization=False),  # tied weights
                     accelerator.is_main_process,
                     accelerator.wait_for_everyone,
                 )

@@ -8,6 +8,7 @@ from typing import Any
 from camelid.config import from_tree
 from camelid.errors import UserError
 from camelid.jsonl import file_hash, packaged, read_json, read_text, write_json
+from camelid.lock import exclusive
 
 
 def register(rooms: Any) -> None:
@@ -31,6 +32,11 @@ def new(args: argparse.Namespace) -> int:
         "template": args.template,
         "seed": args.seed,
     }
+    with exclusive(folder.with_name(f".{folder.name}.lock")):
+        return _new(folder, made_from, args)
+
+
+def _new(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> int:
     if folder.exists():
         record = folder / "made_from.json"
         if not record.is_file() or read_json(record) != made_from:
