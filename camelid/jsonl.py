@@ -80,7 +80,7 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[str, Record]]:
                 raise UserError(f"{place}: not UTF-8 text (byte {error.start} of the line)") from None
             if not text.strip():
                 continue
-            record = parse_json(text, place)
+            record = parse_json(text.rstrip(), place)
             if not isinstance(record, dict):
                 raise UserError(f"{place}: expected a JSON object, found {type(record).__name__}")
             yield place, record

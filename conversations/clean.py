@@ -8,10 +8,14 @@ from camelid.ledger import Ledger
 from conversations.html import is_html, to_markdown
 from conversations.message import Conversation, Message
 
-# What a chat page shows around an answer, on a line of its own: the branch counter, the copy counter that
-# share buttons left, and button captions. Named in github.com/lm-sys/FastChat, fastchat/data/clean_sharegpt.py.
-_CHROME = r"(?:\d+ / \d+|Copied? ?\d+ chars / \d+ words|Copy code|Regenerate response)"
-_CHROME_AROUND = re.compile(rf"\A(?:\s*{_CHROME}[ \t]*(?:\n|\Z))+|(?:(?:\n|\A)\s*{_CHROME}\s*)+\Z")
+# What a chat page shows around an answer, on a line of its own or against the answer's HTML: the branch
+# counter, the copy counter that share buttons left, and button captions. Named in github.com/lm-sys/FastChat,
+# fastchat/data/clean_sharegpt.py.
+_CAPTION = r"(?:\d+ / \d+|Copied? ?\d+ chars / \d+ words|Copy code|Regenerate response)"
+_CAPTIONS_AROUND = re.compile(
+    rf"\A(?:\s*{_CAPTION}[ \t]*(?:\n|\Z|(?=<(?:div|p|pre|ol|ul)\b)))+"
+    rf"|(?:(?:\n|\A|(?<=</div>)|(?<=</p>))\s*{_CAPTION}\s*)+\Z"
+)
 # Answers that are the page's own error messages and no words of the model.
 _PAGE_ERROR = re.compile(
     r"(?:Too many requests in 1 hour\. Try again later\.|!?network error|"
@@ -49,15 +53,20 @@ def clean(conversation: Conversation, turns: Ledger) -> Conversation | None:
 def _clean_text(message: Message, turns: Ledger) -> Message:
     if message.role != "assistant":
         return message
-    text = message.content
+    text, captions = _without_captions(message.content)
     if is_html(text):
-        text = to_markdown(text)
+        text, more = _without_captions(to_markdown(text))
+        captions |= more
         turns.repair("HTML to Markdown")
-    bare = _CHROME_AROUND.sub("", text)
-    if bare != text:
+    if captions:
         turns.repair("page captions removed")
-        text = bare.strip()
     return replace(message, content="" if _PAGE_ERROR.fullmatch(text.strip()) else text)
+
+
+def _without_captions(text: str) -> tuple[str, bool]:
+    """The text without the page's captions around it, and whether there were any."""
+    bare = _CAPTIONS_AROUND.sub("", text)
+    return (text, False) if bare == text else (bare.strip(), True)
 
 
 def _joined(messages: list[Message], turns: Ledger) -> list[tuple[Message, int]]:

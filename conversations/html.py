@@ -7,10 +7,8 @@ from typing import Any
 
 # A value is rendered HTML where its first tag opens a block and its last tag closes one. Markdown that
 # merely contains HTML (in a code fence, say) is left alone.
-_OPENS = re.compile(r"\s*(?:\d+ / \d+\s*)?<(?:div|p|pre|ol|ul|table|blockquote|h[1-6])\b[^<>]*>", re.IGNORECASE)
-_CLOSES = re.compile(
-    r"(?:</(?:div|p|pre|ol|ul|table|blockquote|h[1-6])>|<hr\s*/?>)\s*(?:\d+ / \d+\s*)?$", re.IGNORECASE
-)
+_OPENS = re.compile(r"\s*<(?:div|p|pre|ol|ul|table|blockquote|h[1-6])\b[^<>]*>", re.IGNORECASE)
+_CLOSES = re.compile(r"(?:</(?:div|p|pre|ol|ul|table|blockquote|h[1-6])>|<hr\s*/?>)\s*\Z", re.IGNORECASE)
 _PRE = re.compile(r"<pre\b.*?</pre\s*>", re.IGNORECASE | re.DOTALL)
 _BUTTON = re.compile(r"<(button|svg)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _HELD = re.compile(r"^(.*?)\x02(\d+)\x03[ \t]*$", re.MULTILINE)

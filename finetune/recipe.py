@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from camelid.errors import UserError
+from conversations.template import get_template
 
 
 def _require(ok: bool, name: str, value: object, rule: str) -> None:
@@ -60,6 +61,7 @@ class Data:
 
     def __post_init__(self) -> None:
         _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
+        get_template(self.template)
         _require(self.max_length >= 8, "data.max_length", self.max_length, "must be at least 8 tokens")
 
 

@@ -1,5 +1,4 @@
 """The embedded teacher's vocabulary."""
-# ruff: noqa: SIM905 (word lists read better as text)
 
 NAMES = (
     "Anna|Ben|Clara|David|Emma|Felix|Grace|Henry|Ida|Jack|Kate|Leo|Maria|Noah|Olga|Paul|"

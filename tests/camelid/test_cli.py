@@ -1,0 +1,76 @@
+"""The front door: quick, and one clear line for every mistake."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def camelid(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "camelid.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    started = time.monotonic()
+    command = [sys.executable, "-X", "importtime", "-m", "camelid.cli", "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert time.monotonic() - started < 1
+    imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in result.stderr.splitlines()}
+    assert not imported & {"torch", "transformers", "openai", "numpy", "datasets", "accelerate"}
+    for room in ("demo", "selfinstruct", "conversations", "weights", "finetune", "eval"):
+        assert room in result.stdout
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    (tmp_path / "lines.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"instruction": \n')
+    (tmp_path / "seeds.jsonl").write_text('{"instruction": "a", "instances": []}\n')
+    (tmp_path / "recipe.yaml").write_text("model:\n  pth: x\n")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("finetune no.yaml", "no.yaml: no such file"),
+        ("finetune {0}/recipe.yaml", "unknown key 'model.pth'; did you mean 'path'?"),
+        ("finetune recipes/smoke.yaml optim.lrate=1", "unknown key 'optim.lrate'"),
+        ("finetune recipes/smoke.yaml data.template=vicuna", "did you mean 'vicuna_v1.1'?"),
+        ("finetune recipes/smoke.yaml --launch no.yaml", "no.yaml: no such file"),
+        ("conversations convert {0}/no.json --output {0}/x", "no.json: no such file"),
+        ("conversations convert {0}/lines.jsonl --output {0}/x", "lines.jsonl:2: broken JSON at column"),
+        ("selfinstruct generate --count 0 --output {0}/x", "--count and --concurrency must be at least 1"),
+        ("selfinstruct generate --count 1 --output {0}/x --seeds {0}/seeds.jsonl", "seeds.jsonl:1: field 'instances'"),
+        ("selfinstruct generate --count 1 --output {0}/x --model {0}/empty", "no model folder (it has no config.json)"),
+        ("selfinstruct generate --count 1 --output {0}/x --model gpt-4o", "no API key; set OPENAI_API_KEY"),
+        ("eval answer --questions {0}/no.jsonl --output {0}/e", "no.jsonl: no such file"),
+        ("eval judge --questions eval/data/demo_questions.jsonl --output {0}/e", "run `camelid eval answer` first"),
+        ("eval report --questions eval/data/demo_questions.jsonl --output {0}/e", "run `camelid eval answer` first"),
+        ("weights new no.yaml {0}/m --data {0}/lines.jsonl --template alpaca", "no.yaml: no such file"),
+        ("weights new recipes/models/tiny.yaml {0}/m --data {0}/no.jsonl --template alpaca", "no.jsonl: no such file"),
+        (
+            "weights new recipes/models/tiny.yaml {0}/m --data {0}/lines.jsonl --template alpac",
+            "did you mean 'alpaca'?",
+        ),
+    ],
+)
+def test_mistakes_get_one_line(arguments: str, message: str, broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    result = camelid(*arguments.format(broken).split())
+    assert result.returncode == 2, result.stderr
+    [line] = result.stderr.splitlines()
+    assert line.startswith("camelid: error: ") and message in line
+    assert not (broken / "x").exists()
+
+
+def test_overrides_may_stand_behind_options() -> None:
+    result = camelid("finetune", "recipes/smoke.yaml", "--quiet", "optim.lrate=1")
+    assert "unknown key 'optim.lrate'" in result.stderr
+    result = camelid("finetune", "recipes/smoke.yaml", "--quite", "optim.lr=1")
+    assert result.returncode == 2 and "unrecognized arguments: --quite" in result.stderr

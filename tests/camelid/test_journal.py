@@ -1,0 +1,101 @@
+"""What was answered is on disk before it is used, and is never sent again."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from camelid.errors import UserError
+from camelid.llm import Failure, Journal, Journaled, Reply, Request, Usage
+from conversations.message import Message
+from tests.fake_openai import FakeOpenAI, offline_answer
+
+
+class Counting:
+    """Answers with a running number; every third request fails."""
+
+    name = "counting"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        self.asked += 1
+        if self.asked % 3 == 0:
+            return Failure("timeout", "too slow")
+        return Reply(f"answer {self.asked}", self.name, usage=Usage(1, 2))
+
+
+def request(text: str, sample: int = 0) -> Request:
+    return Request((Message("user", text),), sample=sample)
+
+
+def ask(llm: Journaled, *texts: str) -> list[Reply | Failure]:
+    async def run() -> list[Reply | Failure]:
+        return [await llm.complete(request(text)) for text in texts]
+
+    return asyncio.run(run())
+
+
+def test_replies_are_replayed_and_failures_are_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    first = Journaled(Counting(), Journal(path))
+    before = ask(first, "a", "b", "c", "a")
+    assert isinstance(before[2], Failure) and before[3] == before[0]
+    assert (first.sent, first.replayed) == (3, 1)
+    second = Journaled(Counting(), Journal(path))
+    after = ask(second, "a", "b", "c")
+    assert after[:2] == before[:2] and isinstance(after[2], Reply)
+    assert (second.sent, second.replayed) == (1, 2)
+
+
+def test_keys_tell_requests_apart() -> None:
+    base = request("a")
+    others = [
+        request("b"),
+        request("a", sample=1),
+        Request(base.messages, temperature=0.5),
+        Request(base.messages, stop=("x",)),
+    ]
+    keys = [other.key("m") for other in (base, *others)] + [base.key("other model")]
+    assert len(set(keys)) == len(keys)
+    assert base.key("m") == request("a").key("m")
+
+
+def test_a_foreign_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"key": "x", "reply": {"text": 1}}\n')
+    with pytest.raises(UserError, match=r"journal\.jsonl:1: not a journal line"):
+        Journal(path)
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    """SIGKILL in the middle of a generation; the same command finishes and re-sends nothing that was answered."""
+    output = tmp_path / "records.jsonl"
+    with FakeOpenAI(offline_answer, faults={"500": 0.1}, latency=0.05) as server:
+        command = [sys.executable, "-m", "camelid.cli", "selfinstruct", "generate", "--count", "60", "--quiet"]
+        command += ["--model", "fake", "--base-url", server.url, "--concurrency", "2", "--output", str(output)]
+        process = subprocess.Popen(command)
+        journal = output.with_suffix(".journal.jsonl")
+        while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not output.exists()
+        kept = journal.read_bytes().count(b"\n")
+        time.sleep(0.3)  # what was in flight comes to its end
+        before = len(server.requests)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        journaled = {body["seed"] for body in server.answered[:kept]}
+        assert journaled and not journaled & {body["seed"] for body in server.requests[before:]}
+        once = output.read_bytes()
+    fresh = tmp_path / "fresh.jsonl"
+    with FakeOpenAI(offline_answer) as server:
+        command[command.index("--base-url") + 1] = server.url
+        command[-1] = str(fresh)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert fresh.read_bytes() == once

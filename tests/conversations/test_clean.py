@@ -1,0 +1,90 @@
+"""Turn by turn: only what is bad goes, with its reason; every turn is counted."""
+
+from random import Random
+
+import pytest
+
+from camelid.ledger import Ledger
+from conversations.clean import clean
+from conversations.message import Conversation, Message, Role
+
+ROLES: dict[str, Role] = {"s": "system", "u": "user", "a": "assistant"}
+
+
+def run(*turns: str) -> tuple[list[str], Ledger]:
+    """Clean turns written as `u: text`; give back the same and the ledger."""
+    messages = tuple(Message(ROLES[turn[0]], turn[3:]) for turn in turns)
+    ledger = Ledger("turns")
+    cleaned = clean(Conversation("c", messages), ledger)
+    assert ledger.read == len(turns)
+    return [f"{m.role[0]}: {m.content}" for m in cleaned.messages] if cleaned else [], ledger
+
+
+def test_a_good_conversation_stays_as_it_is() -> None:
+    turns = ["s: Be kind.", "u: <b>hi</b>  \n1 / 2", "a: Hello *you*", "u: bye", "a: Bye"]
+    assert run(*turns) == (turns, Ledger("turns", kept=5))
+
+
+@pytest.mark.parametrize(
+    ("turns", "kept", "reason"),
+    [
+        (["a: Hello!", "u: hi", "a: yes"], ["u: hi", "a: yes"], "assistant turn before any user turn"),
+        (["u: hi", "a: yes", "u: and?"], ["u: hi", "a: yes"], "user turn without an answer"),
+        (["u:  ", "a: x", "u: hi", "a: yes"], ["u: hi", "a: yes"], "exchange with an empty question"),
+        (
+            ["u: hi", "a: ", "u: ho", "a: yes"],
+            ["u: ho", "a: yes"],
+            "exchange with an empty answer or a page error for one",
+        ),
+        (["u: hi", "u: hi", "a: yes"], ["u: hi", "a: yes"], "repeated turn"),
+        (["u: hi", "u: ", "a: yes"], ["u: hi", "a: yes"], "empty turn beside another of the same role"),
+        (["u: hi", "s: x", "a: yes"], ["u: hi", "a: yes"], "system message that is empty or not first"),
+        (["s: ", "u: hi", "a: yes"], ["u: hi", "a: yes"], "system message that is empty or not first"),
+        (
+            ["u: hi", "a: Too many requests in 1 hour. Try again later.", "u: ho", "a: yes"],
+            ["u: ho", "a: yes"],
+            "exchange with an empty answer or a page error for one",
+        ),
+        (["s: x", "u: hi"], [], "system message of a conversation without an exchange"),
+    ],
+)
+def test_bad_turns(turns: list[str], kept: list[str], reason: str) -> None:
+    cleaned, ledger = run(*turns)
+    assert cleaned == kept
+    assert ledger.dropped[reason] > 0 and ledger.kept == len(kept)
+
+
+def test_turns_of_one_role_are_joined() -> None:
+    cleaned, ledger = run("u: hi", "u: there", "a: yes", "a: no")
+    assert cleaned == ["u: hi\n\nthere", "a: yes\n\nno"]
+    assert ledger.kept == 4 and ledger.repaired["turns of one role in a row joined"] == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1 / 2<p>Yes.</p>",
+        "<p>Yes.</p>\n2 / 2",
+        "Yes.\n\nRegenerate response",
+        "Yes.\nCopied 12 chars / 1 words",
+        "1 / 2\n\nYes.",
+    ],
+)
+def test_page_captions_go(text: str) -> None:
+    assert run("u: hi", f"a: {text}")[0] == ["u: hi", "a: Yes."]
+
+
+def test_captions_inside_a_text_stay() -> None:
+    text = "Half is\n1 / 2\nof it."
+    assert run("u: hi", f"a: {text}")[0][1] == f"a: {text}"
+
+
+def test_counts_always_add_up() -> None:
+    rng = Random(0)
+    texts = ["", " ", "x", "y", "1 / 2", "<p>z</p>", "network error"]
+    for _ in range(500):
+        turns = [f"{rng.choice('suuaaa')}: {rng.choice(texts)}" for _ in range(rng.randint(1, 9))]
+        cleaned, _ = run(*turns)  # checks kept + dropped = read
+        body = [turn for turn in cleaned if turn[0] != "s"]
+        assert [turn[0] for turn in body] == ["u", "a"] * (len(body) // 2)
+        assert all(turn[3:].strip() for turn in cleaned)

@@ -1,0 +1,29 @@
+"""A run folder belongs to one recipe and one set of data."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camelid.config import from_tree
+from camelid.errors import UserError
+from finetune.recipe import Recipe
+from finetune.run_folder import claim
+
+
+def test_changed_recipe_or_data_is_refused(tmp_path: Path, toy_recipe: dict[str, Any], toy_data: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    shutil.copy(toy_data, data)
+    toy_recipe["data"]["train"] = [{"path": str(data)}]
+    recipe = from_tree(Recipe, toy_recipe, "recipe")
+    folder = tmp_path / "run"
+    assert claim(folder, recipe) is None
+    assert claim(folder, recipe) is None
+    toy_recipe["optim"]["lr"] = 5.0
+    with pytest.raises(UserError, match=r"differs in optim\.lr"):
+        claim(folder, from_tree(Recipe, toy_recipe, "recipe"))
+    with data.open("a") as file:
+        file.write("\n")
+    with pytest.raises(UserError, match=r"data\.jsonl changed since"):
+        claim(folder, recipe)
