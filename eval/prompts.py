@@ -23,7 +23,7 @@ def single(question: Question, turns: tuple[str, ...], turn: int) -> tuple[Messa
         turn: which one to grade, from 0.
     """
     reference = question.references[turn] if question.references else None
-    rules = files("eval").joinpath("data/judge/single.txt").read_text(encoding="utf-8").strip()
+    rules = files("eval").joinpath("data/judge_single.txt").read_text(encoding="utf-8").strip()
     sections = [
         f"[The Start of the Conversation So Far]\nUser: {question.turns[index]}\n\nAssistant: {_data(turns[index])}\n"
         "[The End of the Conversation So Far]"
