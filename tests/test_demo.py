@@ -48,12 +48,36 @@ def hashes(folder: Path) -> dict[str, str]:
     return {name: file_hash(folder / "run" / name) for name in files}
 
 
+def assert_equal_to_transformers(folder: Path) -> None:
+    """Logits to 1e-5 and every gradient to 1e-5 relative, on random tokens."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from finetune.llama import weights
+    from finetune.llama.attention import Documents
+
+    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ours = weights.load(folder, dtype=torch.float32)
+    ids = torch.randint(0, ours.config.vocab_size, (100,), generator=torch.Generator().manual_seed(0))
+    their_logits = theirs(ids[None]).logits[0]
+    our_logits = ours(ids, torch.arange(100), Documents.from_lengths([100]))
+    torch.testing.assert_close(our_logits, their_logits, atol=1e-5, rtol=1e-5)
+    for logits in (their_logits, our_logits):
+        torch.nn.functional.cross_entropy(logits[:-1], ids[1:]).backward()
+    expected = dict(theirs.named_parameters())
+    for name, parameter in ours.named_parameters():
+        assert parameter.grad is not None and expected[name].grad is not None
+        error = (parameter.grad - expected[name].grad).norm() / expected[name].grad.norm()
+        assert error < 1e-5, (name, float(error))
+
+
 @pytest.mark.slow
 def test_killed_in_every_stage(tmp_path: Path) -> None:
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     straight.mkdir()
     killed.mkdir()
     finish(straight)
+    assert_equal_to_transformers(straight / "run" / "tuned" / "model")
     for number in range(1, STAGES + 1):
         kill_in_stage(killed, number, delay=0.1 * number)
         for journal in killed.rglob("*.journal.jsonl"):
