@@ -1,6 +1,5 @@
 """The shape of a LLaMA, with Hugging Face's field names."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,16 @@ from camelid.jsonl import read_json
 
 # Fields that would change what a LLaMA computes and that the module does not implement.
 UNSUPPORTED = ("quantization_config", "sliding_window", "partial_rotary_factor", "attention_multiplier")
+
+
+# The ways to stretch rotary embeddings, and the fields of `rope_scaling` that each cannot do without.
+ROPE_FIELDS: dict[str, tuple[str, ...]] = {
+    "default": (),
+    "linear": ("factor",),
+    "dynamic": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    "yarn": ("factor",),
+}
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,8 @@ class LlamaConfig:
         head_dim: width of one head; None = hidden_size / num_attention_heads.
         rms_norm_eps: added to the mean square (1e-6 in LLaMA-1, 1e-5 from LLaMA-2 on).
         rope_theta: base of the rotary frequencies (10,000 in RoFormer, 500,000 in Llama 3).
-        rope_scaling: Llama 3.1's frequency scaling (`rope_type: llama3`) or linear interpolation
-            (`rope_type: linear`); None = none.
+        rope_scaling: how positions are stretched, see `finetune.llama.rope`; None = not at all. `rope_type` is one
+            of `ROPE_FIELDS`, which names the fields that each needs.
         max_position_embeddings: longest sequence, tokens.
         tie_word_embeddings: whether the output layer shares the embedding's weights.
         attention_bias, mlp_bias: whether the linear layers have biases (never in published LLaMAs).
@@ -68,8 +77,12 @@ class LlamaConfig:
                 f"num_attention_heads = {self.num_attention_heads} must be a multiple of num_key_value_heads = "
                 f"{self.kv_heads}"
             )
-        if self.rope_scaling is not None and self.rope_type not in ("default", "llama3", "linear"):
-            raise UserError(f"rope_scaling.rope_type = {self.rope_type!r} is not supported; known: llama3, linear")
+        if self.rope_type not in ROPE_FIELDS:
+            known = ", ".join(ROPE_FIELDS)
+            raise UserError(f"rope_scaling.rope_type = {self.rope_type!r} is not supported; known: {known}")
+        for name in ROPE_FIELDS[self.rope_type]:
+            if name not in (self.rope_scaling or {}):
+                raise UserError(f"rope_scaling: rope_type {self.rope_type!r} needs the field {name!r}")
 
     @property
     def kv_heads(self) -> int:
@@ -158,27 +171,3 @@ class LlamaConfig:
             "eos_token_id": self.eos_token_id,
             "pad_token_id": self.pad_token_id,
         }
-
-
-def rope_frequencies(config: LlamaConfig) -> list[float]:
-    """Angular frequency of each pair of dimensions, radians a token (Su et al. 2021, RoFormer, eq. 15).
-
-    `llama3` scaling follows Llama 3.1 (github.com/meta-llama/llama-models, models/llama3/model.py,
-    apply_scaling): long wavelengths are slowed by `factor`, short ones kept, those between blended.
-    `linear` divides every frequency by `factor` (Chen et al. 2023, position interpolation).
-    """
-    size = config.head_size
-    plain = [config.rope_theta ** (-index / size) for index in range(0, size, 2)]
-    scaling = config.rope_scaling or {}
-    if config.rope_type == "linear":
-        return [frequency / scaling["factor"] for frequency in plain]
-    if config.rope_type != "llama3":
-        return plain
-    factor, low, high = scaling["factor"], scaling["low_freq_factor"], scaling["high_freq_factor"]
-    original = scaling["original_max_position_embeddings"]
-    scaled = []
-    for frequency in plain:
-        turns = original * frequency / (2 * math.pi)  # how often the pair turns within the original context
-        kept = min(1.0, max(0.0, (turns - low) / (high - low)))
-        scaled.append(kept * frequency + (1 - kept) * frequency / factor)
-    return scaled

@@ -17,8 +17,9 @@ from torch.nn.functional import silu
 
 from finetune.llama.attention import Documents, attention
 from finetune.llama.cache import Cache
-from finetune.llama.config import LlamaConfig, rope_frequencies
+from finetune.llama.config import LlamaConfig
 from finetune.llama.recompute import recomputed
+from finetune.llama.rope import rotate, rotations
 
 Recompute = Literal["none", "selective", "full"]
 Head = Callable[[Tensor, nn.Module], Tensor]
@@ -36,13 +37,6 @@ class RMSNorm(nn.Module):
         wide_TD = x_TD.float()
         scaled_TD = wide_TD * torch.rsqrt(wide_TD.pow(2).mean(-1, keepdim=True) + self.eps)
         return self.weight * scaled_TD.to(x_TD.dtype)
-
-
-def rotate(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
-    """Rotary embedding in Hugging Face's layout: dimension i turns with dimension i + d/2."""
-    first, second = x_THd.chunk(2, dim=-1)
-    turned_THd = torch.cat((-second, first), dim=-1)
-    return x_THd * cos_Td[:, None] + turned_THd * sin_Td[:, None]
 
 
 class LlamaAttention(nn.Module):
@@ -135,7 +129,6 @@ class Llama(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
-        self._frequencies = rope_frequencies(config)
 
     def set_recompute(self, mode: Recompute) -> None:
         self.recompute = mode
@@ -162,7 +155,7 @@ class Llama(nn.Module):
             (T, V) logits, or whatever `head` returns.
         """
         x_TD = self.model.embed_tokens(input_ids_T)
-        cos_Td, sin_Td = self._rotations(positions_T, x_TD.dtype)
+        cos_Td, sin_Td = rotations(self.config, positions_T, documents, x_TD.dtype)
         mode = self.recompute if torch.is_grad_enabled() else "none"
         for index, layer in enumerate(self.model.layers):
             if mode == "none":
@@ -172,12 +165,6 @@ class Llama(nn.Module):
         hidden_TD = self.model.norm(x_TD)
         out: Tensor = self.lm_head(hidden_TD) if head is None else head(hidden_TD, self.lm_head)
         return out
-
-    def _rotations(self, positions_T: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        frequencies = torch.tensor(self._frequencies, dtype=torch.float32, device=positions_T.device)
-        with torch.autocast(positions_T.device.type, enabled=False):
-            angles_Td = torch.outer(positions_T.float(), frequencies).repeat(1, 2)
-        return angles_Td.cos().to(dtype), angles_Td.sin().to(dtype)
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:

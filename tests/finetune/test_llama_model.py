@@ -45,6 +45,26 @@ VARIANTS = {
     "theta": {"rope_theta": 500000.0, "rms_norm_eps": 1e-5},
     "llama3": {"rope_scaling": LLAMA3, "num_key_value_heads": 2},
     "linear": {"rope_scaling": {"rope_type": "linear", "factor": 4.0}},
+    "dynamic": {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}, "max_position_embeddings": 20},
+    "yarn": {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}},
+    "yarn, tuned": {
+        "rope_scaling": {
+            "rope_type": "yarn",
+            "factor": 8.0,
+            "original_max_position_embeddings": 16,
+            "attention_factor": 1.3,
+            "beta_fast": 4.0,
+            "beta_slow": 0.5,
+            "truncate": False,
+        }
+    },
+    "odd sizes": {
+        "vocab_size": 97,
+        "hidden_size": 42,
+        "intermediate_size": 61,
+        "num_attention_heads": 3,
+        "head_dim": 14,
+    },
 }
 LENGTHS = [7, 1, 30, 12]
 

@@ -1,0 +1,117 @@
+"""Rotary position embeddings (Su et al. 2021, RoFormer) and the ways to stretch them to longer contexts.
+
+Shapes: T tokens, d head width.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from finetune.llama.attention import Documents
+from finetune.llama.config import LlamaConfig
+
+
+def rotate(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
+    """Turn each pair of dimensions; in Hugging Face's layout dimension i pairs with i + d/2."""
+    first, second = x_THd.chunk(2, dim=-1)
+    turned_THd = torch.cat((-second, first), dim=-1)
+    return x_THd * cos_Td[:, None] + turned_THd * sin_Td[:, None]
+
+
+def rotations(
+    config: LlamaConfig, positions_T: Tensor, documents: Documents, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, (T, d) each, of the angle of each token and dimension."""
+    device = positions_T.device
+    with torch.autocast(device.type, enabled=False):
+        if config.rope_type == "dynamic":
+            ends = documents.starts[1:].long() - 1
+            rows = [frequencies(config, position + 1) for position in positions_T[ends].tolist()]
+            lengths = torch.tensor(documents.lengths, device=device)
+            frequencies_Tf = torch.tensor(rows, device=device).repeat_interleave(lengths, dim=0)
+            angles_Tf = positions_T.float()[:, None] * frequencies_Tf
+        else:
+            angles_Tf = torch.outer(positions_T.float(), torch.tensor(frequencies(config), device=device))
+        angles_Td = angles_Tf.repeat(1, 2)
+        scale = attention_factor(config)
+        return (angles_Td.cos() * scale).to(dtype), (angles_Td.sin() * scale).to(dtype)
+
+
+def frequencies(config: LlamaConfig, length: int = 0) -> list[float]:
+    """Angular frequency of each pair of dimensions, radians a token (RoFormer, eq. 15).
+
+    Args:
+        config: `rope_scaling` chooses the rule:
+            `linear` divides every frequency by `factor` (Chen et al. 2023, position interpolation, eq. 4);
+            `dynamic` raises the base for documents beyond the trained context (NTK-aware scaling as in
+            transformers, modeling_rope_utils.py, `_compute_dynamic_ntk_parameters`);
+            `llama3` slows long wavelengths by `factor`, keeps short ones, blends between
+            (github.com/meta-llama/llama-models, models/llama3/model.py, `apply_scaling`);
+            `yarn` does so by dimension (Peng et al. 2023, section 3.2).
+        length: tokens of the document; only `dynamic` looks at it.
+    """
+    size, base, scaling = config.head_size, config.rope_theta, config.rope_scaling or {}
+    if config.rope_type == "dynamic":
+        context = config.max_position_embeddings
+        stretch = scaling["factor"] * max(length, context) / context - (scaling["factor"] - 1)
+        base *= stretch ** (size / (size - 2))
+    plain = [base ** (-index / size) for index in range(0, size, 2)]
+    if config.rope_type == "linear":
+        return [frequency / scaling["factor"] for frequency in plain]
+    if config.rope_type == "llama3":
+        kept = _llama3_share(plain, scaling)
+    elif config.rope_type == "yarn":
+        kept = _yarn_share(config)
+    else:
+        return plain
+    factor = _factor(config)
+    return [share * value + (1 - share) * value / factor for share, value in zip(kept, plain, strict=True)]
+
+
+def attention_factor(config: LlamaConfig) -> float:
+    """What cosines and sines are multiplied by: YaRN's temperature (Peng et al. 2023, eq. 22), else 1."""
+    scaling = config.rope_scaling or {}
+    if config.rope_type != "yarn":
+        return 1.0
+    if scaling.get("attention_factor") is not None:
+        return float(scaling["attention_factor"])
+    factor, scale, scale_all = _factor(config), scaling.get("mscale"), scaling.get("mscale_all_dim")
+    if scale and scale_all:
+        return _mscale(factor, scale) / _mscale(factor, scale_all)
+    return _mscale(factor, 1.0)
+
+
+def _factor(config: LlamaConfig) -> float:
+    scaling = config.rope_scaling or {}
+    if scaling.get("factor") is not None:
+        return float(scaling["factor"])
+    return config.max_position_embeddings / float(scaling["original_max_position_embeddings"])
+
+
+def _mscale(factor: float, scale: float) -> float:
+    return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def _llama3_share(plain: list[float], scaling: dict[str, float]) -> list[float]:
+    """How much of each frequency stays: all of those that turn often within the trained context."""
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    original = scaling["original_max_position_embeddings"]
+    turns = [original * frequency / (2 * math.pi) for frequency in plain]
+    return [min(1.0, max(0.0, (turn - low) / (high - low))) for turn in turns]
+
+
+def _yarn_share(config: LlamaConfig) -> list[float]:
+    """How much of each frequency stays, falling from 1 to 0 between two dimensions (YaRN, eq. 18 to 20)."""
+    scaling, size = config.rope_scaling or {}, config.head_size
+    original = scaling.get("original_max_position_embeddings", config.max_position_embeddings)
+
+    def dimension(turns: float) -> float:
+        return size * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(config.rope_theta))
+
+    low, high = dimension(scaling.get("beta_fast") or 32), dimension(scaling.get("beta_slow") or 1)
+    if scaling.get("truncate", True):
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, size - 1)
+    width = (high - low) or 0.001
+    return [1 - min(1.0, max(0.0, (index - low) / width)) for index in range(size // 2)]
