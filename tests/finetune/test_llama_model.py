@@ -1,5 +1,6 @@
 """The native LLaMA against transformers: logits, gradients, packing, folders."""
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -59,7 +60,7 @@ VARIANTS = {
         }
     },
     "odd sizes": {
-        "vocab_size": 97,
+        "vocab_size": 103,
         "hidden_size": 42,
         "intermediate_size": 61,
         "num_attention_heads": 3,
@@ -101,6 +102,43 @@ def test_packed_logits_equal_transformers_one_document_at_a_time(pair: tuple[Lla
         mine = packed(ours, documents)
         truth = torch.cat([peer(document[None]).logits[0] for document in documents])
     torch.testing.assert_close(mine, truth, atol=1e-5, rtol=1e-5)
+
+
+def test_packed_logits_equal_transformers_in_bfloat16(pair: tuple[Llama, Any]) -> None:
+    wide = copy.deepcopy(pair[0])
+    with torch.no_grad():
+        for parameter in wide.parameters():
+            parameter.mul_(0.5 if parameter.ndim > 1 else 1)  # weights nearer to real ones: errors don't snowball
+    ours, peer = copy.deepcopy(wide).to(torch.bfloat16), copy.deepcopy(pair[1])
+    peer.load_state_dict(wide.state_dict())
+    peer.to(torch.bfloat16)
+    peer.set_attn_implementation("sdpa")  # the eager form rounds the attention weights to bfloat16
+    documents = random_documents()
+    with torch.no_grad():
+        mine = packed(ours, documents).float()
+        truth = torch.cat([peer(document[None]).logits[0] for document in documents]).float()
+        exact = packed(wide, documents)
+    assert (mine - truth).norm() <= 2e-2 * truth.norm()
+    assert (mine - exact).norm() <= 1.1 * (truth - exact).norm()  # no farther from float32 than theirs
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_packed_logits_equal_a_padded_batch(pair: tuple[Llama, Any], side: str) -> None:
+    """transformers with an attention mask and padding; we have neither."""
+    ours, peer = pair
+    documents = random_documents()
+    width = max(LENGTHS)
+    if ours.config.rope_type == "dynamic":
+        pytest.skip("transformers stretches every row by the longest one of the batch")
+    ids, mask = torch.zeros(len(documents), width, dtype=torch.long), torch.zeros(len(documents), width)
+    places = [slice(0, n) if side == "right" else slice(width - n, width) for n in LENGTHS]
+    for row, (place, document) in enumerate(zip(places, documents, strict=True)):
+        ids[row, place], mask[row, place] = document, 1
+    positions = (mask.cumsum(1) - 1).clamp(min=0).long()
+    with torch.no_grad():
+        logits = peer(ids, attention_mask=mask, position_ids=positions).logits
+        truth = torch.cat([logits[row, place] for row, place in enumerate(places)])
+        torch.testing.assert_close(packed(ours, documents), truth, atol=1e-5, rtol=1e-5)
 
 
 def test_gradients_equal_transformers(pair: tuple[Llama, Any]) -> None:
