@@ -1,6 +1,7 @@
-"""`camelid weights new`: a random model with a tokenizer of its own, as a Hugging Face folder."""
+"""`camelid weights`: model folders made, imported, merged."""
 
 import argparse
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,51 +15,76 @@ from camelid.lock import exclusive
 def register(rooms: Any) -> None:
     """Add the `weights` commands."""
     verbs = rooms.add_parser("weights", help="make model folders").add_subparsers(metavar="VERB", required=True)
+
     parser = verbs.add_parser("new", help="a random model with a tokenizer trained on your data")
-    parser.add_argument("config", help="YAML with the fields of a LLaMA config.json, e.g. recipes/models/tiny.yaml")
+    parser.add_argument("shape", help="a published shape (llama-2-7b, ...) or YAML such as recipes/models/tiny.yaml")
     parser.add_argument("output", help="the model folder to make")
     parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help="what the tokenizer learns from")
     parser.add_argument("--template", required=True, help="prompt template, e.g. vicuna_v1.1")
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default 0)")
     parser.set_defaults(run=new)
 
+    parser = verbs.add_parser("import", help="Meta's consolidated.*.pth, or .bin files, to a safetensors folder")
+    parser.add_argument("source", help="folder with params.json and consolidated.*.pth, or a Hugging Face folder")
+    parser.add_argument("output", help="the model folder to make")
+    parser.set_defaults(run=import_)
+
+    parser = verbs.add_parser("merge", help="a PEFT adapter, or delta weights, into a base model")
+    parser.add_argument("base", help="model folder")
+    parser.add_argument("change", help="PEFT adapter folder, or a folder of delta weights (tuned minus base)")
+    parser.add_argument("output", help="the model folder to make")
+    parser.add_argument(
+        "--delta", action="store_true", help="the change is delta weights though it has no delta.json (Vicuna v0)"
+    )
+    parser.set_defaults(run=merge)
+
+    parser = verbs.add_parser("delta", help="tuned minus base, for publishing without the base")
+    parser.add_argument("base", help="model folder")
+    parser.add_argument("tuned", help="model folder")
+    parser.add_argument("output", help="the folder of delta weights to make")
+    parser.set_defaults(run=delta)
+
+    parser = verbs.add_parser("resize", help="more tokens; new rows start as the mean of the old")
+    parser.add_argument("model", help="model folder")
+    parser.add_argument("output", help="the model folder to make")
+    parser.add_argument("--add-tokens", nargs="*", default=[], metavar="TOKEN", help="special tokens, e.g. '[PAD]'")
+    parser.add_argument("--multiple-of", type=int, default=1, metavar="N", help="round the rows up (64 is fast)")
+    parser.set_defaults(run=resize)
+
 
 def new(args: argparse.Namespace) -> int:
     """Train the tokenizer, draw the weights, write the folder; the same command again does nothing."""
+    from finetune.llama.architectures import ARCHITECTURES
+
     folder = Path(args.output)
     made_from = {
-        "config": read_text(packaged(args.config)),
+        "config": args.shape if args.shape in ARCHITECTURES else read_text(packaged(args.shape)),
         "data": [file_hash(path) if Path(path).is_file() else path for path in args.data],
         "template": args.template,
         "seed": args.seed,
     }
     with exclusive(folder.with_name(f".{folder.name}.lock")):
-        return _new(folder, made_from, args)
-
-
-def _new(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> int:
-    if folder.exists():
-        record = folder / "made_from.json"
-        if not record.is_file() or read_json(record) != made_from:
-            raise UserError(f"{folder} exists and was made from something else; choose another folder or remove it")
-        print(f"{folder}: already made")
-        return 0
-    _make(folder, made_from, args)
+        if folder.exists():
+            record = folder / "made_from.json"
+            if not record.is_file() or read_json(record) != made_from:
+                raise UserError(f"{folder} exists and was made from something else; choose another folder or remove it")
+            print(f"{folder}: already made")
+            return 0
+        _make(folder, made_from, args)
     return 0
 
 
 def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> None:
-    import dataclasses
-
     import yaml
 
     from conversations.readers import read_conversations
     from conversations.template import get_template
     from finetune.llama import weights
+    from finetune.llama.architectures import ARCHITECTURES
     from finetune.llama.config import LlamaConfig
     from finetune.llama.tokenizer import train_tokenizer
 
-    config = from_tree(LlamaConfig, yaml.safe_load(made_from["config"]), args.config)
+    config = ARCHITECTURES.get(args.shape) or from_tree(LlamaConfig, yaml.safe_load(made_from["config"]), args.shape)
     template = get_template(args.template)
     texts = (
         span.text
@@ -81,3 +107,75 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
     write_json(partial / "made_from.json", made_from)
     partial.rename(folder)
     print(f"{folder}: {config.num_parameters():,} parameters, {len(tokenizer):,} tokens in the vocabulary")
+
+
+def import_(args: argparse.Namespace) -> int:
+    """Write Meta's or pickled weights as a Hugging Face folder with safetensors."""
+    from finetune.llama import meta, weights
+    from finetune.llama.config import LlamaConfig
+    from finetune.llama.merge import copy_tokenizer
+    from finetune.llama.meta_tokenizer import read_tokenizer
+
+    folder, output = Path(args.source), Path(args.output)
+    if (folder / "config.json").is_file():
+        config = LlamaConfig.from_folder(folder)
+        weights.write(weights.open_folder(folder), config, output)
+        copy_tokenizer([folder], output)
+    else:
+        config, source = meta.open_checkpoint(folder)
+        # LLaMA-1 keeps one tokenizer.model beside the folders of all sizes.
+        models = [path for path in (folder / "tokenizer.model", folder.parent / "tokenizer.model") if path.is_file()]
+        tokenizer = read_tokenizer(models[0]) if models else None
+        weights.write(source, config, output)
+        if tokenizer is None:
+            print(f"{folder}: no tokenizer.model here or above it; put the tokenizer's files into {output} yourself")
+        else:
+            tokenizer.save_pretrained(output)
+    print(f"{output}: {config.num_parameters():,} parameters")
+    return 0
+
+
+def merge(args: argparse.Namespace) -> int:
+    """Add an adapter or delta weights to a base."""
+    from finetune.llama.merge import combine, merge_adapter
+
+    if (Path(args.change) / "adapter_config.json").is_file():
+        merge_adapter(args.base, args.change, args.output)
+    elif args.delta or (Path(args.change) / "delta.json").is_file():
+        combine(args.base, args.change, args.output, "add")
+    else:
+        raise UserError(
+            f"{args.change}: has neither adapter_config.json nor delta.json; if it holds delta weights, say --delta"
+        )
+    print(f"{args.output}: {args.base} with {args.change}")
+    return 0
+
+
+def delta(args: argparse.Namespace) -> int:
+    """Write tuned minus base."""
+    from finetune.llama.merge import combine
+
+    combine(args.base, args.tuned, args.output, "subtract")
+    write_json(Path(args.output) / "delta.json", {"base": str(args.base), "tuned": str(args.tuned)})
+    print(f"{args.output}: {args.tuned} without {args.base}; `camelid weights merge` puts them together again")
+    return 0
+
+
+def resize(args: argparse.Namespace) -> int:
+    """Add tokens to the tokenizer and rows to the model."""
+    from transformers import AutoTokenizer
+
+    from finetune.llama import weights
+    from finetune.llama.vocabulary import resize as resize_model
+
+    if args.multiple_of < 1:
+        raise UserError(f"--multiple-of {args.multiple_of}: must be at least 1")
+    model = weights.load(args.model)
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    added = tokenizer.add_special_tokens({"additional_special_tokens": args.add_tokens}) if args.add_tokens else 0
+    before = model.config.vocab_size
+    resize_model(model, max(before, len(tokenizer)), args.multiple_of)
+    weights.save(model.state_dict(), model.config, args.output)
+    tokenizer.save_pretrained(args.output)
+    print(f"{args.output}: {added} tokens added, {before:,} rows before, {model.config.vocab_size:,} now")
+    return 0

@@ -1,7 +1,10 @@
-"""Weights in and out of Hugging Face folders."""
+"""Weights in and out of Hugging Face folders, tensor by tensor, so that memory never holds a second copy."""
 
 import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -15,52 +18,50 @@ from finetune.llama.model import Llama
 
 SHARD_BYTES = 5 * 10**9  # transformers' default shard size
 
+# Tensors by name, each read when it is asked for.
+Source = Mapping[str, Callable[[], Tensor]]
 
-def new(config: LlamaConfig, seed: int, dtype: torch.dtype = torch.float32) -> Llama:
-    """A model with random weights, the same for the same seed."""
-    model = Llama(config).to(dtype)
+
+def new(config: LlamaConfig, seed: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Llama:
+    """A model with random weights, the same for the same seed; storage is allocated once, in `dtype`."""
+    with torch.device("meta"):
+        model = Llama(config).to(dtype)
+    model.to_empty(device=device)
+    if config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
     model.initialise(seed)
     return model
 
 
 def load(folder: str | Path, dtype: torch.dtype | None = None, device: str = "cpu") -> Llama:
-    """Load a model folder, one tensor at a time from memory-mapped files.
+    """Load a model folder from memory-mapped files.
 
     Args:
-        folder: Hugging Face layout: `config.json` and safetensors, in one file or in shards.
+        folder: Hugging Face layout: `config.json` and safetensors or `.bin` files, whole or in shards.
         dtype: of the parameters; None keeps what each tensor was saved as.
         device: where they go.
 
     Raises:
         UserError: a file or tensor is missing, not expected, or of another shape than the config says.
     """
-    folder = Path(folder)
     config = LlamaConfig.from_folder(folder)
+    return build(config, open_folder(folder), str(folder), dtype, device)
+
+
+def build(
+    config: LlamaConfig, source: Source, place: str, dtype: torch.dtype | None = None, device: str = "cpu"
+) -> Llama:
+    """Make a model from tensors; `place` names their origin in errors."""
     with torch.device("meta"):
         model = Llama(config)
-    expected = dict(model.state_dict())
+    expected = _shapes(config)
+    _require_names(expected, source, place)
     loaded: dict[str, Tensor] = {}
-    for path in _files(folder):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (not a dict)
-                if name.endswith("rotary_emb.inv_freq"):
-                    continue  # a buffer that old transformers versions saved
-                if name not in expected:
-                    raise UserError(f"{path}: unexpected tensor {name!r}")
-                tensor = file.get_tensor(name)
-                if tensor.shape != expected[name].shape:
-                    raise UserError(
-                        f"{path}: tensor {name!r} has shape {list(tensor.shape)}, config.json says "
-                        f"{list(expected[name].shape)}"
-                    )
-                loaded[name] = tensor.to(device=device, dtype=dtype or tensor.dtype, copy=True)
-    if config.tie_word_embeddings and "model.embed_tokens.weight" in loaded:
+    for name, shape in expected.items():
+        tensor = _read(source, name, shape, place)
+        loaded[name] = tensor.to(device=device, dtype=dtype or tensor.dtype, copy=True)
+    if config.tie_word_embeddings:
         loaded["lm_head.weight"] = loaded["model.embed_tokens.weight"]
-    missing = sorted(expected.keys() - loaded.keys())
-    if missing:
-        raise UserError(
-            f"{folder}: missing tensor {missing[0]!r}" + f" and {len(missing) - 1} more" * (len(missing) > 1)
-        )
     model.load_state_dict(loaded, assign=True)
     if config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
@@ -69,58 +70,140 @@ def load(folder: str | Path, dtype: torch.dtype | None = None, device: str = "cp
     return model
 
 
-def save(state: dict[str, Tensor], config: LlamaConfig, folder: str | Path, shard_bytes: int = SHARD_BYTES) -> None:
+def save(state: Mapping[str, Tensor], config: LlamaConfig, folder: str | Path, shard_bytes: int = SHARD_BYTES) -> None:
+    """Write a model's `state_dict()` as a Hugging Face folder; see `write`."""
+    source = {name: partial(_itself, tensor) for name, tensor in state.items()}
+    if config.tie_word_embeddings:
+        source.pop("lm_head.weight", None)
+    write(source, config, folder, shard_bytes=shard_bytes)
+
+
+def write(
+    source: Source,
+    config: LlamaConfig,
+    folder: str | Path,
+    dtype: torch.dtype | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
     """Write config, generation config and safetensors; the folder appears whole or not at all.
 
+    Memory holds one shard at a time.
+
     Args:
-        state: the model's `state_dict()`.
-        config: its shape.
+        source: the tensors.
+        config: their shape.
         folder: must not exist yet.
+        dtype: what they are saved as; None keeps each as it is.
         shard_bytes: largest file.
     """
     folder = Path(folder)
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another folder or remove it")
-    partial = folder.with_name(f".{folder.name}.saving")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    if config.tie_word_embeddings:
-        tensors.pop("lm_head.weight", None)
-    shards = _shards(tensors, shard_bytes)
-    names = ["model.safetensors"]
+    partial_folder = folder.with_name(f".{folder.name}.saving")
+    shutil.rmtree(partial_folder, ignore_errors=True)
+    partial_folder.mkdir(parents=True)
+    saved_as = dtype or next(iter(source.values()))().dtype
+    shards = _shards(source, config, saved_as.itemsize, shard_bytes)
+    total = 0
+    placed: dict[str, str] = {}
+    for number, names in enumerate(shards, start=1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
+        tensors = {name: source[name]().detach().to("cpu", dtype).contiguous() for name in names}
+        save_file(tensors, partial_folder / file, metadata={"format": "pt"})
+        placed |= dict.fromkeys(names, file)
+        total += sum(tensor.nbytes for tensor in tensors.values())
     if len(shards) > 1:
-        names = [f"model-{index + 1:05d}-of-{len(shards):05d}.safetensors" for index in range(len(shards))]
-        placed = {tensor: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
-        total = sum(tensor.nbytes for tensor in tensors.values())
-        write_json(partial / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": placed})
-    for name, shard in zip(names, shards, strict=True):
-        save_file(shard, partial / name, metadata={"format": "pt"})
-    dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
-    write_json(partial / "config.json", {**config.to_json(), "dtype": dtype, "torch_dtype": dtype})
-    ids = {name: getattr(config, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    write_json(partial / "generation_config.json", {name: index for name, index in ids.items() if index is not None})
-    partial.rename(folder)
+        index = {"metadata": {"total_size": total}, "weight_map": placed}
+        write_json(partial_folder / "model.safetensors.index.json", index)
+    name = str(saved_as).removeprefix("torch.")
+    write_json(partial_folder / "config.json", {**config.to_json(), "dtype": name, "torch_dtype": name})
+    ids = {key: getattr(config, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    write_json(
+        partial_folder / "generation_config.json", {key: value for key, value in ids.items() if value is not None}
+    )
+    partial_folder.rename(folder)
 
 
-def _files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder."""
-    index = folder / "model.safetensors.index.json"
-    whole = ["model.safetensors"]
-    names = sorted(set(read_json(index)["weight_map"].values())) if index.is_file() else whole
-    missing = [name for name in names if not (folder / name).is_file()]
+def open_folder(folder: str | Path) -> Source:
+    """The tensors of a Hugging Face folder, memory-mapped.
+
+    Raises:
+        UserError: there are no weights, or a shard is missing.
+    """
+    folder = Path(folder)
+    for stem, suffix, opener in (
+        ("model", "safetensors", _open_safetensors),
+        ("pytorch_model", "bin", open_pickled),
+    ):
+        index = folder / f"{stem}.{suffix}.index.json"
+        if not index.is_file() and not (folder / f"{stem}.{suffix}").is_file():
+            continue
+        names = sorted(set(read_json(index)["weight_map"].values())) if index.is_file() else [f"{stem}.{suffix}"]
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise UserError(f"{folder}: {missing[0]} is missing; copy it again")
+        tensors = {name: read for file in names for name, read in opener(folder / file).items()}
+        # A buffer that old transformers versions saved.
+        return {name: read for name, read in tensors.items() if not name.endswith("rotary_emb.inv_freq")}
+    if list(folder.glob("consolidated.*.pth")):
+        raise UserError(f"{folder}: Meta's layout; turn it into a model folder with `camelid weights import` first")
+    raise UserError(f"{folder}: model.safetensors is missing; expected weights as safetensors or pytorch_model.bin")
+
+
+def _open_safetensors(path: Path) -> Source:
+    file: Any = safe_open(path, framework="pt")
+    return {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+
+
+def open_pickled(path: Path) -> Source:
+    """The tensors of a `torch.save` file; nothing but tensors is unpickled."""
+    try:
+        tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except RuntimeError:  # the format before torch 1.6 cannot be mapped
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    return {name: partial(_itself, tensor) for name, tensor in tensors.items()}
+
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def _shapes(config: LlamaConfig) -> dict[str, torch.Size]:
+    """Name and shape of every tensor that is stored."""
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in Llama(config).state_dict().items()}
+    if config.tie_word_embeddings:
+        del shapes["lm_head.weight"]
+    return shapes
+
+
+def _require_names(expected: Mapping[str, torch.Size], source: Source, place: str) -> None:
+    unexpected = sorted(source.keys() - expected.keys() - {"lm_head.weight"})
+    if unexpected:
+        raise UserError(f"{place}: unexpected tensor {unexpected[0]!r}")
+    missing = sorted(expected.keys() - source.keys())
     if missing:
-        raise UserError(f"{folder}: {missing[0]} is missing; expected weights as safetensors")
-    return [folder / name for name in names]
+        more = f" and {len(missing) - 1} more" * (len(missing) > 1)
+        raise UserError(f"{place}: missing tensor {missing[0]!r}{more}")
 
 
-def _shards(tensors: dict[str, Tensor], shard_bytes: int) -> list[dict[str, Tensor]]:
-    shards: list[dict[str, Tensor]] = [{}]
+def _read(source: Source, name: str, shape: torch.Size, place: str) -> Tensor:
+    tensor = source[name]()
+    if tensor.shape != shape:
+        raise UserError(f"{place}: tensor {name!r} has shape {list(tensor.shape)}, config.json says {list(shape)}")
+    return tensor
+
+
+def _shards(source: Source, config: LlamaConfig, itemsize: int, shard_bytes: int) -> list[list[str]]:
+    """Names of the tensors of each file, in the model's order."""
+    shapes = _shapes(config)
+    shards: list[list[str]] = [[]]
     size = 0
-    for name, tensor in tensors.items():
-        if size and size + tensor.nbytes > shard_bytes:
-            shards.append({})
+    for name in [name for name in shapes if name in source] + [name for name in source if name not in shapes]:
+        nbytes = shapes[name].numel() * itemsize if name in shapes else 0
+        if size and size + nbytes > shard_bytes:
+            shards.append([])
             size = 0
-        shards[-1][name] = tensor
-        size += tensor.nbytes
+        shards[-1].append(name)
+        size += nbytes
     return shards

@@ -1,0 +1,83 @@
+"""Model folders from two others: adapter into base, delta plus base, tuned minus base."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from camelid.errors import UserError
+from finetune.llama import weights
+from finetune.llama.config import LlamaConfig
+from finetune.llama.vocabulary import grown
+
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
+    "chat_template.jinja",
+)  # fmt: skip
+
+
+def merge_adapter(base: str | Path, adapter: str | Path, output: str | Path) -> None:
+    """Write the base with a PEFT adapter (LoRA, DoRA, rsLoRA) added into its weights, in the base's dtype.
+
+    Raises:
+        UserError: `adapter` is no PEFT folder, or doesn't fit the base.
+    """
+    from peft import PeftModel
+
+    if not (Path(adapter) / "adapter_config.json").is_file():
+        raise UserError(f"{adapter}: no adapter_config.json; expected a PEFT folder")
+    model = weights.load(base)
+    config = model.config
+    try:
+        merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{adapter}: does not fit {base}: {str(error).splitlines()[0]}") from None
+    weights.save(merged.state_dict(), config, output)
+    copy_tokenizer([adapter, base], output)
+
+
+def combine(base: str | Path, other: str | Path, output: str | Path, operation: Literal["add", "subtract"]) -> None:
+    """Write `other + base` (apply a delta, as Vicuna v0 was published) or `other - base` (make one).
+
+    Works tensor by tensor, in the dtype of `other`. Where `other` has more tokens, the base's embedding and output
+    layer are taken as grown by their mean row, as FastChat's make_delta does for Alpaca's extra token.
+
+    Raises:
+        UserError: the two are not of the same shape.
+    """
+    base_config, config = LlamaConfig.from_folder(base), LlamaConfig.from_folder(other)
+    rows = config.vocab_size
+    if replace(base_config, vocab_size=rows) != replace(
+        config, max_position_embeddings=base_config.max_position_embeddings
+    ):
+        raise UserError(f"{other}: config.json describes another architecture than that of {base}")
+    if rows < base_config.vocab_size:
+        raise UserError(f"{other}: has {rows} tokens, fewer than the {base_config.vocab_size} of {base}")
+    mine, theirs = weights.open_folder(base), weights.open_folder(other)
+    sign = 1 if operation == "add" else -1
+    source = {name: partial(_combined, name, read, mine, rows, sign) for name, read in theirs.items()}
+    weights.write(source, config, output)
+    copy_tokenizer([other, base], output)
+
+
+def _combined(name: str, read: Callable[[], Tensor], base: weights.Source, rows: int, sign: int) -> Tensor:
+    if name not in base:
+        raise UserError(f"tensor {name!r} is missing from the base")
+    theirs, mine = read(), base[name]()
+    if name in ("model.embed_tokens.weight", "lm_head.weight"):
+        mine = grown(mine, rows)
+    return (theirs.float() + sign * mine.float()).to(theirs.dtype)
+
+
+def copy_tokenizer(folders: list[str | Path], output: str | Path) -> None:
+    """Copy the tokenizer's files from the first folder that has any."""
+    for folder in folders:
+        found = [Path(folder) / name for name in TOKENIZER_FILES if (Path(folder) / name).is_file()]
+        if any(path.name.startswith("tokenizer.") for path in found):
+            for path in found:
+                shutil.copy2(path, output)
+            return

@@ -1,0 +1,44 @@
+"""A larger vocabulary: new rows start as the mean of the old ones, as Stanford Alpaca did it."""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from camelid.errors import UserError
+from finetune.llama.model import Llama
+
+
+def resize(model: Llama, tokens: int, multiple_of: int = 1) -> None:
+    """Make room for more tokens, in place.
+
+    New rows of the embedding and of the output layer are the mean of all old rows
+    (github.com/tatsu-lab/stanford_alpaca, train.py, smart_tokenizer_and_embedding_resize): the new tokens then
+    start with average chances, where random rows would disturb every prediction.
+
+    Args:
+        model: its config changes with it.
+        tokens: the vocabulary's new size.
+        multiple_of: round the number of rows up to a multiple, 64 for instance, which matrix units like.
+
+    Raises:
+        UserError: the vocabulary would shrink.
+    """
+    rows = math.ceil(tokens / multiple_of) * multiple_of
+    if rows < model.config.vocab_size:
+        raise UserError(f"the vocabulary has {model.config.vocab_size} tokens; it cannot shrink to {rows}")
+    model.model.embed_tokens.weight = nn.Parameter(grown(model.model.embed_tokens.weight.detach(), rows))
+    model.model.embed_tokens.num_embeddings = rows
+    if model.config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    else:
+        model.lm_head.weight = nn.Parameter(grown(model.lm_head.weight.detach(), rows))
+    model.lm_head.out_features = rows
+    model.config = replace(model.config, vocab_size=rows)
+
+
+def grown(matrix_VD: Tensor, rows: int) -> Tensor:
+    """The matrix with rows added that hold its mean row."""
+    mean_1D = matrix_VD.float().mean(0, keepdim=True).to(matrix_VD.dtype)
+    return torch.cat([matrix_VD, mean_1D.expand(rows - len(matrix_VD), -1)])
