@@ -93,6 +93,12 @@ class LlamaConfig:
         return self.head_dim or self.hidden_size // self.num_attention_heads
 
     @property
+    def context(self) -> int:
+        """Longest sequence that can be generated; dynamic scaling stretches the trained one as needed."""
+        stretch = (self.rope_scaling or {})["factor"] if self.rope_type == "dynamic" else 1
+        return int(self.max_position_embeddings * stretch)
+
+    @property
     def rope_type(self) -> str:
         scaling = self.rope_scaling or {}
         return str(scaling.get("rope_type", scaling.get("type", "default")))

@@ -1,6 +1,6 @@
 """Generation with a key-value cache, many prompts of different lengths at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,15 +10,21 @@ from torch import Tensor
 from finetune.llama.attention import Documents
 from finetune.llama.cache import Cache
 from finetune.llama.model import Llama
+from finetune.llama.text_stream import TextStream
+
+FinishReason = Literal["stop", "length"]
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen.
+    """How the next token is chosen; the steps apply in this order, as in transformers.
 
     Attributes:
         max_new_tokens: most tokens of one answer.
+        repetition_penalty: divides the logits of tokens that have already appeared, in prompt or answer, where
+            positive, and multiplies them where negative (Keskar et al. 2019, CTRL, section 4.1); 1 = off.
         temperature: divides the logits; 0 takes the most likely token.
+        top_k: only so many of the most likely tokens; 0 = all.
         top_p: smallest set of most likely tokens with at least this mass (Holtzman et al. 2020, section 3.1).
         stop: strings that end an answer, wherever token boundaries fall; not part of it.
     """
@@ -27,6 +33,8 @@ class Sampling:
     temperature: float = 1.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
+    top_k: int = 0
+    repetition_penalty: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,26 @@ class Generated:
 
     ids: list[int]
     text: str
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
 
 
-@torch.inference_mode()
+@dataclass(frozen=True)
+class Piece:
+    """A step of one answer, for display while it is written.
+
+    Attributes:
+        index: which prompt it answers.
+        ids: the new tokens; none with the end-of-turn token.
+        text: what can be shown by now, possibly nothing.
+        finish_reason: set with the last piece.
+    """
+
+    index: int
+    ids: list[int]
+    text: str
+    finish_reason: FinishReason | None
+
+
 def generate(
     model: Llama,
     prompts: Sequence[Sequence[int]],
@@ -63,45 +87,69 @@ def generate(
         end_ids: tokens that end an answer (end of sequence, end of turn).
         sampling: the same for all prompts.
     """
+    ids: list[list[int]] = [[] for _ in prompts]
+    texts: list[list[str]] = [[] for _ in prompts]
+    reasons: list[FinishReason] = ["length"] * len(prompts)
+    for piece in stream(model, prompts, seeds, tokenizer, end_ids, sampling):
+        ids[piece.index] += piece.ids
+        texts[piece.index].append(piece.text)
+        reasons[piece.index] = piece.finish_reason or "length"
+    return [Generated(own, "".join(text), reason) for own, text, reason in zip(ids, texts, reasons, strict=True)]
+
+
+@torch.inference_mode()
+def stream(
+    model: Llama,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    tokenizer: Any,
+    end_ids: Sequence[int],
+    sampling: Sampling,
+) -> Iterator[Piece]:
+    """`generate`, piece by piece: one for each prompt that is still being answered, step after step."""
     device = next(model.parameters()).device
     config = model.config
-    budgets = [min(sampling.max_new_tokens, config.max_position_embeddings - len(prompt)) for prompt in prompts]
-    capacity = max(len(prompt) + budget for prompt, budget in zip(prompts, budgets, strict=True))
+    budgets = [min(sampling.max_new_tokens, config.context - len(prompt)) for prompt in prompts]
     cache = Cache(
         config.num_hidden_layers,
         len(prompts),
-        capacity,
+        max(len(prompt) + budget for prompt, budget in zip(prompts, budgets, strict=True)),
         config.kv_heads,
         config.head_size,
         model.lm_head.weight.dtype,
         str(device),
     )
-    generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-    answers: list[list[int]] = [[] for _ in prompts]
-    finished: list[Literal["stop", "length"]] = ["length"] * len(prompts)
+    chooser = Chooser(sampling, prompts, seeds, config.vocab_size, device)
+    texts = [TextStream(tokenizer, sampling.stop) for _ in prompts]
+    written = [0] * len(prompts)
     alive = list(range(len(prompts)))
     logits_BV = _read_prompts(model, prompts, cache, device)
-    for _ in range(max(budgets)):
-        chosen = _choose(logits_BV, sampling, [generators[index] for index in alive])
+    while alive:
+        chosen_B = chooser.choose(logits_BV)
         going = []
-        for row, (index, token) in enumerate(zip(alive, chosen.tolist(), strict=True)):
+        for row, (index, token) in enumerate(zip(alive, chosen_B.tolist(), strict=True)):
             if token in end_ids:
-                finished[index] = "stop"
+                yield Piece(index, [], texts[index].finish(), "stop")
                 continue
-            answers[index].append(token)
-            if sampling.stop and _stop_place(tokenizer.decode(answers[index]), sampling.stop) is not None:
-                finished[index] = "stop"
-            elif len(answers[index]) < budgets[index]:
+            text = texts[index].add(token)
+            written[index] += 1
+            if texts[index].stopped:
+                yield Piece(index, [token], text, "stop")
+            elif written[index] == budgets[index]:
+                text += texts[index].finish()
+                yield Piece(index, [token], text, "stop" if texts[index].stopped else "length")
+            else:
                 going.append(row)
-        if not going:
-            break
-        rows = torch.tensor(going, device=device)
+                yield Piece(index, [token], text, None)
+        rows = torch.tensor(going, dtype=torch.long, device=device)
         if len(going) < len(alive):
             cache.keep(rows)
+            chooser.keep(going)
             alive = [alive[row] for row in going]
-        logits_BV = model(chosen[rows], cache.lengths, Documents.from_lengths([1] * len(going), device), cache=cache)
-        cache.advance(torch.ones_like(cache.lengths))
-    return [_finish(tokenizer, *answer, sampling.stop) for answer in zip(answers, finished, strict=True)]
+        if alive:
+            documents = Documents.from_lengths([1] * len(going), device)
+            logits_BV = model(chosen_B[rows], cache.lengths, documents, cache=cache)
+            cache.advance(torch.ones_like(cache.lengths))
 
 
 def _read_prompts(model: Llama, prompts: Sequence[Sequence[int]], cache: Cache, device: torch.device) -> Tensor:
@@ -121,25 +169,64 @@ def _read_prompts(model: Llama, prompts: Sequence[Sequence[int]], cache: Cache, 
     return logits_BV
 
 
-def _choose(logits_BV: Tensor, sampling: Sampling, generators: list[torch.Generator]) -> Tensor:
-    """One token for each row."""
-    if sampling.temperature == 0:
-        return logits_BV.argmax(-1)
-    chances_BV = torch.softmax(logits_BV.float() / sampling.temperature, dim=-1)
+class Chooser:
+    """Chooses the next token of each of B answers, with a random source for each."""
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        vocab_size: int,
+        device: torch.device,
+    ) -> None:
+        self._sampling = sampling
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self._seen_BV: Tensor | None = None
+        if sampling.repetition_penalty != 1:
+            self._seen_BV = torch.zeros(len(prompts), vocab_size, dtype=torch.bool, device=device)
+            for row, prompt in enumerate(prompts):
+                self._seen_BV[row, list(prompt)] = True
+
+    def choose(self, logits_BV: Tensor) -> Tensor:
+        """Return (B,) token ids."""
+        sampling = self._sampling
+        logits_BV = self.penalised(logits_BV)
+        if sampling.temperature == 0:
+            chosen_B = logits_BV.argmax(-1)
+        else:
+            chances_BV = chances(logits_BV, sampling)
+            pairs = zip(chances_BV, self._generators, strict=True)
+            chosen_B = torch.cat([torch.multinomial(row, 1, generator=generator) for row, generator in pairs])
+        if self._seen_BV is not None:
+            self._seen_BV[torch.arange(len(chosen_B), device=chosen_B.device), chosen_B] = True
+        return chosen_B
+
+    def penalised(self, logits_BV: Tensor) -> Tensor:
+        """The logits with the repetition penalty."""
+        if self._seen_BV is None:
+            return logits_BV
+        penalty = self._sampling.repetition_penalty
+        lowered_BV = torch.where(logits_BV > 0, logits_BV / penalty, logits_BV * penalty)
+        return torch.where(self._seen_BV, lowered_BV, logits_BV)
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop all answers but these."""
+        self._generators = [self._generators[row] for row in rows]
+        if self._seen_BV is not None:
+            self._seen_BV = self._seen_BV[rows]
+
+
+def chances(logits_BV: Tensor, sampling: Sampling) -> Tensor:
+    """The distribution that is drawn from, not normalised after top-p."""
+    scaled_BV = logits_BV.float() / sampling.temperature
+    if 0 < sampling.top_k < scaled_BV.shape[-1]:
+        lowest_B1 = scaled_BV.topk(sampling.top_k, dim=-1).values[:, -1:]
+        scaled_BV = scaled_BV.masked_fill(scaled_BV < lowest_B1, float("-inf"))
+    chances_BV = torch.softmax(scaled_BV, dim=-1)
     if sampling.top_p < 1:
         sorted_BV, order_BV = chances_BV.sort(descending=True, dim=-1)
         before_BV = sorted_BV.cumsum(-1) - sorted_BV
         kept_BV = sorted_BV.masked_fill(before_BV >= sampling.top_p, 0.0)
         chances_BV = torch.zeros_like(chances_BV).scatter(-1, order_BV, kept_BV)
-    picks = [torch.multinomial(row, 1, generator=g) for row, g in zip(chances_BV, generators, strict=True)]
-    return torch.cat(picks)
-
-
-def _stop_place(text: str, stop: tuple[str, ...]) -> int | None:
-    """Where the first stop string begins, or None."""
-    return min((place for place in map(text.find, stop) if place >= 0), default=None)
-
-
-def _finish(tokenizer: Any, ids: list[int], reason: Literal["stop", "length"], stop: tuple[str, ...]) -> Generated:
-    text = tokenizer.decode(ids, skip_special_tokens=True)
-    return Generated(ids, text[: _stop_place(text, stop)], reason)
+    return chances_BV

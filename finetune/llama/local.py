@@ -75,7 +75,7 @@ class LocalModel:
 
     def _answer(self, requests: list[Request], sampling: Sampling) -> list[Reply | Failure]:
         prompts = [self._encoder.encode_prompt(request.messages) for request in requests]
-        room = self._model.config.max_position_embeddings
+        room = self._model.config.context
         fitting = [index for index, prompt in enumerate(prompts) if len(prompt) < room]
         results: list[Reply | Failure] = [
             Failure("bad_request", f"the prompt has {len(prompt)} tokens, the model takes fewer than {room}")
@@ -107,4 +107,6 @@ def _sampling(request: Request) -> Sampling:
         temperature=request.temperature,
         top_p=request.top_p,
         stop=request.stop,
+        top_k=int(request.extra.get("top_k", 0)),
+        repetition_penalty=float(request.extra.get("repetition_penalty", 1.0)),
     )

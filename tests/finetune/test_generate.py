@@ -7,14 +7,21 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.generation.logits_process import (
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from camelid.llm import Failure, Reply, Request
 from conversations.message import Message
 from finetune.llama import weights
 from finetune.llama.config import LlamaConfig
-from finetune.llama.generate import Sampling, generate
+from finetune.llama.generate import Chooser, Sampling, chances, generate, stream
 from finetune.llama.local import LocalModel
+from finetune.llama.text_stream import TextStream
 
 CONFIG = LlamaConfig(
     vocab_size=60, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
@@ -82,6 +89,66 @@ def test_samples_follow_the_distribution(temperature: float, top_p: float) -> No
     assert not seen[expected == 0].any()
     # Each share is within 5 standard errors of its probability.
     assert ((seen - expected).abs() <= 5 * (expected * (1 - expected) / count).sqrt() + 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p", "penalty"),
+    [(0.8, 5, 1.0, 1.0), (1.3, 0, 0.7, 1.0), (0.5, 8, 0.9, 1.4), (1.0, 0, 1.0, 0.7), (1.0, 100, 0.5, 2.0)],
+)
+def test_chances_equal_transformers_processors(temperature: float, top_k: int, top_p: float, penalty: float) -> None:
+    logits = torch.randn(4, 60, generator=torch.Generator().manual_seed(0)) * 3
+    prompts = torch.randint(0, 60, (4, 12), generator=torch.Generator().manual_seed(1))
+    expected = RepetitionPenaltyLogitsProcessor(penalty)(prompts, logits)
+    expected = TemperatureLogitsWarper(temperature)(prompts, expected)
+    if top_k:
+        expected = TopKLogitsWarper(top_k)(prompts, expected)
+    expected = TopPLogitsWarper(top_p)(prompts, expected).softmax(-1)
+    sampling = Sampling(1, temperature, top_p, top_k=top_k, repetition_penalty=penalty)
+    chooser = Chooser(sampling, prompts.tolist(), [0] * 4, 60, torch.device("cpu"))
+    mine = chances(chooser.penalised(logits), sampling)
+    torch.testing.assert_close(mine / mine.sum(-1, keepdim=True), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_greedy_with_repetition_penalty_equals_transformers(tmp_path: Path) -> None:
+    model = weights.new(CONFIG, seed=3)
+    weights.save(model.state_dict(), CONFIG, tmp_path / "model")
+    peer = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    sampling = Sampling(40, temperature=0, repetition_penalty=1.3)
+    answers = generate(model, PROMPTS, [0] * 4, Letters(), [], sampling)
+    for prompt, answer in zip(PROMPTS, answers, strict=True):
+        ids = torch.tensor([prompt])
+        truth = peer.generate(
+            ids, max_new_tokens=40, do_sample=False, eos_token_id=-1, pad_token_id=0, repetition_penalty=1.3
+        )
+        assert answer.ids == truth[0, len(prompt) :].tolist()
+
+
+def test_a_stream_adds_up_to_the_answer_and_shows_no_part_of_a_stop_string() -> None:
+    model = weights.new(CONFIG, seed=3)
+    [whole] = generate(model, [[5]], [0], Letters(), [], Sampling(12, temperature=0))
+    stop = (whole.text[4:7], "never")
+    pieces = list(stream(model, [[5]], [0], Letters(), [], Sampling(12, temperature=0, stop=stop)))
+    shown = "".join(piece.text for piece in pieces)
+    assert shown == whole.text[: whole.text.find(stop[0])]
+    assert [piece.finish_reason for piece in pieces] == [None] * (len(pieces) - 1) + ["stop"]
+
+
+@pytest.mark.parametrize("text", ["plain words", "Grüße an 世界 😀!", "  two  spaces\n\nend ", "a</s>b"])
+def test_text_comes_in_whole_characters(toy_model: Path, text: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(toy_model)
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    out = TextStream(tokenizer, ())
+    pieces = [out.add(token) for token in ids] + [out.finish()]
+    assert "".join(pieces) == tokenizer.decode(ids, skip_special_tokens=True)
+    assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
+
+
+def test_a_held_back_beginning_of_a_stop_string_is_given_at_the_end() -> None:
+    out = TextStream(Letters(), ("CDX", "D!"))
+    assert [out.add(token) for token in (0, 1, 2, 3)] == ["A", "B", "", ""]
+    assert out.finish() == "CD" and not out.stopped
+    out = TextStream(Letters(), ("CDX",))
+    assert "".join(out.add(token) for token in (0, 2, 2, 3, 23, 4)) == "AC" and out.stopped
 
 
 def test_an_answer_does_not_depend_on_its_neighbours() -> None:

@@ -18,6 +18,7 @@ from camelid.errors import UserError
 from finetune.llama import weights
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
+from finetune.llama.generate import Sampling, generate
 from finetune.llama.model import Llama
 
 BASE = LlamaConfig(
@@ -68,6 +69,13 @@ VARIANTS = {
     },
 }
 LENGTHS = [7, 1, 30, 12]
+
+
+class Numbers:
+    """A tokenizer that only has to decode."""
+
+    def decode(self, ids: list[int], skip_special_tokens: bool = False) -> str:
+        return " ".join(map(str, ids))
 
 
 @pytest.fixture(params=VARIANTS, scope="module")
@@ -161,6 +169,17 @@ def test_gradients_equal_transformers(pair: tuple[Llama, Any]) -> None:
         assert parameter.grad is not None
         difference = (parameter.grad - truth[name].grad).norm() / truth[name].grad.norm()
         assert difference < 1e-5, name
+
+
+def test_greedy_generation_equals_transformers(pair: tuple[Llama, Any]) -> None:
+    ours, peer = pair
+    prompts = [document.tolist() for document in random_documents(2) if len(document) > 1]
+    answers = generate(ours, prompts, [0] * len(prompts), Numbers(), [], Sampling(10, temperature=0))
+    for prompt, answer in zip(prompts, answers, strict=True):
+        room = ours.config.context - len(prompt)
+        ids = torch.tensor([prompt])
+        truth = peer.generate(ids, max_new_tokens=10, do_sample=False, pad_token_id=0, eos_token_id=-1)
+        assert answer.ids == truth[0, len(prompt) :].tolist()[:room]
 
 
 def test_parameter_count_equals_transformers(pair: tuple[Llama, Any]) -> None:

@@ -1,0 +1,66 @@
+"""Tokens into text as they come: never half a character, never part of a stop string."""
+
+from typing import Any
+
+
+class TextStream:
+    """The text of one answer.
+
+    Args:
+        tokenizer: decodes token ids.
+        stop: strings that end the answer wherever token boundaries fall; they are not part of the text.
+
+    Attributes:
+        stopped: whether a stop string has come.
+    """
+
+    def __init__(self, tokenizer: Any, stop: tuple[str, ...]) -> None:
+        self._tokenizer, self._stop = tokenizer, stop
+        self._ids: list[int] = []
+        self._start = self._read = 0  # ids[start:read] are decoded again as context for what follows
+        self._held = ""
+        self.stopped = False
+
+    def add(self, token: int) -> str:
+        """Take a token; return the text that is certain by now."""
+        if self.stopped:
+            return ""
+        self._ids.append(token)
+        before = self._decode(self._ids[self._start : self._read])
+        after = self._decode(self._ids[self._start :])
+        if len(after) <= len(before) or after.endswith("\N{REPLACEMENT CHARACTER}"):
+            return ""  # a character is not complete yet
+        self._start, self._read = self._read, len(self._ids)
+        self._held += after[len(before) :]
+        return self._release()
+
+    def finish(self) -> str:
+        """Return what was still held back; there will be no more tokens."""
+        if self.stopped:
+            return ""
+        before = self._decode(self._ids[self._start : self._read])
+        self._held += self._decode(self._ids[self._start :])[len(before) :]
+        self._start = self._read = len(self._ids)
+        text = self._release()
+        text, self._held = text + self._held, ""
+        return text
+
+    def _release(self) -> str:
+        places = [place for place in map(self._held.find, self._stop) if place >= 0]
+        if places:
+            self.stopped = True
+            text, self._held = self._held[: min(places)], ""
+            return text
+        keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
+        cut = len(self._held) - keep
+        text, self._held = self._held[:cut], self._held[cut:]
+        return text
+
+    def _decode(self, ids: list[int]) -> str:
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return text
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that is a beginning of `stop`."""
+    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
