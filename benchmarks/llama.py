@@ -1,0 +1,220 @@
+"""The native LLaMA against transformers' on a CPU: training step, saved activations, recomputation, generation.
+
+Run: python benchmarks/llama.py. The last line is one JSON object. Every timing is paired: the two sides take
+turns in one process, and the ratio is that of the medians.
+"""
+
+import gc
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import AutoModelForCausalLM
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from finetune.llama import weights
+from finetune.llama.attention import Documents
+from finetune.llama.config import LlamaConfig
+from finetune.llama.generate import Sampling, generate
+from finetune.llama.model import Llama, Recompute
+from finetune.loss import token_loss
+
+TOKENS = 2048
+# LLaMA-7B's proportions (width : feed-forward : vocabulary = 1 : 2.7 : 8), an eighth of its width.
+CONFIG = LlamaConfig(
+    vocab_size=4096, hidden_size=512, intermediate_size=1376, num_hidden_layers=4, num_attention_heads=8,
+    max_position_embeddings=TOKENS,
+)  # fmt: skip
+PAIRS = 7
+
+Step = Callable[[], torch.Tensor]
+
+
+class Alive(TorchDispatchMode):
+    """Watches every tensor that is made; `bytes()` is what of it still exists."""
+
+    def __init__(self, *known: torch.nn.Module) -> None:
+        super().__init__()
+        self.known = {p.untyped_storage()._cdata for model in known for p in model.parameters()}
+        self.made: list[tuple[StorageWeakRef, int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata not in self.known:
+                storage = tensor.untyped_storage()
+                self.made.append((StorageWeakRef(storage), storage.nbytes()))
+        return out
+
+    def bytes(self) -> int:
+        gc.collect()
+        alive = {reference.cdata: size for reference, size in self.made if not reference.expired()}
+        return sum(alive.values())
+
+
+def ours(model: Llama, ids: torch.Tensor, bf16: bool) -> torch.Tensor:
+    """Loss of next-token prediction on one document of all tokens."""
+    positions, trained = torch.arange(TOKENS), torch.arange(TOKENS - 1)
+    head = partial(token_loss, positions_N=trained, targets_N=ids[1:], weights_N=torch.ones(TOKENS - 1))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        loss: torch.Tensor = model(ids, positions, Documents.from_lengths([TOKENS]), head=head)
+    return loss / (TOKENS - 1)
+
+
+def theirs(model: Any, ids: torch.Tensor, bf16: bool) -> torch.Tensor:
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        loss: torch.Tensor = model(input_ids=ids[None], labels=ids[None], use_cache=False).loss
+    return loss
+
+
+def train_seconds(model: torch.nn.Module, step: Step) -> float:
+    model.zero_grad()
+    started = time.perf_counter()
+    step().backward()
+    return time.perf_counter() - started
+
+
+def paired(first: Callable[[], float], second: Callable[[], float], pairs: int = PAIRS) -> tuple[float, float]:
+    """Medians of two timings that take turns."""
+    first(), second()
+    times = [(first(), second()) for _ in range(pairs)]
+    return statistics.median(t for t, _ in times), statistics.median(t for _, t in times)
+
+
+def saved_bytes(model: torch.nn.Module, step: Step) -> float:
+    """Bytes a token that are kept between forward and backward pass."""
+    with Alive(model) as alive:
+        loss = step()
+        kept = alive.bytes()
+    del loss
+    return kept / TOKENS
+
+
+def row(what: str, mine: float, peer: float, ratio: float, bar: str, met: bool) -> dict[str, Any]:
+    result = {"what": what, "ours": round(mine, 4), "peer": round(peer, 4), "ratio": round(ratio, 4)}
+    print(
+        f"{what:58s} ours {mine:10.3f}  peer {peer:10.3f}  ratio {ratio:6.3f}  bar {bar:8s} {'met' if met else 'MISSED'}"
+    )
+    return {**result, "bar": bar, "met": met}
+
+
+def training(mine: Llama, peer: Any, ids: torch.Tensor) -> list[dict[str, Any]]:
+    rows = []
+    for bf16 in (False, True):
+        my_step, peer_step = partial(ours, mine, ids, bf16), partial(theirs, peer, ids, bf16)
+        assert abs(float(my_step()) - float(peer_step())) < (2e-2 if bf16 else 1e-4), "not the same loss"
+        a, b = paired(partial(train_seconds, mine, my_step), partial(train_seconds, peer, peer_step))
+        name = "bf16 autocast" if bf16 else "fp32"
+        rows.append(row(f"training step, {name}, tokens/s", TOKENS / a, TOKENS / b, b / a, ">= 0.97", b / a >= 0.97))
+    return rows
+
+
+def activations(mine: Llama, peer: Any, ids: torch.Tensor) -> list[dict[str, Any]]:
+    rows = []
+    for bf16 in (False, True):
+        name = "bf16 autocast" if bf16 else "fp32"
+        my_step, peer_step = partial(ours, mine, ids, bf16), partial(theirs, peer, ids, bf16)
+        a, b = saved_bytes(mine, my_step), saved_bytes(peer, peer_step)
+        rows.append(row(f"saved activations, {name}, bytes a token", a, b, a / b, "<= 0.6", a / b <= 0.6))
+        mine.set_recompute("full")
+        peer.gradient_checkpointing_enable({"use_reentrant": False})
+        a, b = saved_bytes(mine, my_step), saved_bytes(peer, peer_step)
+        mine.set_recompute("none")
+        peer.gradient_checkpointing_disable()
+        rows.append(row(f"same, both recomputing layers, {name}", a, b, a / b, "<= 0.4", a / b <= 0.4))
+    return rows
+
+
+def recomputation(mine: Llama, ids: torch.Tensor) -> list[dict[str, Any]]:
+    """Selective against none: time, memory of the layers, gradients."""
+    step = partial(ours, mine, ids, True)
+
+    def seconds(mode: Recompute) -> float:
+        mine.set_recompute(mode)
+        return train_seconds(mine, step)
+
+    def gradients(mode: Recompute) -> list[torch.Tensor]:
+        seconds(mode)
+        return [p.grad.clone() for p in mine.parameters() if p.grad is not None]
+
+    equal = all(torch.equal(a, b) for a, b in zip(gradients("none"), gradients("selective"), strict=True))
+    a, b = paired(partial(seconds, "selective"), partial(seconds, "none"))
+    kept = {}
+    for mode in ("none", "selective", "full"):
+        mine.set_recompute(mode)  # type: ignore[arg-type]
+        kept[mode] = saved_bytes(mine, step)
+    mine.set_recompute("none")
+    outside = kept["full"] - CONFIG.num_hidden_layers * CONFIG.hidden_size * 4  # all but each layer's input
+    layers = {mode: kept[mode] - outside for mode in kept}
+    share = layers["selective"] / layers["none"]
+    return [
+        row("selective recomputation, seconds a step (peer: none)", a, b, a / b, "<= 1.08", a / b <= 1.08),
+        row("same, bytes a token of the layers", layers["selective"], layers["none"], share, "<= 0.7", share <= 0.7),
+        row("same, gradients bit-equal", float(equal), 1.0, float(equal), "1", equal),
+    ]
+
+
+class Numbers:
+    def decode(self, ids: list[int], skip_special_tokens: bool = False) -> str:
+        return ""
+
+
+def generation(mine: Llama, peer: Any, ids: torch.Tensor) -> list[dict[str, Any]]:
+    """16 prompts of 16 to 128 tokens, 64 new tokens each, greedy; transformers pads them to the left."""
+    lengths = [16 + 7 * index for index in range(16)]
+    prompts = [ids[:length].tolist() for length in lengths]
+    width, new = max(lengths), 64
+    padded, mask = torch.zeros(16, width, dtype=torch.long), torch.zeros(16, width, dtype=torch.long)
+    for index, prompt in enumerate(prompts):
+        padded[index, width - len(prompt) :], mask[index, width - len(prompt) :] = torch.tensor(prompt), 1
+
+    def my_answers() -> list[list[int]]:
+        answers = generate(mine, prompts, [0] * 16, Numbers(), [], Sampling(new, temperature=0))
+        return [answer.ids for answer in answers]
+
+    def peer_answers() -> list[list[int]]:
+        with torch.inference_mode():
+            out = peer.generate(
+                padded, attention_mask=mask, max_new_tokens=new, do_sample=False, pad_token_id=0, eos_token_id=-1
+            )
+        return [list(map(int, line)) for line in out[:, width:]]
+
+    def seconds(answer: Callable[[], Any]) -> float:
+        started = time.perf_counter()
+        answer()
+        return time.perf_counter() - started
+
+    same = sum(a == b for a, b in zip(my_answers(), peer_answers(), strict=True)) / 16
+    a, b = paired(partial(seconds, my_answers), partial(seconds, peer_answers))
+    count = 16 * new
+    return [
+        row("batched generation, tokens/s", count / a, count / b, b / a, ">= 1", b / a >= 1),
+        row("same, share of equal answers", same, 1.0, same, "1", same == 1),
+    ]
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    mine = weights.new(CONFIG, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        weights.save(mine.state_dict(), CONFIG, Path(folder) / "model")
+        peer = AutoModelForCausalLM.from_pretrained(Path(folder) / "model", dtype=torch.float32)
+    ids = torch.randint(0, CONFIG.vocab_size, (TOKENS,))
+    results = activations(mine, peer, ids) + training(mine, peer, ids)
+    results += recomputation(mine, ids) + generation(mine, peer, ids)
+    print(json.dumps({"name": "llama", "met": all(result["met"] for result in results), "results": results}))
+
+
+if __name__ == "__main__":
+    main()
