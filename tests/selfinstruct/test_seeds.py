@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import statistics
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def run(code: str) -> dict[str, Any]:
 
 
 def numbers(text: str) -> list[float]:
-    return [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?(?![\d])", text)]
+    return [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
 
 
 def words(text: str) -> list[str]:
@@ -179,7 +180,7 @@ def test_patterns() -> None:
     ("name", "value"),
     [
         ("average_speed", (18 + 24) / (1 + 1.5)),
-        ("compound_interest", 1.80),
+        ("compound_interest", round(2000 * 1.03**2 - 2000 * 1.06, 2)),
         ("compound_interest", round(2000 * 1.03**2, 2)),
         ("marble_probability", round(100 * 4 / 10 * 3 / 9, 1)),
         ("median_of_list", statistics.median([7, 3, 12, 9, 4, 15])),
@@ -189,9 +190,9 @@ def test_patterns() -> None:
         ("electricity_tariffs", round(12 * 9 + 2400 * 0.30, 2)),
         ("electricity_tariffs", round(12 * 14 + 2400 * 0.27, 2)),
         ("sum_the_amounts", round(sum([6.4, 2.8, 2.8, 19, 3]), 2)),
-        ("table_question", 1310),
+        ("table_question", max(820 + 410, 790 + 520, 905 + 395)),
         ("holiday_settlement", (210 + 60 + 90) / 3),
-        ("roman_numeral", 1944),
+        ("roman_numeral", 1000 + (1000 - 100) + (50 - 10) + (5 - 1)),
         ("count_letter", IN["count_letter"].lower().count("e")),
     ],
 )
@@ -205,10 +206,18 @@ def test_calendar_and_number_answers() -> None:
     assert numbers(OUT["primes_forties_fifties"]) == [n for n in range(40, 60) if all(n % d for d in range(2, n))]
     assert OUT["binary_and_hex"] == f"Binary: {202:b}\nHexadecimal: {202:X}"
     assert sum(int(minutes) for minutes in re.findall(r"(\d+) minutes", OUT["kickoff_agenda"])) == 30
-    sides = [sum(int(n or 1) * int(k or 1) * (e == atom) for n, m in re.findall(r"(?:(\d+) )?([A-Z]\w*)", side)
-                 for e, k in re.findall(r"([A-Z])(\d*)", m))
-             for atom in "CHO" for side in OUT["balance_propane"].split("->")]  # fmt: skip
-    assert sides[::2] == sides[1::2] and all(sides)
+
+
+def test_propane_burns_to_as_many_atoms() -> None:
+    def atoms(side: str) -> Counter[str]:
+        count: Counter[str] = Counter()
+        for times, molecule in re.findall(r"(\d+ )?([A-Z]\w*)", side):
+            for atom, index in re.findall(r"([A-Z])(\d*)", molecule):
+                count[atom] += int(times or 1) * int(index or 1)
+        return count
+
+    before, after = OUT["balance_propane"].split("->")
+    assert atoms(before) == atoms(after) == {"C": 3, "H": 8, "O": 10}
 
 
 def test_letters_are_shifted_and_chords_transposed() -> None:
