@@ -1,8 +1,13 @@
-"""The loss: weighted cross-entropy at trained positions, with logits made in chunks."""
+"""The loss: weighted cross-entropy at trained positions, with logits made in chunks.
+
+Shapes: T tokens, N trained positions, n of one chunk, D width, V vocabulary.
+"""
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 from torch.utils.checkpoint import checkpoint
 
 CHUNK = 2048  # positions whose logits exist at once: 2048 x 32,000 x 4 bytes = 250 MiB for LLaMA
@@ -27,14 +32,67 @@ def token_loss(
         zero: Tensor = lm_head(hidden_TD[:1]).sum() * 0.0
         return zero
     chosen_ND = hidden_TD.index_select(0, positions_N)
+    if _is_plain(lm_head):
+        total: Tensor = _LinearLoss.apply(chosen_ND, lm_head.weight, targets_N, weights_N)  # type: ignore[no-untyped-call]
+        return total
     total = hidden_TD.new_zeros((), dtype=torch.float32)
-    for hidden_nD, targets_n, weights_n in zip(
-        torch.split(chosen_ND, CHUNK), torch.split(targets_N, CHUNK), torch.split(weights_N, CHUNK), strict=True
-    ):
+    for hidden_nD, targets_n, weights_n in zip(*_chunks(chosen_ND, targets_N, weights_N), strict=True):
         total = total + checkpoint(_chunk_loss, hidden_nD, lm_head, targets_n, weights_n, use_reentrant=False)
     return total
+
+
+def _is_plain(lm_head: nn.Module) -> bool:
+    """Whether the output layer is one matrix that is here as a whole: no adapter, no shard (ZeRO-3, DTensor)."""
+    weight = getattr(lm_head, "weight", None)
+    whole = type(weight) is nn.Parameter and not hasattr(weight, "ds_id")
+    return whole and type(lm_head) is nn.Linear and lm_head.bias is None
+
+
+def _chunks(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    return [torch.split(tensor, CHUNK) for tensor in tensors]
 
 
 def _chunk_loss(hidden_nD: Tensor, lm_head: nn.Module, targets_n: Tensor, weights_n: Tensor) -> Tensor:
     logits_nV = lm_head(hidden_nD).float()
     return (cross_entropy(logits_nV, targets_n, reduction="none") * weights_n).sum()
+
+
+class _LinearLoss(torch.autograd.Function):
+    """The loss and its gradients in one pass over the chunks, so that no logits are computed twice.
+
+    The gradient of cross-entropy is softmax - target, at hand as soon as the logits are. The idea is that of Liger
+    Kernel (Hsu et al. 2024, section 3.2, FusedLinearCrossEntropy).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, matrix_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
+        total = torch.zeros((), device=hidden_ND.device)
+        grad_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
+        grad_VD = torch.zeros_like(matrix_VD) if ctx.needs_input_grad[1] else None
+        start = 0
+        for hidden_nD, targets_n, weights_n in zip(*_chunks(hidden_ND, targets_N, weights_N), strict=True):
+            logits_nV = linear(hidden_nD, matrix_VD).float()
+            mass_n1 = logits_nV.logsumexp(-1, keepdim=True)
+            at_target_n1 = logits_nV.gather(1, targets_n[:, None])
+            total += ((mass_n1 - at_target_n1)[:, 0] * weights_n).sum()
+            slope_nV = logits_nV.sub_(mass_n1).exp_()
+            slope_nV[torch.arange(len(targets_n), device=targets_n.device), targets_n] -= 1.0
+            slope_nV = slope_nV.mul_(weights_n[:, None].float()).to(hidden_nD.dtype)
+            if grad_ND is not None:
+                grad_ND[start : start + len(targets_n)] = slope_nV @ matrix_VD.to(slope_nV.dtype)
+            if grad_VD is not None:
+                grad_VD += slope_nV.T @ hidden_nD
+            start += len(targets_n)
+        ctx.save_for_backward(grad_ND, grad_VD)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        grad_ND, grad_VD = ctx.saved_tensors
+        scale = grads[0]
+        return (
+            None if grad_ND is None else (grad_ND * scale).to(grad_ND.dtype),
+            None if grad_VD is None else (grad_VD * scale).to(grad_VD.dtype),
+            None,
+            None,
+        )

@@ -109,4 +109,4 @@ def _per_document(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Docume
         )[0].transpose(0, 1)
         for q_nHd, k_nKd, v_nKd in zip(*(torch.split(x_THd, lengths) for x_THd in (q_THd, k_TKd, v_TKd)), strict=True)
     ]
-    return torch.cat(outs)
+    return torch.cat(outs) if len(outs) > 1 else outs[0]

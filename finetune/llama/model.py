@@ -9,16 +9,17 @@ F intermediate_size, H query heads, K key and value heads, d head width, V vocab
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.utils.checkpoint import checkpoint
 
+from finetune.llama.activations import Recipes, rms_norm, swiglu
 from finetune.llama.attention import Documents, attention
 from finetune.llama.cache import Cache
 from finetune.llama.config import LlamaConfig
-from finetune.llama.recompute import recomputed
 from finetune.llama.rope import rotate, rotations
 
 Recompute = Literal["none", "selective", "full"]
@@ -26,17 +27,15 @@ Head = Callable[[Tensor, nn.Module], Tensor]
 
 
 class RMSNorm(nn.Module):
-    """x / sqrt(mean(x^2) + eps) * weight, the statistics in float32."""
+    """See `rms_norm`."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
 
-    def forward(self, x_TD: Tensor) -> Tensor:
-        wide_TD = x_TD.float()
-        scaled_TD = wide_TD * torch.rsqrt(wide_TD.pow(2).mean(-1, keepdim=True) + self.eps)
-        return self.weight * scaled_TD.to(x_TD.dtype)
+    def forward(self, x_TD: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        return rms_norm(x_TD, self.weight, self.eps, dtype)
 
 
 class LlamaAttention(nn.Module):
@@ -73,8 +72,11 @@ class LlamaMLP(nn.Module):
         self.up_proj = nn.Linear(width, inner, bias=bias)
         self.down_proj = nn.Linear(inner, width, bias=bias)
 
-    def forward(self, x_TD: Tensor) -> Tensor:
-        out_TD: Tensor = self.down_proj(silu(self.gate_proj(x_TD)) * self.up_proj(x_TD))
+    def forward(self, x_TD: Tensor, recipes: Recipes) -> Tensor:
+        gate_TF, up_TF = self.gate_proj(x_TD), self.up_proj(x_TD)
+        inner_TF = swiglu(gate_TF, up_TF)
+        recipes.add(inner_TF, partial(swiglu, gate_TF.detach(), up_TF.detach()))
+        out_TD: Tensor = self.down_proj(inner_TF)
         return out_TD
 
 
@@ -94,9 +96,20 @@ class LlamaDecoderLayer(nn.Module):
         documents: Documents,
         cache: Cache | None = None,
         layer: int = 0,
+        selective: bool = False,
     ) -> Tensor:
-        x_TD = x_TD + self.self_attn(self.input_layernorm(x_TD), cos_Td, sin_Td, documents, cache, layer)
-        out_TD: Tensor = x_TD + self.mlp(self.post_attention_layernorm(x_TD))
+        """One layer; if `selective`, linear layers and attention keep their outputs, all else is made again."""
+        with Recipes(selective) as recipes:
+            normed_TD = self.input_layernorm(x_TD)
+            dtype = normed_TD.dtype
+            recipes.add(normed_TD, partial(self.input_layernorm, x_TD.detach(), dtype))
+            attended_TD = self.self_attn(normed_TD, cos_Td, sin_Td, documents, cache, layer)
+            middle_TD = x_TD + attended_TD
+            add = partial(torch.add, x_TD.detach(), attended_TD.detach())
+            recipes.add(middle_TD, add)
+            normed_TD = self.post_attention_layernorm(middle_TD)
+            recipes.add(normed_TD, lambda: self.post_attention_layernorm(add(), dtype))
+            out_TD: Tensor = middle_TD + self.mlp(normed_TD, recipes)
         return out_TD
 
 
@@ -115,8 +128,9 @@ class Llama(nn.Module):
 
     Attributes:
         config: the shape.
-        recompute: what the backward pass computes again: nothing, all but linear layers and attention, or
-            all but each layer's input.
+        recompute: what the backward pass computes again: nothing; all but the outputs of linear layers and of
+            attention (LLaMA, section 2.4: "the activations that are expensive to compute"); or all but each
+            layer's input (Chen et al. 2016).
     """
 
     _no_split_modules = ("LlamaDecoderLayer",)  # what FSDP and DeepSpeed wrap
@@ -158,10 +172,10 @@ class Llama(nn.Module):
         cos_Td, sin_Td = rotations(self.config, positions_T, documents, x_TD.dtype)
         mode = self.recompute if torch.is_grad_enabled() else "none"
         for index, layer in enumerate(self.model.layers):
-            if mode == "none":
-                x_TD = layer(x_TD, cos_Td, sin_Td, documents, cache, index)
+            if mode == "full":
+                x_TD = checkpoint(layer, x_TD, cos_Td, sin_Td, documents, use_reentrant=False)
             else:
-                x_TD = recomputed(layer, mode, x_TD, cos_Td, sin_Td, documents)
+                x_TD = layer(x_TD, cos_Td, sin_Td, documents, cache, index, mode == "selective")
         hidden_TD = self.model.norm(x_TD)
         out: Tensor = self.lm_head(hidden_TD) if head is None else head(hidden_TD, self.lm_head)
         return out
