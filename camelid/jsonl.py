@@ -94,14 +94,27 @@ def dumps(record: object) -> str:
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[str]]:
     """Yield a text handle; on success the file appears whole under `path`, on error nothing changes."""
-    path = Path(path)
+    with _replacing(Path(path)) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a binary file (a picture) atomically."""
+    with _replacing(Path(path)) as partial, partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a file name beside `path`; on success that file takes its place, on error it goes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
         partial.replace(path)
         sync_folder(path.parent)
     except BaseException:

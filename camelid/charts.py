@@ -1,0 +1,135 @@
+"""The two charts Camelid draws, each as `.svg` (for pages) and `.png` (for whatever shows no SVG).
+
+Backgrounds are transparent and the grey of the text has the same contrast (4.4:1) on white as on near-black,
+so a chart reads well on light and dark pages alike. The same numbers give the same SVG, byte for byte.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from camelid.jsonl import atomic_write, write_bytes
+
+BLUE, ORANGE, GREY, FAINT = "#3f7fd9", "#d9772b", "#737880", "#73788033"
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "camelid",  # ids inside the SVG do not depend on the moment
+    "svg.fonttype": "none",  # text stays text: small, searchable, readable by a screen reader
+    "font.family": ["DejaVu Sans", "sans-serif"],
+    "font.size": 10,
+    "text.color": GREY,
+    "axes.labelcolor": GREY,
+    "axes.edgecolor": GREY,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+}
+WIDTH = 7.0  # inches; at 160 dots per inch 1120 pixels
+DPI = 160
+LABEL_CHARS = 32  # longer bar labels end in an ellipsis
+
+
+def histogram(
+    path: Path,
+    values: Sequence[float],
+    title: str,
+    xlabel: str,
+    ylabel: str = "count",
+    bins: int = 40,
+    marks: Mapping[str, float] | None = None,
+) -> None:
+    """Draw how often which value occurs.
+
+    Args:
+        path: where it goes; `.svg` and `.png` take the place of the suffix.
+        values: the numbers, in the unit that `xlabel` names; none of them gives an empty chart that says so.
+        title: what is shown.
+        xlabel: what the values are, with their unit.
+        ylabel: what is counted.
+        bins: number of bars; whole numbers that span less get one bar each.
+        marks: values to mark with a labelled line (`{"max_length": 2048}`).
+    """
+    with rc_context(STYLE):
+        figure, axes = _axes(title, height=3.6)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        if np.ptp([*values, 0]) >= 1000:
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.grid(axis="y", color=FAINT, linewidth=0.8)
+        if len(values):
+            axes.hist(values, bins=_edges(values, bins), color=BLUE, rwidth=0.93)
+        else:
+            axes.text(0.5, 0.5, "no values", ha="center", va="center", transform=axes.transAxes)
+        for row, (label, place) in enumerate(sorted((marks or {}).items(), key=lambda mark: mark[1])):
+            axes.axvline(place, color=ORANGE, linewidth=1.4, linestyle="--")
+            axes.annotate(
+                f" {label}", (place, 0.97 - 0.08 * row), xycoords=("data", "axes fraction"), color=ORANGE, va="top"
+            )
+        _save(figure, path)
+
+
+def bars(path: Path, counts: Mapping[str, float], title: str, xlabel: str) -> None:
+    """Draw one horizontal bar for each name, in the given order from the top, its value written beside it.
+
+    Args:
+        path: where it goes; `.svg` and `.png` take the place of the suffix.
+        counts: name -> value, not negative.
+        title: what is shown.
+        xlabel: what the values are, with their unit.
+    """
+    with rc_context(STYLE):
+        figure, axes = _axes(title, height=1.3 + 0.27 * max(len(counts), 1))
+        places = range(len(counts))
+        drawn = axes.barh(places, list(counts.values()), color=BLUE, height=0.72)
+        axes.set_yticks(places, [_shortened(name) for name in counts])
+        axes.invert_yaxis()
+        axes.bar_label(
+            drawn, [f"{value:,.4g}" if value % 1 else f"{value:,.0f}" for value in counts.values()], padding=4
+        )
+        axes.set_xlabel(xlabel)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+        axes.margins(x=0.12)
+        axes.set_xlim(left=0)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color=FAINT, linewidth=0.8)
+        if not counts:
+            axes.text(0.5, 0.5, "no values", ha="center", va="center", transform=axes.transAxes)
+        _save(figure, path)
+
+
+def _axes(title: str, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontweight="bold", pad=10)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _edges(values: Sequence[float], bins: int) -> Any:
+    """Bin edges; whole numbers never share one bar with a fraction of the next."""
+    low, high = min(values), max(values)
+    if any(value % 1 for value in values):
+        return np.linspace(low, high if high > low else low + 1, bins + 1)
+    step = max(1, int(np.ceil((high - low + 1) / bins)))
+    return np.arange(low, high + step + 1, step) - 0.5
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LABEL_CHARS else name[: LABEL_CHARS - 1] + "…"
+
+
+def _save(figure: Figure, path: Path) -> None:
+    svg, png = io.StringIO(), io.BytesIO()
+    figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+    figure.savefig(png, format="png", transparent=True, dpi=DPI)
+    with atomic_write(path.with_suffix(".svg")) as file:
+        file.write(svg.getvalue())
+    write_bytes(path.with_suffix(".png"), png.getvalue())
