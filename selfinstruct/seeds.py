@@ -11,11 +11,12 @@ OWN = Path(__file__).parent / "data" / "seed_tasks.jsonl"
 
 @dataclass(frozen=True)
 class Task:
-    """An instruction with its input (may be empty) and output."""
+    """An instruction with its input (may be empty) and output; whether it sorts into given classes."""
 
     instruction: str
     input: str
     output: str
+    classification: bool = False
 
 
 def read_seeds(path: str | Path = OWN) -> list[Task]:
@@ -33,7 +34,8 @@ def read_seeds(path: str | Path = OWN) -> list[Task]:
         for name in ("instruction", "input", "output"):
             if not isinstance(values.get(name), str):
                 raise UserError(f"{place}: field {name!r} must be a string, found {values.get(name)!r}")
-        tasks.append(Task(values["instruction"], values["input"], values["output"]))
+        classification = bool(record.get("is_classification", False))
+        tasks.append(Task(values["instruction"], values["input"], values["output"], classification))
     if len(tasks) < 3:
         raise UserError(f"{path}: {len(tasks)} seed task(s); a prompt shows 3, so at least 3 are needed")
     return tasks
