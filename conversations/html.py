@@ -2,16 +2,34 @@
 
 import re
 from functools import cache
-from html.parser import HTMLParser
+from html import unescape
 from typing import Any
 
 # A value is rendered HTML where its first tag opens a block and its last tag closes one. Markdown that
 # merely contains HTML (in a code fence, say) is left alone.
 _OPENS = re.compile(r"\s*<(?:div|p|pre|ol|ul|table|blockquote|h[1-6])\b[^<>]*>", re.IGNORECASE)
 _CLOSES = re.compile(r"(?:</(?:div|p|pre|ol|ul|table|blockquote|h[1-6])>|<hr\s*/?>)\s*\Z", re.IGNORECASE)
-_PRE = re.compile(r"<pre\b.*?</pre\s*>", re.IGNORECASE | re.DOTALL)
+
+_ANY_TAG = re.compile(r"""<[^<>"']*(?:(?:"[^"]*"|'[^']*')[^<>"']*)*>""")
+_PRE = re.compile(r"<pre\b[^<>]*>\n?(.*?)</pre\s*>", re.IGNORECASE | re.DOTALL)
+_CODE = re.compile(r"<code\b([^<>]*)>(.*)</code\s*>", re.IGNORECASE | re.DOTALL)
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_LANGUAGE_CLASS = re.compile(r"\blanguage-([^\s\"']+)")
+_LANGUAGE = re.compile(r"[\w+#.-]{1,20}")
+_TICKS = re.compile(r"`{3,}")
+# The references a browser writes when it turns a page into HTML; with these alone, replacing beats `unescape`.
+_COMMON = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#39;", "'"), ("&#x27;", "'"), ("&amp;", "&"))
+_RARE = re.compile(r"&(?!(?:lt|gt|quot|#39|#x27|amp);)")
 _BUTTON = re.compile(r"<(button|svg)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
-_HELD = re.compile(r"^(.*?)\x02(\d+)\x03[ \t]*$", re.MULTILINE)
+_SPAN = re.compile(r"<(/?)span\b[^<>]*>", re.IGNORECASE)
+_KATEX = re.compile(r"<span[^<>]*\bclass=[\"']?[^<>\"']*\bkatex(-display)?\b[^<>]*>", re.IGNORECASE)
+_TEX = re.compile(r"<annotation\b[^<>]*application/x-tex[^<>]*>(.*?)</annotation\s*>", re.IGNORECASE | re.DOTALL)
+
+# What stands for a piece that is held back while the rest is converted. These two characters have no place
+# in HTML; those that a page contains nevertheless are taken out first.
+_OPEN, _CLOSE = "\x02", "\x03"
+_STRAY = str.maketrans("", "", _OPEN + _CLOSE)
+_HELD = re.compile(r"\x02(\d+)\x03")
 
 
 def is_html(text: str) -> bool:
@@ -22,74 +40,95 @@ def is_html(text: str) -> bool:
 def to_markdown(html: str) -> str:
     """Convert one message.
 
-    Code blocks keep their bytes, with the language of the page's `language-*` class or header line; the page's
-    buttons ("Copy code") and icons are removed.
+    Code blocks keep their bytes, with the language of the page's `language-*` class or header line. Formulas
+    (KaTeX) become their TeX source between `$` or `$$`. The page's buttons ("Copy code") and icons are removed.
     """
-    from html_to_markdown import convert
+    from html_to_markdown._html_to_markdown import convert  # its public wrapper rebuilds the options on every call
 
     held: list[str] = []
 
     def hold(match: re.Match[str]) -> str:
-        held.append(_fence(match[0]))
-        return f"<p>\x02{len(held) - 1}\x03</p>"
+        held.append(_fence(match[1]))
+        return f"<p>{_OPEN}{len(held) - 1}{_CLOSE}</p>"
 
-    markdown = convert(_BUTTON.sub("", _PRE.sub(hold, html)), _options()).content or ""
-    return _HELD.sub(lambda match: _indent(held[int(match[2])], match[1]), markdown).strip()
+    html = _PRE.sub(hold, html.translate(_STRAY) if _OPEN in html or _CLOSE in html else html)
+    html = _BUTTON.sub("", html)
+    if "katex" in html:
+        html = _hold_formulas(html, held)
+    markdown = convert(html, _options()).content or ""
+    if held:
+        markdown = _HELD.sub(lambda match: _indented(held[int(match[1])], match), markdown)
+    return markdown.strip()
 
 
 @cache
 def _options() -> Any:
-    from html_to_markdown import ConversionOptions
+    from html_to_markdown._html_to_markdown import ConversionOptions
 
-    return ConversionOptions(extract_metadata=False, compact_tables=True)
+    return ConversionOptions(extract_metadata=False, compact_tables=True, preserve_tags=["sub", "sup"])
 
 
-def _indent(block: str, prefix: str) -> str:
-    """Put a code block where its placeholder stood; `prefix` is a list's indentation or a quote's marker."""
-    below = prefix if prefix.strip(" >") == "" else " " * len(prefix)
-    return prefix + block.replace("\n", f"\n{below}") if below else prefix + block
+def _indented(piece: str, place: re.Match[str]) -> str:
+    """The lines of a held piece below its first, moved in by what stands before it: a list's or a quote's marker."""
+    if "\n" not in piece:
+        return piece
+    before = place.string[place.string.rfind("\n", 0, place.start()) + 1 : place.start()]
+    below = before if before.strip(" >") == "" else " " * len(before)
+    return piece.replace("\n", f"\n{below}")
 
 
 def _fence(pre: str) -> str:
-    """A `<pre>` element as a fenced code block."""
-    reader = _PreReader()
-    reader.feed(pre)
-    reader.close()
-    code = (reader.code if reader.has_code else reader.header).removeprefix("\n").removesuffix("\n")
-    language = reader.language or (reader.header.strip() if reader.has_code else "")
-    if not re.fullmatch(r"[\w+#.-]{1,20}", language):
+    """The inside of a `<pre>` element as a fenced code block."""
+    pre = _BUTTON.sub("", pre)
+    element = _CODE.search(pre)
+    if element:
+        code, named = element[2], _LANGUAGE_CLASS.search(element[1])
+        language = named[1] if named else _text(pre[: element.start()]).strip()
+    else:
+        code, language = pre, ""
+    code = _text(_BREAK.sub("\n", code)).removesuffix("\n")
+    if not _LANGUAGE.fullmatch(language):
         language = ""
-    ticks = "`" * max([3, *(len(run) + 1 for run in re.findall(r"`{3,}", code))])
+    ticks = "`" * max([3, *(len(run) + 1 for run in _TICKS.findall(code))])
     return f"{ticks}{language}\n{code}\n{ticks}"
 
 
-class _PreReader(HTMLParser):
-    """Collects the code of a `<pre>`, its language, and the header text before the code."""
+def _text(html: str) -> str:
+    """The text of a piece of HTML: tags taken out, character references resolved."""
+    text = _ANY_TAG.sub("", html) if "<" in html else html
+    if "&" not in text:
+        return text
+    if _RARE.search(text):
+        return unescape(text)
+    for reference, character in _COMMON:
+        text = text.replace(reference, character)
+    return text
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.code = self.header = self.language = ""
-        self.has_code = False
-        self._in_code = self._in_button = False
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "code":
-            self.has_code = self._in_code = True
-            classes = (dict(attrs).get("class") or "").split()
-            self.language = next((name[9:] for name in classes if name.startswith("language-")), "")
-        elif tag == "button":
-            self._in_button = True
-        elif tag == "br" and self._in_code:
-            self.code += "\n"
+def _hold_formulas(html: str, held: list[str]) -> str:
+    """Replace each KaTeX element, which holds every formula three times, by a placeholder for its source."""
+    pieces, at = [], 0
+    while opening := _KATEX.search(html, at):
+        end = _end_of_span(html, opening.start())
+        source = _TEX.search(html, opening.end(), end)
+        pieces.append(html[at : opening.start()])
+        if source is None:
+            pieces.append(html[opening.start() : end])
+        else:
+            display = opening[1] or 'display="block"' in html[opening.start() : source.start()]
+            tex = _text(source[1]).strip()
+            held.append(f"$$\n{tex}\n$$" if display else f"${tex}$")
+            place = f"{_OPEN}{len(held) - 1}{_CLOSE}"
+            pieces.append(f"<p>{place}</p>" if display else place)
+        at = end
+    return "".join([*pieces, html[at:]])
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "code":
-            self._in_code = False
-        elif tag == "button":
-            self._in_button = False
 
-    def handle_data(self, data: str) -> None:
-        if self._in_code:
-            self.code += data
-        elif not self._in_button:
-            self.header += data
+def _end_of_span(html: str, start: int) -> int:
+    """Where the `<span>` that opens at `start` closes."""
+    depth = 0
+    for tag in _SPAN.finditer(html, start):
+        depth += -1 if tag[1] else 1
+        if depth == 0:
+            return tag.end()
+    return len(html)
