@@ -6,24 +6,22 @@ from html import unescape
 from typing import Any
 
 # A value is rendered HTML where its first tag opens a block and its last tag closes one. Markdown that
-# merely contains HTML (in a code fence, say) is left alone.
-_OPENS = re.compile(r"\s*<(?:div|p|pre|ol|ul|table|blockquote|h[1-6])\b[^<>]*>", re.IGNORECASE)
-_CLOSES = re.compile(r"(?:</(?:div|p|pre|ol|ul|table|blockquote|h[1-6])>|<hr\s*/?>)\s*\Z", re.IGNORECASE)
+# merely contains HTML (in a code fence, say) is left alone. Names are in small letters: a browser writes them so.
+_OPENS = re.compile(r"\s*<(?:div|p|pre|ol|ul|table|blockquote|h[1-6])\b[^<>]*>")
+_CLOSES = re.compile(r"(?:</(?:div|p|pre|ol|ul|table|blockquote|h[1-6])>|<hr\s*/?>)\Z")
+_LONGEST_CLOSE = len("</blockquote>")
 
 _ANY_TAG = re.compile(r"""<[^<>"']*(?:(?:"[^"]*"|'[^']*')[^<>"']*)*>""")
-_PRE = re.compile(r"<pre\b[^<>]*>\n?(.*?)</pre\s*>", re.IGNORECASE | re.DOTALL)
-_CODE = re.compile(r"<code\b([^<>]*)>(.*)</code\s*>", re.IGNORECASE | re.DOTALL)
-_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_BREAK = re.compile(r"<br\s*/?>")
 _LANGUAGE_CLASS = re.compile(r"\blanguage-([^\s\"']+)")
 _LANGUAGE = re.compile(r"[\w+#.-]{1,20}")
-_TICKS = re.compile(r"`{3,}")
 # The references a browser writes when it turns a page into HTML; with these alone, replacing beats `unescape`.
 _COMMON = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&#39;", "'"), ("&#x27;", "'"), ("&amp;", "&"))
 _RARE = re.compile(r"&(?!(?:lt|gt|quot|#39|#x27|amp);)")
-_BUTTON = re.compile(r"<(button|svg)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
-_SPAN = re.compile(r"<(/?)span\b[^<>]*>", re.IGNORECASE)
-_KATEX = re.compile(r"<span[^<>]*\bclass=[\"']?[^<>\"']*\bkatex(-display)?\b[^<>]*>", re.IGNORECASE)
-_TEX = re.compile(r"<annotation\b[^<>]*application/x-tex[^<>]*>(.*?)</annotation\s*>", re.IGNORECASE | re.DOTALL)
+_BUTTON = re.compile(r"<(button|svg)\b.*?</\1\s*>", re.DOTALL)
+_SPAN = re.compile(r"<(/?)span\b[^<>]*>")
+_KATEX = re.compile(r"<span[^<>]*\bclass=[\"']?[^<>\"']*\bkatex(-display)?\b[^<>]*>")
+_TEX = re.compile(r"<annotation\b[^<>]*application/x-tex[^<>]*>(.*?)</annotation\s*>", re.DOTALL)
 
 # What stands for a piece that is held back while the rest is converted. These two characters have no place
 # in HTML; those that a page contains nevertheless are taken out first.
@@ -34,7 +32,7 @@ _HELD = re.compile(r"\x02(\d+)\x03")
 
 def is_html(text: str) -> bool:
     """Whether a message is a rendered chat page's HTML."""
-    return bool(_OPENS.match(text) and _CLOSES.search(text))
+    return bool(_OPENS.match(text) and _CLOSES.search(text.rstrip()[-_LONGEST_CLOSE:]))
 
 
 def to_markdown(html: str) -> str:
@@ -46,13 +44,10 @@ def to_markdown(html: str) -> str:
     from html_to_markdown._html_to_markdown import convert  # its public wrapper rebuilds the options on every call
 
     held: list[str] = []
-
-    def hold(match: re.Match[str]) -> str:
-        held.append(_fence(match[1]))
-        return f"<p>{_OPEN}{len(held) - 1}{_CLOSE}</p>"
-
-    html = _PRE.sub(hold, html.translate(_STRAY) if _OPEN in html or _CLOSE in html else html)
-    html = _BUTTON.sub("", html)
+    html = html.translate(_STRAY) if _OPEN in html or _CLOSE in html else html
+    html = _hold_code(html, held)
+    if "<button" in html or "<svg" in html:
+        html = _BUTTON.sub("", html)
     if "katex" in html:
         html = _hold_formulas(html, held)
     markdown = convert(html, _options()).content or ""
@@ -77,20 +72,36 @@ def _indented(piece: str, place: re.Match[str]) -> str:
     return piece.replace("\n", f"\n{below}")
 
 
+def _hold_code(html: str, held: list[str]) -> str:
+    """Replace each `<pre>` element by a paragraph with a placeholder for its code block."""
+    before, *elements = html.split("<pre")
+    pieces = [before]
+    for element in elements:
+        inside, closed, behind = element.partition("</pre>")
+        if not closed or element[:1] not in " >":
+            pieces.append(f"<pre{element}")
+            continue
+        pieces.append(f"<p>{_OPEN}{len(held)}{_CLOSE}</p>{behind}")
+        held.append(_fence(inside[inside.index(">") + 1 :]))
+    return "".join(pieces)
+
+
 def _fence(pre: str) -> str:
     """The inside of a `<pre>` element as a fenced code block."""
-    pre = _BUTTON.sub("", pre)
-    element = _CODE.search(pre)
-    if element:
-        code, named = element[2], _LANGUAGE_CLASS.search(element[1])
-        language = named[1] if named else _text(pre[: element.start()]).strip()
+    start, end = pre.find("<code"), pre.rfind("</code>")
+    if 0 <= start < end:
+        attributes, _, code = pre[start:end].partition(">")
+        named = _LANGUAGE_CLASS.search(attributes)
+        language = named[1] if named else _text(_BUTTON.sub("", pre[:start])).strip()
     else:
-        code, language = pre, ""
-    code = _text(_BREAK.sub("\n", code)).removesuffix("\n")
+        code, language = pre.removeprefix("\n"), ""  # as HTML has it: the first line break in a <pre> does not count
+    code = _text(_BREAK.sub("\n", code) if "<br" in code else code).removesuffix("\n")
     if not _LANGUAGE.fullmatch(language):
         language = ""
-    ticks = "`" * max([3, *(len(run) + 1 for run in _TICKS.findall(code))])
-    return f"{ticks}{language}\n{code}\n{ticks}"
+    fence = "```"
+    while fence in code:
+        fence += "`"
+    return f"{fence}{language}\n{code}\n{fence}"
 
 
 def _text(html: str) -> str:

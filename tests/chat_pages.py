@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from random import Random
 
 from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
 WORDS = (
@@ -53,7 +52,6 @@ def render(markdown: str, rng: Random) -> str:
 
 
 def _code_block(token: Token, rng: Random) -> str:
-    assert isinstance(RendererHTML, type)
     language = token.info.strip()
     shown = language or "text"
     classes = f"!whitespace-pre hljs language-{language}" if language else "!whitespace-pre hljs"
@@ -68,18 +66,18 @@ def _code_block(token: Token, rng: Random) -> str:
 
 
 def _highlighted(code: str, rng: Random) -> str:
-    """The code with random words in `hljs` spans, as the page's highlighter leaves it."""
+    """The code with up to three words a line in `hljs` spans, as the page's highlighter leaves it."""
     pieces = []
     for line in code.split("\n"):
         words = [html.escape(word, quote=rng.random() < 0.5) for word in line.split(" ")]
-        hit = rng.randrange(len(words))
-        if words[hit]:
-            words[hit] = f'<span class="hljs-{rng.choice(["keyword", "string", "title function_"])}">{words[hit]}</span>'
+        for hit in {rng.randrange(len(words)) for _ in range(3)}:
+            kind = rng.choice(["keyword", "string", "title function_"])
+            words[hit] = words[hit] and f'<span class="hljs-{kind}">{words[hit]}</span>'
         pieces.append(" ".join(words))
     return "\n".join(pieces)
 
 
-def _words(rng: Random, low: int = 3, high: int = 25) -> str:
+def _words(rng: Random, low: int = 8, high: int = 50) -> str:
     words = [rng.choice(WORDS) for _ in range(rng.randint(low, high))]
     for _ in range(rng.randint(0, 2)):
         at = rng.randrange(len(words))
@@ -88,7 +86,9 @@ def _words(rng: Random, low: int = 3, high: int = 25) -> str:
 
 
 def _block(rng: Random, code: list[tuple[str, str]]) -> str:
-    kind = rng.choice(["text", "text", "text", "heading", "list", "table", "quote", "rule", "code", "code", "code list"])
+    kind = rng.choice(
+        ["text", "text", "text", "heading", "list", "table", "quote", "rule", "code", "code", "code list"]
+    )
     if kind == "heading":
         return f"{'#' * rng.randint(1, 4)} {_words(rng, 2, 6)}"
     if kind == "list":
