@@ -23,22 +23,19 @@ def register_convert(verbs: Any) -> None:
     parser.add_argument("--output", required=True, metavar="FILE", help="the conversations, JSON Lines")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; the output is the same")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    _add_reading(parser)
-    _add_cleaning(parser)
-    _add_choosing(parser)
+    add_work_arguments(parser)
+    _add_whole(parser)
     parser.set_defaults(run=convert)
 
 
-def _add_reading(parser: argparse.ArgumentParser) -> None:
+def add_work_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is done with each record by itself."""
     group = parser.add_argument_group("reading")
     known = ["conversations", "sharegpt", "openai", "chatgpt", "oasst", "wildchat", "alpaca"]
     group.add_argument("--format", choices=known, help="of all inputs (detected record by record if left out)")
     group.add_argument(
         "--branches", choices=["all", "last"], default="all", help="of a tree: all, or the last shown or best ranked"
     )
-
-
-def _add_cleaning(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("cleaning")
     switch = argparse.BooleanOptionalAction
     group.add_argument("--html", action=switch, default=True, help="turn answers that are HTML into Markdown")
@@ -47,38 +44,29 @@ def _add_cleaning(parser: argparse.ArgumentParser) -> None:
         "--in-a-row", choices=["join", "last"], default="join", help="several turns of one role: join, or keep the last"
     )
     group.add_argument("--max-turn-chars", type=int, metavar="N", help="drop an exchange with a longer turn")
-    group.add_argument(
-        "--scrub",
-        nargs="*",
-        choices=["key", "email", "card", "ip", "phone"],
-        metavar="KIND",
-        help="put placeholders for personal data: key email card ip phone (all if none is named)",
-    )
-
-
-def _add_choosing(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("choosing")
+    kinds = ["key", "email", "card", "ip", "phone"]
+    named = f"put placeholders for personal data: {' '.join(kinds)} (all if none is named)"
+    group.add_argument("--scrub", nargs="*", choices=kinds, metavar="KIND", help=named)
+    group = parser.add_argument_group("dropping conversations")
     group.add_argument("--keep-languages", nargs="+", default=[], metavar="CODE", help="drop all other languages")
     group.add_argument("--skip-languages", nargs="+", default=[], metavar="CODE", help="drop these languages")
-    group.add_argument(
-        "--block",
-        nargs="+",
-        default=[],
-        metavar="NAME",
-        help="drop what has a blocked phrase: a file of them, or fastchat",
-    )
+    blocked = "drop what has a blocked phrase: a file of them, or fastchat"
+    group.add_argument("--block", nargs="+", default=[], metavar="NAME", help=blocked)
     group.add_argument(
         "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out"
     )
-    group.add_argument("--repeats", action="store_true", help="keep exact repeats of a conversation")
-    group.add_argument(
-        "--near-duplicates", type=float, metavar="S", help="drop what is similar from S up (0 to 1) to one before"
-    )
     group.add_argument("--sample", type=float, metavar="SHARE", help="keep a share (0 to 1), chosen by id")
+    group.add_argument("--seed", type=int, default=0, help="of --sample and --test (default 0)")
+
+
+def _add_whole(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the whole output")
+    group.add_argument("--repeats", action="store_true", help="keep exact repeats of a conversation")
+    similar = "drop what is similar from S up (0 to 1) to one before"
+    group.add_argument("--near-duplicates", type=float, metavar="S", help=similar)
     group.add_argument(
         "--test", type=float, metavar="SHARE", help="put a share, chosen by id, into OUTPUT's .test file"
     )
-    group.add_argument("--seed", type=int, default=0, help="of --sample and --test (default 0)")
     group.add_argument("--identity", metavar="NAME[,MAKER]", help="add conversations in which the model says its name")
 
 
@@ -91,14 +79,15 @@ def convert(args: argparse.Namespace) -> int:
     from conversations.identity import identity_conversations
     from conversations.sampling import chosen
 
-    _check(args)
+    _check_share("--test", args.test)
+    _check_count("--workers", args.workers)
     output = Path(args.output)
     test = output.with_suffix(f".test{output.suffix}") if args.test else None
     conversion, tested = Conversion(), 0
     name, _, maker = (args.identity or "").partition(",")
     identity = list(identity_conversations(name, maker.strip())) if args.identity is not None else []
     drawn = conversion.run(
-        [packaged(path) for path in args.inputs], _work(args), args.repeats, args.near_duplicates, args.workers
+        [packaged(path) for path in args.inputs], make_work(args), args.repeats, args.near_duplicates, args.workers
     )
     with (
         atomic_write(output) as train_file,
@@ -125,21 +114,22 @@ def convert(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
+def _check_share(name: str, share: float | None) -> None:
     from camelid.errors import UserError
 
-    for name in ("sample", "test"):
-        share = getattr(args, name)
-        if share is not None and not 0 < share < 1:
-            raise UserError(f"--{name} must be between 0 and 1, found {share}")
-    for name in ("workers", "max_turn_chars"):
-        count = getattr(args, name)
-        if count is not None and count < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1, found {count}")
+    if share is not None and not 0 < share < 1:
+        raise UserError(f"{name} must be between 0 and 1, found {share}")
 
 
-def _work(args: argparse.Namespace) -> "Work":
-    """The steps that were asked for; what is cheap and drops much comes first."""
+def _check_count(name: str, count: int | None) -> None:
+    from camelid.errors import UserError
+
+    if count is not None and count < 1:
+        raise UserError(f"{name} must be at least 1, found {count}")
+
+
+def make_work(args: argparse.Namespace) -> "Work":
+    """The work that was asked for; of its steps, what is cheap and drops much comes first."""
     from conversations.batch import Step, Work
     from conversations.blocked import BlockPhrases, read_phrases
     from conversations.clean import Clean
@@ -148,6 +138,8 @@ def _work(args: argparse.Namespace) -> "Work":
     from conversations.pii import KINDS, ScrubPersonalData
     from conversations.sampling import Sample
 
+    _check_share("--sample", args.sample)
+    _check_count("--max-turn-chars", args.max_turn_chars)
     steps: list[Step] = []
     if args.sample is not None:
         steps.append(Sample(args.sample, args.seed))
