@@ -23,6 +23,7 @@ from datatrove.pipeline.dedup.minhash import (
     MinhashDedupFilter,
     MinhashDedupSignature,
 )
+from datatrove.utils.hashing import HashConfig
 from datatrove.utils.word_tokenizers import WordTokenizer
 
 from camelid.errors import UserError
@@ -45,7 +46,7 @@ def pipelines(inputs: Sequence[str], output: str | Path, work: Work, tasks: int)
         tasks: how many parts the work is cut into.
     """
     folder = Path(output)
-    config = MinhashConfig()
+    config = MinhashConfig(hash_config=HashConfig(hash_fc="sha1"))  # datatrove's xxhash takes no text since xxhash 4
     marks, pairs, remove = (str(folder / "minhash" / name) for name in ("signatures", "pairs", "remove"))
     clean = [CleanConversations(inputs, folder, work), MinhashDedupSignature(marks, config, language=Words())]
     rest = [ReadCleaned(folder), MinhashDedupFilter(remove), WriteConversations(folder)]
