@@ -23,6 +23,10 @@ _SPAN = re.compile(r"<(/?)span\b[^<>]*>")
 _KATEX = re.compile(r"<span[^<>]*\bclass=[\"']?[^<>\"']*\bkatex(-display)?\b[^<>]*>")
 _TEX = re.compile(r"<annotation\b[^<>]*application/x-tex[^<>]*>(.*?)</annotation\s*>", re.DOTALL)
 
+# The library would join two quotes in a row to one.
+_TWO_QUOTES = re.compile(r"</blockquote>\s*<blockquote")
+_BETWEEN_QUOTES = re.compile(r"\n+([ >]*)\x02q\x03\n+")
+
 # What stands for a piece that is held back while the rest is converted. These two characters have no place
 # in HTML; those that a page contains nevertheless are taken out first.
 _OPEN, _CLOSE = "\x02", "\x03"
@@ -50,7 +54,10 @@ def to_markdown(html: str) -> str:
         html = _BUTTON.sub("", html)
     if "katex" in html:
         html = _hold_formulas(html, held)
+    html, quotes = _TWO_QUOTES.subn(f"</blockquote><p>{_OPEN}q{_CLOSE}</p><blockquote", html)
     markdown = convert(html, _options()).content or ""
+    if quotes:
+        markdown = _BETWEEN_QUOTES.sub(lambda match: f"\n{match[1].rstrip()}\n", markdown)
     if held:
         markdown = _HELD.sub(lambda match: _indented(held[int(match[1])], match), markdown)
     return markdown.strip()

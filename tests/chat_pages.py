@@ -79,8 +79,7 @@ def _highlighted(code: str, rng: Random) -> str:
 
 def _words(rng: Random, low: int = 8, high: int = 50) -> str:
     words = [rng.choice(WORDS) for _ in range(rng.randint(low, high))]
-    for _ in range(rng.randint(0, 2)):
-        at = rng.randrange(len(words))
+    for at in rng.sample(range(len(words)), k=rng.randint(0, 2)):
         words[at] = rng.choice(["**{}**", "*{}*", "`{}`", "[{}](https://x.example/a_b)"]).format(words[at])
     return " ".join(words)
 
