@@ -119,15 +119,18 @@ def words(tokens: list[Token]) -> list[str]:
 
 
 FORMULA = (
-    '<span class="katex"><span class="katex-mathml"><math xmlns="http://www.w3.org/1998/Math/MathML"><semantics><mrow>'
-    '<mi>a</mi></mrow><annotation encoding="application/x-tex">a_1 &lt; *b* \\frac{x}{y}</annotation></semantics></math>'
-    '</span><span class="katex-html" aria-hidden="true"><span class="base"><span class="mord">a</span></span></span></span>'
+    '<span class="katex"><span class="katex-mathml"><math xmlns="http://www.w3.org/1998/Math/MathML"><semantics>'
+    '<mrow><mi>a</mi></mrow><annotation encoding="application/x-tex">a_1 &lt; *b* \\frac{x}{y}</annotation></semantics>'
+    '</math></span><span class="katex-html" aria-hidden="true"><span class="base"><span class="mord">a</span>'
+    "</span></span></span>"
 )
 TEX = r"a_1 < *b* \frac{x}{y}"
 
 
 def test_formulas_become_their_source() -> None:
-    assert to_markdown(page(f'<p>So <span class="math math-inline">{FORMULA}</span> holds.</p>')) == f"So ${TEX}$ holds."
+    assert (
+        to_markdown(page(f'<p>So <span class="math math-inline">{FORMULA}</span> holds.</p>')) == f"So ${TEX}$ holds."
+    )
     block_form = f'<span class="katex-display">{FORMULA}</span>'
     assert to_markdown(page(f"<p>So</p>{block_form}<p>holds.</p>")) == f"So\n\n$$\n{TEX}\n$$\n\nholds."
     assert to_markdown(page(f"<ul><li><p>So</p>{block_form}</li></ul>")) == f"- So\n\n  $$\n  {TEX}\n  $$"
