@@ -25,16 +25,16 @@ class Estimate:
 
     Attributes:
         mean: the statistic.
-        low, high: the ends of its interval.
-        error: its standard error.
+        low, high: the ends of its interval; None with a single question, which says nothing about others.
+        error: its standard error; None likewise.
         count: scores that went in.
         questions: questions they came from; the interval treats a question's scores as belonging together.
     """
 
     mean: float
-    low: float
-    high: float
-    error: float
+    low: float | None
+    high: float | None
+    error: float | None
     count: int
     questions: int
 
@@ -107,7 +107,7 @@ class Row:
     Attributes:
         label: its name.
         rank: from 1, equal for equal scores; None while the run is incomplete (unless forced), and for the baseline.
-        score: on the mode's `Scale`; None if nothing was judged.
+        score: on the mode's `Scale`; None if nothing was judged. The baseline's is `Scale.even` by definition.
         length_controlled: win rate against the baseline, in percent, at equal answer length; `alpaca` and
             `pairwise` with a baseline only.
         rating: Bradley-Terry rating on the Elo scale, all contestants' mean 1000; pair modes only.
@@ -246,7 +246,7 @@ class Canary:
         text: that text.
         score: its score on the mode's scale (of the pair modes: its win rate in percent).
         counts: its denominator.
-        gamed: whether it does better than the worst real contestant, or wins a quarter of its pairs.
+        gamed: whether its interval lies wholly above what a text without content deserves (`eval.canary.LIMITS`).
     """
 
     text: str
