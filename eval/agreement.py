@@ -28,20 +28,20 @@ def kappa(first: Sequence[float], second: Sequence[float], quadratic: bool = Fal
     return 1 - float((weights * seen).sum()) / by_chance if by_chance else None
 
 
-def krippendorff_alpha(table: Floats) -> float | None:
+def krippendorff_alpha(table: Sequence[Sequence[float]]) -> float | None:
     """Krippendorff's alpha for the interval scale ("Content Analysis", 2004, chapter 11).
 
     Args:
         table: (judges, things) with NaN where a judge said nothing. Things that fewer than two judged don't count.
     """
-    table = np.asarray(table, dtype=float)
-    counts = (~np.isnan(table)).sum(axis=0)
-    table, counts = table[:, counts >= 2], counts[counts >= 2]
-    values = table[~np.isnan(table)]
+    said: Floats = np.array(table, dtype=float)
+    counts = (~np.isnan(said)).sum(axis=0)
+    said, counts = said[:, counts >= 2], counts[counts >= 2]
+    values = said[~np.isnan(said)]
     if len(values) < 2 or np.ptp(values) == 0:
         return None
     # The mean squared distance of pairs is twice the variance: within things (observed) and among all (by chance).
-    within = (np.nanvar(table, axis=0) * counts**2 / (counts - 1)).sum() / counts.sum()
+    within = (np.nanvar(said, axis=0) * counts**2 / (counts - 1)).sum() / counts.sum()
     among = values.var() * len(values) / (len(values) - 1)
     return 1 - float(within / among)
 

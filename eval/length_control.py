@@ -12,13 +12,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from eval.results import Estimate
 from eval.stats import Floats, of_values
 
 # Difficulties are drawn to 0 as by a standard normal prior; without it a question that all models lost would have none.
 RIDGE = 1.0
-# Nearly nothing, on the models' terms: enough that a model which won (or lost) everything has finite ones.
+# A model whose answers are nearly all shorter gives little evidence on what length does, and its win rate at equal
+# length is an extrapolation. AlpacaEval 2 also draws the slopes to 0 (section 3.2); at 3 the published win rates of 20
+# models come out closest (tests/eval/test_published.py).
+SLOPE_RIDGE = 3.0
+# Nearly nothing, on the models' terms: enough that a model which won (or lost) everything has a finite one.
 TINY = 1e-3
 STEPS = 100
 
@@ -29,13 +34,15 @@ class Comparison:
 
     Attributes:
         model: its label.
-        question: the question's id (with its turn, if there are several).
+        question: the question's id.
+        turn: from 1; each turn has its own difficulty, but the interval keeps a question's turns together.
         share: of the win, 0..1.
         longer: characters of the model's answer minus those of the baseline's.
     """
 
     model: str
     question: str
+    turn: int
     share: float
     longer: float
 
@@ -48,21 +55,27 @@ def length_controlled(comparisons: Sequence[Comparison]) -> dict[str, Estimate]:
     The interval comes from each question's influence on the result (the infinitesimal jackknife), so that it is
     clustered on the question and includes the uncertainty of all terms.
     """
-    rows = sorted(comparisons, key=lambda row: (row.model, row.question, row.share, row.longer))
+    rows = sorted(comparisons, key=lambda row: (row.model, row.question, row.turn, row.share, row.longer))
     if not rows:
         return {}
     models, model = np.unique([row.model for row in rows], return_inverse=True)
-    questions, question = np.unique([row.question for row in rows], return_inverse=True)
+    clusters, cluster = np.unique([row.question for row in rows], return_inverse=True)
+    asked, question = np.unique([f"{row.question}\0{row.turn}" for row in rows], return_inverse=True)
     shares = np.array([row.share for row in rows])
     lengths = np.array([row.longer for row in rows])
     for place in range(len(models)):
         deviation = lengths[model == place].std()
         lengths[model == place] = np.tanh(lengths[model == place] / deviation) if deviation > 0 else 0.0
-    fit = _Fit(model, question, shares, lengths, len(models), len(questions))
+    fit = _Fit(model, question, shares, lengths, len(models), len(asked))
+    of_question = np.zeros(len(asked), dtype=np.intp)
+    of_question[question] = cluster
     made = {}
     for place, label in enumerate(models):
-        values = fit.influences(place)
-        made[str(label)] = of_values(100 * values, (0.0, 100.0), int((model == place).sum()))
+        rate, influences = fit.at_equal_length(place)
+        there = np.unique(cluster[model == place])
+        spread = np.bincount(of_question, influences, len(clusters))[there]
+        values = 100 * (rate + (spread - spread.mean()) * len(there))
+        made[str(label)] = of_values(values, (0.0, 100.0), int((model == place).sum()))
     return made
 
 
@@ -86,10 +99,14 @@ class _Fit:
         self._models, self._questions = models, questions
         # With one model a difficulty can't be told from luck.
         self._ridge = RIDGE if models > 1 else 1e9
+        self._draw = np.repeat([TINY, SLOPE_RIDGE], models)
         self.terms, self.hard = np.zeros(2 * models), np.zeros(questions)
         for _ in range(STEPS):
             rest, weights = self._rest()
-            slope, slopes = self._by_terms(rest) - TINY * self.terms, self._by_question(rest) - self._ridge * self.hard
+            slope, slopes = (
+                self._by_terms(rest) - self._draw * self.terms,
+                self._by_question(rest) - self._ridge * self.hard,
+            )
             own, cross, reduced = self._second(weights)
             step = np.linalg.solve(reduced, slope - cross @ (slopes / own))
             steps = (slopes - cross.T @ step) / own
@@ -99,13 +116,13 @@ class _Fit:
             if largest < 1e-12:
                 break
 
-    def influences(self, place: int) -> Floats:
-        """One value a question for a model: their mean is its win rate at equal length, their spread its error."""
+    def at_equal_length(self, place: int) -> tuple[float, Floats]:
+        """A model's win rate (0..1) at equal length, and how much of its deviation comes from each question."""
         rest, weights = self._rest()
         own, cross, reduced = self._second(weights)
         mine = np.flatnonzero(self._model == place)
         asked = self._question[mine]
-        wins = _expit(self.terms[place] + self.hard[asked])
+        wins = expit(self.terms[place] + self.hard[asked])
         slopes = wins * (1 - wins) / len(mine)
         # The mean win rate by the terms: directly, and through the difficulties, which move with the terms.
         by_terms = np.zeros(2 * self._models)
@@ -119,19 +136,16 @@ class _Fit:
         own_pull = self._by_question(rest) - self._ridge * self.hard
         pulls -= (cross * (own_pull / own)).T
         moved = pulls @ np.linalg.solve(reduced, by_terms) + by_hard * own_pull / own
-        there = np.unique(asked)
-        direct = np.bincount(asked, wins, self._questions)[there] * len(there) / len(mine)
-        elsewhere = np.setdiff1d(np.arange(self._questions), there)
-        spread: Floats = direct + moved[there] * len(there)
-        return spread + float(moved[elsewhere].sum())
+        direct = np.bincount(asked, wins - wins.mean(), self._questions) / len(mine)
+        return float(wins.mean()), direct + moved
 
     def _rest(self) -> tuple[Floats, Floats]:
         own = self.terms[self._model] + self.terms[self._models + self._model] * self._lengths
-        wins = _expit(own + self.hard[self._question])
+        wins = expit(own + self.hard[self._question])
         return self._shares - wins, wins * (1 - wins)
 
     def _by_question(self, values: Floats) -> Floats:
-        return np.bincount(self._question, values, self._questions)
+        return np.bincount(self._question, values, self._questions).astype(float)
 
     def _by_terms(self, values: Floats) -> Floats:
         return np.concatenate(
@@ -145,15 +159,13 @@ class _Fit:
         cross = np.zeros((2 * models, self._questions))
         np.add.at(cross, (self._model, self._question), weights)
         np.add.at(cross, (models + self._model, self._question), weights * self._lengths)
-        full = np.diag(self._by_terms(weights) + TINY)
-        mixed = np.bincount(self._model, weights * self._lengths, models)
-        squared = np.bincount(self._model, weights * self._lengths**2, models)
+        full = np.zeros((2 * models, 2 * models))
+        plain, mixed, squared = (
+            np.bincount(self._model, weights * self._lengths**power, models) for power in (0, 1, 2)
+        )
         places = np.arange(models)
+        full[places, places] = plain
         full[places, models + places] = full[models + places, places] = mixed
-        full[models + places, models + places] = squared + TINY
+        full[models + places, models + places] = squared
+        full += np.diag(self._draw)
         return own, cross, full - (cross / own) @ cross.T
-
-
-def _expit(values: Floats) -> Floats:
-    result: Floats = 1 / (1 + np.exp(-np.clip(values, -700, 700)))
-    return result

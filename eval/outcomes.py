@@ -109,6 +109,14 @@ def winner(scores: Sequence[float]) -> int:
     return int(scores[0] > scores[1]) - int(scores[0] < scores[1])
 
 
+def share(outcome: Outcome) -> float:
+    """The first one's share of the win, 0..1; of two grades (`vicuna`) the higher wins."""
+    assert outcome.scores is not None and len(outcome.scores) == 2
+    if outcome.judgments[0].mode == "vicuna":
+        return 0.5 + 0.5 * winner(outcome.scores)
+    return outcome.scores[0]
+
+
 def _together(models: tuple[str, ...], group: Sequence[Judgment], needed: int) -> tuple[Scores, bool]:
     """The rule for two orders: `pairwise` counts a win only if both say so (Zheng et al. 2023, "Judging
     LLM-as-a-Judge with MT-Bench and Chatbot Arena", section 3.4); scores and probabilities are averaged.

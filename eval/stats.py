@@ -178,4 +178,4 @@ def _resamples(questions: int) -> Floats:
 def _signs(questions: int) -> Floats:
     if 2**questions <= FLIPS:
         return 1.0 - 2.0 * ((np.arange(2**questions)[:, None] >> np.arange(questions)) & 1)
-    return np.random.default_rng(SEED).choice([-1.0, 1.0], size=(FLIPS, questions))
+    return np.random.default_rng(SEED).choice(np.array([-1.0, 1.0]), size=(FLIPS, questions))
