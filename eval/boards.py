@@ -218,17 +218,25 @@ def _meetings(outcomes: Sequence[Outcome]) -> Iterable[Meeting]:
     changed: dict[tuple[str, str], int] = {}
     for item in outcomes:
         if item.contradiction and item.scores:
-            for pair in (item.models, item.models[::-1]):
-                changed[pair[0], pair[1]] = changed.get((pair[0], pair[1]), 0) + 1
-    for (one, two), question, _, result in duels(outcomes):
-        for pair, sign in (((one, two), 1), ((two, one), -1)):
-            results.setdefault(pair, {}).setdefault(question, []).append(50 + 50 * sign * result)
-    for pair, shares in results.items():
+            pair = (item.models[0], item.models[1])
+            changed[pair] = changed.get(pair, 0) + 1
+    for models, question, _, result in duels(outcomes):
+        results.setdefault(models, {}).setdefault(question, []).append(50 + 50 * result)
+    for (one, two), shares in results.items():
         rate = estimate(plain(shares), (0.0, 100.0))
         assert rate is not None
         flat = [share for found in shares.values() for share in found]
         wins, ties = sum(share > 50 for share in flat), sum(share == 50 for share in flat)
-        yield Meeting(*pair, rate, wins, ties, len(flat) - wins - ties, changed.get(pair, 0))
+        losses, contradictions = len(flat) - wins - ties, changed.get((one, two), 0)
+        yield Meeting(one, two, rate, wins, ties, losses, contradictions)
+        yield Meeting(two, one, _reversed(rate), losses, ties, wins, contradictions)
+
+
+def _reversed(rate: Estimate) -> Estimate:
+    """The other side's win rate."""
+    low = None if rate.high is None else 100 - rate.high
+    high = None if rate.low is None else 100 - rate.low
+    return Estimate(100 - rate.mean, low, high, rate.error, rate.count, rate.questions)
 
 
 def _length_controlled(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:

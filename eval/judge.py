@@ -1,7 +1,7 @@
 """Judging: which requests a run makes, and the judgments that come of them. Every raw reply is kept."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -127,11 +127,17 @@ def _judged(judgment: Judgment, result: Reply | Failure) -> Judgment:
     if isinstance(result, Failure):
         return replace(judgment, failure=f"{result.kind}: {result.detail}")
     tokens = (result.usage.prompt_tokens, result.usage.completion_tokens)
-    logprobs: dict[str, float] = {}
+    logprobs = {token: value for token, value in _first_token(result).items() if token in ("m", "M")}
     scores = parse(judgment.mode, result.text, logprobs)
     return replace(
         judgment, text=result.text, scores=scores, tokens=tokens, answered_by=result.model, logprobs=logprobs
     )
+
+
+def _first_token(reply: Reply) -> Mapping[str, float]:
+    """Log-probabilities of the likeliest first tokens, where the client passes them on."""
+    tokens: Sequence[Mapping[str, float]] = getattr(reply, "top_logprobs", None) or ({},)
+    return tokens[0]
 
 
 def _by_model(questions: Sequence[Question], answers: Sequence[Answer]) -> dict[str, dict[str, Answer]]:
