@@ -1,5 +1,6 @@
 """The scores by one judge, or by all together: leaderboard, differences, win matrix."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -187,9 +188,10 @@ def _turns(run: Run, mine: Sequence[Outcome], model: str) -> Iterable[Part]:
 
 def _bins(scores: Sequence[float]) -> Iterable[Bin]:
     """Grades to the half point, shares of a win to the tenth."""
-    rounded = [round(score * 2) / 2 if max(scores) > 1 else round(score, 1) for score in scores]
-    for value in sorted(set(rounded)):
-        yield Bin(value, rounded.count(value))
+    grades = max(scores, default=0.0) > 1
+    rounded = Counter(round(score * 2) / 2 if grades else round(score, 1) for score in scores)
+    for value in sorted(rounded):
+        yield Bin(value, rounded[value])
 
 
 def _ranked(rows: Sequence[Row], baseline: str | None) -> list[Row]:

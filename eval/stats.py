@@ -1,5 +1,6 @@
 """Scores with 95% intervals and paired differences that respect that scores of one question belong together."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -45,7 +46,7 @@ def estimate(scores: Scores, bounds: tuple[float, float]) -> Estimate | None:
     kept = {question: values for question, values in scores.items() if len(values)}
     if not kept:
         return None
-    table = np.array([np.sum(values, axis=0) for values in kept.values()], dtype=float)
+    table = np.array([_sums(values) for values in kept.values()])
     count = sum(len(values) for values in kept.values())
     return _interval(table, np.ones(1), bounds, count)
 
@@ -62,8 +63,7 @@ def difference(first: Scores, second: Scores, bounds: tuple[float, float]) -> tu
     both = [question for question in first if len(first[question]) and len(second.get(question, ()))]
     if not both:
         return None
-    sums = [np.array([np.sum(side[question], axis=0) for question in both], dtype=float) for side in (first, second)]
-    table = np.concatenate(sums, axis=1)
+    table = np.array([_sums(first[question]) + _sums(second[question]) for question in both])
     width = bounds[1] - bounds[0]
     count = sum(min(len(first[question]), len(second[question])) for question in both)
     gap = _interval(table, np.array([1.0, -1.0]), (-width, width), count)
@@ -158,6 +158,10 @@ def _interval(table: Floats, weights: Floats, bounds: tuple[float, float] | None
     tail = float(stats.norm.cdf(np.sqrt(questions / (questions - 1)) * stats.t.ppf(0.025, questions - 1)))
     low, high = np.nanquantile(draws, [tail, 1 - tail])
     return Estimate(mean, float(low), float(high), error, count, questions)
+
+
+def _sums(scores: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return math.fsum(score[0] for score in scores), math.fsum(score[1] for score in scores)
 
 
 def _ratios(sums: Floats, weights: Floats) -> Floats:
