@@ -1,0 +1,93 @@
+"""How numbers read: the same words on the page, in report.md and in the terminal."""
+
+from eval.results import Bias, Board, Canary, Counts, Difference, Estimate, Results, Scale
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float, places: int = 2, signed: bool = False) -> str:
+    """A number with thousands separators and a real minus sign; no "-0.0"."""
+    text = f"{value:+,.{places}f}" if signed else f"{value:,.{places}f}"
+    return text.replace("-", MINUS) if any(digit in text for digit in "123456789") else f"{0:.{places}f}"
+
+
+def places(scale: Scale) -> int:
+    """Decimals of a score: hundredths of a grade, tenths of a percent."""
+    return 1 if scale.unit == "%" else 2
+
+
+def interval(estimate: Estimate, decimals: int = 2, signed: bool = False) -> str:
+    """E.g. "6.91 to 7.42", or why there is none."""
+    if estimate.low is None or estimate.high is None:
+        return "one question: no interval"
+    return f"{number(estimate.low, decimals, signed)} to {number(estimate.high, decimals, signed)}"
+
+
+def p(value: float | None) -> str:
+    """A p-value, e.g. "p = 0.03" or "p < 0.001"."""
+    if value is None:
+        return "no test"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+
+
+def percent(part: int, whole: int) -> str:
+    """A share, e.g. "12 of 80 (15%)"."""
+    return f"{part:,} of {whole:,} ({100 * part / whole:.0f}%)" if whole else f"{part:,} of {whole:,}"
+
+
+def verdict(difference: Difference) -> str:
+    """What a comparison settles, and what it would take."""
+    if difference.settled:
+        return "settled"
+    if difference.needed is None:
+        return "not settled: no gap at all"
+    return f"not settled: a gap of this size takes about {difference.needed:,} questions"
+
+
+def bias(name: str, found: Bias) -> str:
+    """A bias of a judge in one sentence."""
+    if found.size is None:
+        return f"{name}: not measured. {found.note}".strip()
+    size = f"{number(found.size.mean, 1, signed=True)} {found.unit}"
+    if found.size.low is not None:
+        size += f" (95% interval {interval(found.size, 1, signed=True)}, {p(found.p)})"
+    finding = "found" if found.detected else "none detected"
+    return f"{name}: {finding}. {size}. {found.note}".strip()
+
+
+def canary(found: Canary, scale: Scale) -> str:
+    """How a constant answer did, in one sentence."""
+    if found.score is None:
+        return "Constant answer: asked, but the judge gave no verdict on it."
+    range_text = "" if found.score.low is None else f" (95% interval {interval(found.score, places(scale))})"
+    score = f"{number(found.score.mean, places(scale))} {scale.unit}".replace(" %", "%")
+    end = (
+        "This judge can be gamed: a text without content scores well."
+        if found.gamed
+        else "A text without content gets it nowhere."
+    )
+    return f"Constant answer to every question: {score}{range_text}. {end}"
+
+
+def missing(counts: Counts) -> str:
+    """What a run lacks, e.g. "3 without an answer, 2 unparsed"; empty if it lacks nothing."""
+    lacking = {
+        "without an answer": counts.expected - counts.answered,
+        "not asked": counts.unasked,
+        "failed": counts.failed,
+        "unparsed": counts.unparsed,
+    }
+    return ", ".join(f"{count:,} {name}" for name, count in lacking.items() if count)
+
+
+def status(results: Results) -> str:
+    """Whether everything that was asked for is there, in one sentence; empty if it is."""
+    if results.complete:
+        return ""
+    board: Board = results.boards[0]
+    short = [row.label for row in board.rows if not row.counts.complete]
+    models = "1 model" if len(short) == 1 else f"{len(short)} models"
+    ranked = "ranked all the same, because that was asked for" if results.forced else "so nobody is ranked"
+    if not short:
+        return f"Incomplete: a judge's verdicts are missing, {ranked}."
+    return f"Incomplete: verdicts on {models} of {len(board.rows)} are missing, {ranked}."
