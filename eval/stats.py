@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,9 @@ model's grade over the baseline's."""
 
 RESAMPLES = 4_000
 SEED = 0
-EXACT = 50  # up to so many questions p-values come from sign flips; beyond, Student's t gives the same and reaches lower
+EXACT = (
+    50  # up to so many questions p-values come from sign flips; beyond, Student's t gives the same and reaches lower
+)
 FLIPS = 20_000
 
 
@@ -46,7 +47,7 @@ def estimate(scores: Scores, bounds: tuple[float, float]) -> Estimate | None:
         return None
     table = np.array([np.sum(values, axis=0) for values in kept.values()], dtype=float)
     count = sum(len(values) for values in kept.values())
-    return _interval(table, np.array([[1.0, 0.0]]), bounds, count)
+    return _interval(table, np.ones(1), bounds, count)
 
 
 def difference(first: Scores, second: Scores, bounds: tuple[float, float]) -> tuple[Estimate, float | None] | None:
@@ -65,14 +66,14 @@ def difference(first: Scores, second: Scores, bounds: tuple[float, float]) -> tu
     table = np.concatenate(sums, axis=1)
     width = bounds[1] - bounds[0]
     count = sum(min(len(first[question]), len(second[question])) for question in both)
-    gap = _interval(table, np.array([[1.0, 0.0], [-1.0, 0.0]]), (-width, width), count)
+    gap = _interval(table, np.array([1.0, -1.0]), (-width, width), count)
     return gap, p_value(_linear(table, np.array([1.0, -1.0])))
 
 
 def of_values(values: Floats, bounds: tuple[float, float] | None = None, count: int | None = None) -> Estimate:
     """The mean of one value a question, with interval."""
     table = np.column_stack([values, np.ones(len(values))])
-    return _interval(table, np.array([[1.0, 0.0]]), bounds, len(values) if count is None else count)
+    return _interval(table, np.ones(1), bounds, len(values) if count is None else count)
 
 
 def p_value(values: Floats) -> float | None:
@@ -125,16 +126,15 @@ def power(gap: float, error: float | None, questions: int) -> tuple[int | None, 
     return needed, float(reach * error)
 
 
-def _interval(table: Floats, signs: Any, bounds: tuple[float, float] | None, count: int) -> Estimate:
-    """The sum of signed ratios of column sums, resampling rows.
+def _interval(table: Floats, weights: Floats, bounds: tuple[float, float] | None, count: int) -> Estimate:
+    """The weighted sum of ratios of column sums, resampling rows.
 
     Args:
         table: one row a question; columns in pairs (numerator, denominator).
-        signs: for each pair of columns, its sign (first column).
+        weights: one for each pair of columns.
         bounds: of the statistic.
         count: scores that went in.
     """
-    weights = np.asarray(signs)[:, 0]
     questions = len(table)
     mean = float(_ratios(table.sum(axis=0)[None], weights)[0])
     if questions == 1:
@@ -178,4 +178,4 @@ def _resamples(questions: int) -> Floats:
 def _signs(questions: int) -> Floats:
     if 2**questions <= FLIPS:
         return 1.0 - 2.0 * ((np.arange(2**questions)[:, None] >> np.arange(questions)) & 1)
-    return np.random.default_rng(SEED).choice([-1.0, 1.0], size=(FLIPS, questions))
+    return np.random.default_rng(SEED).choice(np.array([-1.0, 1.0]), size=(FLIPS, questions))
