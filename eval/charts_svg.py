@@ -46,7 +46,7 @@ def axis(values: Sequence[float], least: float, ends: tuple[float, float] | None
         low, high = max(low, min(ends[0], *values)), min(high, max(ends[1], *values))
     rough = max(high - low, 1e-9) / 5
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * 0.999)
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(round(step * place, 10) for place in range(first, last + 1))
     return Axis(ticks[0], ticks[-1], ticks)
@@ -123,8 +123,8 @@ def swatch(place: int) -> Markup:
     ).format(style(place), mark(place, 15, 6))
 
 
-def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale) -> Markup:
-    """Scores by category, one closed line a model; the page shows and hides lines.
+def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale, shown: int) -> Markup:
+    """Scores by category, one closed line a model; the page shows the first so many, and more on demand.
 
     A model without a score in some category has a gap there.
     """
@@ -156,8 +156,9 @@ def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale) -> Marku
         x, y = at(0, on.share(value))
         parts.append(Markup('<text class="tick" x="{:.1f}" y="{:.1f}">{}</text>').format(x + 4, y + 4, tick(value)))
     for place, row in enumerate(rows):
-        parts.append(_line(place, row, [at(spot, on.share(score)) for spot, score in _known(categories, row)],
-                           closed=len(_known(categories, row)) == len(categories)))  # fmt: skip
+        known = _known(categories, row)
+        points = [at(spot, on.share(score)) for spot, score in known]
+        parts.append(_line(place, row, points, closed=len(known) == len(categories), off=place >= shown))
     return Markup(
         '<svg class="chart radar" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="Scores by category; the same '
         'numbers are in the table">{}</svg>'
@@ -169,13 +170,13 @@ def _known(categories: Sequence[str], row: Row) -> list[tuple[int, float]]:
     return [(place, scores[name]) for place, name in enumerate(categories) if name in scores]
 
 
-def _line(place: int, row: Row, points: Sequence[tuple[float, float]], closed: bool) -> Markup:
+def _line(place: int, row: Row, points: Sequence[tuple[float, float]], closed: bool, off: bool) -> Markup:
     spots = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     marks = Markup("").join(mark(place, x, y, 3.4) for x, y in points)
     shape = Markup('<polygon class="area" points="{0}"/>' if closed else "").format(spots)
     return Markup(
-        '<g class="series {}" data-series="{}"><title>{}</title>{}{}</g>'
-    ).format(style(place), place, row.label, shape, marks)  # fmt: skip
+        '<g class="series {}{}" data-series="{}"><title>{}</title>{}{}</g>'
+    ).format(style(place), " off" if off else "", place, row.label, shape, marks)  # fmt: skip
 
 
 def distribution(bins: Sequence[Bin], mode: Mode, tallest: int) -> Markup:
@@ -208,6 +209,15 @@ def distribution(bins: Sequence[Bin], mode: Mode, tallest: int) -> Markup:
         bars=Markup("").join(parts), first=max(slot / 2, 5), last=180 - max(slot / 2, 7), low=tick(low),
         high=tick(high),
     )  # fmt: skip
+
+
+def tallest(rows: Sequence[Row], mode: Mode) -> int:
+    """The count that is full height in all of a board's histograms."""
+    counts = [0]
+    for row in rows:
+        low, _, step = bars(row.distribution, mode)
+        counts += grouped(row.distribution, low, step).values()
+    return max(counts)
 
 
 def bars(bins: Sequence[Bin], mode: Mode) -> tuple[float, float, float]:

@@ -1,6 +1,6 @@
-"""How numbers read: the same words on the page, in report.md and in the terminal."""
+"""How the page says its numbers, in plain words."""
 
-from eval.results import Bias, Board, Canary, Counts, Difference, Estimate, Results, Scale
+from eval.results import Bias, Canary, Difference, Estimate, Scale
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -44,21 +44,19 @@ def verdict(difference: Difference) -> str:
     return f"not settled: a gap of this size takes about {difference.needed:,} questions"
 
 
-def bias(name: str, found: Bias) -> str:
-    """A bias of a judge in one sentence."""
-    if found.size is None:
-        return f"{name}: not measured. {found.note}".strip()
+def bias(found: Bias) -> str:
+    """The size of a measured bias."""
+    assert found.size is not None
     size = f"{number(found.size.mean, 1, signed=True)} {found.unit}"
-    if found.size.low is not None:
-        size += f" (95% interval {interval(found.size, 1, signed=True)}, {p(found.p)})"
-    finding = "found" if found.detected else "none detected"
-    return f"{name}: {finding}. {size}. {found.note}".strip()
+    if found.size.low is None:
+        return f"{size}."
+    return f"{size} (95% interval {interval(found.size, 1, signed=True)}; {p(found.p)})."
 
 
 def canary(found: Canary, scale: Scale) -> str:
     """How a constant answer did, in one sentence."""
     if found.score is None:
-        return "Constant answer: asked, but the judge gave no verdict on it."
+        return "Asked, but the judge gave no verdict on it."
     range_text = "" if found.score.low is None else f" (95% interval {interval(found.score, places(scale))})"
     score = f"{number(found.score.mean, places(scale))} {scale.unit}".replace(" %", "%")
     end = (
@@ -66,28 +64,4 @@ def canary(found: Canary, scale: Scale) -> str:
         if found.gamed
         else "A text without content gets it nowhere."
     )
-    return f"Constant answer to every question: {score}{range_text}. {end}"
-
-
-def missing(counts: Counts) -> str:
-    """What a run lacks, e.g. "3 without an answer, 2 unparsed"; empty if it lacks nothing."""
-    lacking = {
-        "without an answer": counts.expected - counts.answered,
-        "not asked": counts.unasked,
-        "failed": counts.failed,
-        "unparsed": counts.unparsed,
-    }
-    return ", ".join(f"{count:,} {name}" for name, count in lacking.items() if count)
-
-
-def status(results: Results) -> str:
-    """Whether everything that was asked for is there, in one sentence; empty if it is."""
-    if results.complete:
-        return ""
-    board: Board = results.boards[0]
-    short = [row.label for row in board.rows if not row.counts.complete]
-    models = "1 model" if len(short) == 1 else f"{len(short)} models"
-    ranked = "ranked all the same, because that was asked for" if results.forced else "so nobody is ranked"
-    if not short:
-        return f"Incomplete: a judge's verdicts are missing, {ranked}."
-    return f"Incomplete: verdicts on {models} of {len(board.rows)} are missing, {ranked}."
+    return f"One text as the answer to every question: {score}{range_text}. {end}"
