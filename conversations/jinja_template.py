@@ -36,8 +36,8 @@ class _Shape:
     Attributes:
         literals: the template's text before each message and after the last one.
         trims: whether a message loses its leading and its trailing blanks.
-        headers: text before the answer that is the model's to write (a blank), by index of the message; the
-            rest of `literals[index]` is the prompt's.
+        headers: text before the answer that is the model's to write (a blank, an empty `<think>` block), by
+            index of the message; the rest of `literals[index]` is the prompt's.
         closes: text after the answer up to and including the end of turn, by index of the message.
         asks: what must follow the generation prompt before the model answers, because the template does not
             write its header on request; empty for most.
@@ -193,9 +193,9 @@ class JinjaTemplate:
                 f"({_order(marks)})"
             )
         between = text[len(prompt) :]
-        if not between.strip():
+        if not between.strip() or prompt != self._render(marks[:index]):
             return between, ""
-        # No generation prompt in this template: the header before the answer is the prompt's all the same.
+        # The template knows no generation prompt: the header before the answer is the prompt's all the same.
         asked = between.rstrip(" ")
         return between[len(asked) :], asked
 
