@@ -120,7 +120,9 @@ def without_no_input(text: str) -> str:
 
 def parse_json(completion: str, first: int, truncated: bool) -> Parsed:
     """Read `{"tasks": [{"instruction", "input", "output"}, ...]}`; of a cut-off list, all that is whole."""
-    decoder, tasks, drops = json.JSONDecoder(), [], []
+    decoder = json.JSONDecoder()
+    tasks: list[Task] = []
+    drops: list[str] = []
     start = re.search(r'"tasks"\s*:\s*\[', completion)
     place = start.end() if start else len(completion)
     while item := re.compile(r"[\s,]*(?=\{)").match(completion, place):

@@ -49,7 +49,6 @@ class Run:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     stopped: str | None = None
-    _barren: int = 0  # replies since the last record
 
     @property
     def ledgers(self) -> list[Ledger]:
@@ -59,31 +58,41 @@ class Run:
     def ended(self) -> bool:
         return self.stopped is not None or len(self.records) == self.count
 
-    async def ask(self, requests: Iterable[Request]) -> AsyncGenerator[tuple[Request, Reply]]:
+    async def ask(
+        self, requests: Iterable[Request], gives_records: bool = True
+    ) -> AsyncGenerator[tuple[Request, Reply]]:
         """Yield the replies, in the order of their requests, until the run has ended; failures are counted.
 
         In order, the records follow from the arguments and the replies alone, however the replies arrive.
+
+        Args:
+            requests: asked lazily; may be endless.
+            gives_records: whether `BARREN` replies without a record end the run.
         """
+        barren = 0
         async with aclosing(complete_in_order(self.llm, requests, self.concurrency)) as done:
             async for request, result in done:
                 if isinstance(result, Failure):
                     self.replies.drop(result.kind)
                     if result.kind in FATAL:
                         self.stopped = f"{result.kind}: {result.detail}"
-                    self._no_record()
                 else:
                     self.replies.keep()
                     self.prompt_tokens += result.usage.prompt_tokens
                     self.completion_tokens += result.usage.completion_tokens
-                    before = len(self.records)
+                before = len(self.records)
+                if isinstance(result, Reply):
                     yield request, result
-                    if len(self.records) > before:
-                        self._barren = 0
-                    else:
-                        self._no_record()
+                barren = 0 if len(self.records) > before else barren + 1
+                if gives_records and barren >= BARREN and not self.ended:
+                    self.stopped = f"{BARREN} replies in a row gave no new record; the ledger says why"
                 self._show()
                 if self.ended:
                     return
+
+    async def answers(self, requests: Sequence[Request]) -> dict[int, Reply]:
+        """The replies by `Request.sample`, which must differ; a request without one has failed and is counted."""
+        return {request.sample: reply async for request, reply in self.ask(requests, gives_records=False)}
 
     async def take(self, tasks: Sequence[Task], request: int, model: str, **facts: object) -> None:
         """Keep the tasks that pass, up to the number wanted.
@@ -107,7 +116,7 @@ class Run:
                 self.tasks.drop(ENOUGH)
             elif reason:
                 self.tasks.drop(reason)
-            elif (similarity := self.selection.keep(task)) is None:
+            elif (similarity := self.selection.keep(task.instruction)) is None:
                 self.tasks.drop(TOO_SIMILAR)
             else:
                 self.record(task, similarity, request, model, **facts)
@@ -134,11 +143,6 @@ class Run:
         if self.quality is None or self.ended:
             return [(task, None) for task in tasks]
         return list(zip(tasks, await self.quality.reasons_to_drop(tasks), strict=True))
-
-    def _no_record(self) -> None:
-        self._barren += 1
-        if self._barren >= BARREN and not self.ended:
-            self.stopped = f"{BARREN} replies in a row gave no new record; the ledger says why"
 
     def _show(self) -> None:
         if self.bar:

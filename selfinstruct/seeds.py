@@ -5,6 +5,7 @@ from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.jsonl import read_jsonl
+from conversations.readers import read_records
 
 OWN = Path(__file__).parent / "data" / "seed_tasks.jsonl"
 
@@ -38,4 +39,22 @@ def read_seeds(path: str | Path = OWN) -> list[Task]:
         tasks.append(Task(values["instruction"], values["input"], values["output"], classification))
     if len(tasks) < 3:
         raise UserError(f"{path}: {len(tasks)} seed task(s); a prompt shows 3, so at least 3 are needed")
+    return tasks
+
+
+def read_tasks(path: str | Path) -> list[Task]:
+    """Read instruction records (`instruction`, `input`?, `output`?) from JSON Lines or a JSON list, Alpaca's format.
+
+    Raises:
+        UserError: a field is missing or of the wrong type (with file and line), or there is no record.
+    """
+    tasks = []
+    for place, record in read_records(path):
+        values = {"input": "", "output": "", **record}
+        for name in ("instruction", "input", "output"):
+            if not isinstance(values.get(name), str):
+                raise UserError(f"{place}: field {name!r} must be a string, found {values.get(name)!r}")
+        tasks.append(Task(values["instruction"], values["input"], values["output"]))
+    if not tasks:
+        raise UserError(f"{path}: no records")
     return tasks

@@ -1,6 +1,5 @@
 """Which tasks are kept: rules, evaluation questions, similarity to everything before; every drop has its reason."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,25 +52,25 @@ class Selection:
         self._rules, self._questions, self._compat = rules, questions, compat
 
     def reason_to_drop(self, task: Task) -> str | None:
-        """What is wrong with a task by itself; nothing is remembered."""
+        """What is wrong with a task by itself, or None; nothing is remembered."""
         reason = self._rules.reason_to_drop(task.instruction)
         if not reason and not self._compat:
             reason = reason_to_drop_answer(task)
-        return reason or self.contamination(task)
+        return reason or self._contamination(task)
 
-    def contamination(self, task: Task) -> str | None:
-        """Which evaluation file a task is too near to, and how."""
-        whole = re.sub(r"\s+", " ", f"{task.instruction} {task.input}").strip()
-        return next(filter(None, (questions.reason_to_drop(whole) for questions in self._questions)), None)
+    def reason_to_drop_instruction(self, instruction: str) -> str | None:
+        """What is wrong with an instruction that has no answer yet, or None."""
+        return self._rules.reason_to_drop(instruction)
 
-    def similarity(self, task: Task) -> Similarity:
-        """To everything kept before."""
-        return self._kept.compare(task.instruction)
-
-    def keep(self, task: Task) -> Similarity | None:
-        """Keep a task and return its similarity to those before; None if it is too similar."""
-        similarity = self.similarity(task)
-        if similarity.highest > LIMIT:
+    def keep(self, instruction: str, limit: float = LIMIT) -> Similarity | None:
+        """Keep an instruction and return its similarity to those before; None if that exceeds the limit."""
+        similarity = self._kept.compare(instruction)
+        if similarity.highest > limit:
             return None
-        self._kept.add(task.instruction)
+        self._kept.add(instruction)
         return similarity
+
+    def _contamination(self, task: Task) -> str | None:
+        """Which evaluation file a task is too near to, and how."""
+        whole = " ".join(f"{task.instruction} {task.input}".split())
+        return next(filter(None, (questions.reason_to_drop(whole) for questions in self._questions)), None)

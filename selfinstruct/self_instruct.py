@@ -1,4 +1,4 @@
-"""Self-Instruct in its four steps (Wang et al. 2023, section 2.2): instructions, classification or not, instances, filters.
+"""Self-Instruct in its four steps (Wang et al. 2023, section 2.2): instructions, their kind, instances, filters.
 
 Numbers are those of github.com/yizhongw/self-instruct; the prompts are our own, for chat models, with examples
 from the seeds.
@@ -6,15 +6,15 @@ from the seeds.
 
 import random
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from camelid.ledger import Ledger
-from camelid.llm import Reply, Request
+from camelid.llm import Request
 from conversations.message import Message
 from selfinstruct.dedup import Similarity
-from selfinstruct.run import Run
+from selfinstruct.run import ENOUGH, Run
 from selfinstruct.seeds import Task
 from selfinstruct.selection import TOO_SIMILAR
 
@@ -64,12 +64,15 @@ async def self_instruct(run: Run, seeds: Sequence[Task], seed: int) -> None:
     run.instructions = Ledger("instructions")
     number = 0
     while not run.ended:
+        before = len(run.records)
         new = await _instructions(run, seeds, machine, seed, range(number, number + ROUND))
         number += ROUND
         machine += [instruction.text for instruction in new]
         if new and not run.ended:
             classes = await _classifications(run, seeds, new)
             await _instances(run, seeds, list(zip(new, classes, strict=True)))
+        if len(run.records) == before and not run.ended:
+            run.stopped = f"{ROUND} requests for instructions gave no new record; the ledger says why"
 
 
 async def _instructions(
@@ -77,8 +80,9 @@ async def _instructions(
 ) -> list[_New]:
     """Step one: new instructions after six of the seeds and two of the machine's."""
     assert run.instructions
-    new = []
-    async for request, reply in run.ask(_bootstrap_request(seeds, machine, seed, number) for number in numbers):
+    new: list[_New] = []
+    requests = (_bootstrap_request(seeds, machine, seed, number) for number in numbers)
+    async for request, reply in run.ask(requests, gives_records=False):
         for text in parse_instructions(reply.text, reply.finish_reason == "length"):
             reason = run.selection.reason_to_drop_instruction(text)
             similarity = None if reason else run.selection.keep(text)
@@ -111,8 +115,8 @@ def parse_instructions(completion: str, truncated: bool) -> list[str]:
     return [item[:1].upper() + item[1:] for item in items if item]
 
 
-async def _classifications(run: Run, seeds: Sequence[Task], new: Sequence[_New]) -> list[bool]:
-    """Step two: whether each instruction is a classification task with a small set of labels."""
+async def _classifications(run: Run, seeds: Sequence[Task], new: Sequence[_New]) -> list[bool | None]:
+    """Step two: whether each instruction is a classification task with a small set of labels; None without a reply."""
     examples = [task for task in seeds if task.classification][:YES_EXAMPLES]
     examples += [task for task in seeds if not task.classification][:NO_EXAMPLES]
     shown = "\n\n".join(
@@ -124,38 +128,55 @@ async def _classifications(run: Run, seeds: Sequence[Task], new: Sequence[_New])
         _request(f"{head}\n\n{shown}\n\nTask: {item.text}\nIs it classification?", place, IDENTIFY)
         for place, item in enumerate(new)
     ]
-    answers = await _answers(run, requests)
-    return [bool(reply and reply.text.strip().lower().startswith("yes")) for reply in answers]
+    replies = await run.answers(requests)
+    return [
+        replies[place].text.strip().lower().startswith("yes") if place in replies else None for place in range(len(new))
+    ]
 
 
-async def _instances(run: Run, seeds: Sequence[Task], new: Sequence[tuple[_New, bool]]) -> None:
-    """Steps three and four: inputs and outputs, output first for classification; what is no good goes."""
-    requests = [_instance_request(seeds, item.text, classification, item.request) for item, classification in new]
-    answers = await _answers(run, requests)
-    for (item, classification), reply in zip(new, answers, strict=True):
-        if reply is None:
+async def _instances(run: Run, seeds: Sequence[Task], new: Sequence[tuple[_New, bool | None]]) -> None:
+    """Step three: inputs and outputs, output first for classification."""
+    known = [(item, classification) for item, classification in new if classification is not None]
+    for _ in range(len(new) - len(known)):
+        run.tasks.drop("not known whether classification: no reply")
+    requests = [
+        _instance_request(seeds, item.text, classification, place) for place, (item, classification) in enumerate(known)
+    ]
+    replies = await run.answers(requests)
+    for place, (item, classification) in enumerate(known):
+        if place not in replies:
+            run.tasks.drop("no instances: no reply")
             continue
+        reply = replies[place]
         parse = parse_output_first if classification else parse_input_first
         pairs = parse(reply.text, reply.finish_reason == "length")
-        conflicting = len({given for given, _ in set(pairs)}) < len(set(pairs))
-        good = []
-        for given, output in dict.fromkeys(pairs):
-            task = Task(item.text, given, output, classification)
-            if conflicting:
-                run.tasks.drop("one input, several outputs")  # filter_duplicate_instances drops them all
-            elif given.endswith(":") or output.endswith(":"):
-                run.tasks.drop("input or output ends in a colon")  # filter_invalid_instances
-            elif reason := run.selection.reason_to_drop(task):
-                run.tasks.drop(reason)
-            else:
-                good.append(task)
-        if not pairs:
-            run.tasks.drop("no instance in the reply")
+        good = _good_instances(run, [Task(item.text, given, output, classification) for given, output in pairs])
         for task, reason in await run.scored(good):
             if reason or run.ended:
                 run.tasks.drop(reason or ENOUGH)
             else:
                 run.record(task, item.similarity, item.request, reply.model, is_classification=classification)
+
+
+def _good_instances(run: Run, tasks: Sequence[Task]) -> list[Task]:
+    """Step four: the filters of prepare_for_finetuning.py, then ours."""
+    if not tasks:
+        run.tasks.drop("no instance in the reply")
+    distinct = list(dict.fromkeys(tasks))
+    for _ in range(len(tasks) - len(distinct)):
+        run.tasks.drop("instance repeated")
+    if len({task.input for task in distinct}) < len(distinct):
+        run.tasks.drop("one input, several outputs", len(distinct))  # filter_duplicate_instances
+        return []
+    good = []
+    for task in distinct:
+        if task.input.endswith(":") or task.output.endswith(":"):
+            run.tasks.drop("input or output ends in a colon")  # filter_invalid_instances
+        elif reason := run.selection.reason_to_drop(task):
+            run.tasks.drop(reason)
+        else:
+            good.append(task)
+    return good
 
 
 def _instance_request(seeds: Sequence[Task], instruction: str, classification: bool, number: int) -> Request:
@@ -197,12 +218,6 @@ def parse_output_first(completion: str, truncated: bool) -> list[tuple[str, str]
         label, _, given = block.partition("\n")
         pairs.append((given.strip(), label.strip()))
     return pairs[:MOST_INSTANCES]
-
-
-async def _answers(run: Run, requests: Sequence[Request]) -> list[Reply | None]:
-    """The reply to each request; None where there is none."""
-    replies = {request: reply async for request, reply in run.ask(requests)}
-    return [replies.get(request) for request in requests]
 
 
 def _request(prompt: str, number: int, settings: dict[str, Any]) -> Request:

@@ -8,7 +8,9 @@ Tokenize = Callable[[str], list[str]]
 
 # Scripts written without spaces between words: Thai, Lao, Tibetan; Myanmar; Khmer; Japanese kana; Chinese
 # characters (Unicode Standard, chapters 16 to 18). In them each letter counts as a word.
-SPACELESS = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+SPACELESS = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 
 
 def rouge_tokens(text: str) -> list[str]:
