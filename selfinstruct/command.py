@@ -28,9 +28,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     verbs = room.add_subparsers(metavar="VERB", required=True)
     _register_generate(verbs.add_parser("generate", help="write new instruction records"), add_model_arguments)
     verbs.choices["generate"].set_defaults(run=lambda args: run_generate(args, open_model))
-    card = verbs.add_parser(
-        "card", help="records to a folder to publish: Parquet, Alpaca JSON, data card, plots"
-    )
+    card = verbs.add_parser("card", help="records to a folder to publish: Parquet, Alpaca JSON, data card, plots")
     card.add_argument("records", metavar="FILE", help="what generate wrote; its ledger is read too")
     card.add_argument("--output", required=True, metavar="DIR", help="the folder; datasets.load_dataset opens it")
     card.add_argument("--title", metavar="TEXT", help="of the card (default: the file's name)")

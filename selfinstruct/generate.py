@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-from camelid.llm import Failure, Reply, Request
+from camelid.llm import FATAL, Failure, Reply, Request
 from selfinstruct.parse import Parser, parse_compat, parse_json, parse_strict
 from selfinstruct.prompt import SEEDS_A_PROMPT, json_request, requests, text_request
 from selfinstruct.run import Run
@@ -42,11 +42,15 @@ async def generate(run: Run, form: Format, fallback: Format | None = None) -> No
     """
     if fallback:
         first = next(form.requests)
-        problem = _problem(form, await run.llm.complete(first))
+        result = await run.llm.complete(first)
+        problem = _problem(form, result)
         if problem:
             print(f"no structured output from {run.llm.name} ({problem}); using --format text", file=sys.stderr)
             run.replies.drop("no structured output")
             form = fallback
+        elif isinstance(result, Failure) and result.kind in FATAL:
+            run.fail(result)
+            return
         else:
             form = Format(chain([first], form.requests), form.parse)  # now answered from the journal
     async for request, reply in run.ask(form.requests):

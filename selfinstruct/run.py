@@ -73,9 +73,7 @@ class Run:
         async with aclosing(complete_in_order(self.llm, requests, self.concurrency)) as done:
             async for request, result in done:
                 if isinstance(result, Failure):
-                    self.replies.drop(result.kind)
-                    if result.kind in FATAL:
-                        self.stopped = f"{result.kind}: {result.detail}"
+                    self.fail(result)
                 else:
                     self.replies.keep()
                     self.prompt_tokens += result.usage.prompt_tokens
@@ -89,6 +87,12 @@ class Run:
                 self._show()
                 if self.ended:
                     return
+
+    def fail(self, failure: Failure) -> None:
+        """Count a failure; end the run if every other request would fail too."""
+        self.replies.drop(failure.kind)
+        if failure.kind in FATAL:
+            self.stopped = f"{failure.kind}: {failure.detail}"
 
     async def answers(self, requests: Sequence[Request]) -> dict[int, Reply]:
         """The replies by `Request.sample`, which must differ; a request without one has failed and is counted."""

@@ -17,8 +17,8 @@ import yaml
 from rouge_score.rouge_scorer import RougeScorer
 
 from camelid.errors import UserError
-from selfinstruct.filters import reason_to_drop
-from selfinstruct.prompt import prompt_text, requests
+from selfinstruct.filters import read_rules, reason_to_drop_answer
+from selfinstruct.prompt import json_prompt, json_request, requests, text_prompt, text_request
 from selfinstruct.seeds import OWN, Task, read_seeds
 
 RECORDS = [json.loads(line) for line in OWN.read_text(encoding="utf-8").splitlines()]
@@ -50,20 +50,32 @@ def test_broken_seeds(tmp_path: Path, line: str, message: str) -> None:
 
 
 def test_the_prompt_ends_where_the_model_goes_on() -> None:
-    text = prompt_text([Task("Add\nthem:", "1, 2", "3"), Task("Say hi.", "", "Hi"), Task("c d", "", "e")])
+    text = text_prompt([Task("Add\nthem:", "1, 2", "3"), Task("Say hi.", "", "Hi"), Task("c d", "", "e")])
     assert text.endswith(
         "\n###\n1. Instruction: Add them\n1. Input:\n1, 2\n1. Output:\n3"
         "\n###\n2. Instruction: Say hi.\n2. Input:\n<noinput>\n2. Output:\nHi"
         "\n###\n3. Instruction: c d\n3. Input:\n<noinput>\n3. Output:\ne\n###\n4. Instruction:"
     )
-    assert "{count}" not in text and "list of 20 " in text
+    assert "{" not in text and "list of 20 " in text
+
+
+def test_the_prompt_for_structured_output_has_its_schema() -> None:
+    shown = [Task("Add\nthem:", "1, 2", "3"), Task("Say hi.", "", "Hi"), Task("c d", "", "e")]
+    request = json_request(shown, 7, "German")
+    text = request.messages[0].content
+    assert text == json_prompt(shown, "German") and "Write in German." in text
+    start = text.index('{"tasks"') if '{"tasks"' in text else text.index('{\n "tasks"')
+    tasks = json.loads(text[start : text.rindex("}") + 1])["tasks"]
+    assert [task["instruction"] for task in tasks] == ["Add them", "Say hi.", "c d"]
+    schema = request.extra["response_format"]["json_schema"]
+    assert schema["strict"] and schema["schema"]["additionalProperties"] is False
 
 
 def test_requests_depend_on_the_seed_and_their_number_alone() -> None:
     seeds = read_seeds()
 
     def first(seed: int) -> list[str]:
-        return [request.key("m") for request, _ in zip(requests(seeds, seed), range(30), strict=False)]
+        return [request.key("m") for request, _ in zip(requests(seeds, seed, text_request), range(30), strict=False)]
 
     assert first(0) == first(0) != first(1)
     assert len(set(first(0))) == 30
@@ -102,7 +114,9 @@ def test_the_published_shape() -> None:
 
 
 def test_every_seed_passes_the_filters_and_fits_the_prompt() -> None:
-    assert {reason_to_drop(task) for task in read_seeds()} == {None}
+    rules = read_rules()
+    for task in read_seeds():
+        assert (rules.reason_to_drop(task.instruction) or reason_to_drop_answer(task)) is None
     assert not [name for name in IN if "###" in IN[name] + OUT[name]]  # the prompt's separator
 
 
