@@ -1,7 +1,6 @@
 """`camelid selfinstruct generate|card`."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 from camelid.errors import UserError
 from camelid.jsonl import file_hash, read_json, write_jsonl
 from camelid.ledger import write_ledgers
-from camelid.llm import LLM, Journal, Journaled
 from camelid.lock import exclusive
+<<<<<<< HEAD
 from camelid.progress import Progress
 
 if TYPE_CHECKING:
     from selfinstruct.generate import Format
     from selfinstruct.run import Run
     from selfinstruct.seeds import Task
+=======
+from camelid.model_run import ModelRun
+>>>>>>> llm-ready
 
-OpenModel = Callable[[str, str | None, int], LLM]
+OpenModel = Callable[[argparse.Namespace, Path], ModelRun]
 
 
 def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -58,24 +60,33 @@ def _register_generate(
     parser.add_argument(
         "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out of the records"
     )
+<<<<<<< HEAD
     parser.add_argument("--quality-model", metavar="MODEL", help="drop what this model scores below the threshold")
     parser.add_argument(
         "--quality-threshold", type=float, default=4.5, metavar="0..5", help="lowest score kept (default 4.5)"
     )  # AlpaGasus (Chen et al. 2023), section 3
     parser.add_argument("--seed", type=int, default=0, help="of the tasks shown (default 0)")
     parser.add_argument("--max-requests", type=int, metavar="N", help="give up after this many requests")
+=======
+    parser.add_argument("--seed", type=int, default=0, help="of the seed tasks shown (default 0)")
+>>>>>>> llm-ready
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     add_model_arguments(parser)
 
 
 def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Generate, or say that it has been done; the journal answers whatever was asked before."""
+<<<<<<< HEAD
     if args.count < 1 or args.concurrency < 1:
         raise UserError("--count and --concurrency must be at least 1")
     if (args.method == "evol") != (args.instructions is not None):
         raise UserError("--method evol and --instructions FILE go together")
     if args.method != "alpaca" and (args.model == "offline" or args.format != "auto"):
         raise UserError(f"--method {args.method} has no --format and needs a --model other than offline")
+=======
+    if args.count < 1:
+        raise UserError("--count must be at least 1")
+>>>>>>> llm-ready
     output = Path(args.output)
     with exclusive(output.with_suffix(".lock")):
         return _generate(args, output, open_model)
@@ -89,14 +100,28 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
     from selfinstruct.selection import Questions, Selection
 
     seeds_path = args.seeds or OWN
+<<<<<<< HEAD
     seeds, rules = read_seeds(seeds_path), read_rules(args.rules)
     questions = [Questions(path) for path in args.decontaminate]
     llm = open_model(args.model, args.base_url, args.concurrency)
     asked = _asked(args, llm.name, seeds_path)
+=======
+    seeds = read_seeds(seeds_path)
+    questions = [text for path in args.decontaminate for text in read_question_texts(path)]
+    model = open_model(args, output.with_suffix(".journal.jsonl"))
+    asked = {
+        "model": model.name,
+        "count": args.count,
+        "seeds": file_hash(seeds_path),
+        "decontaminate": [file_hash(path) for path in args.decontaminate],
+        "seed": args.seed,
+    }
+>>>>>>> llm-ready
     ledger = output.with_suffix(".ledger.json")
     if _finished(output, ledger, asked):
         print(f"{output}: already made")
         return 0
+<<<<<<< HEAD
     journal = Journal(output.with_suffix(".journal.jsonl"))
     journaled = Journaled(llm, journal)
     quality = None
@@ -110,6 +135,11 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
         asyncio.run(_make(args, run, seeds, rules.language, journal))
     journal.close()
     write_jsonl(output, run.records)
+=======
+    with model:
+        outcome = model.run(generate(model, seeds, args.count, args.seed, model.concurrency, questions, args.quiet))
+    write_jsonl(output, outcome.records)
+>>>>>>> llm-ready
     write_ledgers(
         ledger,
         run.ledgers,
@@ -117,6 +147,7 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
         complete=run.stopped is None,
         stopped=run.stopped,
         sha256=file_hash(output),
+<<<<<<< HEAD
         prompt_tokens=run.prompt_tokens,
         completion_tokens=run.completion_tokens,
     )
@@ -126,6 +157,17 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
     print(f"{journaled.replayed} answered from the journal")
     if run.stopped:
         print(f"camelid: stopped with {len(run.records)} of {args.count} records: {run.stopped}", file=sys.stderr)
+=======
+        spent=model.to_json(),
+    )
+    print(outcome.replies.summary())
+    print(outcome.tasks.summary())
+    print(f"{output}: {len(outcome.records)} records by {model.name}; {model.summary()}")
+    if outcome.stopped:
+        print(
+            f"camelid: stopped with {len(outcome.records)} of {args.count} records: {outcome.stopped}", file=sys.stderr
+        )
+>>>>>>> llm-ready
         return 1
     return 0
 

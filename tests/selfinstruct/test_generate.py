@@ -10,6 +10,7 @@ import pytest
 
 from camelid.llm import Failure, Reply, Request
 from camelid.offline.model import Offline
+from camelid.spend import Meter
 from selfinstruct.dedup import LIMIT, SimilarTexts
 from selfinstruct.filters import read_rules
 from selfinstruct.generate import FormatName, generate, open_format
@@ -106,6 +107,7 @@ def test_a_model_that_only_repeats_itself_is_given_up() -> None:
     assert outcome.tasks.dropped["too similar to one before"] == outcome.tasks.read - 1
 
 
+<<<<<<< HEAD
 class NoSchema:
     """A server without structured output: it refuses, or it takes no notice."""
 
@@ -151,3 +153,8 @@ def test_the_quality_filter_drops_what_scores_low_or_not_at_all() -> None:
     assert len(going.records) == 60
     for reason in ("quality below 4.5", "quality not scored: server", "quality not scored: no score in the reply"):
         assert going.tasks.dropped[reason] > 0
+=======
+def test_a_budget_ends_the_run() -> None:
+    outcome = run(Meter(Offline(), None, max_requests=3), 10_000)
+    assert outcome.replies.kept == 3 and outcome.stopped == "budget: --max-requests 3 was reached"
+>>>>>>> llm-ready
