@@ -17,11 +17,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.chat_pages import answer, question
 
+ROOT = Path(__file__).parents[1]
 PEER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "camelid" / "fschat-clean"
 CHATS, PAIRS = 2000, 5
 
@@ -92,9 +92,8 @@ def row(what: str, mine: list[float], peer: list[float], bar: float) -> dict[str
     ratio = statistics.median(b / a for a, b in zip(mine, peer, strict=True))
     ours, theirs = statistics.median(mine), statistics.median(peer)
     met = ratio >= bar
-    print(
-        f"{what:45s} ours {ours:7.2f}  peer {theirs:7.2f}  ratio {ratio:5.1f}  bar >= {bar:g}  {'met' if met else 'MISSED'}"
-    )
+    verdict = "met" if met else "MISSED"
+    print(f"{what:45s} ours {ours:7.2f}  peer {theirs:7.2f}  ratio {ratio:5.1f}  bar >= {bar:g}  {verdict}")
     result = {"what": what, "ours": round(ours, 3), "peer": round(theirs, 3), "ratio": round(ratio, 2)}
     return {**result, "bar": f">= {bar:g}", "met": met}
 
