@@ -1,8 +1,9 @@
 """The part of a conversion that looks at one record at a time, which workers and clusters share out."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from camelid.errors import UserError
@@ -17,6 +18,9 @@ from conversations.readers import Format, read_chats
 # A step gives back the conversation (changed or not), or the reason to drop it. It counts what it changes in
 # turns; only `Clean` drops single turns.
 Step = Callable[[Conversation, Ledger], Conversation | str]
+
+Batch = list[tuple[str, Record | UserError]]
+_BATCH = 32  # records
 
 DROPPED_WHOLE = "in a conversation that was dropped"
 
@@ -66,7 +70,13 @@ class Result:
     faults: list[str] = field(default_factory=list)
 
 
-def process(work: Work, records: Iterable[tuple[str, Record | UserError]]) -> Result:
+def batches(records: Iterator[tuple[str, Record | UserError]]) -> Iterator[Batch]:
+    """Cut the records into batches small enough to hold and large enough to send to a worker."""
+    while batch := list(islice(records, _BATCH)):
+        yield batch
+
+
+def process(work: Work, records: Batch) -> Result:
     """Do the work on a batch; `cleaned` keeps the order of the records."""
     result = Result()
     for place, record in records:

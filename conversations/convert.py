@@ -5,21 +5,15 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
-from camelid.errors import UserError
-from camelid.jsonl import Record
 from camelid.ledger import Ledger
-from conversations.batch import Cleaned, Result, Work, drop_kept, process
+from conversations.batch import Batch, Cleaned, Result, Work, batches, drop_kept, process
 from conversations.message import Conversation
 from conversations.near_duplicates import NearDuplicates
 from conversations.readers import scan_chats
 
-_BATCH = 32  # records handed to a worker at a time
 _AHEAD = 3  # batches waiting for each worker
-
-Batch = list[tuple[str, Record | UserError]]
 
 
 @dataclass
@@ -61,7 +55,7 @@ class Conversion:
         seen: set[bytes] = set()
         ids: set[str] = set()
         records = (record for path in paths for record in scan_chats(path))
-        for result in _in_order(partial(process, work), _batches(records), workers):
+        for result in _in_order(partial(process, work), batches(records), workers):
             self.conversations.add(result.dropped)
             self.turns.add(result.turns)
             self.faults += result.faults
@@ -89,11 +83,6 @@ class Conversion:
             return conversation
         self.conversations.repair("repeated id made unique")
         return replace(conversation, id=name)
-
-
-def _batches(records: Iterator[tuple[str, Record | UserError]]) -> Iterator[Batch]:
-    while batch := list(islice(records, _BATCH)):
-        yield batch
 
 
 def _in_order(work: "partial[Result]", batches: Iterator[Batch], workers: int) -> Iterator[Result]:

@@ -29,7 +29,7 @@ from datatrove.utils.word_tokenizers import WordTokenizer
 from camelid.errors import UserError
 from camelid.jsonl import Record, read_json, read_jsonl, write_jsonl
 from camelid.ledger import Ledger, write_ledgers
-from conversations.batch import Cleaned, Work, drop_kept, process
+from conversations.batch import Work, batches, drop_kept, process
 from conversations.convert_command import add_work_arguments, make_work
 from conversations.readers import scan_chats
 
@@ -95,12 +95,22 @@ class CleanConversations(PipelineStep):  # type: ignore[misc]
         self.inputs, self.output, self.work = list(inputs), output, work
 
     def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
-        result = process(self.work, self._part(rank, world_size))
-        result.dropped.keep(len(result.cleaned))
+        conversations, turns, faults = Ledger("conversations"), Ledger("turns"), list[str]()
+
+        def cleaned() -> Iterator[Record]:
+            for batch in batches(self._part(rank, world_size)):
+                result = process(self.work, batch)
+                conversations.add(result.dropped)
+                turns.add(result.turns)
+                faults.extend(result.faults)
+                conversations.keep(len(result.cleaned))
+                for one in result.cleaned:
+                    yield {"conversation": one.conversation.to_json(), "turns": one.turns}
+
         path = self.output / "cleaned" / f"{rank:05d}.jsonl"
-        write_jsonl(path, map(_record, result.cleaned))
-        write_ledgers(path.with_suffix(".ledger.json"), [result.dropped, result.turns], faults=result.faults)
-        for reason, count in result.dropped.dropped.items():
+        write_jsonl(path, cleaned())
+        write_ledgers(path.with_suffix(".ledger.json"), [conversations, turns], faults=faults)
+        for reason, count in conversations.dropped.items():
             self.stat_update(f"dropped: {reason}", value=count)
         yield from ReadCleaned(self.output).run(rank=rank)
 
@@ -162,10 +172,6 @@ class Words(WordTokenizer):  # type: ignore[misc]
 
     def span_tokenize(self, text: str) -> list[tuple[int, int]]:
         raise NotImplementedError
-
-
-def _record(cleaned: Cleaned) -> Record:
-    return {"conversation": cleaned.conversation.to_json(), "turns": cleaned.turns}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
