@@ -70,9 +70,9 @@ def read_chats(record: Record, place: str, known: Format | None = None, branches
         if kind == "conversations":
             yield Chat(Conversation.from_json(record, place))
         elif kind == "alpaca":
-            yield Chat(_from_alpaca(record, place))
+            yield Chat(from_alpaca(record, place))
         elif kind == "sharegpt":
-            yield Chat(_from_sharegpt(record, place))
+            yield Chat(from_sharegpt(record, place))
         elif kind == "chatgpt":
             yield from from_chatgpt(record, place, branches)
         elif kind == "oasst":
@@ -104,7 +104,7 @@ def detect(record: Record, place: str) -> Format:
     )
 
 
-def _from_alpaca(record: Record, place: str) -> Conversation:
+def from_alpaca(record: Record, place: str) -> Conversation:
     """An instruction record as one exchange; `meta` keeps instruction and input apart for the template."""
     instruction, text, output = (_text(record, name, place) for name in ("instruction", "input", "output"))
     messages = (Message("user", join_input(instruction, text)), Message("assistant", output))
@@ -112,7 +112,7 @@ def _from_alpaca(record: Record, place: str) -> Conversation:
     return Conversation(str(record.get("id", place)), messages, meta)
 
 
-def _from_sharegpt(record: Record, place: str) -> Conversation:
+def from_sharegpt(record: Record, place: str) -> Conversation:
     """A ShareGPT record; values are taken as they are (HTML included)."""
     messages = []
     for index, turn in enumerate(record["conversations"]):

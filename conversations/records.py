@@ -51,10 +51,10 @@ def _parquet(path: Path) -> Iterator[tuple[str, Record]]:
 
 def _dataset(path: Path) -> Iterator[tuple[str, Record]]:
     """A folder made by `save_to_disk`: one data set, or several splits, which are read one after the other."""
-    from datasets import DatasetDict, load_from_disk
-
     if not any((path / name).is_file() for name in ("dataset_info.json", "dataset_dict.json")):
         raise UserError(f"{path}: a folder, but none that datasets.save_to_disk made; name the files inside it")
+    from datasets import DatasetDict, load_from_disk  # seconds to import
+
     try:
         data = load_from_disk(str(path))
     except Exception as error:  # whatever pyarrow, fsspec or json say about a damaged folder
