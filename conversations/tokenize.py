@@ -20,6 +20,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,10 @@ class Encoder:
         tokenizer: a Hugging Face fast tokenizer (`PreTrainedTokenizerFast`).
         last_turn_only: train the last answer of a conversation alone.
 
+    Attributes:
+        end_ids: ids of the tokens that end an answer.
+        unknown_id: id of the unknown token; -1 if there is none.
+
     Raises:
         UserError: the tokenizer is not a fast one, or lacks a control token of the template.
     """
@@ -87,7 +92,7 @@ class Encoder:
             if token.special
         }
         controls = {token.content: index for index, token in added.items()}
-        missing = [token for token in template.control if token not in controls]
+        missing = dict.fromkeys(token for token in (*template.control, *template.stop) if token not in controls)
         if missing:
             raise UserError(
                 f"template {template.name!r} needs the special token(s) {', '.join(map(repr, missing))}, which the "
@@ -108,8 +113,11 @@ class Encoder:
         }
         unknown = tokenizer.backend_tokenizer.token_to_id(tokenizer.unk_token or "")
         self._unknown = next((index for index, old in self._original_id.items() if old == unknown), unknown)
+        self.unknown_id = -1 if unknown is None else unknown
+        self.end_ids = [controls[token] for token in template.stop]
         adds_bos = tokenizer("", add_special_tokens=True)["input_ids"][:1] == [tokenizer.bos_token_id]
         self._start = [tokenizer.bos_token_id] if template.bos == "tokenizer" and adds_bos else []
+        self._bos = tokenizer.bos_token or ""
         self._left = lru_cache(maxsize=1024)(self._plain)
 
     def encode(self, conversation: Conversation) -> Tokens:
@@ -131,14 +139,21 @@ class Encoder:
         """Number of tokens of a whole conversation."""
         return len(self._start) + len(self._tokenise(*self._written(conversation)).ids)
 
+    def trained_answers(self, conversation: Conversation) -> int:
+        """Number of answers that count for the loss."""
+        spans, _ = self._written(conversation)
+        return sum(
+            any(span.weight for span in run) for answer, run in groupby(spans, key=lambda span: span.answer) if answer
+        )
+
     def explain(self, conversation: Conversation) -> list[Shown]:
-        """What `encode` returns, for the eye: the texts of all tokens, joined, are the prompt."""
+        """What `encode` returns, for the eye: the texts of all tokens, joined, are the prompt after the BOS token."""
         spans, texts = self._written(conversation)
         pieces, text = self._tokenise(spans, texts), "".join(texts)
         weights = self._weights(spans, texts, pieces).tolist()
         names = {spelling: token for token, spelling in self._spelled.items()}
         spelled = re.compile("|".join(map(re.escape, names))) if names else re.compile("(?!)")
-        shown, done = [Shown(index, 0.0, "", True) for index in self._start], 0
+        shown, done = [Shown(index, 0.0, self._bos, True) for index in self._start], 0
         for number, end, original, weight in zip(pieces.ids, pieces.ends, self._ids(pieces), weights, strict=True):
             part = spelled.sub(lambda match: names[match[0]], text[done : max(done, end)])
             control = number in self._control and self._control[number] in part
