@@ -66,10 +66,17 @@ def histogram(
             axes.hist(values, bins=_edges(values, bins), color=BLUE, rwidth=0.93)
         else:
             axes.text(0.5, 0.5, "no values", ha="center", va="center", transform=axes.transAxes)
+        axes.margins(y=0.05 + 0.1 * len(marks or {}))  # room for the labels above the bars
         for row, (label, place) in enumerate(sorted((marks or {}).items(), key=lambda mark: mark[1])):
             axes.axvline(place, color=ORANGE, linewidth=1.4, linestyle="--")
             axes.annotate(
-                f" {label}", (place, 0.97 - 0.08 * row), xycoords=("data", "axes fraction"), color=ORANGE, va="top"
+                label,
+                (place, 1.0 - 0.08 * row),
+                xycoords=("data", "axes fraction"),
+                xytext=(5, -2),
+                textcoords="offset points",
+                color=ORANGE,
+                va="top",
             )
         _save(figure, path)
 
