@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import combinations
 
 from eval.answer import Answer
@@ -76,7 +76,8 @@ def board(run: Run, name: str, outcomes: Sequence[Outcome], expected: Expected) 
     differences = _differences(run, [row.label for row in rows if row.score], scores)
     meetings = tuple(_meetings(outcomes))
     connected = run.mode == "single" or rated is not None
-    return Board(name, complete, tuple(rows), tuple(differences), meetings, connected)
+    total = _total(denominators.values(), shared=run.mode != "single" and run.baseline is None)
+    return Board(name, complete, tuple(rows), tuple(differences), meetings, connected, total)
 
 
 def model_scores(mode: Mode, outcomes: Sequence[Outcome], model: str, baseline: str | None) -> Scores:
@@ -102,6 +103,12 @@ def counts(expected: int, answered: int, states: Iterable[str], duplicate: int) 
     seen = list(states)
     judged, failed, unparsed = (seen.count(state) for state in ("judged", "failed", "unparsed"))
     return Counts(expected, answered, judged, failed, unparsed, answered - len(seen), duplicate)
+
+
+def _total(parts: Iterable[Counts], shared: bool) -> Counts:
+    """The sum over models; where every judgment is two models' (`shared`), half of it."""
+    sums = [sum(column) // (2 if shared else 1) for column in zip(*(astuple(part) for part in parts), strict=True)]
+    return Counts(*sums)
 
 
 def _denominators(run: Run, expected: Expected) -> dict[str, Counts]:

@@ -9,14 +9,10 @@ def headline(results: Results) -> str:
     scored = [row for row in board.rows if row.score and row.label != results.baseline]
     if not scored:
         return "Nothing was judged, so there is nothing to compare."
-    sentence = _compared(results, board, scored)
-    return (
-        sentence
-        if results.complete
-        else f"Incomplete: {sentence[0].lower() + sentence[1:]}"
-        if results.forced
-        else (f"Incomplete, so not ranked: {_missing(board)} judgments are missing.")
-    )
+    if not results.complete and not results.forced:
+        missing, total = board.counts.expected - board.counts.judged, board.counts.expected
+        return f"Incomplete, so not ranked: {missing} of {total} judgments are missing."
+    return ("" if results.complete else "Incomplete: ") + _compared(results, board, scored)
 
 
 def shown(value: Estimate | None, signed: bool = False) -> str:
@@ -69,7 +65,3 @@ def _number(score: Estimate | None, results: Results) -> str:
     unit = results.scale.unit if results.scale.unit == "%" else f" {results.scale.unit}"
     interval = "" if score.low is None else f" (95% interval {score.low:.2f} to {score.high:.2f})"
     return f"{score.mean:.2f}{unit}{interval}"
-
-
-def _missing(board: Board) -> int:
-    return sum(row.counts.expected - row.counts.judged for row in board.rows)

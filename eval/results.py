@@ -194,6 +194,7 @@ class Board:
         differences: every pair of rows, best first.
         meetings: the win matrix.
         connected: whether Bradley-Terry can rate all models on one scale; False leaves ratings None.
+        counts: the denominator of the whole board (a pair that is in two rows' counts is one here).
     """
 
     judge: str
@@ -202,6 +203,7 @@ class Board:
     differences: tuple[Difference, ...]
     meetings: tuple[Meeting, ...]
     connected: bool
+    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)

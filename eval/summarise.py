@@ -230,10 +230,9 @@ def _notes(first: Board, judges: Sequence[str], duplicates: int, flags: int, for
     if "offline" in judges:
         yield OFFLINE_NOTE
     if not first.complete:
-        total = [row.counts for row in first.rows if row.counts.expected]
-        missing = sum(one.expected - one.judged for one in total)
+        missing = first.counts.expected - first.counts.judged
         ranked = "they are ranked all the same, as was asked" if forced else "so the models are not ranked"
-        yield f"Incomplete: {missing} of {sum(one.expected for one in total)} judgments are missing, {ranked}."
+        yield f"Incomplete: {missing} of {first.counts.expected} judgments are missing, {ranked}."
     if duplicates:
         yield (
             f"{duplicates} duplicate judgments were left out: of several of the same thing, the first with a verdict "
