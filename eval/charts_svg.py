@@ -87,13 +87,9 @@ def track(estimate: Estimate | None, on: Axis, even: float | None) -> Markup:
 def track_axis(on: Axis) -> Markup:
     """The numbers under (or over) a dot plot."""
     parts = []
-    for place, value in enumerate(on.ticks):
-        anchor = "start" if place == 0 else "end" if place == len(on.ticks) - 1 else "middle"
-        parts.append(
-            Markup('<text x="{:.2f}%" y="12" text-anchor="{}">{}</text>').format(
-                100 * on.share(value), anchor, tick(value)
-            )
-        )
+    for value in on.ticks:
+        share = 100 * on.share(value)
+        parts.append(Markup('<text x="{:.2f}%" y="12" text-anchor="middle">{}</text>').format(share, tick(value)))
     return Markup('<svg class="ticks" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
 
 
@@ -128,10 +124,10 @@ def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale, shown: i
 
     A model without a score in some category has a gap there.
     """
-    width, height, radius = 520.0, 400.0, 145.0
+    width, height, radius = 460.0, 324.0, 132.0
     values = [part.score.mean for row in rows for part in row.categories]
-    on = axis([scale.lowest, *values], 0, (scale.lowest, max(scale.highest, *values, scale.lowest)))
-    on = Axis(scale.lowest, max(scale.highest, on.high), tuple(value for value in on.ticks if value > scale.lowest))
+    round_axis = axis([scale.lowest, max(scale.highest, *values)], 0)
+    on = Axis(scale.lowest, round_axis.high, tuple(value for value in round_axis.ticks if value > scale.lowest))
 
     def at(place: int, share: float) -> tuple[float, float]:
         angle = 2 * math.pi * place / len(categories) - math.pi / 2
@@ -150,7 +146,7 @@ def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale, shown: i
         anchor = "middle" if abs(x - width / 2) < 8 else "start" if x > width / 2 else "end"
         parts.append(
             Markup('<text class="name" x="{:.1f}" y="{:.1f}" text-anchor="{}" dominant-baseline="middle">{}</text>')
-            .format(x, y, anchor, shortened(category, 18))
+            .format(x, y, anchor, shortened(category, 14))
         )  # fmt: skip
     for value in on.ticks:
         x, y = at(0, on.share(value))

@@ -27,7 +27,8 @@ def p(value: float | None) -> str:
     """A p-value, e.g. "p = 0.03" or "p < 0.001"."""
     if value is None:
         return "no test"
-    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+    text = "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def percent(part: int, whole: int) -> str:
@@ -40,8 +41,8 @@ def verdict(difference: Difference) -> str:
     if difference.settled:
         return "settled"
     if difference.needed is None:
-        return "not settled: no gap at all"
-    return f"not settled: a gap of this size takes about {difference.needed:,} questions"
+        return "not settled; there is no gap"
+    return f"not settled; this gap takes about {difference.needed:,} questions"
 
 
 def bias(found: Bias) -> str:

@@ -1,7 +1,7 @@
 // The question browser: the list from the index, one question at a time from its block, unpacked when needed.
 
 const find = (id) => document.getElementById(id);
-const pairMode = (mode) => mode !== "single";
+const pairMode = () => state.index.mode !== "single";
 const state = { index: null, shown: [], current: -1, a: 0, b: 0, blocks: new Map(), texts: null, words: [] };
 
 async function unpack(element) {
@@ -26,6 +26,7 @@ function scoresOf(question, a, b) {
     if (first === a && second === b) return [one, two];
     if (first === b && second === a) return [two, one];
   }
+  if (pairMode() && state.index.baseline === null) return [null, null];
   return [question.scores[a], question.scores[b]];
 }
 
