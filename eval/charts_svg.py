@@ -44,10 +44,11 @@ def axis(values: Sequence[float], least: float, ends: tuple[float, float] | None
     low, high = low - grow, high + grow
     if ends:
         low, high = max(low, min(ends[0], *values)), min(high, max(ends[1], *values))
-    rough = max(high - low, 1e-9) / 5
+    rough = (high - low or 1.0) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    last = max(last, first + 1)
     ticks = tuple(round(step * place, 10) for place in range(first, last + 1))
     return Axis(ticks[0], ticks[-1], ticks)
 
@@ -275,7 +276,9 @@ def scatter(rows: Sequence[Row], scale: Scale) -> Markup:
                 x, y, f"{row.label}: {number(score.mean, places(scale))}, {number(row.words, 0)} words"
             )
         )
-    parts += _labels([shortened(row.label, LABEL) for row, _ in known], spots, (left, width - right, top, height - bottom))
+    parts += _labels(
+        [shortened(row.label, LABEL) for row, _ in known], spots, (left, width - right, top, height - bottom)
+    )
     return Markup(
         '<svg class="chart scatter" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="Words an answer against '
         'score; the numbers are in the leaderboard">{}<text class="name" x="{:.0f}" y="{:.0f}" '
@@ -302,7 +305,7 @@ def _labels(
                 taken.append(box)
                 if abs(level - y) > 14 or abs(at - x) > 20:
                     parts.append(
-                        Markup('<line class="leader" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(
+                        Markup('<line class="pointer" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(
                             x, y, at, level
                         )
                     )

@@ -2,6 +2,7 @@
 
 const find = (id) => document.getElementById(id);
 const pairMode = () => state.index.mode !== "single";
+const narrow = () => matchMedia("(max-width: 56rem)").matches; // list above the answers, as in report.css
 const state = { index: null, shown: [], current: -1, a: 0, b: 0, blocks: new Map(), texts: null, words: [] };
 
 async function unpack(element) {
@@ -329,7 +330,7 @@ function fromAddress() {
   if (place < 0) return false;
   clear();
   open(place, { address: false });
-  find("questions").scrollIntoView();
+  find(narrow() ? "detail" : "questions").scrollIntoView();
   return true;
 }
 
@@ -403,7 +404,7 @@ async function start() {
     if (!item || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     open(Number(item.dataset.place), { focus: true });
-    if (matchMedia("(max-width: 56rem)").matches) find("detail").scrollIntoView();
+    if (narrow()) find("detail").scrollIntoView();
   };
   document.addEventListener("keydown", keys);
   addEventListener("hashchange", fromAddress);

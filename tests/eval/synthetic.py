@@ -37,7 +37,7 @@ def greet(name: str) -> str:
 > Quoted, with a [link](https://example.org/a?b=1&c=2).
 
 That is ~~all~~ nearly all."""
-CHINESE = "床前明月光，疑是地上霜。举头望明月，低头思故乡。**粗体**与`代码`，以及很长很长没有空格的一行文字" * 3
+CHINESE = "床前明月光。疑是地上霜。举头望明月。低头思故乡。**粗体**与`代码`。以及很长很长没有空格的一行文字" * 3
 WORDS = (
     "the model answers with a plan that weighs each option and then names the one it would choose because evidence "
     "points there although several readers may prefer another order of steps or a shorter list"
@@ -72,6 +72,7 @@ def evaluation(
     judges: tuple[str, ...] = ("gpt-4-0613",),
     turns: int = 1,
     perfect: bool = False,
+    counted: int | None = None,
     seed: int = 1,
 ) -> Evaluation:
     """Make one.
@@ -79,6 +80,7 @@ def evaluation(
     Args:
         characters: of an answer, on average.
         perfect: nothing is missing, hostile or unparsed.
+        counted: the numbers are of the first so many questions only, where their computation is not the point.
     """
     random_ = random.Random(seed)
     asked = [_question(random_, place, turns, perfect) for place in range(questions)]
@@ -90,7 +92,15 @@ def evaluation(
     ]
     judgments = _judgments(random_, mode, labels, asked, answers, judges, perfect)
     baseline = labels[-1] if mode in ("vicuna", "alpaca") else None
-    results = summarise("A made-up evaluation", asked, answers, judgments, baseline)
+    first = asked[:counted]
+    known = {question.id for question in first}
+    results = summarise(
+        "A made-up evaluation",
+        first,
+        [answer for answer in answers if answer.question in known],
+        [judgment for judgment in judgments if judgment.question in known],
+        baseline,
+    )
     return Evaluation(results, asked, answers, judgments)
 
 
