@@ -32,7 +32,7 @@ def token_loss(
         zero: Tensor = lm_head(hidden_TD[:1]).sum() * 0.0
         return zero
     chosen_ND = hidden_TD.index_select(0, positions_N)
-    if _is_plain(lm_head):
+    if torch.is_grad_enabled() and _is_plain(lm_head):
         total: Tensor = _LinearLoss.apply(chosen_ND, lm_head.weight, targets_N, weights_N)  # type: ignore[no-untyped-call]
         return total
     total = hidden_TD.new_zeros((), dtype=torch.float32)
@@ -69,17 +69,18 @@ class _LinearLoss(torch.autograd.Function):
         total = torch.zeros((), device=hidden_ND.device)
         grad_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
         grad_VD = torch.zeros_like(matrix_VD) if ctx.needs_input_grad[1] else None
+        cast_VD = matrix_VD.to(hidden_ND.dtype)  # once, not for every chunk
         start = 0
         for hidden_nD, targets_n, weights_n in zip(*_chunks(hidden_ND, targets_N, weights_N), strict=True):
-            logits_nV = linear(hidden_nD, matrix_VD).float()
+            logits_nV = linear(hidden_nD, cast_VD).float()
             mass_n1 = logits_nV.logsumexp(-1, keepdim=True)
             at_target_n1 = logits_nV.gather(1, targets_n[:, None])
             total += ((mass_n1 - at_target_n1)[:, 0] * weights_n).sum()
             slope_nV = logits_nV.sub_(mass_n1).exp_()
             slope_nV[torch.arange(len(targets_n), device=targets_n.device), targets_n] -= 1.0
-            slope_nV = slope_nV.mul_(weights_n[:, None].float()).to(hidden_nD.dtype)
+            slope_nV = slope_nV.mul_(weights_n[:, None]).to(hidden_nD.dtype)
             if grad_ND is not None:
-                grad_ND[start : start + len(targets_n)] = slope_nV @ matrix_VD.to(slope_nV.dtype)
+                grad_ND[start : start + len(targets_n)] = slope_nV @ cast_VD
             if grad_VD is not None:
                 grad_VD += slope_nV.T @ hidden_nD
             start += len(targets_n)
@@ -88,11 +89,5 @@ class _LinearLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        grad_ND, grad_VD = ctx.saved_tensors
-        scale = grads[0]
-        return (
-            None if grad_ND is None else (grad_ND * scale).to(grad_ND.dtype),
-            None if grad_VD is None else (grad_VD * scale).to(grad_VD.dtype),
-            None,
-            None,
-        )
+        scaled = [None if grad is None else grad * grads[0] for grad in ctx.saved_tensors]
+        return *scaled, None, None
