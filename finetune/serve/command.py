@@ -73,8 +73,8 @@ def serve(args: argparse.Namespace) -> int:
     if args.adapter is not None and len(folders) > 1:
         raise UserError("--adapter: give one MODEL with it; to serve several, merge it first (`camelid weights merge`)")
     key = None if args.api_key_file is None else read_text(args.api_key_file).strip()
-    if key == "":
-        raise UserError(f"{args.api_key_file}: is empty; put the key into it")
+    if key is not None and not (key and key.isascii() and key.isprintable()):
+        raise UserError(f"{args.api_key_file}: must hold the key, in ASCII, on one line")
     if args.engine == "vllm":
         return _vllm(args, folders, key)
     for package in ("fastapi", "uvicorn"):

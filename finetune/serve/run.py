@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 import uvicorn
 
 from camelid.errors import UserError
@@ -31,6 +32,7 @@ def run_server(served: Sequence[Served], limits: Limits, api_key: str | None, vo
     if host not in LOOPBACK and api_key is None:
         print("camelid: anybody who reaches this address can use the model; consider --api-key-file", file=sys.stderr)
     sys.setswitchinterval(SWITCH_INTERVAL)
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core is left for the clients
     app = make_app(served, limits, api_key, votes, host)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
     print(f"serving {', '.join(one.name for one in served)} at {address}/v1, chat page at {address}/", flush=True)

@@ -212,7 +212,7 @@ class Scheduler:
             except Exception:
                 logger.exception("the model failed; its answers end here")
                 self.failed += 1
-                lost = [answer.job for answer in self._batch]
+                lost = {id(job): job for job in [*(answer.job for answer in self._batch), *joining]}.values()
                 self._batch, self._slots = [], self._new_slots()
                 self._publish([(job, Chunk("", 0, end="error")) for job in lost])
 
@@ -222,28 +222,31 @@ class Scheduler:
             if self._batch[row].job.cancelled:
                 self._leave(row)
 
-    def _joining(self) -> list[_Answer]:
+    def _joining(self) -> list[Job]:
         """Take as many from the queue, in order, as there is room for and one forward pass may read."""
-        joining: list[_Answer] = []
+        joining: list[Job] = []
         longest = max((answer.room for answer in self._batch), default=0)
         reading = 0
-        while self._queue and len(self._batch) < self._most_batch:
+        while self._queue and len(self._batch) + len(joining) < self._most_batch:
             job = self._queue[0]
-            room = self.room(len(job.prompt), job.sampling.max_new_tokens)
-            longest, reading = max(longest, room), reading + len(job.prompt)
-            if not self._slots.fits(len(self._batch) + 1, longest) or (joining and reading > READ_AT_ONCE):
+            longest, reading = max(longest, self._room(job)), reading + len(job.prompt)
+            rows = len(self._batch) + len(joining) + 1
+            if not self._slots.fits(rows, longest) or (joining and reading > READ_AT_ONCE):
                 break
-            self._queue.popleft()
-            joining.append(_Answer(job, self._tokenizer, room, self._model.config.vocab_size, self._device))
-            self._batch.append(joining[-1])
+            joining.append(self._queue.popleft())
         return joining
 
-    def _join(self, joining: list[_Answer]) -> list[tuple[Job, Chunk]]:
+    def _room(self, job: Job) -> int:
+        return self.room(len(job.prompt), job.sampling.max_new_tokens)
+
+    def _join(self, joining: list[Job]) -> list[tuple[Job, Chunk]]:
         """Read the prompts and write the first token of each answer."""
+        size = self._model.config.vocab_size
+        self._batch += [_Answer(job, self._tokenizer, self._room(job), size, self._device) for job in joining]
         self._slots.join(len(joining), max(answer.room for answer in self._batch))
-        logits_BV = read_prompts(self._model, [answer.job.prompt for answer in joining], self._slots, self._device)
+        logits_BV = read_prompts(self._model, [job.prompt for job in joining], self._slots, self._device)
         now = time.monotonic()
-        waited = sum(now - answer.job.arrived for answer in joining)
+        waited = sum(now - job.arrived for job in joining)
         self.started = (self.started[0] + len(joining), self.started[1] + waited)
         return self._add(len(self._batch) - len(joining), logits_BV)
 
