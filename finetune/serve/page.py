@@ -21,8 +21,8 @@ class Page:
         assert page.count(PLACE) == 1
         self.html = page.replace(PLACE, read_text(packaged("camelid/data/markdown.js")))
         script, style = (_between(self.html, f"<{tag}>", f"</{tag}>") for tag in ("script", "style"))
-        policy = f"default-src 'none'; connect-src 'self'; script-src {_hash(script)}; style-src {_hash(style)}; "
-        policy += "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        policy = f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
+        policy += "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         self.headers = {
             "content-security-policy": policy,
             "x-content-type-options": "nosniff",

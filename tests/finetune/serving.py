@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
@@ -22,11 +21,11 @@ class Running:
 
     Attributes:
         address: like `http://127.0.0.1:1234`.
-        app: the application.
+        votes: the folder for the page's votes.
     """
 
     address: str
-    app: Any
+    votes: Path
 
     @property
     def url(self) -> str:
@@ -51,7 +50,7 @@ def serving(
         assert thread.is_alive()
         time.sleep(0.01)
     try:
-        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", app)
+        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", votes)
     finally:
         server.should_exit = True
         thread.join()
