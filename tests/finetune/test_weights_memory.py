@@ -64,7 +64,9 @@ def test_peak_memory_is_the_model_and_one_shard(tmp_path: Path) -> None:
     pickled.mkdir()
     (pickled / "config.json").write_bytes((tmp_path / "sharded" / "config.json").read_bytes())
     placed = json.loads((tmp_path / "sharded" / "model.safetensors.index.json").read_text())["weight_map"]
-    files = {name: file.replace("model", "pytorch_model").replace("safetensors", "bin") for name, file in placed.items()}
+    files = {
+        name: file.replace("model", "pytorch_model").replace("safetensors", "bin") for name, file in placed.items()
+    }
     (pickled / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": files}))
     for file in set(files.values()):
         torch.save({name: state[name].clone() for name in files if files[name] == file}, pickled / file)
@@ -77,7 +79,7 @@ def test_peak_memory_is_the_model_and_one_shard(tmp_path: Path) -> None:
     lines = subprocess.run(child, check=True, capture_output=True, text=True).stdout.splitlines()
     assert len(lines) == 5
     for line in lines:
-        work, folder, peak = line.split()
+        work, _, peak = line.split()
         bound = size + SHARD if work == "load" else 3 * SHARD  # a shard is read, converted, written: never the model
         assert int(peak) <= bound + SLACK, line
 
