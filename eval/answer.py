@@ -54,14 +54,21 @@ class Answer:
 
 
 def read_answers(path: str | Path) -> list[Answer]:
-    """Read an answer file, ours or FastChat's."""
+    """Read an answer file: ours, MT-bench's (`choices[0].turns`) or Vicuna's (`text`).
+
+    Raises:
+        UserError: a line is none of these.
+    """
     answers = []
     for place, record in read_jsonl(path):
         try:
-            turns = tuple(str(turn) for turn in record["choices"][0]["turns"])
+            said = [record["text"]] if "text" in record else record["choices"][0]["turns"]
+            turns = tuple(str(turn) for turn in said)
             question, model = str(record["question_id"]), str(record["model_id"])
         except (KeyError, IndexError, TypeError):
-            raise UserError(f"{place}: not an answer; needs question_id, model_id and choices[0].turns") from None
+            raise UserError(
+                f"{place}: not an answer; needs question_id, model_id, and choices[0].turns or text"
+            ) from None
         cut = tuple(record.get("cut") or [False] * len(turns))
         answers.append(Answer(question, model, turns, cut, record.get("failure")))
     return answers

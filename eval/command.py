@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from camelid.llm import LLM, Journal, Journaled
 from camelid.lock import exclusive
 
 OpenModel = Callable[[str, str | None, int], LLM]
+MODES = ("single", "pairwise", "vicuna", "alpaca")
 
 
 def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -27,11 +27,35 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     parser.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="of one answer (default 1024)")
     add_model_arguments(parser)
 
-    parser = _verb(verbs, "judge", "let a model grade all answers, 1 to 10", judge, open_model)
+    parser = _verb(
+        verbs, "judge", "let a model judge all answers; one run for each judge of a panel", judge, open_model
+    )
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default="single",
+        help="single: a grade from 1 to 10, as MT-bench; pairwise: the better of two, in both orders, as MT-bench; "
+        "vicuna: two grades, score relative to the baseline's; alpaca: win rate by log-probability, as AlpacaEval 2",
+    )
+    parser.add_argument("--baseline", metavar="LABEL", help="compare all models with this one")
+    parser.add_argument("--ranking", action="store_true", help="alpaca: ask for a ranking, as AlpacaEval 1")
+    parser.add_argument("--seed", type=int, default=0, help="alpaca: which answer is shown first (default 0)")
+    parser.add_argument(
+        "--audit",
+        type=int,
+        default=20,
+        metavar="N",
+        help="audit the judge: N questions judged twice, and N with a constant answer (default 20; 0: none)",
+    )
     add_model_arguments(parser)
 
     parser = _verb(verbs, "report", "write report.html, report.md and results.json", report, open_model)
-    parser.add_argument("--judge", help="whose grades, if there are several judges' in the folder")
+    parser.add_argument("--mode", choices=MODES, help="which judgments, if there are several modes' in the folder")
+    parser.add_argument(
+        "--judge", action="append", default=[], help="whose judgments, several times for several judges"
+    )
+    parser.add_argument("--baseline", metavar="LABEL", help="where the judgments don't name it")
+    parser.add_argument("--force", action="store_true", help="rank the models although judgments are missing")
     parser.add_argument("--title", default="Camelid evaluation", help="heading of the page")
 
 
@@ -50,6 +74,7 @@ def _verb(
 def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `answers/<label>.jsonl`; status 1 if an answer is missing."""
     from eval.answer import answer_all
+    from eval.folder import file_name
     from eval.questions import read_questions
 
     if args.max_tokens < 1 or args.concurrency < 1:
@@ -58,14 +83,14 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     folder = Path(args.output) / "answers"
     llm = open_model(args.model, args.base_url, args.concurrency)
     label = args.label or llm.name
-    with exclusive(folder / f"{_file_name(label)}.lock"):
-        journal = Journal(folder / f"{_file_name(label)}.journal.jsonl")
+    with exclusive(folder / f"{file_name(label)}.lock"):
+        journal = Journal(folder / f"{file_name(label)}.journal.jsonl")
         journaled = Journaled(llm, journal)
         answers = asyncio.run(
             answer_all(journaled, label, questions, args.concurrency, args.temperature, args.max_tokens, args.quiet)
         )
         journal.close()
-        path = folder / f"{_file_name(label)}.jsonl"
+        path = folder / f"{file_name(label)}.jsonl"
         write_jsonl(path, (item.to_json() for item in answers))
     failures = [f"question {item.question}: {item.failure}" for item in answers if item.failure]
     print(f"{path}: {len(answers) - len(failures)} of {len(questions)} questions answered by {llm.name}")
@@ -73,80 +98,64 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
 
 
 def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
-    """Write `judgments/<judge>.jsonl` for all answers in the folder; status 1 if a grade is missing."""
-    from eval.judge import judge_all
+    """Write `judgments/<mode>/<judge>.jsonl` for all answers in the folder; status 1 if a verdict is missing."""
+    from eval.folder import all_answers, file_name
+    from eval.judge import judge_all, plan
     from eval.questions import read_questions
 
+    if args.concurrency < 1 or args.audit < 0:
+        raise UserError("--concurrency must be at least 1, and --audit at least 0")
+    if args.ranking and args.mode != "alpaca":
+        raise UserError("--ranking: only with --mode alpaca")
     questions = read_questions(args.questions, args.references)
-    answers = _read_answers(Path(args.output))
+    answers = all_answers(Path(args.output))
     llm = open_model(args.model, args.base_url, args.concurrency)
-    folder, name = Path(args.output) / "judgments", _file_name(llm.name)
+    tasks = plan(args.mode, llm.name, questions, answers, args.baseline, args.audit, args.ranking, args.seed)
+    folder, name = Path(args.output) / "judgments" / args.mode, file_name(llm.name)
     with exclusive(folder / f"{name}.lock"):
         journal = Journal(folder / f"{name}.journal.jsonl")
         journaled = Journaled(llm, journal)
-        judgments = asyncio.run(judge_all(journaled, questions, answers, args.concurrency, args.quiet))
+        judgments = asyncio.run(judge_all(journaled, tasks, args.concurrency, args.quiet))
         journal.close()
         path = folder / f"{name}.jsonl"
         write_jsonl(path, (item.to_json() for item in judgments))
     failures = [
-        f"question {item.question}, {item.model}, turn {item.turn}: {item.failure or 'the reply holds no grade'}"
+        f"question {item.question}, turn {item.turn}, {' and '.join(item.models)}: "
+        + (item.failure or "the reply holds no verdict")
         for item in judgments
-        if item.score is None
+        if item.scores is None
     ]
-    print(f"{path}: {len(judgments) - len(failures)} of {len(judgments)} answers graded by {llm.name}")
+    print(f"{path}: {len(judgments) - len(failures)} of {len(judgments)} judgments made by {llm.name}")
     return _status(journaled, failures)
 
 
 def report(args: argparse.Namespace, _: OpenModel) -> int:
-    """Write the three report files; status 1 if an answer or a grade is missing."""
-    from eval import report as pages
-    from eval.judge import read_judgments
+    """Write the three report files; status 1 if an answer or a judgment is missing."""
+    from eval.folder import all_answers, all_judgments
+    from eval.headline import headline
+    from eval.markdown import markdown
     from eval.questions import read_questions
-    from eval.results import markdown, summarise
+    from eval.report import html
+    from eval.summarise import summarise
 
     folder = Path(args.output)
     questions = read_questions(args.questions, args.references)
-    answers = _read_answers(folder)
-    judgments = read_judgments(_judgment_file(folder, args.judge))
-    judges = sorted({judgment.judge for judgment in judgments})
-    results = summarise(questions, answers, judgments, ", ".join(judges))
+    answers = all_answers(folder)
+    judgments = all_judgments(folder, questions, args.mode, args.judge)
+    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force)
     write_json(folder / "results.json", results.to_json())
-    with atomic_write(folder / "report.md") as file:
-        file.write(markdown(results))
-    with atomic_write(folder / "report.html") as file:
-        file.write(pages.html(args.title, results, questions, answers, judgments))
-    print(pages.headline(results))
+    for name, page in (
+        ("report.md", markdown(results)),
+        ("report.html", html(results, questions, answers, judgments)),
+    ):
+        with atomic_write(folder / name) as file:
+            file.write(page)
+    print(headline(results))
     print((folder / "report.html").resolve())
     if results.complete:
         return 0
-    print("camelid: some answers or grades are missing; the report counts them", file=sys.stderr)
+    print("camelid: some answers or judgments are missing; the report counts them", file=sys.stderr)
     return 1
-
-
-def _read_answers(folder: Path) -> list[Any]:
-    from eval.answer import read_answers
-
-    paths = sorted(path for path in folder.glob("answers/*.jsonl") if not path.name.endswith(".journal.jsonl"))
-    if not paths:
-        raise UserError(f"{folder / 'answers'}: no answers there; run `camelid eval answer` first")
-    return [item for path in paths for item in read_answers(path)]
-
-
-def _judgment_file(folder: Path, judge: str | None) -> Path:
-    paths = sorted(path for path in folder.glob("judgments/*.jsonl") if not path.name.endswith(".journal.jsonl"))
-    if judge is not None:
-        paths = [path for path in paths if path.name == f"{_file_name(judge)}.jsonl"]
-    if not paths:
-        raise UserError(f"{folder / 'judgments'}: no grades there; run `camelid eval judge` first")
-    if len(paths) > 1:
-        names = ", ".join(path.name.removesuffix(".jsonl") for path in paths)
-        raise UserError(f"{folder / 'judgments'}: grades of several judges ({names}); choose one with --judge")
-    return paths[0]
-
-
-def _file_name(name: str) -> str:
-    """A model's name as a file name."""
-    return re.sub(r"[^\w.@-]+", "_", name)
 
 
 def _status(journaled: Journaled, failures: list[str]) -> int:
