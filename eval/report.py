@@ -1,16 +1,89 @@
-"""The report as one HTML file that needs nothing else."""
+"""The report as one HTML file that needs nothing else: no network, no server, no other file.
 
+The numbers are in the page as tables and drawings, readable without JavaScript. Questions, answers and verdicts are
+in it as compressed data, which `data/report.js` shows one at a time. The page's Content-Security-Policy allows its
+own script and style by their hashes and nothing else, so that not even a fault of ours would run what a model wrote.
+"""
+
+import base64
+import hashlib
 from collections.abc import Sequence
+from importlib.resources import files
 
+from eval import charts_svg, wording
 from eval.answer import Answer
 from eval.headline import headline
 from eval.judgments import Judgment
 from eval.questions import Question
-from eval.results import Results
+from eval.report_data import packed
+from eval.results import Board, Difference, Meeting, Mode, Results
+
+SHOWN_SERIES = 5  # lines in the radar at first; more than a handful can't be told apart, and a click adds them
+METHODS: dict[Mode, str] = {
+    "single": "each answer graded by itself, 1 to 10",
+    "vicuna": "two answers at a time, each graded 1 to 10",
+    "pairwise": "two answers at a time, the better one named",
+    "alpaca": "two answers at a time, the preferred one named",
+}
 
 
 def html(
     results: Results, questions: Sequence[Question], answers: Sequence[Answer], judgments: Sequence[Judgment]
 ) -> str:
-    """Render the report."""
-    return headline(results)
+    """Render the report.
+
+    Args:
+        results: every number on the page.
+        questions, answers, judgments: what they were made from, for the question browser.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    style = _data("report.css")
+    script = _data("report_markdown.js") + "\n" + _data("report.js")
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(_data("report.html")).render(
+        results=results,
+        headline=headline(results),
+        method=METHODS[results.mode],
+        places=wording.places(results.scale),
+        percent_sign="%" if results.scale.unit == "%" else "",
+        several_categories=len(results.categories) > 1,
+        shown_series=SHOWN_SERIES,
+        num=wording.number,
+        words=wording,
+        charts=charts_svg,
+        neighbours=neighbours,
+        meetings=meetings,
+        footer="Made by camelid eval report. The same numbers are in results.json and report.md beside this file.",
+        packed=packed(results, questions, answers, judgments),
+        style=Markup(style),
+        style_hash=content_hash(style),
+        script=Markup(script),
+        script_hash=content_hash(script),
+    )
+
+
+def content_hash(text: str) -> str:
+    """The source expression that lets a Content-Security-Policy pass exactly this text."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def neighbours(board: Board) -> list[Difference]:
+    """The differences between neighbours on the board, or all if there are few."""
+    if len(board.rows) <= 4:
+        return list(board.differences)
+    following = {(one.label, two.label) for one, two in zip(board.rows, board.rows[1:], strict=False)}
+    return [one for one in board.differences if (one.first, one.second) in following or
+            (one.second, one.first) in following]  # fmt: skip
+
+
+def meetings(board: Board) -> dict[tuple[str, str], Meeting]:
+    """The win matrix by row and column."""
+    return {(one.first, one.second): one for one in board.meetings}
+
+
+def _data(name: str) -> str:
+    return files("eval").joinpath("data", name).read_text(encoding="utf-8")
