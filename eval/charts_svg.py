@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from eval.results import Bin, Estimate, Mode, Row, Scale
+from eval.results import Bin, Estimate, Meeting, Mode, Row, Scale
 from eval.wording import number, places
 
 COLOURS, DASHES, SHAPES = 7, 3, 4  # .c0 ... and .d0 ... in report.css
@@ -176,13 +176,13 @@ def _line(place: int, row: Row, points: Sequence[tuple[float, float]], closed: b
     ).format(style(place), " off" if off else "", place, row.label, shape, marks)  # fmt: skip
 
 
-def distribution(bins: Sequence[Bin], mode: Mode, tallest: int) -> Markup:
+def distribution(bins: Sequence[Bin], mode: Mode, highest: float) -> Markup:
     """A histogram of scores; all models' have the same axes.
 
     Args:
         bins: counts by score.
         mode: grades go from 1 to 10, shares of a win from 0 to 1.
-        tallest: the count that is full height.
+        highest: the share of a model's scores that is full height.
     """
     low, high, step = bars(bins, mode)
     counts = grouped(bins, low, step)
@@ -191,30 +191,42 @@ def distribution(bins: Sequence[Bin], mode: Mode, tallest: int) -> Markup:
     slot = width / slots
     parts = []
     for place, count in counts.items():
-        tall = height * count / max(tallest, 1)
+        tall = height * count / sum(counts.values()) / highest
         parts.append(
             Markup(
                 '<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}: {}</title></rect>'
             ).format(place * slot + slot * 0.08, height - tall, slot * 0.84, tall, tick(low + place * step), count)
         )
+    ends = (tick(low), tick(high)) if mode in ("single", "vicuna") else ("lost", "won")
     return Markup(
         '<svg class="chart histogram" viewBox="0 0 180 72" role="img" aria-label="{label}">{bars}<line class="axis" '
-        'x1="0" x2="180" y1="56" y2="56"/><text x="{first:.1f}" y="69" text-anchor="middle">{low}</text>'
-        '<text x="{last:.1f}" y="69" text-anchor="middle">{high}</text></svg>'
+        'x1="0" x2="180" y1="56" y2="56"/><text x="0" y="69">{first}</text>'
+        '<text x="180" y="69" text-anchor="end">{last}</text></svg>'
     ).format(
         label=", ".join(f"{tick(low + place * step)}: {count}" for place, count in sorted(counts.items())),
-        bars=Markup("").join(parts), first=max(slot / 2, 5), last=180 - max(slot / 2, 7), low=tick(low),
-        high=tick(high),
+        bars=Markup("").join(parts), first=ends[0], last=ends[1],
     )  # fmt: skip
 
 
-def tallest(rows: Sequence[Row], mode: Mode) -> int:
-    """The count that is full height in all of a board's histograms."""
-    counts = [0]
+def highest_share(rows: Sequence[Row], mode: Mode) -> float:
+    """The share of a model's scores that is full height in all of a board's histograms."""
+    shares = [0.0]
     for row in rows:
         low, _, step = bars(row.distribution, mode)
-        counts += grouped(row.distribution, low, step).values()
-    return max(counts)
+        counts = grouped(row.distribution, low, step).values()
+        shares += [count / sum(counts) for count in counts]
+    return max(shares) or 1.0
+
+
+def outcome_bar(meeting: Meeting) -> Markup:
+    """Won, tied and lost as one bar, from left to right."""
+    whole = meeting.wins + meeting.ties + meeting.losses
+    parts, at = [], 0.0
+    for name, count in (("won", meeting.wins), ("tied", meeting.ties), ("lost", meeting.losses)):
+        share = 100 * count / max(whole, 1)
+        parts.append(Markup('<rect class="{}" x="{:.2f}%" width="{:.2f}%" y="25%" height="50%"/>').format(name, at, share))
+        at += share
+    return Markup('<svg class="track" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
 
 
 def bars(bins: Sequence[Bin], mode: Mode) -> tuple[float, float, float]:
@@ -238,7 +250,7 @@ def grouped(bins: Sequence[Bin], low: float, step: float) -> dict[int, int]:
 def scatter(rows: Sequence[Row], scale: Scale) -> Markup:
     """Mean length of an answer against the score, with intervals and names that don't cover each other."""
     known = [(row, row.score) for row in rows if row.score]
-    width, height, left, right, top, bottom = 720.0, 380.0, 52.0, 20.0, 14.0, 44.0
+    width, height, left, right, top, bottom = 720.0, 390.0, 52.0, 20.0, 30.0, 44.0
     across = axis([row.words for row, _ in known], max(10.0, 0.2 * max((row.words for row, _ in known), default=0)))
     across = axis([max(0.0, across.low), across.high], 0)
     up = score_axis(rows, scale)
@@ -281,9 +293,11 @@ def scatter(rows: Sequence[Row], scale: Scale) -> Markup:
     )
     return Markup(
         '<svg class="chart scatter" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="Words an answer against '
-        'score; the numbers are in the leaderboard">{}<text class="name" x="{:.0f}" y="{:.0f}" '
-        'text-anchor="middle">words an answer</text></svg>'
-    ).format(width, height, Markup("").join(parts), (left + width - right) / 2, height - 6)
+        'score; the numbers are in the leaderboard">{}<text class="name" x="0" y="12">{}</text><text class="name" '
+        'x="{:.0f}" y="{:.0f}" text-anchor="middle">words an answer</text></svg>'
+    ).format(
+        width, height, Markup("").join(parts), f"{scale.name}, {scale.unit}", (left + width - right) / 2, height - 6
+    )
 
 
 def _labels(

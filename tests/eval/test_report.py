@@ -148,7 +148,7 @@ def test_labels_and_ids_are_escaped_too() -> None:
         re.findall(r"<[us]>\w+(?:</script>)?|<b>cat|<h1>t", seen.text)
     )
     links = [attributes["href"] for name, attributes in seen.tags if name == "a"]
-    assert "#q=%3Ci%3E1%2F%26" in links  # as encodeURIComponent writes it
+    assert "#q=%3Ci%3E1%2F%26&a=%3Cu%3Em%3C%2Fscript%3E" in links  # as encodeURIComponent writes it
 
 
 def test_the_policy_names_exactly_this_script_and_style() -> None:

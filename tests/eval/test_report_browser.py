@@ -1,4 +1,4 @@
-"""The report in a real browser, driven as a reader would; needs `pip install -e .[browser]` and Chromium."""
+"""The report in a real browser, driven as a reader would; needs Chromium."""
 
 import shutil
 import time
