@@ -1,12 +1,12 @@
 """480 judgments at 1 s latency: `eval.judge` through the openai client against the same work by FastChat.
 
 Run: python benchmarks/judge.py. The last line is one JSON object. The server is `tests/fake_openai.py` in a process of
-its own; every reply takes 1 s, so no client can be faster than 480 / in flight, rounded up, seconds. The time counts from
-opening the model to the last parsed verdict, journal included. FastChat's figures (gen_judgment.py --parallel 64 and
---parallel 256, same latency, 2 cores) are constants: it cannot be installed beside current versions of its dependencies.
+its own; every reply takes 1 s, so no client can be faster than 480 / in flight, rounded up, seconds. The time counts
+from opening the model to the last parsed verdict, journal included. FastChat's figures (gen_judgment.py --parallel 64
+and --parallel 256, same latency, 2 cores) are constants: it cannot be installed beside current versions of its
+dependencies.
 """
 
-import asyncio
 import json
 import resource
 import socket
@@ -18,15 +18,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from camelid.llm import Journal, Journaled
+from camelid.model_run import ModelRun
 from camelid.openai_api import OpenAIModel
 from eval.answer import Answer
 from eval.judge import judge_all, plan
 from eval.questions import Question
 
+ROOT = Path(__file__).parents[1]
 JUDGMENTS, LATENCY, RUNS = 480, 1.0, 3
 FASTCHAT = {64: 10.7, 256: 5.5}  # seconds
 BARS = {64: 9.0, 256: 3.5}  # seconds
@@ -40,10 +40,8 @@ def judge(url: str, in_flight: int) -> tuple[float, float]:
     answers = [Answer(question.id, "m", ("An answer. " * 40,), (False,)) for question in questions]
     with tempfile.TemporaryDirectory() as folder:
         started, used = time.perf_counter(), _processor()
-        journal = Journal(Path(folder) / "journal.jsonl")
-        model = Journaled(OpenAIModel("fake", url, in_flight), journal)
-        judgments = asyncio.run(judge_all(model, plan("single", "fake", questions, answers), in_flight, quiet=True))
-        journal.close()
+        with ModelRun(OpenAIModel("fake", [url], in_flight), Path(folder) / "journal.jsonl", in_flight) as model:
+            judgments = model.run(judge_all(model, plan("single", "fake", questions, answers), in_flight, quiet=True))
         seconds, processor = time.perf_counter() - started, _processor() - used
     assert len(judgments) == JUDGMENTS and all(judgment.scores for judgment in judgments)
     return seconds, processor

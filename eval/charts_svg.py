@@ -103,11 +103,12 @@ def mark(place: int, x: float, y: float, size: float = 4.0) -> Markup:
     """The mark of a series: circle, square, triangle or diamond."""
     if place % SHAPES == 0:
         return Markup('<circle class="mark" cx="{:.1f}" cy="{:.1f}" r="{}"/>').format(x, y, size)
-    corners = {
+    shapes: dict[int, list[tuple[float, float]]] = {
         1: [(-1, -1), (1, -1), (1, 1), (-1, 1)],
         2: [(0, -1.2), (1.2, 1), (-1.2, 1)],
         3: [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
-    }[place % SHAPES]
+    }
+    corners = shapes[place % SHAPES]
     points = " ".join(f"{x + size * 0.9 * dx:.1f},{y + size * 0.9 * dy:.1f}" for dx, dy in corners)
     return Markup('<polygon class="mark" points="{}"/>').format(points)
 

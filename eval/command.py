@@ -1,7 +1,6 @@
 """`camelid eval answer | judge | report`."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.jsonl import atomic_write, write_json, write_jsonl
-from camelid.llm import LLM, Journal, Journaled
 from camelid.lock import exclusive
+from camelid.model_run import ModelRun
 
-OpenModel = Callable[[str, str | None, int], LLM]
+OpenModel = Callable[[argparse.Namespace, Callable[[str], Path]], ModelRun]
 MODES = ("single", "pairwise", "vicuna", "alpaca")
 
 
@@ -77,24 +76,22 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     from eval.folder import file_name
     from eval.questions import read_questions
 
-    if args.max_tokens < 1 or args.concurrency < 1:
-        raise UserError("--max-tokens and --concurrency must be at least 1")
+    if args.max_tokens < 1:
+        raise UserError("--max-tokens must be at least 1")
     questions = read_questions(args.questions, args.references)
     folder = Path(args.output) / "answers"
-    llm = open_model(args.model, args.base_url, args.concurrency)
-    label = args.label or llm.name
+    model = open_model(args, lambda name: folder / f"{file_name(args.label or name)}.journal.jsonl")
+    label = args.label or model.name
     with exclusive(folder / f"{file_name(label)}.lock"):
-        journal = Journal(folder / f"{file_name(label)}.journal.jsonl")
-        journaled = Journaled(llm, journal)
-        answers = asyncio.run(
-            answer_all(journaled, label, questions, args.concurrency, args.temperature, args.max_tokens, args.quiet)
-        )
-        journal.close()
+        with model:
+            answers = model.run(
+                answer_all(model, label, questions, model.concurrency, args.temperature, args.max_tokens, args.quiet)
+            )
         path = folder / f"{file_name(label)}.jsonl"
         write_jsonl(path, (item.to_json() for item in answers))
     failures = [f"question {item.question}: {item.failure}" for item in answers if item.failure]
-    print(f"{path}: {len(answers) - len(failures)} of {len(questions)} questions answered by {llm.name}")
-    return _status(journaled, failures)
+    print(f"{path}: {len(answers) - len(failures)} of {len(questions)} questions answered by {model.name}")
+    return _status(model, failures)
 
 
 def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
@@ -103,21 +100,19 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     from eval.judge import judge_all, plan
     from eval.questions import read_questions
 
-    if args.concurrency < 1 or args.audit < 0:
-        raise UserError("--concurrency must be at least 1, and --audit at least 0")
+    if args.audit < 0:
+        raise UserError("--audit must be at least 0")
     if args.ranking and args.mode != "alpaca":
         raise UserError("--ranking: only with --mode alpaca")
     questions = read_questions(args.questions, args.references)
     answers = all_answers(Path(args.output))
-    llm = open_model(args.model, args.base_url, args.concurrency)
-    tasks = plan(args.mode, llm.name, questions, answers, args.baseline, args.audit, args.ranking, args.seed)
-    folder, name = Path(args.output) / "judgments" / args.mode, file_name(llm.name)
-    with exclusive(folder / f"{name}.lock"):
-        journal = Journal(folder / f"{name}.journal.jsonl")
-        journaled = Journaled(llm, journal)
-        judgments = asyncio.run(judge_all(journaled, tasks, args.concurrency, args.quiet))
-        journal.close()
-        path = folder / f"{name}.jsonl"
+    folder = Path(args.output) / "judgments" / args.mode
+    model = open_model(args, lambda name: folder / f"{file_name(name)}.journal.jsonl")
+    tasks = plan(args.mode, model.name, questions, answers, args.baseline, args.audit, args.ranking, args.seed)
+    with exclusive(folder / f"{file_name(model.name)}.lock"):
+        with model:
+            judgments = model.run(judge_all(model, tasks, model.concurrency, args.quiet))
+        path = folder / f"{file_name(model.name)}.jsonl"
         write_jsonl(path, (item.to_json() for item in judgments))
     failures = [
         f"question {item.question}, turn {item.turn}, {' and '.join(item.models)}: "
@@ -125,8 +120,8 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
         for item in judgments
         if item.scores is None
     ]
-    print(f"{path}: {len(judgments) - len(failures)} of {len(judgments)} judgments made by {llm.name}")
-    return _status(journaled, failures)
+    print(f"{path}: {len(judgments) - len(failures)} of {len(judgments)} judgments made by {model.name}")
+    return _status(model, failures)
 
 
 def report(args: argparse.Namespace, _: OpenModel) -> int:
@@ -158,8 +153,8 @@ def report(args: argparse.Namespace, _: OpenModel) -> int:
     return 1
 
 
-def _status(journaled: Journaled, failures: list[str]) -> int:
-    print(f"{journaled.sent} requests sent, {journaled.replayed} answered from the journal")
+def _status(model: ModelRun, failures: list[str]) -> int:
+    print(model.summary())
     for line in failures[:5]:
         print(f"camelid: {line}", file=sys.stderr)
     if len(failures) > 5:
