@@ -225,7 +225,9 @@ def outcome_bar(meeting: Meeting) -> Markup:
     parts, at = [], 0.0
     for name, count in (("won", meeting.wins), ("tied", meeting.ties), ("lost", meeting.losses)):
         share = 100 * count / max(whole, 1)
-        parts.append(Markup('<rect class="{}" x="{:.2f}%" width="{:.2f}%" y="25%" height="50%"/>').format(name, at, share))
+        parts.append(
+            Markup('<rect class="{}" x="{:.2f}%" width="{:.2f}%" y="25%" height="50%"/>').format(name, at, share)
+        )
         at += share
     return Markup('<svg class="track" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
 

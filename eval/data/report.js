@@ -183,6 +183,7 @@ function highlight() {
 
 async function show(place, { keepAddress = false, focus = false } = {}) {
   const question = state.index.questions[place];
+  const again = state.current === place;
   state.current = place;
   markCurrent();
   reveal(state.rows[place]);
@@ -191,13 +192,16 @@ async function show(place, { keepAddress = false, focus = false } = {}) {
   const detail = await detailOf(question);
   if (state.current !== place) return; // another one was opened meanwhile
   const turns = detail.turns.flatMap((_, turn) => exchange(detail, turn));
-  find("detail").replaceChildren(...questionHeader(question), ...turns);
-  find("detail").scrollTop = 0;
+  const box = find("detail");
+  const kept = box.contains(document.activeElement) && document.activeElement.dataset.keep;
+  box.replaceChildren(...questionHeader(question), ...turns);
+  if (!again) box.scrollTop = 0;
+  if (kept) box.querySelector(`[data-keep="${kept}"]`)?.focus({ preventScroll: true });
   highlight();
 }
 
 // Compare these two models, in the list and in the opened question.
-function choose(a, b) {
+async function choose(a, b) {
   Object.assign(state, { a, b });
   find("model-a").value = a;
   find("model-b").value = b;
@@ -208,7 +212,7 @@ function choose(a, b) {
   }
   state.rows.forEach((item, place) => item.lastChild.replaceChildren(...chips(state.index.questions[place])));
   filter();
-  if (state.current >= 0) show(state.current);
+  if (state.current >= 0) await show(state.current);
 }
 
 function move(by) {
@@ -234,7 +238,7 @@ function address(question) {
 }
 
 // Go where the address says; false if it says nothing that is here.
-function fromAddress() {
+async function fromAddress() {
   const parts = new URLSearchParams(location.hash.slice(1));
   const place = state.index.questions.findIndex((question) => question.id === parts.get("q"));
   const sides = ["a", "b"].map((side) => state.index.models.indexOf(parts.get(side)));
@@ -242,7 +246,7 @@ function fromAddress() {
   clearFilters();
   if (place >= 0) state.current = place;
   else if (state.current < 0) state.current = 0;
-  choose(sides[0] < 0 ? state.a : sides[0], sides[1] < 0 ? state.b : sides[1]);
+  await choose(sides[0] < 0 ? state.a : sides[0], sides[1] < 0 ? state.b : sides[1]);
   find(narrow() && place >= 0 ? "detail" : "questions").scrollIntoView();
   return true;
 }
@@ -329,7 +333,7 @@ async function start() {
   document.addEventListener("keydown", keys);
   addEventListener("hashchange", fromAddress);
   choose(...firstChoice());
-  if (!fromAddress() && state.shown.length) await show(state.shown[0], { keepAddress: true });
+  if (!(await fromAddress()) && state.shown.length) await show(state.shown[0], { keepAddress: true });
   document.documentElement.dataset.ready = "true";
 }
 

@@ -14,9 +14,11 @@ function modelName(model) {
   return make("span", model === state.a ? "in-a" : model === state.b ? "in-b" : "", state.index.models[model]);
 }
 
-function button(className, text, label, onclick) {
+// `keep` names the button, so that it has the keyboard's focus again after another question was put in its place.
+function button(className, text, onclick, { label = "", keep = "" } = {}) {
   const made = make("button", className, text);
   made.type = "button";
+  if (keep) made.dataset.keep = keep;
   if (label) {
     made.title = label;
     made.setAttribute("aria-label", label);
@@ -33,8 +35,8 @@ function questionHeader(question) {
   const steps = make(
     "span",
     "steps",
-    button("step", "←", "Previous question (k)", () => move(-1)),
-    button("step", "→", "Next question (j)", () => move(1)),
+    button("step", "←", () => move(-1), { label: "Previous question (k)", keep: "previous" }),
+    button("step", "→", () => move(1), { label: "Next question (j)", keep: "next" }),
   );
   const head = make("header", "opened", make("h3", "", link, make("span", "category", question.category)), steps);
   return state.index.models.length > 2 ? [head, scoreStrip(question)] : [head];
@@ -47,7 +49,8 @@ function scoreStrip(question) {
   box.setAttribute("aria-label", "Scores on this question; choose one to compare");
   for (const model of modelOrder()) {
     const side = model === state.a ? "a" : model === state.b ? "b" : "";
-    const choice = button(side, state.index.models[model], "", () => model !== state.a && choose(state.a, model));
+    const select = () => model !== state.a && choose(state.a, model);
+    const choice = button(side, state.index.models[model], select, { keep: `model-${model}` });
     choice.append(make("b", "", shownScore(question.scores[model])));
     choice.setAttribute("aria-pressed", String(side !== ""));
     box.append(choice);
@@ -87,7 +90,7 @@ function answer(detail, turn, model, side, outcomes) {
   } else {
     const count = text.split(/\s+/).filter(Boolean).length;
     const body = make("div", "", rendered(text));
-    const raw = button("raw-switch", "plain text", "", () => {
+    const raw = button("raw-switch", "plain text", () => {
       const on = raw.getAttribute("aria-pressed") !== "true";
       raw.setAttribute("aria-pressed", String(on));
       body.replaceChildren(on ? make("pre", "raw", text) : rendered(text));
@@ -115,7 +118,7 @@ function rendered(text) {
 function verdict([judge, , models, scores, contradiction, replies]) {
   const head = make("p", "", make("span", "judge", state.index.judges[judge] || "judge"), " ");
   head.append(make("b", "", verdictWords(models, scores)));
-  if (contradiction) head.append(" ", make("span", "badge", "the order changed its mind"));
+  if (contradiction) head.append(" ", make("span", "badge", "changed with the order"));
   return make("div", "verdict", head, ...replies.map(reply));
 }
 

@@ -172,6 +172,38 @@ def test_incomplete_runs_say_so_and_rank_nobody() -> None:
     assert page(short).text.count("Incomplete") >= 2 and "Incomplete" not in page(whole).text
 
 
+def test_the_denominator_is_on_top_and_in_full_below() -> None:
+    made = evaluation("pairwise", models=3)
+    counts = made.results.boards[0].counts
+    seen = page(made)
+    assert f"{counts.judged} of {counts.expected} judgments" in " ".join(seen.text.split())
+    total = next(cells for table in seen.tables for cells in table if cells and cells[0].strip() == "total")
+    lost = (counts.failed, counts.unparsed, counts.unasked, counts.duplicate)
+    assert [int(cell) for cell in total[1:8]] == [counts.expected, counts.answered, counts.judged, *lost]
+    assert counts.judged < counts.expected == 3 * 2 * len(made.questions)  # pairs, orders: each judgment once
+
+
+@pytest.mark.parametrize(("mode", "baseline"), [("alpaca", True), ("vicuna", True), ("pairwise", False)])
+def test_where_all_met_one_baseline_there_is_a_bar_for_each(mode: Mode, baseline: bool) -> None:
+    made = evaluation(mode, models=4)
+    seen = page(made)
+    bars = [
+        attributes
+        for name, attributes in seen.tags
+        if name == "rect" and attributes["class"] in ("won", "tied", "lost")
+    ]
+    assert len(bars) == (3 * 3 if baseline else 0)
+    if baseline:
+        met = {one.first: one for one in made.results.boards[0].meetings}
+        for place, row in enumerate(
+            one for one in made.results.boards[0].meetings if one.first != made.results.baseline
+        ):
+            whole = met[row.first].wins + met[row.first].ties + met[row.first].losses
+            widths = [float(str(bar["width"]).rstrip("%")) for bar in bars[3 * place : 3 * place + 3]]
+            assert sum(widths) == pytest.approx(100, abs=0.02)
+            assert widths[0] == pytest.approx(100 * row.wins / whole, abs=0.01)
+
+
 @pytest.mark.parametrize("models", [1, 2, 3, 21])
 def test_any_number_of_models(models: int) -> None:
     seen = page(evaluation("single", models=models, questions=8, characters=60, perfect=True))
