@@ -43,7 +43,7 @@ def axis(values: Sequence[float], least: float, ends: tuple[float, float] | None
     grow = max(0.0, least - (high - low)) / 2
     low, high = low - grow, high + grow
     if ends:
-        low, high = max(low, min(ends[0], *values)), min(high, max(ends[1], *values))
+        low, high = max(low, min([ends[0], *values])), min(high, max([ends[1], *values]))
     rough = (high - low or 1.0) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
@@ -128,7 +128,7 @@ def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale, shown: i
     """
     width, height, radius = 460.0, 324.0, 132.0
     values = [part.score.mean for row in rows for part in row.categories]
-    round_axis = axis([scale.lowest, max(scale.highest, *values)], 0)
+    round_axis = axis([scale.lowest, max([scale.highest, *values])], 0)
     on = Axis(scale.lowest, round_axis.high, tuple(value for value in round_axis.ticks if value > scale.lowest))
 
     def at(place: int, share: float) -> tuple[float, float]:

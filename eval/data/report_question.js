@@ -136,7 +136,9 @@ function verdictWords(models, scores) {
   const { mode, models: labels } = state.index;
   if (!scores) return "no verdict";
   if (models.length === 1) return `${shownScore(scores[0])} of 10`;
-  if (mode === "vicuna") return models.map((model, place) => `${labels[model]} ${shownScore(scores[place])}`).join(" · ");
+  if (mode === "vicuna") {
+    return models.map((model, place) => `${labels[model]} ${shownScore(scores[place])}`).join(" · ");
+  }
   if (scores[0] === scores[1]) return "a tie";
   const best = scores[0] > scores[1] ? 0 : 1;
   if (scores[best] === 1) return `${labels[models[best]]} wins`;

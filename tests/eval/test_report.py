@@ -204,6 +204,16 @@ def test_where_all_met_one_baseline_there_is_a_bar_for_each(mode: Mode, baseline
             assert widths[0] == pytest.approx(100 * row.wins / whole, abs=0.01)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_in_which_no_reply_held_a_verdict_has_a_page_too(mode: Mode) -> None:
+    made = evaluation(mode, models=3)
+    silent = [replace(judgment, scores=None, text="I can't say.") for judgment in made.judgments]
+    results = summarise("t", made.questions, made.answers, silent, made.results.baseline)
+    seen = Page(html(results, made.questions, made.answers, silent))
+    assert "Incomplete" in seen.text and "nothing judged" in seen.text
+    assert all("unparsed" in entry["issues"] for entry in seen.data()[0]["questions"] if entry["id"] != "q6")
+
+
 @pytest.mark.parametrize("models", [1, 2, 3, 21])
 def test_any_number_of_models(models: int) -> None:
     seen = page(evaluation("single", models=models, questions=8, characters=60, perfect=True))
