@@ -150,13 +150,13 @@ def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale, shown: i
             Markup('<text class="name" x="{:.1f}" y="{:.1f}" text-anchor="{}" dominant-baseline="middle">{}</text>')
             .format(x, y, anchor, shortened(category, 14))
         )  # fmt: skip
-    for value in on.ticks:
-        x, y = at(0, on.share(value))
-        parts.append(Markup('<text class="tick" x="{:.1f}" y="{:.1f}">{}</text>').format(x + 4, y + 4, tick(value)))
     for place, row in enumerate(rows):
         known = _known(categories, row)
         points = [at(spot, on.share(score)) for spot, score in known]
         parts.append(_line(place, row, points, closed=len(known) == len(categories), off=place >= shown))
+    for value in on.ticks:
+        x, y = at(0, on.share(value))
+        parts.append(Markup('<text class="tick" x="{:.1f}" y="{:.1f}">{}</text>').format(x + 4, y + 4, tick(value)))
     return Markup(
         '<svg class="chart radar" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="Scores by category; the same '
         'numbers are in the table">{}</svg>'

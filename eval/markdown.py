@@ -11,13 +11,20 @@ def markdown(results: Results) -> str:
     judges = ", ".join(results.judges)
     parts = [f"# {results.title}", headline(results)]
     parts += [f"> {note}" for note in results.notes]
-    parts.append(f"Mode: {results.mode}. Judge: {judges}. {results.scale.name} {results.scale.unit}, 95% intervals.")
+    counts = results.boards[0].counts
+    parts.append(
+        f"{results.questions:,} questions, {len(results.models)} models, {counts.judged:,} of {counts.expected:,} "
+        f"judgments. Mode: {results.mode}. Judge: {judges}. Score: {results.scale.name} {results.scale.unit}, with its "
+        "95% interval."
+    )
     for board in results.boards:
         heading = f" by {board.judge}" if len(results.boards) > 1 else ""
         parts += [f"## Scores{heading}", _leaderboard(results, board), _denominators(board)]
         if board.differences:
             parts += [f"### Differences{heading}", _differences(board)]
-    parts += ["## By category", _categories(results), "## Win rates", _matrix(results.boards[0])]
+    parts += ["## By category", _categories(results)]
+    if results.boards[0].meetings:
+        parts += ["## Win rates", _matrix(results.boards[0])]
     parts += ["## The judge", *(_audit(audit) for audit in results.audits)]
     if results.agreements:
         parts += ["## Agreement of the judges", _agreements(results)]
@@ -31,8 +38,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """A label or an excerpt cannot end its cell or its row."""
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    """A label or an excerpt cannot end its cell or its row, and is no HTML."""
+    return str(value).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
 
 def _leaderboard(results: Results, board: Board) -> str:
@@ -57,14 +64,13 @@ def _leaderboard(results: Results, board: Board) -> str:
 
 def _denominators(board: Board) -> str:
     names = ("expected", "answered", "judged", "failed", "unparsed", "unasked", "duplicate")
-    head = ["model", *names, "cut off", "flagged", "words"]
-    return _table(
-        head,
-        (
-            [row.label, *(getattr(row.counts, name) for name in names), row.cut, row.flagged, f"{row.words:.0f}"]
-            for row in board.rows
-        ),
-    )
+    rows: list[list[object]] = [
+        [row.label, *(getattr(row.counts, name) for name in names), row.cut, row.flagged, f"{row.words:.0f}"]
+        for row in board.rows
+    ]
+    total = [getattr(board.counts, name) for name in names]
+    rows.append(["total", *total, sum(row.cut for row in board.rows), sum(row.flagged for row in board.rows), ""])
+    return _table(["model", *names, "cut off", "flagged", "words"], rows)
 
 
 def _differences(board: Board) -> str:
@@ -95,10 +101,15 @@ def _categories(results: Results) -> str:
 
 
 def _matrix(board: Board) -> str:
-    labels = [row.label for row in board.rows]
+    """Rows against columns; where all met one baseline only, one column."""
     cells = {(one.first, one.second): f"{one.win_rate.mean:.1f}%" for one in board.meetings}
+    rows = columns = [row.label for row in board.rows]
+    for label in columns:
+        if len(columns) > 2 and all(label in pair for pair in cells):
+            rows, columns = [other for other in rows if other != label], [label]
+            break
     return _table(
-        ["row beats column", *labels], ([one, *(cells.get((one, two), "") for two in labels)] for one in labels)
+        ["row beats column", *columns], ([one, *(cells.get((one, two), "") for two in columns)] for one in rows)
     )
 
 

@@ -51,7 +51,6 @@ def html(
         method=METHODS[results.mode],
         places=wording.places(results.scale),
         percent_sign="%" if results.scale.unit == "%" else "",
-        several_categories=len(results.categories) > 1,
         shown_series=SHOWN_SERIES,
         num=wording.number,
         words=wording,
