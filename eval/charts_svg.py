@@ -177,46 +177,73 @@ def _line(place: int, row: Row, points: Sequence[tuple[float, float]], closed: b
     ).format(style(place), " off" if off else "", place, row.label, shape, marks)  # fmt: skip
 
 
-def distribution(bins: Sequence[Bin], mode: Mode, highest: float) -> Markup:
-    """A histogram of scores; all models' have the same axes.
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What all histograms of a board share, so that they can be compared.
 
-    Args:
-        bins: counts by score.
-        mode: grades go from 1 to 10, shares of a win from 0 to 1.
+    Attributes:
+        low, high, step: the first bar's score, the last one's, and the distance of two bars.
         highest: the share of a model's scores that is full height.
+        ends: what stands below the first and the last bar.
     """
-    low, high, step = bars(bins, mode)
-    counts = grouped(bins, low, step)
-    slots = round((high - low) / step) + 1
+
+    low: float
+    high: float
+    step: float
+    highest: float
+    ends: tuple[str, str]
+
+
+def frame(rows: Sequence[Row], mode: Mode) -> Frame:
+    """The frame of a board's histograms. Grades begin at 1; `vicuna` judges have also given 0."""
+    scores = [found.score for row in rows for found in row.distribution]
+    if mode in ("single", "vicuna"):
+        low, high = (0.0 if mode == "vicuna" else 1.0), 10.0
+        step = 1.0 if all(float(score).is_integer() for score in scores) else 0.5
+        ends = (tick(low), tick(high))
+    else:
+        low, high, ends = 0.0, 1.0, ("lost", "won")
+        step = 0.5 if all(float(score * 2).is_integer() for score in scores) else 0.1
+    shares = [0.0]
+    for row in rows:
+        counts = grouped(row.distribution, low, step).values()
+        shares += [count / sum(counts) for count in counts]
+    return Frame(low, high, step, max(shares) or 1.0, ends)
+
+
+def grouped(bins: Sequence[Bin], low: float, step: float) -> dict[int, int]:
+    """Counts by bar."""
+    counts: dict[int, int] = {}
+    for found in bins:
+        place = round((found.score - low) / step)
+        counts[place] = counts.get(place, 0) + found.count
+    return counts
+
+
+def distribution(bins: Sequence[Bin], on: Frame) -> Markup:
+    """A histogram of one model's scores."""
+    counts = grouped(bins, on.low, on.step)
+    names = {place: tick(on.low + place * on.step) for place in counts}
     width, height = 180.0, 56.0
-    slot = width / slots
+    slot = width / (round((on.high - on.low) / on.step) + 1)
     parts = []
     for place, count in counts.items():
-        tall = height * count / sum(counts.values()) / highest
+        tall = height * count / sum(counts.values()) / on.highest
         parts.append(
             Markup(
                 '<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}: {}</title></rect>'
-            ).format(place * slot + slot * 0.08, height - tall, slot * 0.84, tall, tick(low + place * step), count)
+            ).format(place * slot + slot * 0.08, height - tall, slot * 0.84, tall, names[place], count)
         )
-    ends = (tick(low), tick(high)) if mode in ("single", "vicuna") else ("lost", "won")
     return Markup(
         '<svg class="chart histogram" viewBox="0 0 180 72" role="img" aria-label="{label}">{bars}<line class="axis" '
         'x1="0" x2="180" y1="56" y2="56"/><text x="0" y="69">{first}</text>'
         '<text x="180" y="69" text-anchor="end">{last}</text></svg>'
     ).format(
-        label=", ".join(f"{tick(low + place * step)}: {count}" for place, count in sorted(counts.items())),
-        bars=Markup("").join(parts), first=ends[0], last=ends[1],
-    )  # fmt: skip
-
-
-def highest_share(rows: Sequence[Row], mode: Mode) -> float:
-    """The share of a model's scores that is full height in all of a board's histograms."""
-    shares = [0.0]
-    for row in rows:
-        low, _, step = bars(row.distribution, mode)
-        counts = grouped(row.distribution, low, step).values()
-        shares += [count / sum(counts) for count in counts]
-    return max(shares) or 1.0
+        label=", ".join(f"{names[place]}: {count}" for place, count in sorted(counts.items())),
+        bars=Markup("").join(parts),
+        first=on.ends[0],
+        last=on.ends[1],
+    )
 
 
 def outcome_bar(meeting: Meeting) -> Markup:
@@ -230,24 +257,6 @@ def outcome_bar(meeting: Meeting) -> Markup:
         )
         at += share
     return Markup('<svg class="track" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
-
-
-def bars(bins: Sequence[Bin], mode: Mode) -> tuple[float, float, float]:
-    """First, last and distance of a histogram's bars."""
-    if mode in ("single", "vicuna"):
-        whole = all(float(found.score).is_integer() for found in bins)
-        return 1.0, 10.0, 1.0 if whole else 0.5
-    halves = all(float(found.score * 2).is_integer() for found in bins)
-    return 0.0, 1.0, 0.5 if halves else 0.1
-
-
-def grouped(bins: Sequence[Bin], low: float, step: float) -> dict[int, int]:
-    """Counts by bar."""
-    counts: dict[int, int] = {}
-    for found in bins:
-        place = round((found.score - low) / step)
-        counts[place] = counts.get(place, 0) + found.count
-    return counts
 
 
 def scatter(rows: Sequence[Row], scale: Scale) -> Markup:

@@ -16,7 +16,7 @@ from eval.answer import Answer
 from eval.judgments import Judgment
 from eval.questions import Question
 from eval.report import html
-from eval.results import Estimate, Mode
+from eval.results import Bin, Estimate, Mode
 from eval.summarise import summarise
 from tests.eval.synthetic import CHINESE, HOSTILE, Evaluation, evaluation
 
@@ -283,8 +283,17 @@ def test_names_in_the_scatter_do_not_cover_each_other() -> None:
 
 def test_histograms_keep_every_count() -> None:
     for mode in MODES:
-        for row in evaluation(mode, models=3).results.boards[0].rows:
-            low, high, step = charts_svg.bars(row.distribution, mode)
-            counts = charts_svg.grouped(row.distribution, low, step)
+        rows = evaluation(mode, models=3).results.boards[0].rows
+        frame = charts_svg.frame(rows, mode)
+        for row in rows:
+            counts = charts_svg.grouped(row.distribution, frame.low, frame.step)
             assert sum(counts.values()) == sum(found.count for found in row.distribution)
-            assert all(0 <= place <= round((high - low) / step) for place in counts)
+            assert all(0 <= place <= round((frame.high - frame.low) / frame.step) for place in counts)
+
+
+def test_a_grade_of_0_has_its_bar_and_all_histograms_one_frame() -> None:
+    row = evaluation("vicuna", models=2).results.boards[0].rows[0]
+    whole = replace(row, distribution=(Bin(0.0, 3), Bin(10.0, 1)))
+    frame = charts_svg.frame([whole, replace(row, distribution=(Bin(2.5, 1), Bin(3.0, 1)))], "vicuna")
+    assert (frame.low, frame.high, frame.step, frame.highest) == (0.0, 10.0, 0.5, 0.75)
+    assert charts_svg.grouped(whole.distribution, frame.low, frame.step) == {0: 3, 20: 1}
