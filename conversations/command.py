@@ -1,9 +1,11 @@
-"""`camelid conversations convert`."""
+"""`camelid conversations convert|show|audit|stats`."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
+
+from conversations.looking import register_looking
 
 SHOWN_FAULTS = 5  # unreadable records named on the terminal; the ledger file has all
 
@@ -19,6 +21,7 @@ def register(rooms: Any) -> None:
         "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out"
     )
     parser.set_defaults(run=convert)
+    register_looking(verbs)
 
 
 def convert(args: argparse.Namespace) -> int:

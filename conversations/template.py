@@ -9,22 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from camelid.errors import UserError, near_miss
+from conversations.jinja_template import JinjaTemplate
 from conversations.message import Conversation, Message
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of the prompt.
-
-    Attributes:
-        text: the characters.
-        weight: share of the loss its tokens carry, 0..1; 0 = not trained.
-        typed: whether it is somebody's text (True) or the template's own (False).
-    """
-
-    text: str
-    weight: float
-    typed: bool
+from conversations.span import ChatFormat, Span, weight_of
 
 
 @dataclass(frozen=True)
@@ -103,11 +90,11 @@ class Template:
                 spans.append(Span(self.user_close, 0.0, False))
                 head = []
             else:
-                weight = 1.0 if turn.weight is None else turn.weight
+                weight = weight_of(turn)
                 spans.append(Span(self.assistant_open, 0.0, False))
-                spans.append(Span(self.assistant_space, weight, False))
-                spans.append(Span(turn.content, weight, True))
-                spans.append(Span(self.assistant_close, weight, False))
+                spans.append(Span(self.assistant_space, weight, False, answer=True))
+                spans.append(Span(turn.content, weight, True, answer=True))
+                spans.append(Span(self.assistant_close, weight, False, answer=True))
                 spans.append(Span(self.assistant_after, 0.0, False))
         return [span for span in spans if span.text]
 
@@ -119,7 +106,7 @@ class Template:
         user, assistant = conversation.messages
         if user.content != join_input(meta["instruction"], meta["input"]):
             return None  # edited since it was read: the messages count
-        weight = 1.0 if assistant.weight is None else assistant.weight
+        weight = weight_of(assistant)
         return [
             Span(ALPACA_WITH_INPUT, 0.0, False),
             Span("\n\n### Instruction:\n", 0.0, False),
@@ -127,8 +114,8 @@ class Template:
             Span("\n\n### Input:\n", 0.0, False),
             Span(meta["input"], 0.0, True),
             Span("\n\n### Response:", 0.0, False),
-            Span(assistant.content, weight, True),
-            Span(self.assistant_close, weight, False),
+            Span(assistant.content, weight, True, answer=True),
+            Span(self.assistant_close, weight, False, answer=True),
         ]
 
     @property
@@ -171,17 +158,21 @@ def get_template(name: str) -> Template:
     return TEMPLATES[name]
 
 
-def from_tokenizer(tokenizer: Any) -> Template:
-    """The template that a tokenizer carries as its chat template.
+def from_tokenizer(tokenizer: Any) -> ChatFormat:
+    """The template that a tokenizer carries as its chat template: one of `TEMPLATES`, or any other in Jinja.
 
     Raises:
-        UserError: it carries none, or one that is none of `TEMPLATES`.
+        UserError: it carries none, or one whose answers cannot be told from the rest.
     """
     for template in TEMPLATES.values():
         if tokenizer.chat_template == template.jinja:
             return template
-    state = "has no chat template" if not tokenizer.chat_template else "has a chat template of its own"
-    raise UserError(f"{tokenizer.name_or_path}: the tokenizer {state}; known: {', '.join(sorted(TEMPLATES))}")
+    return JinjaTemplate(tokenizer)
+
+
+def template_for(name: str, tokenizer: Any) -> ChatFormat:
+    """A template by name; `tokenizer` is the one the tokenizer carries."""
+    return from_tokenizer(tokenizer) if name == "tokenizer" else get_template(name)
 
 
 def _alternating(messages: Sequence[Message], name: str) -> tuple[str | None, Sequence[Message]]:
