@@ -1,7 +1,7 @@
 """The check before a run: what a data set becomes under a template, a tokenizer and a length.
 
 It looks at the documents the way training makes them: long conversations split between exchanges, what is
-still too long cut off at `max_length`.
+still too long cut off at `max_length`, what has nothing to train on then left out.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import numpy as np
 from camelid.errors import UserError
 from conversations.message import Conversation
 from conversations.split import split
-from conversations.tokenize import Encoder
+from conversations.tokenize import Encoder, Tokens
 
 # Shares above which a run is not worth starting. They are ours: each is far above what cleaned data shows and low
 # enough to notice a wrong template, a wrong length or a broken export.
@@ -37,12 +37,13 @@ class Audit:
     Attributes:
         conversations, split, documents: read; cut into several; what they became.
         refused: conversations the template cannot write, with the reason (the first few).
-        untrained: documents without a trained token.
+        untrained: documents without a trained token; training leaves them out, and so do the counts below.
         cut: documents cut off at the length.
-        answers, lost_ends: answers that count for the loss; those whose end-of-turn token is not trained.
+        answers, lost_ends: answers that count for the loss (of all documents); those whose end-of-turn token is
+            not trained.
         duplicates: documents whose ids equal an earlier one's.
-        lengths: tokens of each document before it is cut.
         tokens, trained, unknown: tokens that remain; those trained; those without an id of their own.
+        lengths: tokens of each document, untrained ones too, before it is cut.
     """
 
     max_length: int
@@ -55,10 +56,10 @@ class Audit:
     answers: int = 0
     lost_ends: int = 0
     duplicates: int = 0
-    lengths: list[int] = field(default_factory=list)
     tokens: int = 0
     trained: int = 0
     unknown: int = 0
+    lengths: list[int] = field(default_factory=list)
     _seen: set[bytes] = field(default_factory=set)
 
     def add(self, conversation: Conversation, encoder: Encoder) -> None:
@@ -72,21 +73,26 @@ class Audit:
             return
         self.split += len(parts) > 1
         for part, tokens in encoded:
-            ids, weights = tokens.ids[: self.max_length], tokens.weights[: self.max_length]
-            self.documents += 1
-            self.lengths.append(len(tokens.ids))
-            self.cut += len(tokens.ids) > self.max_length
-            self.tokens += len(ids)
-            trained = int(np.count_nonzero(weights))
-            self.trained += trained
-            self.untrained += trained == 0
-            self.unknown += int(np.count_nonzero(ids == encoder.unknown_id))
-            answers = encoder.trained_answers(part)
-            self.answers += answers
-            self.lost_ends += answers - int(np.count_nonzero(weights[np.isin(ids, encoder.end_ids)]))
-            digest = hashlib.blake2b(ids.tobytes(), digest_size=12).digest()
-            self.duplicates += digest in self._seen
-            self._seen.add(digest)
+            self._add_document(tokens, encoder.trained_answers(part), encoder)
+
+    def _add_document(self, tokens: Tokens, answers: int, encoder: Encoder) -> None:
+        ids, weights = tokens.ids[: self.max_length], tokens.weights[: self.max_length].copy()
+        weights[0] = 0  # nothing stands before a document's first token to predict it from
+        trained = int(np.count_nonzero(weights))
+        self.documents += 1
+        self.lengths.append(len(tokens.ids))
+        self.answers += answers
+        self.lost_ends += answers - int(np.count_nonzero(weights[np.isin(ids, encoder.end_ids)]))
+        if not trained:
+            self.untrained += 1
+            return
+        self.cut += len(tokens.ids) > self.max_length
+        self.tokens += len(ids)
+        self.trained += trained
+        self.unknown += int(np.count_nonzero(ids == encoder.unknown_id))
+        digest = hashlib.blake2b(ids.tobytes(), digest_size=12).digest()
+        self.duplicates += digest in self._seen
+        self._seen.add(digest)
 
     def findings(self) -> list[tuple[Level, str]]:
         """Every question that was asked of the data, with its answer, for the eye."""
@@ -96,13 +102,17 @@ class Audit:
             *(("FAIL", f"    {reason}") for reason, _ in self.refused.most_common(SHOWN_FAULTS)),
             ("note" if self.split else "ok", f"{self.split} split at {self.max_length} tokens"),
         ]
-        if not self.documents:
+        if self.documents:
+            lines.append(
+                self._share("documents have nothing to train on", self.untrained, self.documents, MOST_UNTRAINED)
+            )
+        remain = self.documents - self.untrained
+        if not remain:
             return [*lines, ("FAIL", "no document is left to train on")]
         lines += [
-            self._share("documents have nothing to train on", self.untrained, self.documents, MOST_UNTRAINED),
-            self._share(f"documents are cut off at {self.max_length} tokens", self.cut, self.documents, 1.0),
+            self._share(f"documents are cut off at {self.max_length} tokens", self.cut, remain, 1.0),
             self._share("answers lose their end-of-turn token", self.lost_ends, self.answers, MOST_LOST_ENDS),
-            self._share("documents repeat another, token for token", self.duplicates, self.documents, MOST_DUPLICATES),
+            self._share("documents repeat another, token for token", self.duplicates, remain, MOST_DUPLICATES),
             self._share("tokens are unknown to the tokenizer", self.unknown, self.tokens, MOST_UNKNOWN),
         ]
         share = self.trained / self.tokens

@@ -159,11 +159,13 @@ def test_audit_counts_what_training_will_see(
     out = capsys.readouterr().out
     loaded = load_tokens(Path(path).parent, [Source(path)], "chatml", AutoTokenizer.from_pretrained(folder), 120, 0)
     assert f"of {loaded.ids.size:,} tokens are trained" in out
-    assert f"tokens of a document ({loaded.documents:,} documents)" in out
-    cut = loaded.ledgers[1].repaired["answer cut at max_length"]
+    documents = loaded.ledgers[1]
+    untrained, cut = documents.dropped["nothing to train on"], documents.repaired["answer cut at max_length"]
+    assert untrained and cut
+    assert f"{untrained} of {documents.read} documents have nothing to train on" in out
     assert f"{cut} of {loaded.documents} documents are cut off at 120 tokens" in out
     histogram = [int(row.split()[-1]) for row in out.split("documents)\n")[1].splitlines() if row.startswith("  ")]
-    assert sum(histogram) == loaded.documents and histogram[-1] == cut
+    assert sum(histogram) == documents.read and histogram[-1] >= untrained + cut
 
 
 def test_stats_page_holds_its_charts(
