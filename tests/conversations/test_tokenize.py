@@ -1,8 +1,8 @@
-"""Ids and masks against an oracle that knows neither respelled control tokens nor the encoder's offsets.
+"""Ids and masks against an oracle that knows neither our templates, nor respelled control tokens, nor offsets.
 
-The oracle walks the render: it reads control tokens in the template's own text, tokenises what stands between
-them with a twin of the tokenizer that has no special tokens, and tells from the letters of each piece which
-character it ends with.
+The oracle writes the conversation as the format was published, reads control tokens in the format's own text,
+tokenises what stands between them with a twin of the tokenizer that has no special tokens, and tells from the
+letters of each piece which character it ends with.
 """
 
 import random
@@ -26,16 +26,84 @@ PIECES = [
 ]  # fmt: skip
 
 
+VICUNA = "A chat between a curious user and an artificial intelligence assistant. "
+VICUNA += "The assistant gives helpful, detailed, and polite answers to the user's questions."
+ALPACA = "Below is an instruction that describes a task"
+REQUEST = "Write a response that appropriately completes the request."
+HEADER = "<|start_header_id|>{}<|end_header_id|>\n\n"
+# Of each format: the system message, a question with what makes the model speak, what the model writes, the rest.
+FORMATS = {
+    "vicuna_v1.1": ("{} ", "USER: {} ASSISTANT:", " {}</s>", ""),
+    "alpaca": ("{}", "\n\n### Instruction:\n{}\n\n### Response:", "{}</s>", ""),
+    "llama-2": ("<<SYS>>\n{}\n<</SYS>>\n\n", "<s>[INST] {} [/INST]", " {} </s>", ""),
+    "llama-3": (
+        HEADER.format("system") + "{}<|eot_id|>",
+        HEADER.format("user") + "{}<|eot_id|>" + HEADER.format("assistant"),
+        "{}<|eot_id|>",
+        "",
+    ),
+    "chatml": (
+        "<|im_start|>system\n{}<|im_end|>\n",
+        "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
+        "{}<|im_end|>",
+        "\n",
+    ),
+}
+
+
 def fuzzed(rng: random.Random) -> Conversation:
     def text() -> str:
         return "".join(rng.choice(PIECES) for _ in range(rng.randint(0, 4)))
 
+    weights = [None, None, 0.0, 0.5]
+    if rng.random() < 0.1:  # a record of Alpaca's with an input
+        task = {"instruction": text(), "input": text()}
+        asked = Message("user", "\n\n".join(task.values()) if task["input"] else task["instruction"])
+        return Conversation("fuzz", (asked, Message("assistant", text(), rng.choice(weights))), task)
     messages = [Message("system", text())] if rng.random() < 0.3 else []
     for _ in range(rng.randint(1, 4)):
-        messages.append(Message("user", text()))
-        weight = rng.choice([None, None, 0.0, 0.5])
-        messages.append(Message("assistant", text(), weight))
+        messages += [Message("user", text()), Message("assistant", text(), rng.choice(weights))]
     return Conversation("fuzz", tuple(messages))
+
+
+def written(name: str, conversation: Conversation) -> list[Span]:
+    """The conversation as the format was published, cut at who wrote what and what the model is to write."""
+    system_form, user_form, answer_form, rest = FORMATS[name]
+    system = next((message.content for message in conversation.messages if message.role == "system"), None)
+    turns = [message for message in conversation.messages if message.role != "system"]
+    if name in ("vicuna_v1.1", "alpaca") and system is None:
+        system = VICUNA if name == "vicuna_v1.1" else f"{ALPACA}. {REQUEST}"
+
+    def put(form: str, content: list[Span], weight: float = 0.0, answer: bool = False) -> list[Span]:
+        before, after = form.split("{}")
+        return [Span(before, weight, False, answer), *content, Span(after, weight, False, answer)]
+
+    def typed(text: str, weight: float = 0.0, answer: bool = False) -> list[Span]:
+        return [Span(text.strip() if name in ("llama-2", "llama-3") else text, weight, True, answer)]
+
+    spans = [Span("<|begin_of_text|>", 0.0, False)] if name == "llama-3" else []
+    if name != "llama-2" and system is not None:
+        spans += put(system_form, typed(system))
+    for number, turn in enumerate(turns):
+        if turn.role == "assistant":
+            weight = 1.0 if turn.weight is None else turn.weight
+            spans += [*put(answer_form, typed(turn.content, weight, True), weight, True), Span(rest, 0.0, False)]
+        elif name == "llama-2" and system is not None and number == 0:
+            # Meta's chat_completion puts the system message into the first turn, then strips the two as one.
+            closing, said = (system_form.split("{}")[1], turn.content.rstrip())
+            inside = put(system_form.split("{}")[0] + "{}", [Span(system, 0.0, True)])
+            inside += [Span(closing if said else closing.rstrip(), 0.0, False), Span(said, 0.0, True)]
+            spans += put(user_form, inside)
+        elif name == "alpaca" and conversation.meta.get("input"):
+            context = "paired with an input that provides further context"
+            with_input = user_form.replace("\n\n### Response", "\n\n### Input:\n{}\n\n### Response")
+            instruction, text, end = with_input.split("{}")
+            spans = [Span(f"{ALPACA}, {context}. {REQUEST}{instruction}", 0.0, False)]
+            spans += [*typed(conversation.meta["instruction"]), Span(text, 0.0, False)]
+            spans += [*typed(conversation.meta["input"]), Span(end, 0.0, False)]
+        else:
+            spans += put(user_form, typed(turn.content))
+    return [span for span in spans if span.text]
 
 
 def sections(spans: list[Span], control: dict[str, int]) -> list[tuple[int | None, list[Span]]]:
@@ -86,15 +154,15 @@ def _decoded(pieces: list[str]) -> str:
 
 def check(family: Any, encoder: Encoder, conversation: Conversation) -> int:
     """Compare ids and weights with the oracle's; return how many answers begin inside a token of the render."""
-    template, tokenizer = encoder.template, family.tokenizer
+    name, tokenizer = encoder.template.name, family.tokenizer
     control = {token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     tokens = encoder.encode(conversation)
     ids, weights = tokens.ids.tolist(), tokens.weights.tolist()
     at, cuts = 0, 0
-    if template.bos == "tokenizer":
+    if name in ("vicuna_v1.1", "alpaca"):
         assert ids[0] == tokenizer.bos_token_id and weights[0] == 0
         at = 1
-    for number, (index, chars) in enumerate(sections(template.spans(conversation), control)):
+    for number, (index, chars) in enumerate(sections(written(name, conversation), control)):
         if index is not None:
             assert (ids[at], weights[at]) == (index, chars[0].weight)
             at += 1
@@ -158,7 +226,8 @@ def run(family: Any, name: str, count: int, seed: int) -> Counter[str]:
         seen["answers"] += sum(message.role == "assistant" for message in conversation.messages)
         ids = encoder.encode(conversation).ids.tolist()
         for index, message in enumerate(conversation.messages):
-            if message.role == "assistant":
+            # (What is asked in a chat is not known to have been an instruction with an input.)
+            if message.role == "assistant" and not (name == "alpaca" and conversation.meta.get("input")):
                 prompt = encoder.encode_prompt(conversation.messages[:index])
                 assert ids[: len(prompt)] == prompt, (name, conversation)
     return seen
