@@ -62,18 +62,23 @@ class Audit:
     lengths: list[int] = field(default_factory=list)
     _seen: set[bytes] = field(default_factory=set)
 
-    def add(self, conversation: Conversation, encoder: Encoder) -> None:
-        """Count one conversation."""
+    def add(self, conversation: Conversation, tokens: Tokens | UserError, encoder: Encoder) -> None:
+        """Count one conversation, given what it becomes as a whole."""
         self.conversations += 1
+        if isinstance(tokens, UserError):
+            self.refused[str(tokens)] += 1
+            return
+        if len(tokens.ids) <= self.max_length:
+            self._add_document(tokens, encoder.trained_answers(conversation), encoder)
+            return
         try:
-            parts = split(conversation, encoder, self.max_length)
-            encoded = [(part, encoder.encode(part)) for part in parts]
-        except UserError as error:
+            parts = [(part, encoder.encode(part)) for part in split(conversation, encoder, self.max_length)]
+        except UserError as error:  # the template can write the whole, but not a part
             self.refused[str(error)] += 1
             return
         self.split += len(parts) > 1
-        for part, tokens in encoded:
-            self._add_document(tokens, encoder.trained_answers(part), encoder)
+        for part, cut in parts:
+            self._add_document(cut, encoder.trained_answers(part), encoder)
 
     def _add_document(self, tokens: Tokens, answers: int, encoder: Encoder) -> None:
         ids, weights = tokens.ids[: self.max_length], tokens.weights[: self.max_length].copy()
@@ -133,8 +138,8 @@ class Audit:
 def audit(conversations: Iterable[Conversation], encoder: Encoder, max_length: int) -> Audit:
     """Count all conversations."""
     result = Audit(max_length)
-    for conversation in conversations:
-        result.add(conversation, encoder)
+    for conversation, tokens in encoder.encode_all(conversations):
+        result.add(conversation, tokens, encoder)
     return result
 
 

@@ -92,6 +92,8 @@ def stats(args: argparse.Namespace) -> int:
     print(f"{'':24}" + "".join(f"{column:>12}" for column in COLUMNS))
     for name, cells in table(found):
         print(f"{name:24}" + "".join(f"{cell:>12}" for cell in cells))
+    for reason, count in found.refused.most_common(1):
+        print(f"{found.refused.total():,} have no tokens: the template cannot write them ({count:,}: {reason})")
     print(f"{page}: {len(found.turns):,} conversations")
     return 0
 

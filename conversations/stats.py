@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 
 from camelid.charts import bars, histogram
+from camelid.errors import UserError
 from camelid.jsonl import atomic_write
 from conversations.message import Conversation
 from conversations.tokenize import Encoder
@@ -23,30 +25,27 @@ class Stats:
         characters: length of each message, by role.
         tokens: length of each conversation as it is rendered; empty without a tokenizer.
         trained: trained tokens of each conversation.
-        endings: conversations by the role that speaks last.
+        refused: conversations the template cannot write, by reason; they have no tokens.
     """
 
     turns: list[int] = field(default_factory=list)
     characters: dict[str, list[int]] = field(default_factory=dict)
     tokens: list[int] = field(default_factory=list)
     trained: list[int] = field(default_factory=list)
-    endings: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
 
 
 def measure(conversations: Iterable[Conversation], encoder: Encoder | None) -> Stats:
-    """Count all conversations.
-
-    Raises:
-        UserError: the encoder's template cannot write one of them.
-    """
+    """Count all conversations; their tokens, too, if there is an encoder."""
     stats = Stats()
-    for conversation in conversations:
+    encoded = encoder.encode_all(conversations) if encoder else zip(conversations, repeat(None))
+    for conversation, tokens in encoded:
         stats.turns.append(sum(message.role != "system" for message in conversation.messages))
-        stats.endings[conversation.messages[-1].role] += 1
         for message in conversation.messages:
             stats.characters.setdefault(message.role, []).append(len(message.content))
-        if encoder:
-            tokens = encoder.encode(conversation)
+        if isinstance(tokens, UserError):
+            stats.refused[str(tokens)] += 1
+        elif tokens:
             stats.tokens.append(len(tokens.ids))
             stats.trained.append(int(np.count_nonzero(tokens.weights)))
     return stats

@@ -17,19 +17,21 @@ import json
 import re
 import secrets
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Encoding, Tokenizer
 
 from camelid.errors import UserError
 from conversations.message import Conversation, Message
 from conversations.span import ChatFormat, Span
+
+BATCH = 256  # conversations tokenised together: enough for every core, and little memory
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,25 @@ class Encoder:
         self._start = [tokenizer.bos_token_id] if template.bos == "tokenizer" and adds_bos else []
         self._bos = tokenizer.bos_token or ""
         self._left = lru_cache(maxsize=1024)(self._plain)
+        self._latest: tuple[tuple[str, list[int]], _Pieces] | None = None
 
     def encode(self, conversation: Conversation) -> Tokens:
         """Token ids and loss weights of a whole conversation."""
         spans, texts = self._written(conversation)
-        pieces = self._tokenise(spans, texts)
-        weights = self._weights(spans, texts, pieces)
-        return Tokens(
-            ids=np.array(self._start + self._ids(pieces), dtype=np.int32),
-            weights=np.concatenate([np.zeros(len(self._start), dtype=np.float32), weights]),
-        )
+        return self._tokens(spans, texts, self._tokenise(spans, texts))
+
+    def encode_all(self, conversations: Iterable[Conversation]) -> Iterator[tuple[Conversation, Tokens | UserError]]:
+        """Each conversation with what `encode` returns or raises, on all cores: the tokenizer's own threads."""
+        source = iter(conversations)
+        while batch := list(islice(source, BATCH)):
+            written = [self._written_or_refused(conversation) for conversation in batch]
+            writable = [one for one in written if not isinstance(one, UserError)]
+            found = iter(self._tokenizer.encode_batch(["".join(one[1]) for one in writable], add_special_tokens=False))
+            for conversation, one in zip(batch, written, strict=True):
+                if isinstance(one, UserError):
+                    yield conversation, one
+                else:
+                    yield conversation, self._tokens(*one, self._tokenise(*one, next(found)))
 
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a chat up to where the model shall go on."""
@@ -161,6 +172,12 @@ class Encoder:
             done = max(done, end)
         return shown
 
+    def _written_or_refused(self, conversation: Conversation) -> tuple[list[Span], list[str]] | UserError:
+        try:
+            return self._written(conversation)
+        except UserError as error:
+            return error
+
     def _written(self, conversation: Conversation) -> tuple[list[Span], list[str]]:
         """The spans as they are trained, and their spelling."""
         spans = self.template.spans(conversation)
@@ -174,6 +191,13 @@ class Encoder:
         if span.typed:
             return span.text
         return self._pattern.sub(lambda match: self._spelled[match[0]], span.text)
+
+    def _tokens(self, spans: Sequence[Span], texts: Sequence[str], pieces: _Pieces) -> Tokens:
+        weights = self._weights(spans, texts, pieces)
+        return Tokens(
+            ids=np.array(self._start + self._ids(pieces), dtype=np.int32),
+            weights=np.concatenate([np.zeros(len(self._start), dtype=np.float32), weights]),
+        )
 
     def _ids(self, pieces: _Pieces) -> list[int]:
         original = self._original_id
@@ -189,7 +213,9 @@ class Encoder:
 
     def _plain(self, text: str) -> _Pieces:
         """One tokenisation."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return self._pieces(text, self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _pieces(self, text: str, encoding: Encoding) -> _Pieces:
         ids, offsets = encoding.ids, encoding.offsets
         pieces = _Pieces(ids, [start for start, _ in offsets], [end for _, end in offsets])
         if not self._swallowing:
@@ -201,13 +227,19 @@ class Encoder:
                 pieces.ends[index] = pieces.starts[index] + len(spelling)
         return pieces
 
-    def _tokenise(self, spans: Sequence[Span], texts: Sequence[str]) -> _Pieces:
-        """One tokenisation of the whole, in which everything before an answer has the ids it has alone."""
-        text = "".join(texts)
-        pieces = self._plain(text)
-        for place in reversed(_answer_starts(spans, texts)):
-            self._part(text, pieces, place)
-        return pieces
+    def _tokenise(self, spans: Sequence[Span], texts: Sequence[str], encoding: Encoding | None = None) -> _Pieces:
+        """One tokenisation of the whole, in which everything before an answer has the ids it has alone.
+
+        `encoding` is that tokenisation if it is there already. The latest result is remembered: who measures a
+        conversation often encodes it next.
+        """
+        text, places = "".join(texts), _answer_starts(spans, texts)
+        if self._latest is None or self._latest[0] != (text, places):
+            pieces = self._pieces(text, encoding) if encoding else self._plain(text)
+            for place in reversed(places):
+                self._part(text, pieces, place)
+            self._latest = (text, places), pieces
+        return self._latest[1]
 
     def _part(self, text: str, pieces: _Pieces, place: int) -> None:
         """Make the tokens before `place` those of the text before it."""
