@@ -1,16 +1,11 @@
 """`camelid conversations show|audit|stats`: look at data before it is trained on."""
 
 import argparse
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from camelid.errors import UserError
-
-if TYPE_CHECKING:
-    from conversations.message import Conversation
-    from conversations.tokenize import Encoder
+from conversations.encoder_arguments import add_encoder_arguments, open_encoder
 
 
 def register_looking(verbs: Any) -> None:
@@ -38,10 +33,7 @@ def register_looking(verbs: Any) -> None:
 
 
 def _add_encoder(parser: argparse.ArgumentParser, required: bool) -> None:
-    parser.add_argument(
-        "--template", required=required, metavar="NAME", help="vicuna_v1.1, ..., or `tokenizer` for the tokenizer's own"
-    )
-    parser.add_argument("--tokenizer", required=required, metavar="MODEL", help="model folder or name on the hub")
+    add_encoder_arguments(parser, required)
     parser.add_argument("--last-turn-only", action="store_true", help="train the last answer alone")
 
 
@@ -50,10 +42,11 @@ def show(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from camelid.jsonl import atomic_write
+    from conversations.read_inputs import read_inputs
     from conversations.show import pick, summary, to_html, to_terminal
 
-    conversation = pick(_read(args.inputs), args.inputs[0], args.id, args.index)
-    tokens = _encoder(args).explain(conversation)
+    conversation = pick(read_inputs(args.inputs), args.inputs[0], args.id, args.index)
+    tokens = open_encoder(args, args.last_turn_only).explain(conversation)
     if args.html:
         with atomic_write(args.html) as file:
             file.write(to_html(conversation, tokens, args.template, args.tokenizer))
@@ -68,10 +61,11 @@ def show(args: argparse.Namespace) -> int:
 def audit(args: argparse.Namespace) -> int:
     """Print what was found; 1 if a run would be wasted."""
     from conversations.audit import audit, length_lines
+    from conversations.read_inputs import read_inputs
 
     if args.max_length < 1:
         raise UserError(f"--max-length {args.max_length}: must be at least 1 token")
-    found = audit(_read(args.inputs), _encoder(args), args.max_length)
+    found = audit(read_inputs(args.inputs), open_encoder(args, args.last_turn_only), args.max_length)
     for level, text in found.findings():
         print(f"{level:>4}  {text}")
     if found.lengths:
@@ -83,11 +77,12 @@ def audit(args: argparse.Namespace) -> int:
 
 def stats(args: argparse.Namespace) -> int:
     """Write the page; print its table."""
+    from conversations.read_inputs import read_inputs
     from conversations.stats import COLUMNS, measure, table, write_page
 
     if bool(args.template) != bool(args.tokenizer):
         raise UserError("--template and --tokenizer go together: both or neither")
-    found = measure(_read(args.inputs), _encoder(args) if args.template else None)
+    found = measure(read_inputs(args.inputs), open_encoder(args, args.last_turn_only) if args.template else None)
     page = write_page(found, args.output, ", ".join(Path(path).name for path in args.inputs))
     print(f"{'':24}" + "".join(f"{column:>12}" for column in COLUMNS))
     for name, cells in table(found):
@@ -96,29 +91,3 @@ def stats(args: argparse.Namespace) -> int:
         print(f"{found.refused.total():,} have no tokens: the template cannot write them ({count:,}: {reason})")
     print(f"{page}: {len(found.turns):,} conversations")
     return 0
-
-
-def _read(inputs: list[str]) -> "Iterator[Conversation]":
-    """All conversations, counted on the terminal as they go by."""
-    from camelid.jsonl import packaged
-    from camelid.progress import Progress
-    from conversations.readers import read_conversations
-
-    done = 0
-    with Progress("read", None, quiet=not sys.stderr.isatty()) as progress:
-        for path in inputs:
-            for conversation in read_conversations(packaged(path)):
-                yield conversation
-                done += 1
-                progress.update(done)
-
-
-def _encoder(args: argparse.Namespace) -> "Encoder":
-    from conversations.open_tokenizer import open_tokenizer
-    from conversations.template import TEMPLATES, get_template, template_for
-    from conversations.tokenize import Encoder
-
-    if args.template not in TEMPLATES and args.template != "tokenizer":
-        get_template(args.template)  # a typo shows at once, not after the tokenizer has loaded
-    tokenizer = open_tokenizer(args.tokenizer)
-    return Encoder(template_for(args.template, tokenizer), tokenizer, args.last_turn_only)

@@ -1,15 +1,62 @@
 """Long conversations into pieces of at most `max_tokens`, cut between exchanges, losing none."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from camelid.errors import UserError
 from camelid.ledger import Ledger
 from conversations.message import Conversation, Message
 from conversations.tokenize import Encoder
+from conversations.unique_ids import with_unique_id
 
 Overlong = Literal["drop", "truncate-answer", "keep-last"]
 Exchange = tuple[Message, ...]
+
+
+@dataclass
+class Splitting:
+    """A data set split; the counts are complete when its pieces have been drawn.
+
+    Attributes:
+        encoder, max_tokens, overlong: see `split`.
+        conversations: what became of every conversation.
+        exchanges: what became of every exchange.
+        faults: why the template cannot write a conversation, for each that was dropped for it.
+        pieces: how many came out.
+    """
+
+    encoder: Encoder
+    max_tokens: int
+    overlong: Overlong | None = None
+    conversations: Ledger = field(default_factory=lambda: Ledger("conversations"))
+    exchanges: Ledger = field(default_factory=lambda: Ledger("exchanges"))
+    faults: list[str] = field(default_factory=list)
+    pieces: int = 0
+
+    def run(self, conversations: Iterable[Conversation]) -> Iterator[Conversation]:
+        """Yield the pieces in order, each with an id of its own."""
+        ids: set[str] = set()
+        for conversation in conversations:
+            exchanges = Ledger("exchanges")
+            try:
+                pieces = split(conversation, self.encoder, self.max_tokens, self.overlong, exchanges)
+            except UserError as error:
+                self.conversations.drop("the template cannot write it")
+                questions = sum(message.role == "user" for message in conversation.messages)
+                self.exchanges.drop("in a conversation that was dropped", questions)
+                self.faults.append(str(error))
+                continue
+            self.exchanges.add(exchanges)
+            if not pieces:
+                self.conversations.drop("no exchange left")
+                continue
+            self.conversations.keep()
+            if len(pieces) > 1:
+                self.conversations.repair("split")
+            for piece in pieces:
+                self.pieces += 1
+                yield with_unique_id(piece, ids, self.conversations)
 
 
 def split(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from camelid.cli import main
+from camelid.jsonl import read_jsonl
 from conversations.message import Conversation, Message
 from conversations.template import get_template
 from conversations.tokenize import Encoder
@@ -166,6 +167,42 @@ def test_audit_counts_what_training_will_see(
     assert f"{cut} of {loaded.documents} documents are cut off at 120 tokens" in out
     histogram = [int(row.split()[-1]) for row in out.split("documents)\n")[1].splitlines() if row.startswith("  ")]
     assert sum(histogram) == documents.read and histogram[-1] >= untrained + cut
+
+
+def test_split_writes_pieces_and_what_became_of_the_rest(
+    data: Callable[..., str], folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = data(
+        chat("a", *(f"{word} " * 20 for word in ("one", "two", "three", "four", "five", "six"))),
+        chat("a_0", "Hi", "no"),  # the id of a's first piece
+        Conversation("bad", (Message("assistant", "no"),)),
+        chat("long", "Hi", "word " * 400),
+    )
+    out, options = tmp_path / "pieces.jsonl", ["--template", "chatml", "--tokenizer", folder, "--max-tokens", "300"]
+    command = ["conversations", "split", path, "--output", str(out), *options]
+    assert main([*command, "--overlong", "drop"]) == 0
+    pieces = [Conversation.from_json(record, "x") for _, record in read_jsonl(out)]
+    assert "a_0#2" in [piece.id for piece in pieces] and len({piece.id for piece in pieces}) == len(pieces)
+    assert [m.content for piece in pieces for m in piece.messages][:6] == [
+        f"{word} " * 20 for word in ("one", "two", "three", "four", "five", "six")
+    ]
+    conversations, exchanges = json.loads(out.with_suffix(".ledger.json").read_text())["ledgers"]
+    assert conversations["read"] == 4 and conversations["kept"] == 2
+    assert conversations["dropped"] == {"the template cannot write it": 1, "no exchange left": 1}
+    assert exchanges["read"] == 5 and exchanges["kept"] == 4
+    assert "turn 1 is 'assistant'" in capsys.readouterr().err
+    assert main(command) == 0  # without a policy the long one stays, too long
+    assert "long" in [record["id"] for _, record in read_jsonl(out)]
+    assert main(["conversations", "split", data(), "--output", str(out), *options]) == 1
+
+
+def test_stats_counts_what_the_template_cannot_write(
+    data: Callable[..., str], folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = data(chat("a", "Hi", "no"), Conversation("bad", (Message("assistant", "no"),)))
+    options = ["--output", str(tmp_path / "out"), "--template", "chatml", "--tokenizer", folder]
+    assert main(["conversations", "stats", path, *options]) == 0
+    assert "1 have no tokens: the template cannot write them (1: conversation 'bad'" in capsys.readouterr().out
 
 
 def test_stats_page_holds_its_charts(

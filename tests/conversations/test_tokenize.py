@@ -244,6 +244,29 @@ def test_ten_thousand_conversations(name: str, tokenizer_family: Any) -> None:
     print(name, dict(run(tokenizer_family, name, 10_000, seed=1)))
 
 
+def test_all_at_once_is_one_by_one(tokenizer: Any) -> None:
+    rng, encoder = random.Random(0), Encoder(get_template("llama-2"), tokenizer)
+    chats = [fuzzed(rng) for _ in range(300)]
+    chats[7] = Conversation("bad", (Message("assistant", "no"),))
+    out = list(encoder.encode_all(iter(chats)))
+    assert [one for one, _ in out] == chats
+    for number, (one, tokens) in enumerate(out):
+        if number == 7:
+            assert isinstance(tokens, UserError)
+            continue
+        assert not isinstance(tokens, UserError)
+        alone = Encoder(encoder.template, tokenizer).encode(one) if number < 9 else encoder.encode(one)
+        assert tokens.ids.tolist() == alone.ids.tolist() and tokens.weights.tolist() == alone.weights.tolist()
+
+
+def test_what_is_remembered_is_the_text_not_the_weights(tokenizer: Any) -> None:
+    encoder = Encoder(get_template("chatml"), tokenizer)
+    for weight in (None, 0.0, 0.5):
+        one = Conversation("c", (Message("user", "q"), Message("assistant", "the fox", weight)))
+        assert encoder.length(one) == len(encoder.encode(one).ids)
+        assert encoder.encode(one).weights.max() == (1.0 if weight is None else weight)
+
+
 @pytest.mark.parametrize("name", sorted(TEMPLATES))
 def test_end_of_turn_is_trained(name: str, tokenizer: Any) -> None:
     template = get_template(name)
