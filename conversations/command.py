@@ -1,9 +1,12 @@
-"""`camelid conversations convert`."""
+"""`camelid conversations convert|split|show|audit|stats`."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
+
+from conversations.looking import register_looking
+from conversations.split_command import register_split
 
 SHOWN_FAULTS = 5  # unreadable records named on the terminal; the ledger file has all
 
@@ -19,6 +22,8 @@ def register(rooms: Any) -> None:
         "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out"
     )
     parser.set_defaults(run=convert)
+    register_split(verbs)
+    register_looking(verbs)
 
 
 def convert(args: argparse.Namespace) -> int:
