@@ -1,7 +1,6 @@
 """`camelid selfinstruct generate`."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.jsonl import file_hash, read_json, write_jsonl
 from camelid.ledger import write_ledgers
-from camelid.llm import LLM, Journal, Journaled
 from camelid.lock import exclusive
+from camelid.model_run import ModelRun
 
-OpenModel = Callable[[str, str | None, int], LLM]
+OpenModel = Callable[[argparse.Namespace, Path], ModelRun]
 
 
 def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -28,7 +27,6 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
         "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out of the records"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the seed tasks shown (default 0)")
-    parser.add_argument("--max-requests", type=int, metavar="N", help="give up after this many requests")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     add_model_arguments(parser)
     parser.set_defaults(run=lambda args: run(args, open_model))
@@ -36,8 +34,8 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
 
 def run(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Generate, or say that it has been done; the journal answers whatever was asked before."""
-    if args.count < 1 or args.concurrency < 1:
-        raise UserError("--count and --concurrency must be at least 1")
+    if args.count < 1:
+        raise UserError("--count must be at least 1")
     output = Path(args.output)
     with exclusive(output.with_suffix(".lock")):
         return _run(args, output, open_model)
@@ -51,25 +49,20 @@ def _run(args: argparse.Namespace, output: Path, open_model: OpenModel) -> int:
     seeds_path = args.seeds or OWN
     seeds = read_seeds(seeds_path)
     questions = [text for path in args.decontaminate for text in read_question_texts(path)]
-    llm = open_model(args.model, args.base_url, args.concurrency)
+    model = open_model(args, output.with_suffix(".journal.jsonl"))
     asked = {
-        "model": llm.name,
+        "model": model.name,
         "count": args.count,
         "seeds": file_hash(seeds_path),
         "decontaminate": [file_hash(path) for path in args.decontaminate],
         "seed": args.seed,
-        "max_requests": args.max_requests,
     }
     ledger = output.with_suffix(".ledger.json")
     if _finished(output, ledger, asked):
         print(f"{output}: already made")
         return 0
-    journal = Journal(output.with_suffix(".journal.jsonl"))
-    journaled = Journaled(llm, journal)
-    outcome = asyncio.run(
-        generate(journaled, seeds, args.count, args.seed, args.concurrency, questions, args.max_requests, args.quiet)
-    )
-    journal.close()
+    with model:
+        outcome = model.run(generate(model, seeds, args.count, args.seed, model.concurrency, questions, args.quiet))
     write_jsonl(output, outcome.records)
     write_ledgers(
         ledger,
@@ -77,13 +70,11 @@ def _run(args: argparse.Namespace, output: Path, open_model: OpenModel) -> int:
         asked=asked,
         complete=outcome.stopped is None,
         sha256=file_hash(output),
-        prompt_tokens=outcome.prompt_tokens,
-        completion_tokens=outcome.completion_tokens,
+        spent=model.to_json(),
     )
     print(outcome.replies.summary())
     print(outcome.tasks.summary())
-    print(f"{output}: {len(outcome.records)} records by {llm.name}; {journaled.sent} requests sent, ", end="")
-    print(f"{journaled.replayed} answered from the journal")
+    print(f"{output}: {len(outcome.records)} records by {model.name}; {model.summary()}")
     if outcome.stopped:
         print(
             f"camelid: stopped with {len(outcome.records)} of {args.count} records: {outcome.stopped}", file=sys.stderr

@@ -1,12 +1,12 @@
 """A generation run: ask, parse, filter, keep; exactly as many records as asked for, every drop counted."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from camelid.jsonl import Record
 from camelid.ledger import Ledger
-from camelid.llm import FATAL, LLM, Failure, Reply, Request, complete_in_order
+from camelid.llm import FATAL, LLM, Failure, Reply, complete_in_order
 from camelid.progress import Progress
 from conversations.decontaminate import Decontaminator
 from selfinstruct.dedup import LIMIT, Similarity, SimilarTexts
@@ -73,7 +73,6 @@ async def generate(
     seed: int,
     concurrency: int,
     questions: Sequence[str] = (),
-    max_requests: int | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Make `count` records.
@@ -88,14 +87,13 @@ async def generate(
         seed: of the choice of seeds shown.
         concurrency: requests in flight.
         questions: evaluation questions to keep out.
-        max_requests: give up after this many requests.
         quiet: no progress display.
     """
     outcome = Outcome()
     selection = Selection(seeds, questions)
     barren = 0
     with Progress("generate", count, quiet) as bar:
-        async with aclosing(complete_in_order(llm, _limited(requests(seeds, seed), max_requests), concurrency)) as done:
+        async with aclosing(complete_in_order(llm, requests(seeds, seed), concurrency)) as done:
             async for request, result in done:
                 before = len(outcome.records)
                 _use(outcome, selection, request.sample, result, count)
@@ -107,8 +105,6 @@ async def generate(
                     outcome.stopped = f"{BARREN} replies in a row gave no new record; the ledger says why"
                 if outcome.stopped or len(outcome.records) == count:
                     break
-    if len(outcome.records) < count and not outcome.stopped:
-        outcome.stopped = f"--max-requests {max_requests} was reached"
     return outcome
 
 
@@ -146,10 +142,3 @@ def _record(task: Task, similarity: Similarity, index: int, request: int, model:
         "request": request,
         "model": model,
     }
-
-
-def _limited(source: Iterator[Request], most: int | None) -> Iterable[Request]:
-    for index, request in enumerate(source):
-        if most is not None and index >= most:
-            return
-        yield request

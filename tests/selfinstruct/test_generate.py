@@ -6,6 +6,7 @@ from typing import Any
 
 from camelid.llm import Failure, Reply, Request
 from camelid.offline.model import Offline
+from camelid.spend import Meter
 from selfinstruct.dedup import LIMIT, SimilarTexts
 from selfinstruct.generate import BARREN, Outcome, generate
 from selfinstruct.seeds import read_seeds
@@ -91,6 +92,6 @@ def test_a_model_that_only_repeats_itself_is_given_up() -> None:
     assert outcome.tasks.dropped["too similar to one before"] == outcome.tasks.read - 1
 
 
-def test_max_requests() -> None:
-    outcome = run(Offline(), 10_000, max_requests=3)
-    assert outcome.replies.read == 3 and outcome.stopped == "--max-requests 3 was reached"
+def test_a_budget_ends_the_run() -> None:
+    outcome = run(Meter(Offline(), None, max_requests=3), 10_000)
+    assert outcome.replies.kept == 3 and outcome.stopped == "budget: --max-requests 3 was reached"
