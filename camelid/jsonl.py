@@ -179,7 +179,11 @@ class AppendLog:
 
     def append(self, record: Record) -> None:
         """Write one record and fsync it."""
-        self._file.write(dumps(record) + "\n")
+        self.append_all([record])
+
+    def append_all(self, records: Iterable[Record]) -> None:
+        """Write records with one fsync for all of them."""
+        self._file.write("".join(dumps(record) + "\n" for record in records))
         self._file.flush()
         os.fsync(self._file.fileno())
 

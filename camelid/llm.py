@@ -2,25 +2,24 @@
 
 Whoever implements `LLM` can be teacher, contestant or judge: the OpenAI-compatible client
 (`camelid.openai_api`), the embedded `offline` model (`camelid.offline`), a local model folder
-(`finetune.llama`). `Journaled` adds the journal to any of them; `complete_in_order` runs many.
+(`finetune.llama`). `camelid.model_run` adds journal and spending limits to any of them;
+`complete_in_order` runs many.
 """
 
 import asyncio
 import hashlib
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from camelid.errors import UserError
-from camelid.jsonl import AppendLog, read_jsonl
 from conversations.message import Message
 
 FailureKind = Literal[
     "authentication",  # 401, 403: the key is wrong; nothing else will work either
     "quota",  # 429 insufficient_quota, 402: the account is out of money
+    "budget",  # --max-cost or --max-requests was reached; nothing was sent
     "not_found",  # 404: no such model or endpoint
     "bad_request",  # other 4xx: this request is at fault
     "content_filter",  # the provider refused the text
@@ -31,7 +30,7 @@ FailureKind = Literal[
     "malformed",  # the answer was not what the protocol promises, retries used up
 ]
 
-FATAL: frozenset[FailureKind] = frozenset({"authentication", "quota", "not_found"})
+FATAL: frozenset[FailureKind] = frozenset({"authentication", "quota", "not_found", "budget"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +65,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens billed for one reply."""
+    """Tokens billed."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +83,15 @@ class Reply:
         model: the model the provider says answered.
         finish_reason: "stop" (ended by itself or by a stop string) or "length" (cut at max_tokens).
         usage: tokens billed.
+        top_logprobs: for each generated token, the natural-log probability of it and of its likeliest rivals by
+            their text; empty unless the request's `extra` asks for `logprobs` (and `top_logprobs`).
     """
 
     text: str
     model: str
     finish_reason: str = "stop"
     usage: Usage = field(default_factory=Usage)
+    top_logprobs: tuple[dict[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +102,13 @@ class Failure:
         kind: what went wrong; kinds in `FATAL` will fail for every other request too.
         detail: one line for a person: status, message, what to do.
         attempts: how often the request was sent.
+        usage: tokens billed all the same (a refusal, an answer without text).
     """
 
     kind: FailureKind
     detail: str
     attempts: int = 1
+    usage: Usage = field(default_factory=Usage)
 
 
 class LLM(Protocol):
@@ -117,80 +124,22 @@ class LLM(Protocol):
         ...
 
 
-class Journal:
-    """Every reply that was paid for, on disk before it is used, by the key of its request.
-
-    Opening an existing journal reads all replies back, so a restarted run sends nothing twice.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._log = AppendLog(path)
-        self._replies: dict[str, Reply] = {}
-        for place, record in read_jsonl(path):
-            self._replies[record["key"]] = _reply_from_json(record, place)
-
-    def __len__(self) -> int:
-        return len(self._replies)
-
-    def get(self, key: str) -> Reply | None:
-        return self._replies.get(key)
-
-    def append(self, key: str, reply: Reply) -> None:
-        self._log.append({"key": key, "reply": asdict(reply)})
-        self._replies[key] = reply
-
-    def close(self) -> None:
-        self._log.close()
-
-
-def _reply_from_json(record: dict[str, Any], place: str) -> Reply:
-    try:
-        fields = dict(record["reply"])
-        return Reply(**{**fields, "usage": Usage(**fields["usage"])})
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{place}: not a journal line ({error}); move the file away to start anew") from None
-
-
-class Journaled:
-    """An `LLM` that answers from its journal where it can and records every new reply.
-
-    Attributes:
-        sent: requests that went to the model in this process.
-        replayed: requests answered from the journal.
-    """
-
-    def __init__(self, llm: LLM, journal: Journal) -> None:
-        self._llm = llm
-        self._journal = journal
-        self.sent = 0
-        self.replayed = 0
-
-    @property
-    def name(self) -> str:
-        return self._llm.name
-
-    async def complete(self, request: Request) -> Reply | Failure:
-        key = request.key(self.name)
-        known = self._journal.get(key)
-        if known is not None:
-            self.replayed += 1
-            return known
-        self.sent += 1
-        reply = await self._llm.complete(request)
-        if isinstance(reply, Reply):
-            self._journal.append(key, reply)
-        return reply
-
-
 async def complete_in_order(
-    llm: LLM, requests: Iterable[Request], concurrency: int
+    llm: LLM, requests: Iterable[Request], concurrency: int, needed: Callable[[], int] | None = None
 ) -> AsyncGenerator[tuple[Request, Reply | Failure], None]:
     """Yield each request with its result, in request order, with up to `concurrency` in flight.
 
     Order makes runs reproducible: what a consumer decides never depends on which reply came first.
     `requests` may be endless; it is drawn from lazily. A consumer that stops early closes the iterator
     (`contextlib.aclosing`): requests already sent are then awaited, since they are paid for and a
-    `Journaled` model keeps them; requests still waiting for their turn are never sent.
+    journal keeps them; requests still waiting for their turn are never sent.
+
+    Args:
+        llm: whom to ask.
+        requests: what to ask.
+        concurrency: most requests in flight.
+        needed: how many more results the consumer thinks it will use. No more than that (and one) are asked ahead,
+            so that a run that stops at its goal has not paid for replies nobody reads.
     """
     source = iter(requests)
     flying: deque[tuple[Request, asyncio.Task[Reply | Failure]]] = deque()
@@ -205,7 +154,8 @@ async def complete_in_order(
 
     def refill() -> None:
         # Twice the concurrency, so that one slow reply at the head does not idle the others.
-        while len(flying) < 2 * concurrency:
+        ahead = 2 * concurrency if needed is None else max(1, min(2 * concurrency, needed()))
+        while len(flying) < ahead:
             request = next(source, None)
             if request is None:
                 return
@@ -214,10 +164,14 @@ async def complete_in_order(
     try:
         refill()
         while flying:
-            request, task = flying.popleft()
-            result = await task
-            refill()
+            request, task = flying[0]
+            result = await asyncio.shield(task)  # an interrupted run still awaits what it has paid for
+            flying.popleft()
             yield request, result
+            refill()
     finally:
         stopping = True
+        if getattr(llm, "batch", False):  # it may take hours; the next run picks its replies up
+            for _, task in flying:
+                task.cancel()
         await asyncio.gather(*(task for _, task in flying), return_exceptions=True)

@@ -1,44 +1,99 @@
-"""From what the user wrote after `--model` to an `LLM`: `offline`, a local folder, or an API model."""
+"""From what the user wrote after `--model` to a model ready for a job: `offline`, a local folder, or an API model."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.llm import LLM
+from camelid.model_run import ModelRun
+from camelid.spend import Price, parse_price, price_of
+
+CONCURRENCY = 16
+BATCH_CONCURRENCY = 10_000  # a batch is worth its wait only if much goes into it (a file may hold 50,000 requests)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--model`, `--base-url`, `--concurrency`: the same everywhere a model is asked."""
+    """Add `--model` and how to use it: the same everywhere a model is asked."""
     parser.add_argument(
         "--model",
         default="offline",
         help="model name at the API, local model folder, or 'offline' (embedded, rule-based; the default)",
     )
-    parser.add_argument("--base-url", help="any OpenAI-compatible server, e.g. http://localhost:8000/v1")
-    parser.add_argument("--concurrency", type=int, default=16, metavar="N", help="requests in flight (default 16)")
+    parser.add_argument(
+        "--base-url",
+        action="append",
+        metavar="URL",
+        help="any OpenAI-compatible server, e.g. http://localhost:8000/v1; repeat it to spread requests over several",
+    )
+    parser.add_argument("--concurrency", type=int, metavar="N", help=f"requests in flight (default {CONCURRENCY})")
+    parser.add_argument("--max-cost", type=float, metavar="USD", help="stop before more than this is spent")
+    parser.add_argument("--max-requests", type=int, metavar="N", help="stop after this many requests")
+    parser.add_argument(
+        "--price", metavar="PROMPT,COMPLETION", help="USD per million tokens (default: the list price, if known)"
+    )
+    parser.add_argument(
+        "--batch", action="store_true", help="use the Batch API: half the price, replies within 24 hours"
+    )
 
 
-def open_model(name: str, base_url: str | None, concurrency: int) -> LLM:
-    """Open a model.
+def open_model(args: argparse.Namespace, journal: Path | Callable[[str], Path]) -> ModelRun:
+    """Open the model that the arguments of `add_model_arguments` describe.
 
     Args:
-        name: `offline`, a folder with a `config.json`, or a model name at the API.
-        base_url: the server; None means OpenAI (needs OPENAI_API_KEY).
-        concurrency: most requests in flight.
+        args: the parsed arguments.
+        journal: the file that keeps its replies, or a function that names it from the model's name. It is opened by
+            the result's `with` block.
 
     Raises:
-        UserError: the folder is no model folder, or there is no API key.
+        UserError: the folder is no model folder, there is no API key, or options don't go together.
     """
+    concurrency = args.concurrency or (BATCH_CONCURRENCY if args.batch else CONCURRENCY)
+    for option, value, least in (
+        ("--concurrency", args.concurrency, 1),
+        ("--max-requests", args.max_requests, 1),
+        ("--max-cost", args.max_cost, 0),
+    ):
+        if value is not None and not value >= least:
+            raise UserError(f"{option} must be at least {least}")
+    price = _price(args)
+    if args.max_cost is not None and price is None:
+        raise UserError(f"--max-cost: the price of {args.model} is not known; add --price PROMPT,COMPLETION")
+    llm = _open(args, concurrency, journal)
+    return ModelRun(llm, journal, concurrency, price, args.max_cost, args.max_requests, args.batch)
+
+
+def _price(args: argparse.Namespace) -> Price | None:
+    """What the user says; at OpenAI the list price; a server of one's own has none."""
+    if args.price is not None:
+        price: Price | None = parse_price(args.price)
+    else:
+        price = None if args.base_url else price_of(args.model)
+    return price.in_batch() if price and args.batch else price
+
+
+def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[str], Path]) -> LLM:
+    name: str = args.model
+    local = not args.base_url and (Path(name).exists() or name.startswith((".", "/")))
+    if args.batch and (local or name == "offline"):
+        raise UserError(f"--batch: {name} has no Batch API; leave the option out")
     if name == "offline":
         from camelid.offline.model import Offline
 
         return Offline()
-    if base_url is None and (Path(name).exists() or name.startswith((".", "/"))):
+    if local:
         if not (Path(name) / "config.json").is_file():
             raise UserError(f"--model {name}: no model folder (it has no config.json)")
         from finetune.llama.local import LocalModel
 
         return LocalModel.open(name)
+    if args.batch:
+        from camelid.batch_api import BatchModel
+
+        if args.base_url and len(args.base_url) > 1:
+            raise UserError("--batch: give one --base-url, a batch goes to one server")
+        path = journal(name) if callable(journal) else journal
+        return BatchModel(name, path.with_suffix(".batches"), args.base_url[0] if args.base_url else None)
     from camelid.openai_api import OpenAIModel
 
-    return OpenAIModel(name, base_url=base_url, concurrency=concurrency)
+    return OpenAIModel(name, args.base_url, concurrency)

@@ -1,7 +1,6 @@
 """`camelid eval answer | judge | report`."""
 
 import argparse
-import asyncio
 import re
 import sys
 from collections.abc import Callable
@@ -10,10 +9,10 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.jsonl import atomic_write, write_json, write_jsonl
-from camelid.llm import LLM, Journal, Journaled
 from camelid.lock import exclusive
+from camelid.model_run import ModelRun
 
-OpenModel = Callable[[str, str | None, int], LLM]
+OpenModel = Callable[[argparse.Namespace, Callable[[str], Path]], ModelRun]
 
 
 def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -52,24 +51,22 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     from eval.answer import answer_all
     from eval.questions import read_questions
 
-    if args.max_tokens < 1 or args.concurrency < 1:
-        raise UserError("--max-tokens and --concurrency must be at least 1")
+    if args.max_tokens < 1:
+        raise UserError("--max-tokens must be at least 1")
     questions = read_questions(args.questions, args.references)
     folder = Path(args.output) / "answers"
-    llm = open_model(args.model, args.base_url, args.concurrency)
-    label = args.label or llm.name
+    model = open_model(args, lambda name: folder / f"{_file_name(args.label or name)}.journal.jsonl")
+    label = args.label or model.name
     with exclusive(folder / f"{_file_name(label)}.lock"):
-        journal = Journal(folder / f"{_file_name(label)}.journal.jsonl")
-        journaled = Journaled(llm, journal)
-        answers = asyncio.run(
-            answer_all(journaled, label, questions, args.concurrency, args.temperature, args.max_tokens, args.quiet)
-        )
-        journal.close()
+        with model:
+            answers = model.run(
+                answer_all(model, label, questions, model.concurrency, args.temperature, args.max_tokens, args.quiet)
+            )
         path = folder / f"{_file_name(label)}.jsonl"
         write_jsonl(path, (item.to_json() for item in answers))
     failures = [f"question {item.question}: {item.failure}" for item in answers if item.failure]
-    print(f"{path}: {len(answers) - len(failures)} of {len(questions)} questions answered by {llm.name}")
-    return _status(journaled, failures)
+    print(f"{path}: {len(answers) - len(failures)} of {len(questions)} questions answered by {model.name}")
+    return _status(model, failures)
 
 
 def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
@@ -79,13 +76,12 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
 
     questions = read_questions(args.questions, args.references)
     answers = _read_answers(Path(args.output))
-    llm = open_model(args.model, args.base_url, args.concurrency)
-    folder, name = Path(args.output) / "judgments", _file_name(llm.name)
+    folder = Path(args.output) / "judgments"
+    model = open_model(args, lambda name: folder / f"{_file_name(name)}.journal.jsonl")
+    name = _file_name(model.name)
     with exclusive(folder / f"{name}.lock"):
-        journal = Journal(folder / f"{name}.journal.jsonl")
-        journaled = Journaled(llm, journal)
-        judgments = asyncio.run(judge_all(journaled, questions, answers, args.concurrency, args.quiet))
-        journal.close()
+        with model:
+            judgments = model.run(judge_all(model, questions, answers, model.concurrency, args.quiet))
         path = folder / f"{name}.jsonl"
         write_jsonl(path, (item.to_json() for item in judgments))
     failures = [
@@ -93,8 +89,8 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
         for item in judgments
         if item.score is None
     ]
-    print(f"{path}: {len(judgments) - len(failures)} of {len(judgments)} answers graded by {llm.name}")
-    return _status(journaled, failures)
+    print(f"{path}: {len(judgments) - len(failures)} of {len(judgments)} answers graded by {model.name}")
+    return _status(model, failures)
 
 
 def report(args: argparse.Namespace, _: OpenModel) -> int:
@@ -149,8 +145,8 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^\w.@-]+", "_", name)
 
 
-def _status(journaled: Journaled, failures: list[str]) -> int:
-    print(f"{journaled.sent} requests sent, {journaled.replayed} answered from the journal")
+def _status(model: ModelRun, failures: list[str]) -> int:
+    print(model.summary())
     for line in failures[:5]:
         print(f"camelid: {line}", file=sys.stderr)
     if len(failures) > 5:

@@ -1,50 +1,89 @@
-"""A generation run: ask, parse, filter, keep; exactly as many records as asked for, every drop counted."""
+"""Alpaca's method: one step, three seeds in context, twenty tasks a prompt."""
 
-from collections.abc import Iterable, Iterator, Sequence
+<<<<<<< HEAD
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+from camelid.llm import FATAL, Failure, Reply, Request
+from selfinstruct.parse import Parser, parse_compat, parse_json, parse_strict
+from selfinstruct.prompt import SEEDS_A_PROMPT, json_request, requests, text_request
+from selfinstruct.run import Run
+=======
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from camelid.jsonl import Record
 from camelid.ledger import Ledger
-from camelid.llm import FATAL, LLM, Failure, Reply, Request, complete_in_order
+from camelid.llm import FATAL, LLM, Failure, Reply, complete_in_order
 from camelid.progress import Progress
 from conversations.decontaminate import Decontaminator
 from selfinstruct.dedup import LIMIT, Similarity, SimilarTexts
 from selfinstruct.filters import reason_to_drop
 from selfinstruct.parse import parse
 from selfinstruct.prompt import SEEDS_A_PROMPT, requests
+>>>>>>> llm-ready
 from selfinstruct.seeds import Task
 
-BARREN = 200  # replies in a row without a single record after which a run gives up
+FormatName = Literal["json", "text", "compat"]
+PROBES = 64  # numbers of requests looked up to tell which format an earlier run used
 
 
-@dataclass
-class Outcome:
-    """What a run made.
+@dataclass(frozen=True)
+class Format:
+    """How tasks are asked for and read back: a maker of requests and a parser."""
 
-    Attributes:
-        records: instruction records with `id`, `most_similar`, `avg_similarity`, `request`.
-        replies: what became of the requests.
-        tasks: what became of the tasks in the replies.
-        prompt_tokens, completion_tokens: billed for the replies used.
-        stopped: why the run ended before it had all records; None when it has them.
-    """
-
-    records: list[Record] = field(default_factory=list)
-    replies: Ledger = field(default_factory=lambda: Ledger("replies"))
-    tasks: Ledger = field(default_factory=lambda: Ledger("records"))
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    stopped: str | None = None
+    requests: Iterator[Request]
+    parse: Parser
 
 
-class Selection:
-    """Decides which tasks are kept, in the order they come.
+def open_format(name: FormatName, seeds: Sequence[Task], seed: int, language: str) -> Format:
+    """`json` is structured output; `text` the classic numbered format; `compat` the same, read as Alpaca did."""
+    parse = {"json": parse_json, "text": parse_strict, "compat": parse_compat}[name]
+    make = json_request if name == "json" else text_request
+    return Format(requests(seeds, seed, make, language), parse)
+
+
+async def generate(run: Run, form: Format, fallback: Format | None = None) -> None:
+    """Make `run.count` records.
 
     Args:
-        seeds: seed tasks; a new instruction must differ from them too.
-        questions: evaluation questions; nothing near one is kept.
+        run: takes the records.
+        form: the format to ask for.
+        fallback: the format to go on with, announced once, if the model has no use for `form`: it refuses the
+            first request or answers it with something else.
     """
+<<<<<<< HEAD
+    if fallback:
+        first = next(form.requests)
+        result = await run.llm.complete(first)
+        problem = _problem(form, result)
+        if problem:
+            print(f"no structured output from {run.llm.name} ({problem}); using --format text", file=sys.stderr)
+            run.replies.drop("no structured output")
+            form = fallback
+        elif isinstance(result, Failure) and result.kind in FATAL:
+            run.fail(result)
+            return
+        else:
+            form = Format(chain([first], form.requests), form.parse)  # now answered from the journal
+    async for request, reply in run.ask(form.requests):
+        parsed = form.parse(reply.text, SEEDS_A_PROMPT + 1, reply.finish_reason == "length")
+        for fault in parsed.drops:
+            run.tasks.drop(fault)
+        await run.take(parsed.tasks, request.sample, reply.model)
+
+
+def _problem(form: Format, result: Reply | Failure) -> str | None:
+    """Why a model has no use for the format, judged by its first answer; None if it has."""
+    if isinstance(result, Failure):
+        return result.detail if result.kind == "bad_request" else None  # other failures say nothing of the format
+    parsed = form.parse(result.text, SEEDS_A_PROMPT + 1, False)
+    return None if parsed.tasks else "it answered with something else"
+=======
 
     def __init__(self, seeds: Sequence[Task], questions: Sequence[str]) -> None:
         self._kept = SimilarTexts([task.instruction for task in seeds])
@@ -73,7 +112,6 @@ async def generate(
     seed: int,
     concurrency: int,
     questions: Sequence[str] = (),
-    max_requests: int | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """Make `count` records.
@@ -88,14 +126,13 @@ async def generate(
         seed: of the choice of seeds shown.
         concurrency: requests in flight.
         questions: evaluation questions to keep out.
-        max_requests: give up after this many requests.
         quiet: no progress display.
     """
     outcome = Outcome()
     selection = Selection(seeds, questions)
     barren = 0
     with Progress("generate", count, quiet) as bar:
-        async with aclosing(complete_in_order(llm, _limited(requests(seeds, seed), max_requests), concurrency)) as done:
+        async with aclosing(complete_in_order(llm, requests(seeds, seed), concurrency)) as done:
             async for request, result in done:
                 before = len(outcome.records)
                 _use(outcome, selection, request.sample, result, count)
@@ -107,8 +144,6 @@ async def generate(
                     outcome.stopped = f"{BARREN} replies in a row gave no new record; the ledger says why"
                 if outcome.stopped or len(outcome.records) == count:
                     break
-    if len(outcome.records) < count and not outcome.stopped:
-        outcome.stopped = f"--max-requests {max_requests} was reached"
     return outcome
 
 
@@ -146,10 +181,4 @@ def _record(task: Task, similarity: Similarity, index: int, request: int, model:
         "request": request,
         "model": model,
     }
-
-
-def _limited(source: Iterator[Request], most: int | None) -> Iterable[Request]:
-    for index, request in enumerate(source):
-        if most is not None and index >= most:
-            return
-        yield request
+>>>>>>> llm-ready

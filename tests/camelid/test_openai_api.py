@@ -23,7 +23,20 @@ def request(number: int = 0, **fields: Any) -> Request:
 def ask(server: FakeOpenAI, count: int, concurrency: int = 16, **options: Any) -> list[Reply | Failure]:
     async def run() -> list[Reply | Failure]:
         model = OpenAIModel("fake", server.url, concurrency, **{"first_wait": 0.01, **options})
-        return await asyncio.gather(*(model.complete(request(number)) for number in range(count)))
+        try:
+            return await asyncio.gather(*(model.complete(request(number)) for number in range(count)))
+        finally:
+            await model.close()
+
+    return asyncio.run(run())
+
+
+def complete(model: OpenAIModel, asked: Request) -> Reply | Failure:
+    async def run() -> Reply | Failure:
+        try:
+            return await model.complete(asked)
+        finally:
+            await model.close()
 
     return asyncio.run(run())
 
@@ -39,7 +52,7 @@ def test_answers_and_usage() -> None:
 def test_request_fields_reach_the_server() -> None:
     asked = request(temperature=0.5, top_p=0.9, max_tokens=7, stop=("\n",), seed=3, extra={"logprobs": True})
     with FakeOpenAI() as server:
-        asyncio.run(OpenAIModel("fake", server.url).complete(asked))
+        complete(OpenAIModel("fake", server.url), asked)
     assert server.requests == [
         {
             "model": "fake",
@@ -91,7 +104,7 @@ def test_timeout() -> None:
 
 
 def test_nobody_listens() -> None:
-    failure = asyncio.run(OpenAIModel("fake", "http://127.0.0.1:9/v1", first_wait=0.001).complete(request()))
+    failure = complete(OpenAIModel("fake", "http://127.0.0.1:9/v1", first_wait=0.001), request())
     assert isinstance(failure, Failure) and failure.kind == "connection" and "127.0.0.1:9" in failure.detail
 
 
@@ -108,12 +121,14 @@ def test_order_is_kept_and_an_early_stop_sends_no_more() -> None:
     async def run(url: str) -> list[str]:
         texts = []
         endless = (request(number) for number in range(10**9))
-        async with aclosing(complete_in_order(OpenAIModel("fake", url, 4), endless, 4)) as results:
+        model = OpenAIModel("fake", url, 4)
+        async with aclosing(complete_in_order(model, endless, 4)) as results:
             async for asked, reply in results:
                 assert isinstance(reply, Reply) and reply.text == f"echo: {asked.messages[0].content}"
                 texts.append(reply.text)
                 if len(texts) == 10:
                     break
+        await model.close()
         return texts
 
     with FakeOpenAI(latency=0.02) as server:

@@ -1,18 +1,32 @@
 """A run: exactly as many records as asked for, every drop counted, whatever the replies do."""
 
 import asyncio
+import json
 import random
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from camelid.llm import Failure, Reply, Request
 from camelid.offline.model import Offline
+from camelid.spend import Meter
 from selfinstruct.dedup import LIMIT, SimilarTexts
-from selfinstruct.generate import BARREN, Outcome, generate
+from selfinstruct.filters import read_rules
+from selfinstruct.generate import FormatName, generate, open_format
+from selfinstruct.quality import Quality
+from selfinstruct.run import BARREN, Run
 from selfinstruct.seeds import read_seeds
+from selfinstruct.selection import Questions, Selection
 
 
-def run(llm: Any, count: int, **options: Any) -> Outcome:
-    return asyncio.run(generate(llm, read_seeds(), count, seed=0, concurrency=8, quiet=True, **options))
+def run(llm: Any, count: int, questions: list[Questions] | None = None, form: FormatName = "json") -> Run:
+    seeds = read_seeds()
+    selection = Selection([seed.instruction for seed in seeds], read_rules(), questions or [])
+    going = Run(llm, selection, count, concurrency=8)
+    fallback = open_format("text", seeds, 0, "English") if form == "json" else None
+    asyncio.run(generate(going, open_format(form, seeds, 0, "English"), fallback))
+    return going
 
 
 class Shuffled:
@@ -53,11 +67,13 @@ def test_kept_records_differ_from_each_other_and_the_seeds() -> None:
         kept.add(record["instruction"])
 
 
-def test_questions_are_kept_out() -> None:
+def test_questions_are_kept_out(tmp_path: Path) -> None:
     plain = [record["instruction"] for record in run(Offline(), 60).records]
-    outcome = run(Offline(), 60, questions=plain[:10])
+    questions = tmp_path / "bench.jsonl"
+    questions.write_text("".join(json.dumps({"text": text}) + "\n" for text in plain[:10]))
+    outcome = run(Offline(), 60, questions=[Questions(questions)])
     assert not {record["instruction"] for record in outcome.records} & set(plain[:10])
-    assert outcome.tasks.dropped["near an evaluation question"] >= 10
+    assert sum(count for reason, count in outcome.tasks.dropped.items() if "in bench.jsonl" in reason) >= 10
 
 
 def test_failures_are_counted_and_the_run_goes_on() -> None:
@@ -79,18 +95,66 @@ class Always:
 def test_a_fatal_failure_ends_the_run_at_once() -> None:
     llm = Always(Failure("quota", "no money left"))
     outcome = run(llm, 60)
-    assert outcome.stopped == "quota: no money left" and llm.asked <= 16
+    assert outcome.stopped == "quota: no money left" and llm.asked == 1
     assert not outcome.records
 
 
 def test_a_model_that_only_repeats_itself_is_given_up() -> None:
     llm = Always(Reply(" Name two rivers of Asia.\n4. Input:\n<noinput>\n4. Output:\nOb, Mekong", "always"))
-    outcome = run(llm, 60)
+    outcome = run(llm, 60, form="text")
     assert len(outcome.records) == 1
     assert outcome.stopped is not None and f"{BARREN} replies in a row" in outcome.stopped
     assert outcome.tasks.dropped["too similar to one before"] == outcome.tasks.read - 1
 
 
-def test_max_requests() -> None:
-    outcome = run(Offline(), 10_000, max_requests=3)
-    assert outcome.replies.read == 3 and outcome.stopped == "--max-requests 3 was reached"
+<<<<<<< HEAD
+class NoSchema:
+    """A server without structured output: it refuses, or it takes no notice."""
+
+    name = "plain"
+
+    def __init__(self, refuses: bool) -> None:
+        self.refuses = refuses
+        self.formats: list[bool] = []
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        wanted = bool(request.extra)
+        self.formats.append(wanted)
+        if wanted:
+            return Failure("bad_request", "no response_format") if self.refuses else Reply("Here you are!", "plain")
+        return await Offline().complete(request)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_without_structured_output_it_goes_on_in_text(refuses: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    llm = NoSchema(refuses)
+    outcome = run(llm, 40)
+    assert len(outcome.records) == 40 and llm.formats[0] and not any(llm.formats[1:])
+    assert capsys.readouterr().err.count("no structured output") == 1
+    assert outcome.replies.dropped == {"no structured output": 1}
+
+
+class Grader:
+    """Gives instructions of an odd length a bad score, and none to some."""
+
+    name = "grader"
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        size = len(request.messages[0].content)
+        if size % 7 == 0:
+            return Failure("server", "down")
+        return Reply("Hm." if size % 7 == 1 else f"Fine.\nScore: [[{2 if size % 2 else 5}]]", "grader")
+
+
+def test_the_quality_filter_drops_what_scores_low_or_not_at_all() -> None:
+    seeds = read_seeds()
+    going = Run(Offline(), Selection([], read_rules()), 60, concurrency=8, quality=Quality(Grader(), 4.5))
+    asyncio.run(generate(going, open_format("json", seeds, 0, "English")))
+    assert len(going.records) == 60
+    for reason in ("quality below 4.5", "quality not scored: server", "quality not scored: no score in the reply"):
+        assert going.tasks.dropped[reason] > 0
+=======
+def test_a_budget_ends_the_run() -> None:
+    outcome = run(Meter(Offline(), None, max_requests=3), 10_000)
+    assert outcome.replies.kept == 3 and outcome.stopped == "budget: --max-requests 3 was reached"
+>>>>>>> llm-ready

@@ -1,0 +1,284 @@
+"""OpenAI's Batch API behind the LLM protocol: the same replies for half the price, within 24 hours.
+
+Requests that wait at the same time go into one file; the batch made of it is written down before it is waited for. So a
+killed run, started again, picks its batches up where they are and pays for nothing twice.
+"""
+
+import asyncio
+import json
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camelid.jsonl import AppendLog, read_jsonl
+from camelid.llm import FATAL, Failure, Reply, Request
+from camelid.openai_api import TIMEOUT, BodyWriter, connect, connection_failure, read_completion, status_failure
+
+# A file may hold 50,000 requests and 200 MB (platform.openai.com/docs/api-reference/batch/create).
+MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
+WINDOW = 24 * 3600  # seconds; "24h" is the only completion window there is (same page)
+GRACE = 3600  # seconds after the window in which the provider may still be finishing
+GATHER = 1.0  # seconds without a new request after which those waiting are sent
+POLL = 30.0  # seconds between looks at a batch
+RETRIES = 5  # of calls that can be repeated without harm, by the openai package
+DONE = frozenset({"completed", "failed", "expired", "cancelled"})
+
+Result = Reply | Failure
+
+
+@dataclass
+class _Sent:
+    """A batch as the log knows it: its requests' keys, and its id once the provider has given one."""
+
+    keys: list[str]
+    batch: str | None = None
+
+
+class BatchModel:
+    """A model at OpenAI or a server with OpenAI's Files and Batch API.
+
+    Args:
+        name: the model's name there.
+        log: the file that remembers which batches were made.
+        base_url: the server; None means OpenAI.
+        poll: seconds between looks at a batch.
+        gather: seconds without a new request after which those waiting are sent.
+
+    Raises:
+        UserError: there is no API key. With a `base_url` none is needed.
+    """
+
+    def __init__(
+        self, name: str, log: Path, base_url: str | None = None, poll: float = POLL, gather: float = GATHER
+    ) -> None:
+        self.name = name
+        self._client = connect(name, base_url, retries=RETRIES)
+        self._writer = BodyWriter(name, at_openai=base_url is None)
+        self._path, self._poll, self._gather = log, poll, gather
+        self._earlier = _read_log(log)
+        self._token_of = {key: token for token, sent in self._earlier.items() for key in sent.keys}
+        self._picked_up: dict[str, asyncio.Task[dict[str, Result]]] = {}
+        self._waiting: dict[str, tuple[bytes, asyncio.Future[Result]]] = {}
+        self._collector: asyncio.Task[None] | None = None
+        self._batches: set[asyncio.Task[None]] = set()
+        self._fatal: Failure | None = None
+
+    async def complete(self, request: Request) -> Result:
+        """Answer from a batch made earlier, or put the request into the next one."""
+        key = request.key(self.name)
+        if key in self._token_of:
+            result = (await self._pick_up(self._token_of[key])).get(key)
+            if isinstance(result, Reply):
+                return result  # else it is asked anew, like any failure of an earlier run
+        if self._fatal is not None:
+            return self._fatal
+        line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": self._writer.body(request)}
+        answered: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting[key] = (json.dumps(line, ensure_ascii=False).encode() + b"\n", answered)
+        if self._collector is None or self._collector.done():
+            self._collector = asyncio.create_task(self._collect())
+        return await answered
+
+    async def close(self) -> None:
+        """Stop waiting (the batches go on) and close all connections."""
+        tasks = [*self._batches, *self._picked_up.values(), *([self._collector] if self._collector else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._client.close()
+
+    async def _collect(self) -> None:
+        """Wait until no more requests come, then send those that wait."""
+        while self._waiting:
+            before = -1
+            while before != len(self._waiting):
+                before = len(self._waiting)
+                await asyncio.sleep(self._gather)
+            waiting, self._waiting = self._waiting, {}
+            for group in _files(waiting):
+                task = asyncio.create_task(self._send(group))
+                self._batches.add(task)
+                task.add_done_callback(self._batches.discard)
+
+    async def _send(self, group: dict[str, tuple[bytes, asyncio.Future[Result]]]) -> None:
+        """Make one batch, wait for it, hand out its results."""
+        token = uuid.uuid4().hex
+        try:
+            batch = await self._create(token, group)
+            results = batch if isinstance(batch, Failure) else await self._results(batch, list(group))
+        except Exception as error:  # the futures must not hang, whatever it was
+            for _, answered in group.values():
+                if not answered.done():
+                    answered.set_exception(error)
+            return
+        if isinstance(results, Failure) and results.kind in FATAL:
+            self._fatal = results
+        for key, (_, answered) in group.items():
+            if not answered.done():
+                answered.set_result(results if isinstance(results, Failure) else results[key])
+
+    async def _create(self, token: str, group: dict[str, tuple[bytes, asyncio.Future[Result]]]) -> str | Failure:
+        """Upload a file and make a batch of it; return its id once it is on disk.
+
+        The intention is written down first: if this process dies, or the connection breaks, between the provider making
+        the batch and us learning its id, the batch is found by the token in its metadata.
+        """
+        import openai
+
+        with AppendLog(self._path) as log:
+            log.append({"token": token, "keys": list(group)})
+        content = b"".join(line for line, _ in group.values())
+        try:
+            file = await self._client.files.create(file=(f"{token}.jsonl", content), purpose="batch")
+            batch = None
+            once = self._client.with_options(max_retries=0)
+            for attempt in range(1, RETRIES + 1):
+                try:
+                    made = await once.batches.create(
+                        input_file_id=file.id,
+                        endpoint="/v1/chat/completions",
+                        completion_window="24h",
+                        metadata={"camelid": token},
+                    )
+                    batch = str(made.id)
+                except (openai.APIConnectionError, openai.InternalServerError):
+                    batch = await self._find(token)
+                    if batch is None and attempt == RETRIES:
+                        raise
+                if batch is not None:
+                    break
+                await asyncio.sleep(min(self._poll, 2**attempt))
+        except openai.OpenAIError as error:
+            return _failure(error)
+        assert batch is not None
+        with AppendLog(self._path) as log:
+            log.append({"token": token, "batch": batch})
+        print(f"batch {batch}: {len(group):,} requests; may be interrupted, the same command picks it up",
+              file=sys.stderr, flush=True)  # fmt: skip
+        return batch
+
+    async def _find(self, token: str) -> str | None:
+        """The id of the batch that carries the token, if there is one."""
+        async for batch in self._client.batches.list(limit=100):
+            if (batch.metadata or {}).get("camelid") == token:
+                return str(batch.id)
+        return None
+
+    async def _pick_up(self, token: str) -> dict[str, Result]:
+        """The results of a batch that an earlier run made, waited for once for all its requests."""
+        if token not in self._picked_up:
+            self._picked_up[token] = asyncio.create_task(self._earlier_results(token))
+        return await asyncio.shield(self._picked_up[token])
+
+    async def _earlier_results(self, token: str) -> dict[str, Result]:
+        import openai
+
+        sent = self._earlier[token]
+        try:
+            batch = sent.batch or await self._find(token)
+        except openai.OpenAIError as error:
+            return dict.fromkeys(sent.keys, _failure(error))
+        if batch is None:
+            return {}
+        print(f"batch {batch}: picked up, {len(sent.keys):,} requests", file=sys.stderr, flush=True)
+        return await self._results(batch, sent.keys)
+
+    async def _results(self, batch: str, keys: list[str]) -> dict[str, Result]:
+        """Wait for a batch and read a result for each key."""
+        import openai
+
+        until = time.monotonic() + WINDOW + GRACE
+        while True:
+            try:
+                state = await self._client.batches.retrieve(batch)
+                if state.status in DONE:
+                    break
+            except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
+                failure = _failure(error)
+            except openai.OpenAIError as error:
+                return dict.fromkeys(keys, _failure(error))
+            else:
+                failure = Failure("timeout", f"batch {batch} is still {state.status} after its window has passed")
+            if time.monotonic() > until:
+                return dict.fromkeys(keys, failure)
+            await asyncio.sleep(self._poll)
+        results: dict[str, Result] = {}
+        try:
+            for file in (state.output_file_id, state.error_file_id):
+                if file:
+                    text = (await self._client.files.content(file)).text
+                    results.update(_line_result(json.loads(line)) for line in text.split("\n") if line.strip())
+        except (openai.OpenAIError, ValueError, KeyError, TypeError, AttributeError) as error:
+            missing = _failure(error)
+        else:
+            missing = _missing(state)
+        return {key: results.get(key, missing) for key in keys}
+
+
+def _read_log(path: Path) -> dict[str, _Sent]:
+    """Batches by token, in the order they were made."""
+    sent: dict[str, _Sent] = {}
+    if path.exists():
+        AppendLog(path).close()  # cuts off a torn line
+        for _, record in read_jsonl(path):
+            if "keys" in record:
+                sent[record["token"]] = _Sent(record["keys"])
+            else:
+                sent[record["token"]].batch = record["batch"]
+    return sent
+
+
+def _files(
+    waiting: dict[str, tuple[bytes, asyncio.Future[Result]]],
+) -> Iterator[dict[str, tuple[bytes, asyncio.Future[Result]]]]:
+    """Cut the requests that wait into groups, each small enough for one file."""
+    group: dict[str, tuple[bytes, asyncio.Future[Result]]] = {}
+    size = 0
+    for key, item in waiting.items():
+        if group and (len(group) == MOST_REQUESTS or size + len(item[0]) > MOST_BYTES):
+            yield group
+            group, size = {}, 0
+        group[key] = item
+        size += len(item[0])
+    if group:
+        yield group
+
+
+def _line_result(record: dict[str, Any]) -> tuple[str, Result]:
+    """One line of an output or error file: the request's key and what became of it."""
+    key, response, error = record["custom_id"], record.get("response"), record.get("error") or {}
+    if response and response["status_code"] < 400:
+        outcome = read_completion(response["body"])
+        return key, outcome if isinstance(outcome, Reply) else outcome[0]
+    if response:
+        body = response.get("body") or {}
+        error = body.get("error") or {}
+        return key, status_failure(response["status_code"], error, str(error.get("message")), {})[0]
+    detail = f"{error.get('code')}: {error.get('message')}"
+    return key, Failure("timeout" if error.get("code") == "batch_expired" else "server", detail)
+
+
+def _missing(state: Any) -> Failure:
+    """Why a batch holds nothing for a request."""
+    errors = (state.errors.data or []) if state.errors else []
+    detail = "; ".join(f"{error.code}: {error.message}" for error in errors[:3]) or "it has no line for this request"
+    detail = f"batch {state.id} is {state.status}: {detail}"
+    if state.status == "failed":
+        limited = any(error.code == "token_limit_exceeded" for error in errors)  # too much enqueued at once
+        return Failure("rate_limit" if limited else "bad_request", detail)
+    return Failure("timeout" if state.status == "expired" else "server", detail)
+
+
+def _failure(error: Exception) -> Failure:
+    """A call about a file or a batch that went wrong, as a failure of all its requests."""
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
+        return status_failure(error.status_code, error.body, error.message, error.response.headers)[0]
+    if isinstance(error, openai.APIConnectionError):
+        return connection_failure(error, "Batch API", TIMEOUT)
+    return Failure("malformed", f"Batch API: {error}")

@@ -1,0 +1,169 @@
+"""A model as a room uses it for one job: what was paid for is kept, what it costs is counted and limited."""
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from camelid.journal import Journal
+from camelid.llm import FATAL, LLM, Failure, Reply, Request, Usage, complete_in_order
+from camelid.spend import SAMPLE, Estimate, Meter, Price, dollars
+
+T = TypeVar("T")
+
+GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
+MOST_SAMPLED = 100  # replies after which `sample` takes the estimate as it is
+
+
+class ModelRun:
+    """An `LLM` with a journal and a meter; used in a `with` block, which opens and closes the journal.
+
+    Args:
+        llm: the model itself.
+        journal: the file that keeps its replies, or a function that names it from the model's name.
+        concurrency: how many requests to have in flight.
+        price: of its tokens; None where it is not known.
+        max_cost, max_requests: hard limits; replies in the journal count.
+        batch: whether requests go through a Batch API, where a reply may take hours.
+
+    Attributes:
+        replayed: requests answered from what earlier runs have paid for.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        journal: Path | Callable[[str], Path],
+        concurrency: int = 16,
+        price: Price | None = None,
+        max_cost: float | None = None,
+        max_requests: int | None = None,
+        batch: bool = False,
+    ) -> None:
+        self.concurrency, self.price, self.batch = concurrency, price, batch
+        self.replayed = 0
+        self._llm = llm
+        self._path = journal(llm.name) if callable(journal) else journal
+        self._limits = (max_cost, max_requests)
+        self._asking: dict[str, asyncio.Task[Reply | Failure]] = {}
+        self._bought: set[str] = set()
+
+    def __enter__(self) -> "ModelRun":
+        self._journal = Journal(self._path)
+        self._earlier = self._journal.usage
+        max_cost, max_requests = self._limits
+        self._meter = Meter(
+            self._llm, self.price, max_cost, max_requests, self._earlier, len(self._journal), self._journal.longest
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._journal.close()
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """`asyncio.run`, after which the model's connections are closed in the same event loop."""
+
+        async def run_and_close() -> T:
+            try:
+                return await main
+            finally:
+                close = getattr(self._llm, "close", None)
+                if close is not None:
+                    await close()
+
+        return asyncio.run(run_and_close())
+
+    @property
+    def name(self) -> str:
+        return self._llm.name
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        """Answer from the journal, or ask the model and keep its reply."""
+        key = request.key(self.name)
+        known = self._journal.get(key)
+        if known is not None:
+            self.replayed += key not in self._bought
+            return known
+        if key not in self._asking:  # the same question twice at once is paid for once
+            self._asking[key] = asyncio.create_task(self._buy(key, request))
+        return await asyncio.shield(self._asking[key])
+
+    async def _buy(self, key: str, request: Request) -> Reply | Failure:
+        try:
+            result = await self._meter.complete(request)
+            if isinstance(result, Reply):
+                await self._journal.append(key, result)
+                self._bought.add(key)
+            return result
+        finally:
+            del self._asking[key]
+
+    @property
+    def sent(self) -> int:
+        """Requests that went to the model in this process."""
+        return self._meter.sent
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens billed for this job, earlier runs included."""
+        return self._meter.usage
+
+    @property
+    def cost(self) -> float | None:
+        """USD billed for this job, earlier runs included; None if the price is not known."""
+        return self._meter.cost
+
+    def facts(self) -> str:
+        """For a progress bar: `12,345 tokens | $0.12`."""
+        tokens = f"{self.usage.prompt_tokens + self.usage.completion_tokens:,} tokens"
+        return tokens if self.cost is None else f"{tokens} | {dollars(self.cost)}"
+
+    def summary(self) -> str:
+        """One line for the end: requests, tokens, money."""
+        used = self.usage
+        line = f"{self.sent} requests sent, {self.replayed} answered from the journal; "
+        line += f"{used.prompt_tokens:,} prompt + {used.completion_tokens:,} completion tokens"
+        if self.cost is None or self.price is None:
+            return f"{line}, price unknown"
+        before = self.price.cost(self._earlier)
+        return f"{line}, {dollars(self.cost)}" + (f" ({dollars(before)} of it by earlier runs)" if before else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """For a ledger: the model, what was asked and what it cost, earlier runs included."""
+        return {
+            "model": self.name,
+            "requests_sent": self.sent,
+            "answered_from_journal": self.replayed,
+            "prompt_tokens": self.usage.prompt_tokens,
+            "completion_tokens": self.usage.completion_tokens,
+            "cost_usd": self.cost,
+            "price_usd_per_million": [self.price.prompt, self.price.completion] if self.price else None,
+        }
+
+
+async def sample(model: ModelRun, requests: Sequence[Request]) -> Estimate:
+    """Pay for a few of a run's requests, spread evenly over all of them, and estimate the whole from their replies.
+
+    The replies stay in the journal, so asking for all requests afterwards pays for none of these again. The sample
+    grows until the estimate has settled (see `Estimate`) or `MOST_SAMPLED` is reached.
+
+    Args:
+        model: whom to ask.
+        requests: all of the run's.
+    """
+    estimate = Estimate(model.price, len(requests))
+    # In the order of the multiples' fractional parts, every first n are spread evenly (three-distance theorem).
+    spread = sorted(range(len(requests)), key=lambda index: index * GOLDEN_RATIO % 1)
+    some = [requests[index] for index in spread[:MOST_SAMPLED]]
+    ahead = complete_in_order(model, some, model.concurrency, needed=lambda: SAMPLE + estimate.replies)
+    async with aclosing(ahead) as results:
+        async for _, result in results:
+            estimate.add(result, done=isinstance(result, Reply))
+            if estimate.settled or (isinstance(result, Failure) and result.kind in FATAL):
+                break
+    return estimate

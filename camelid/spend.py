@@ -1,0 +1,266 @@
+"""Money: prices, a hard limit on what a run may spend, and what a whole run will cost."""
+
+import asyncio
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from camelid.errors import UserError
+from camelid.llm import LLM, Failure, Reply, Request, Usage
+
+PRICES = Path(__file__).with_name("prices.yaml")
+_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+
+BYTES_A_TOKEN = 4  # "one token generally corresponds to ~4 characters of text for common English text" (OpenAI,
+# platform.openai.com/tokenizer). Byte pairs are merged from UTF-8, so bytes also fit scripts of 2 or 3 bytes a letter.
+TOKENS_A_MESSAGE, TOKENS_A_REPLY = 3, 3  # of the chat format (OpenAI Cookbook, "How to count tokens with tiktoken")
+UNBOUNDED = 1024  # tokens reckoned for a reply whose request sets no max_tokens, until replies show better
+
+SAMPLE = 10  # replies before an estimate is worth showing
+CLOSE = 0.1  # an estimate is settled when its 95% interval is this share of it to either side
+Z = 1.96  # standard errors of a 95% interval
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """USD per million tokens.
+
+    Attributes:
+        prompt, completion: for tokens read and written.
+        batch_discount: the share taken off by the Batch API.
+    """
+
+    prompt: float
+    completion: float
+    batch_discount: float = 0.5
+
+    def cost(self, usage: Usage) -> float:
+        """USD for so many tokens."""
+        return (usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion) / 1e6
+
+    def in_batch(self) -> "Price":
+        """The Batch API's price."""
+        share = 1 - self.batch_discount
+        return replace(self, prompt=self.prompt * share, completion=self.completion * share, batch_discount=0.0)
+
+
+def parse_price(text: str) -> Price:
+    """Read `--price PROMPT,COMPLETION`.
+
+    Raises:
+        UserError: these are not two numbers, both 0 or more.
+    """
+    try:
+        prompt, completion = (float(part) for part in text.split(","))
+    except ValueError:
+        prompt = completion = -1.0
+    if not (0 <= prompt < math.inf and 0 <= completion < math.inf):
+        raise UserError(f"--price {text}: expected PROMPT,COMPLETION in USD per million tokens, such as 2.50,10")
+    return Price(prompt, completion)
+
+
+def price_of(model: str, override: Price | None = None) -> Price | None:
+    """The price of a model at OpenAI, or of `offline`.
+
+    Args:
+        model: its name; a dated snapshot has the price of its name unless `prices.yaml` says otherwise.
+        override: what the user says it costs.
+    """
+    import yaml
+
+    if override is not None:
+        return override
+    prices = yaml.safe_load(PRICES.read_text("utf-8"))
+    entry = prices.get(model) or prices.get(_DATE.sub("", model))
+    return Price(entry["prompt"], entry["completion"], entry["batch_discount"]) if entry else None
+
+
+def prompt_tokens(request: Request) -> int:
+    """About how many tokens a request's messages have, known without any tokeniser (`BYTES_A_TOKEN`)."""
+    text = sum(len(message.content.encode()) for message in request.messages)
+    return round(text / BYTES_A_TOKEN) + TOKENS_A_MESSAGE * len(request.messages) + TOKENS_A_REPLY
+
+
+class Meter:
+    """An `LLM` that counts what another one bills and stops at a limit.
+
+    A request is sent only if the limit still has room for it and all in flight, each with the longest reply seen so
+    far (before the first, with all of its `max_tokens`); where room is short it waits for those in flight. So the
+    limit is overshot only by what a reply is longer than every one before. Refusals are `Failure("budget", ...)`,
+    and after the first nothing is sent any more.
+
+    Args:
+        llm: whom to ask.
+        price: of its tokens; None where it is not known.
+        max_cost: USD.
+        max_requests: most requests.
+        usage, requests, longest: what earlier runs of the same job have spent, and their longest reply; it counts.
+
+    Attributes:
+        usage: tokens billed, earlier ones included.
+        requests: requests sent, earlier ones included.
+        sent: requests sent here.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        price: Price | None,
+        max_cost: float | None = None,
+        max_requests: int | None = None,
+        usage: Usage | None = None,
+        requests: int = 0,
+        longest: int = 0,
+    ) -> None:
+        assert price is not None or max_cost is None
+        self._llm, self._price, self._max_cost, self._max_requests = llm, price, max_cost, max_requests
+        self.usage, self.requests, self.sent = usage or Usage(), requests, 0
+        self._longest = longest  # completion tokens of a reply
+        self._reckoned = self._billed = 0  # prompt tokens of replies here: by `prompt_tokens`, by the provider
+        self._flying, self._reserved = 0, 0.0
+        self._landed = asyncio.Event()
+        self._refusal: Failure | None = None
+
+    @property
+    def name(self) -> str:
+        return self._llm.name
+
+    @property
+    def cost(self) -> float | None:
+        """USD billed, earlier runs' included; None if the price is not known."""
+        return self._price.cost(self.usage) if self._price else None
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        while (expected := self._admit(request)) is None:
+            self._landed.clear()
+            await self._landed.wait()
+        if isinstance(expected, Failure):
+            return expected
+        self._flying += 1
+        self._reserved += expected
+        self.sent += 1
+        self.requests += 1
+        try:
+            result = await self._llm.complete(request)
+        finally:
+            self._flying -= 1
+            self._reserved -= expected
+            self._landed.set()
+        self.usage += result.usage
+        if isinstance(result, Reply):
+            self._longest = max(self._longest, result.usage.completion_tokens)
+            self._reckoned += prompt_tokens(request)
+            self._billed += result.usage.prompt_tokens
+        return result
+
+    def _admit(self, request: Request) -> float | Failure | None:
+        """What the request is expected to cost, if it may be sent now; None if it must wait; or why it never may."""
+        if self._refusal is None and self._max_requests is not None and self.requests >= self._max_requests:
+            self._refusal = Failure("budget", f"--max-requests {self._max_requests} was reached", 0)
+        if self._refusal is not None or self._max_cost is None or self._price is None:
+            return self._refusal or 0.0
+        spent, expected = self._price.cost(self.usage), self._expect(request, self._price)
+        if spent + self._reserved + expected <= self._max_cost:
+            return expected
+        if self._flying:
+            return None
+        if not self._longest and spent < self._max_cost:
+            return expected  # it may not fit, but only a reply shows what replies really cost
+        self._refusal = Failure("budget", f"--max-cost {self._max_cost:g} was reached: {dollars(spent)} is spent", 0)
+        return self._refusal
+
+    def _expect(self, request: Request, price: Price) -> float:
+        prompt = float(prompt_tokens(request))
+        if self._reckoned:
+            prompt *= self._billed / self._reckoned
+        completion = self._longest or request.max_tokens or UNBOUNDED
+        return (prompt * price.prompt + completion * price.completion) / 1e6
+
+
+def before_the_first_call(sample: Sequence[Request], requests: int, price: Price | None) -> str:
+    """What a run may cost, in words, from nothing but a few of its requests: rough, and an upper bound on replies.
+
+    Args:
+        sample: some of the requests, chosen like the others.
+        requests: about how many there will be.
+        price: None if it is not known; then the tokens are given alone.
+    """
+    share = requests / max(1, len(sample))
+    prompts = round(share * sum(prompt_tokens(request) for request in sample))
+    replies = round(share * sum(request.max_tokens or UNBOUNDED for request in sample))
+    text = f"rough estimate before the first call: {requests:,} requests, about {prompts:,} prompt tokens"
+    if price is None:
+        return f"{text}, at most {replies:,} completion tokens"
+    least, most = price.cost(Usage(prompts)), price.cost(Usage(prompts, replies))
+    return f"{text}, {dollars(least)} for prompts alone, at most {dollars(most)} if every reply has its full length"
+
+
+class Estimate:
+    """What a whole run will cost, from the replies so far: their cost, over what they achieved, times the goal.
+
+    Feed it replies that were chosen like the rest will be: the first ones of a run whose requests are drawn at random,
+    a sample from everywhere in one whose requests are sorted (`camelid.model_run.sample`).
+
+    Args:
+        price: None if it is not known; then tokens take the place of dollars.
+        total: the run's goal, in records, judgments, ...
+    """
+
+    def __init__(self, price: Price | None, total: int) -> None:
+        self._price, self._total = price, total
+        self.replies = 0
+        self._cost = self._done = 0.0
+        self._cost2 = self._done2 = self._both = 0.0  # sums of squares and products
+
+    def add(self, result: Reply | Failure, done: float = 1) -> None:
+        """Take in one reply and how much of the goal it achieved (0 for a failure)."""
+        usage = result.usage
+        cost = self._price.cost(usage) if self._price else float(usage.prompt_tokens + usage.completion_tokens)
+        self.replies += 1
+        self._cost += cost
+        self._done += done
+        self._cost2 += cost * cost
+        self._done2 += done * done
+        self._both += cost * done
+
+    @property
+    def whole(self) -> float | None:
+        """The whole run's cost: USD, or tokens if there is no price; None until something is achieved."""
+        return self._cost / self._done * self._total if self._done else None
+
+    @property
+    def margin(self) -> float:
+        """Half the 95% interval of `whole`, as a share of it (delta method for a ratio of means)."""
+        n = self.replies
+        if n < 2 or not self._done:
+            return math.inf
+        if not self._cost:
+            return 0.0
+        ratio = self._cost / self._done
+        squares = max(0.0, self._cost2 - 2 * ratio * self._both + ratio * ratio * self._done2)
+        return Z * math.sqrt(squares / (n - 1) * n) / self._cost
+
+    @property
+    def settled(self) -> bool:
+        """Whether the estimate rests on enough replies to be believed within `CLOSE`."""
+        return self.replies >= SAMPLE and self.margin <= CLOSE
+
+    def facts(self) -> str:
+        """For a progress bar: `about $4.10 in all`."""
+        return f"about {self._amount(self.whole)} in all" if self.whole is not None else ""
+
+    def __str__(self) -> str:
+        if self.whole is None:
+            return f"no estimate: {self.replies} replies achieved nothing"
+        spread = f", give or take {self.margin:.0%}" if math.isfinite(self.margin) else ""
+        return f"estimate for the whole run: {self._amount(self.whole)}{spread} (from {self.replies} replies)"
+
+    def _amount(self, value: float | None) -> str:
+        return dollars(value or 0.0) if self._price else f"{value or 0.0:,.0f} tokens"
+
+
+def dollars(value: float) -> str:
+    """`$12.34`, with more digits for small sums."""
+    return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"

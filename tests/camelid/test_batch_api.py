@@ -1,0 +1,149 @@
+"""The Batch API: same replies, half the bill, and never a batch paid for twice."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camelid import batch_api
+from camelid.batch_api import BatchModel
+from camelid.llm import Failure, Reply, Request, complete_in_order
+from camelid.model_run import ModelRun
+from camelid.spend import Price
+from conversations.message import Message
+from tests.fake_openai import FakeOpenAI
+
+
+def requests(count: int) -> list[Request]:
+    return [Request((Message("user", f"question {number} \u2028"),), sample=number) for number in range(count)]
+
+
+def open_run(server: FakeOpenAI, path: Path, **limits: Any) -> ModelRun:
+    model = BatchModel("fake", path / "log.batches", server.url, poll=0.02, gather=0.02)
+    return ModelRun(model, path / "journal.jsonl", 1000, Price(1.0, 2.0).in_batch(), batch=True, **limits)
+
+
+def ask(model: ModelRun, count: int, concurrency: int = 1000) -> list[Reply | Failure]:
+    async def run() -> list[Reply | Failure]:
+        async with aclosing(complete_in_order(model, requests(count), concurrency)) as results:
+            return [result async for _, result in results]
+
+    with model:
+        return model.run(run())
+
+
+def test_replies_at_half_the_price(tmp_path: Path) -> None:
+    with FakeOpenAI() as server:
+        model = open_run(server, tmp_path)
+        results = ask(model, 300)
+    assert [result.text for result in results if isinstance(result, Reply)] == [
+        f"echo: question {number} \u2028" for number in range(300)
+    ]
+    assert len(server.batches) == 1 and model.cost == pytest.approx(server.bill)
+    assert server.bill == pytest.approx(300 * 0.5 * (2 * 1.0 + 3 * 2.0) / 1e6)
+
+
+def test_every_line_has_its_own_failure_and_is_asked_again(tmp_path: Path) -> None:
+    faults = {"500": 0.1, "expired": 0.1, "429": 0.1, "empty": 0.1, "garbage": 0.1}
+    with FakeOpenAI(faults=faults) as server:
+        before = ask(open_run(server, tmp_path), 200)
+        kinds = {result.kind for result in before if isinstance(result, Failure)}
+        assert kinds == {"server", "timeout", "rate_limit", "malformed"}
+        server.faults = {}
+        after = ask(open_run(server, tmp_path), 200)
+    assert all(isinstance(result, Reply) for result in after)
+    assert set(server.good_replies.values()) == {1}
+
+
+def test_limits_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_api, "MOST_REQUESTS", 40)
+    with FakeOpenAI() as server:
+        assert len(ask(open_run(server, tmp_path / "a"), 100)) == 100
+        assert [batch["request_counts"]["total"] for batch in server.batches.values()] == [40, 40, 20]
+        monkeypatch.setattr(batch_api, "MOST_BYTES", 3000)
+        server.files.clear()
+        assert len(ask(open_run(server, tmp_path / "b"), 30)) == 30
+        assert max(len(file) for file in server.files.values()) <= 3000 * 3  # replies are longer than requests
+        assert len(server.batches) > 5
+
+
+def test_a_batch_whose_id_was_lost_is_found(tmp_path: Path) -> None:
+    with FakeOpenAI(lost_batches=1) as server:
+        results = ask(open_run(server, tmp_path), 20)
+    assert all(isinstance(result, Reply) for result in results)
+    assert len(server.batches) == 1 and set(server.good_replies.values()) == {1}
+
+
+def test_wrong_key_and_failed_batch(tmp_path: Path) -> None:
+    class Broken(FakeOpenAI):
+        async def _finish(self, batch: dict[str, Any]) -> None:
+            error = {"code": "invalid_json_line", "message": "line 3 is no JSON", "line": 3, "param": None}
+            batch.update(status="failed", errors={"object": "list", "data": [error]})
+
+    with Broken() as server:
+        results = ask(open_run(server, tmp_path), 5)
+    [detail] = {result.detail for result in results if isinstance(result, Failure)}
+    assert "failed: invalid_json_line: line 3 is no JSON" in detail
+
+
+def test_max_requests_and_max_cost_hold_in_batches(tmp_path: Path) -> None:
+    with FakeOpenAI() as server:
+        ask(open_run(server, tmp_path, max_requests=30), 100)
+        assert len(server.requests) == 30
+        ask(open_run(server, tmp_path, max_cost=server.bill * 2), 100)
+        assert 50 <= len(server.requests) <= 61
+    assert set(server.good_replies.values()) == {1}
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+sys.path.insert(0, {root!r})
+from tests.camelid.test_batch_api import ask, open_run
+results = ask(open_run(SimpleNamespace(url=sys.argv[1]), Path(sys.argv[2])), 50)
+print(len({{result.text for result in results}}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("moment", ["intention", "made", "waiting"])
+def test_a_killed_run_picks_its_batch_up(tmp_path: Path, moment: str) -> None:
+    """SIGKILL with the batch intended, made, or waited for; the second run pays for nothing the first has paid for."""
+    command = [sys.executable, "-c", SCRIPT.format(root=str(Path(__file__).parents[2]))]
+    with FakeOpenAI(latency=1.0) as server:
+        process = subprocess.Popen([*command, server.url, str(tmp_path)])
+        log = tmp_path / "log.batches"
+        wanted = {"intention": '"keys"', "made": '"batch"', "waiting": '"batch"'}[moment]
+        while not log.exists() or wanted not in log.read_text():
+            time.sleep(0.002)
+        if moment == "waiting":
+            time.sleep(0.3)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        time.sleep(0.2)
+        made = len(server.batches)
+        done = subprocess.run([*command, server.url, str(tmp_path)], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "50"
+        assert set(server.good_replies.values()) == {1} and len(server.batches) == max(1, made)
+        assert ("picked up" in done.stderr) == bool(made)
+        for line in log.read_text().splitlines():
+            json.loads(line)
+
+
+def test_an_early_stop_does_not_wait_for_the_batch(tmp_path: Path) -> None:
+    async def run(model: ModelRun) -> None:
+        await asyncio.wait_for(asyncio.gather(*(model.complete(item) for item in requests(5))), 0.3)
+
+    with FakeOpenAI(latency=60) as server:
+        model = open_run(server, tmp_path)
+        started = time.monotonic()
+        with model, pytest.raises(asyncio.TimeoutError):
+            model.run(run(model))
+    assert time.monotonic() - started < 2

@@ -1,0 +1,245 @@
+"""Money: counted, limited, foretold."""
+
+import asyncio
+import random
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from camelid.errors import UserError
+from camelid.llm import Failure, Reply, Request, Usage, complete_in_order
+from camelid.model_run import ModelRun, sample
+from camelid.openai_api import OpenAIModel
+from camelid.spend import (
+    PRICES,
+    TOKENS_A_MESSAGE,
+    TOKENS_A_REPLY,
+    Estimate,
+    Meter,
+    Price,
+    before_the_first_call,
+    parse_price,
+    price_of,
+    prompt_tokens,
+)
+from conversations.message import Message
+from tests.fake_openai import FakeOpenAI
+
+PRICE = Price(1000.0, 2000.0)  # USD per million tokens: a word costs 0.1 or 0.2 cents
+
+
+def request(number: int = 0, words: int = 20, **fields: Any) -> Request:
+    return Request((Message("user", f"{number} " + "word " * (words - 1)),), sample=number, **fields)
+
+
+def answer(body: dict[str, Any]) -> str:
+    """5 to 15 words, by the request."""
+    return "yes " * random.Random(body["messages"][-1]["content"]).randint(5, 15)
+
+
+def open_run(server: FakeOpenAI, path: Path, concurrency: int = 8, **limits: Any) -> ModelRun:
+    model = OpenAIModel("fake", server.url, concurrency, first_wait=0.01)
+    return ModelRun(model, path / "journal.jsonl", concurrency, PRICE, **limits)
+
+
+def ask(model: ModelRun, requests: list[Request]) -> list[Reply | Failure]:
+    async def run() -> list[Reply | Failure]:
+        async with aclosing(complete_in_order(model, requests, model.concurrency)) as results:
+            return [result async for _, result in results]
+
+    with model:
+        return model.run(run())
+
+
+def serve(**options: Any) -> FakeOpenAI:
+    return FakeOpenAI(answer, price=(PRICE.prompt, PRICE.completion), **options)
+
+
+def test_the_meter_agrees_with_the_bill(tmp_path: Path) -> None:
+    faults = {"429-after": 0.1, "500": 0.1, "garbage": 0.05, "empty": 0.05}
+    with serve(faults=faults) as server:
+        model = open_run(server, tmp_path)
+        results = ask(model, [request(number) for number in range(100)])
+        assert model.cost == pytest.approx(server.bill)
+    assert sum(isinstance(result, Reply) for result in results) >= 98
+    assert model.to_json()["cost_usd"] == model.cost and f"${model.cost:.2f}" in model.summary() + model.facts()
+
+
+def test_refusals_are_billed_and_not_asked_again(tmp_path: Path) -> None:
+    with serve(faults={"refusal": 1.0}) as server:
+        model = open_run(server, tmp_path)
+        [result] = ask(model, [request()])
+        assert isinstance(result, Failure) and result.kind == "content_filter" and len(server.requests) == 1
+        assert model.cost == pytest.approx(server.bill) and server.bill > 0
+
+
+@pytest.mark.parametrize("concurrency", [1, 16, 64])
+@pytest.mark.parametrize("limit", [0.5, 2.0])
+def test_max_cost_is_a_hard_stop(tmp_path: Path, concurrency: int, limit: float) -> None:
+    """A request costs 3 to 5 cents. The bill ends less than one reply below the limit, whatever is in flight."""
+    with serve(latency=0.005) as server:
+        model = open_run(server, tmp_path, concurrency, max_cost=limit)
+        results = ask(model, [request(number) for number in range(400)])
+    assert limit - 0.05 <= server.bill <= limit + 0.005
+    refused = [result for result in results if isinstance(result, Failure)]
+    assert {failure.kind for failure in refused} == {"budget"} and "--max-cost" in refused[0].detail
+    assert len(server.requests) + len(refused) == 400
+
+
+def test_the_first_wave_cannot_break_the_limit(tmp_path: Path) -> None:
+    """64 in flight would cost 64 x 1.02 USD before anything is known of the price of a reply."""
+    with FakeOpenAI(lambda body: "yes " * 500, price=(PRICE.prompt, PRICE.completion), latency=0.05) as server:
+        model = open_run(server, tmp_path, 64, max_cost=3.0)
+        ask(model, [request(number, max_tokens=500) for number in range(64)])
+    assert 1.9 < server.bill <= 3.0
+
+
+def test_max_requests_is_exact_and_earlier_ones_count(tmp_path: Path) -> None:
+    requests = [request(number) for number in range(50)]
+    with serve() as server:
+        first = ask(open_run(server, tmp_path, max_requests=7), requests)
+        assert len(server.requests) == 7
+        assert ask(open_run(server, tmp_path, max_requests=7), requests) == first
+        assert len(server.requests) == 7
+        ask(open_run(server, tmp_path, max_requests=9), requests)
+        assert len(server.requests) == 9
+
+
+def test_money_of_an_earlier_run_counts(tmp_path: Path) -> None:
+    requests = [request(number) for number in range(100)]
+    with serve() as server:
+        ask(open_run(server, tmp_path), requests[:20])
+        before = server.bill
+        model = open_run(server, tmp_path, max_cost=before + 0.2)
+        ask(model, requests)
+        assert before < server.bill <= before + 0.205
+        assert model.cost == pytest.approx(server.bill) and model.replayed == 20
+        assert f"${before:.4f} of it by earlier runs" in model.summary()
+        spent = server.bill
+        ask(open_run(server, tmp_path, max_cost=before), requests)
+        assert server.bill == spent
+    assert set(server.good_replies.values()) == {1}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_estimate_of_a_sample_is_within_15_percent_of_the_bill(tmp_path: Path, seed: int) -> None:
+    """Judging, sorted by category: replies and prompts of the second half are three times as long."""
+
+    def judge(body: dict[str, Any]) -> str:
+        words = body["messages"][-1]["content"].split()
+        return "word " * round(random.Random(f"{seed} {words}").lognormvariate(3, 0.4) * (1 if len(words) < 50 else 3))
+
+    requests = [request(number, 30 if number < 150 else 90) for number in range(300)]
+    with FakeOpenAI(judge, price=(PRICE.prompt, PRICE.completion)) as server:
+        model = open_run(server, tmp_path, 32)
+
+        async def run() -> Estimate:
+            estimate = await sample(model, requests)
+            async with aclosing(complete_in_order(model, requests, 32)) as results:
+                async for _ in results:
+                    pass
+            return estimate
+
+        with model:
+            estimate = model.run(run())
+        assert estimate.whole == pytest.approx(server.bill, rel=0.15)
+    assert len(server.requests) == 300  # the sample was part of the run
+
+
+def test_an_estimate_by_records_and_the_read_ahead_within_15_percent(tmp_path: Path) -> None:
+    """A generator that keeps some of each reply, in order, and stops at its goal: bill and first estimate agree."""
+    goal, kept, first = 1500, 0, None
+    estimate = Estimate(PRICE, goal)
+    with serve(latency=0.002) as server:
+        model = open_run(server, tmp_path, 64)
+
+        async def run() -> None:
+            nonlocal kept, first
+            endless = (request(number) for number in range(10**9))
+
+            def needed() -> int:
+                return round((goal - kept) / max(1.0, kept / max(1, estimate.replies))) if kept else 10
+
+            async with aclosing(complete_in_order(model, endless, 64, needed)) as results:
+                async for asked, result in results:
+                    new = random.Random(asked.sample).randint(6, 14)
+                    kept += new
+                    estimate.add(result, new)
+                    if estimate.replies == 10:
+                        first = estimate.whole
+                    if kept >= goal:
+                        break
+
+        with model:
+            model.run(run())
+        assert first == pytest.approx(server.bill, rel=0.15)
+        assert len(server.requests) <= estimate.replies + 15
+
+
+def test_margins_cover_the_truth() -> None:
+    """95% intervals over simulated runs of 30 replies whose whole cost is known."""
+    covered = 0
+    for seed in range(1000):
+        r = random.Random(seed)
+        estimate = Estimate(Price(0.0, 1e6), 1000)
+        for _ in range(30):
+            estimate.add(Reply("", "m", usage=Usage(0, r.randint(50, 150))), r.randint(5, 15))
+        assert estimate.whole is not None
+        covered += abs(estimate.whole - 1000 * 10) <= estimate.margin * estimate.whole
+    assert 900 <= covered <= 980
+
+
+def test_what_is_said_before_the_first_call() -> None:
+    text = before_the_first_call([request(words=100, max_tokens=50)], 1000, Price(2.0, 10.0))
+    assert text.startswith("rough estimate before the first call: 1,000 requests, about 1")
+    assert "at most $0.7" in text  # 0.25 for the prompts and 1000 x 50 x 10 / 1e6
+    assert "at most 50,000 completion tokens" in before_the_first_call([request(max_tokens=50)], 1000, None)
+
+
+def test_tokens_without_a_tokeniser() -> None:
+    """OpenAI's help page "What are tokens and how to count them?" gives 11 tokens for this sentence."""
+    quote = Request((Message("user", "You miss 100% of the shots you don't take"),))
+    assert prompt_tokens(quote) - TOKENS_A_MESSAGE - TOKENS_A_REPLY == pytest.approx(11, rel=0.15)
+
+
+def test_prices() -> None:
+    assert price_of("gpt-4o-mini") == Price(0.15, 0.60) == price_of("gpt-4o-mini-2024-07-18")
+    assert price_of("gpt-4o-2024-05-13") == Price(5.0, 15.0) and price_of("gpt-4o-2024-11-20") == Price(2.5, 10.0)
+    assert price_of("llama-7b") is None and price_of("llama-7b", Price(1, 2)) == Price(1, 2)
+    assert price_of("offline", None) == Price(0, 0, 0)
+    assert Price(2.0, 8.0).in_batch() == Price(1.0, 4.0, 0.0)
+    assert Price(2.0, 8.0).cost(Usage(1_000_000, 500_000)) == 6.0
+    for entry in yaml.safe_load(PRICES.read_text()).values():
+        assert set(entry) == {"prompt", "completion", "batch_discount", "as_of", "source"}
+
+
+@pytest.mark.parametrize("text", ["1", "a,b", "-1,2", "1,2,3", "nan,1", "inf,1", ""])
+def test_bad_prices(text: str) -> None:
+    with pytest.raises(UserError, match="expected PROMPT,COMPLETION"):
+        parse_price(text)
+    assert parse_price("2.5, 10") == Price(2.5, 10.0)
+
+
+def test_requests_wait_for_each_other_only_near_the_limit() -> None:
+    class Slow:
+        name = "slow"
+        flying = most = 0
+
+        async def complete(self, request: Request) -> Reply | Failure:
+            self.flying += 1
+            self.most = max(self.most, self.flying)
+            await asyncio.sleep(0.001)
+            self.flying -= 1
+            return Reply("", "slow", usage=Usage(20, 10))
+
+    async def run(limit: float) -> Slow:
+        llm = Slow()
+        meter = Meter(llm, PRICE, limit, usage=Usage(20, 10), requests=1, longest=10)
+        await asyncio.gather(*(meter.complete(request(number)) for number in range(50)))
+        return llm
+
+    assert asyncio.run(run(100.0)).most == 50
+    assert 1 <= asyncio.run(run(0.3)).most < 8
