@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class BatchModel:
             if isinstance(result, Reply):
                 return result  # else it is asked anew, like any failure of an earlier run
         if self._fatal is not None:
-            return self._fatal
+            return replace(self._fatal, attempts=0)
         line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": self._writer.body(request)}
         answered: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting[key] = (json.dumps(line, ensure_ascii=False).encode() + b"\n", answered)

@@ -149,6 +149,9 @@ class Meter:
             self._reserved -= expected
             self._landed.set()
         self.usage += result.usage
+        if isinstance(result, Failure) and result.attempts == 0:  # after a fatal failure the model sends nothing
+            self.sent -= 1
+            self.requests -= 1
         if isinstance(result, Reply):
             self._longest = max(self._longest, result.usage.completion_tokens)
             self._reckoned += prompt_tokens(request)
