@@ -118,19 +118,23 @@ def _facts(facts: dict[str, Any]) -> dict[str, str]:
         "instruction rules": asked["rules"],
         "seed": str(asked["seed"]),
         "quality filter": "{}, at least {}".format(*asked["quality"]) if asked["quality"] else "none",
-        "prompt tokens": f"{facts['prompt_tokens']:,}",
-        "completion tokens": f"{facts['completion_tokens']:,}",
-        "cost": _cost(facts),
+        "tokens": "; ".join(_tokens(spent) for spent in facts["spent"]),
+        "cost": _cost(facts["spent"]),
         "records file": f"`{facts['sha256'][:12]}` (SHA-256)",
     }
     return {name: value for name, value in rows.items() if value}
 
 
-def _cost(facts: dict[str, Any]) -> str:
-    if facts["asked"]["model"] == "offline":
+def _tokens(spent: dict[str, Any]) -> str:
+    return f"{spent['prompt_tokens']:,} prompt + {spent['completion_tokens']:,} completion by {spent['model']}"
+
+
+def _cost(spent: Sequence[dict[str, Any]]) -> str:
+    """USD for all models together."""
+    if [model["model"] for model in spent] == ["offline"]:
         return "nothing: the model is embedded"
-    cost = facts.get("cost")
-    return f"${cost:,.2f}" if cost is not None else "not known: no price was given"
+    costs = [model["cost_usd"] for model in spent]
+    return "not known: no price was given" if None in costs else f"${sum(costs):,.2f}"
 
 
 def _contamination(facts: dict[str, Any]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,13 @@ from camelid.errors import UserError
 from camelid.jsonl import file_hash, read_json, write_jsonl
 from camelid.ledger import write_ledgers
 from camelid.lock import exclusive
-<<<<<<< HEAD
-from camelid.progress import Progress
+from camelid.model_run import ModelRun
 
 if TYPE_CHECKING:
-    from selfinstruct.generate import Format
+    from selfinstruct.filters import Rules
+    from selfinstruct.generate import Format, FormatName
     from selfinstruct.run import Run
     from selfinstruct.seeds import Task
-=======
-from camelid.model_run import ModelRun
->>>>>>> llm-ready
 
 OpenModel = Callable[[argparse.Namespace, Path], ModelRun]
 
@@ -60,39 +58,33 @@ def _register_generate(
     parser.add_argument(
         "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out of the records"
     )
-<<<<<<< HEAD
     parser.add_argument("--quality-model", metavar="MODEL", help="drop what this model scores below the threshold")
+    parser.add_argument("--quality-price", metavar="PROMPT,COMPLETION", help="like --price, for the quality model")
     parser.add_argument(
         "--quality-threshold", type=float, default=4.5, metavar="0..5", help="lowest score kept (default 4.5)"
     )  # AlpaGasus (Chen et al. 2023), section 3
     parser.add_argument("--seed", type=int, default=0, help="of the tasks shown (default 0)")
-    parser.add_argument("--max-requests", type=int, metavar="N", help="give up after this many requests")
-=======
-    parser.add_argument("--seed", type=int, default=0, help="of the seed tasks shown (default 0)")
->>>>>>> llm-ready
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     add_model_arguments(parser)
 
 
 def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Generate, or say that it has been done; the journal answers whatever was asked before."""
-<<<<<<< HEAD
-    if args.count < 1 or args.concurrency < 1:
-        raise UserError("--count and --concurrency must be at least 1")
+    if args.count < 1:
+        raise UserError("--count must be at least 1")
     if (args.method == "evol") != (args.instructions is not None):
         raise UserError("--method evol and --instructions FILE go together")
     if args.method != "alpaca" and (args.model == "offline" or args.format != "auto"):
         raise UserError(f"--method {args.method} has no --format and needs a --model other than offline")
-=======
-    if args.count < 1:
-        raise UserError("--count must be at least 1")
->>>>>>> llm-ready
+    if args.quality_model == "offline":
+        raise UserError("--quality-model offline: the embedded model cannot judge without a reference; name another")
     output = Path(args.output)
     with exclusive(output.with_suffix(".lock")):
         return _generate(args, output, open_model)
 
 
 def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> int:
+    from camelid.progress import Progress
     from selfinstruct.filters import read_rules
     from selfinstruct.quality import Quality
     from selfinstruct.run import Run
@@ -100,109 +92,92 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
     from selfinstruct.selection import Questions, Selection
 
     seeds_path = args.seeds or OWN
-<<<<<<< HEAD
     seeds, rules = read_seeds(seeds_path), read_rules(args.rules)
     questions = [Questions(path) for path in args.decontaminate]
-    llm = open_model(args.model, args.base_url, args.concurrency)
-    asked = _asked(args, llm.name, seeds_path)
-=======
-    seeds = read_seeds(seeds_path)
-    questions = [text for path in args.decontaminate for text in read_question_texts(path)]
-    model = open_model(args, output.with_suffix(".journal.jsonl"))
-    asked = {
-        "model": model.name,
-        "count": args.count,
-        "seeds": file_hash(seeds_path),
-        "decontaminate": [file_hash(path) for path in args.decontaminate],
-        "seed": args.seed,
-    }
->>>>>>> llm-ready
+    teacher = open_model(args, output.with_suffix(".journal.jsonl"))
+    asked = _asked(args, teacher.name, seeds_path)
     ledger = output.with_suffix(".ledger.json")
     if _finished(output, ledger, asked):
         print(f"{output}: already made")
         return 0
-<<<<<<< HEAD
-    journal = Journal(output.with_suffix(".journal.jsonl"))
-    journaled = Journaled(llm, journal)
-    quality = None
-    if args.quality_model:
-        scorer = Journaled(open_model(args.quality_model, args.base_url, args.concurrency), journal)
-        quality = Quality(scorer, args.quality_threshold)
     before = [] if args.method == "evol" else [task.instruction for task in seeds]
     selection = Selection(before, rules, questions, compat=args.format == "compat")
-    with Progress("generate", args.count, args.quiet) as bar:
-        run = Run(journaled, selection, args.count, args.concurrency, quality, bar)
-        asyncio.run(_make(args, run, seeds, rules.language, journal))
-    journal.close()
+    models = [teacher]
+    with ExitStack() as stack:
+        stack.enter_context(teacher)
+        quality = None
+        if args.quality_model:
+            scorer = _open_scorer(args, open_model, output)
+            scorer.limits = teacher.limits
+            models.append(stack.enter_context(scorer))
+            quality = Quality(scorer, args.quality_threshold)
+        bar = stack.enter_context(Progress("generate", args.count, args.quiet))
+        run = Run(teacher, selection, args.count, quality, bar)
+        teacher.run(_make(args, run, seeds, rules, models[1:]))
+    return _finish(args, run, models, output, asked)
+
+
+def _finish(
+    args: argparse.Namespace, run: "Run", models: list[ModelRun], output: Path, asked: dict[str, object]
+) -> int:
+    """Write what there is, explain it, and return the exit status."""
     write_jsonl(output, run.records)
-=======
-    with model:
-        outcome = model.run(generate(model, seeds, args.count, args.seed, model.concurrency, questions, args.quiet))
-    write_jsonl(output, outcome.records)
->>>>>>> llm-ready
     write_ledgers(
-        ledger,
+        output.with_suffix(".ledger.json"),
         run.ledgers,
         asked=asked,
         complete=run.stopped is None,
         stopped=run.stopped,
         sha256=file_hash(output),
-<<<<<<< HEAD
-        prompt_tokens=run.prompt_tokens,
-        completion_tokens=run.completion_tokens,
+        spent=[model.to_json() for model in models],
     )
     for counts in run.ledgers:
         print(counts.summary())
-    print(f"{output}: {len(run.records)} records by {llm.name}; {journaled.sent} requests sent, ", end="")
-    print(f"{journaled.replayed} answered from the journal")
+    print(f"{output}: {len(run.records)} records")
+    for model in models:
+        print(f"{model.name}: {model.summary()}")
     if run.stopped:
         print(f"camelid: stopped with {len(run.records)} of {args.count} records: {run.stopped}", file=sys.stderr)
-=======
-        spent=model.to_json(),
-    )
-    print(outcome.replies.summary())
-    print(outcome.tasks.summary())
-    print(f"{output}: {len(outcome.records)} records by {model.name}; {model.summary()}")
-    if outcome.stopped:
-        print(
-            f"camelid: stopped with {len(outcome.records)} of {args.count} records: {outcome.stopped}", file=sys.stderr
-        )
->>>>>>> llm-ready
         return 1
     return 0
 
 
-async def _make(args: argparse.Namespace, run: "Run", seeds: "list[Task]", language: str, journal: Journal) -> None:
-    """Run the method."""
-    if args.method == "self-instruct":
-        from selfinstruct.self_instruct import self_instruct
+def _open_scorer(args: argparse.Namespace, open_model: OpenModel, output: Path) -> ModelRun:
+    """The quality model, opened like the teacher."""
+    values = {**vars(args), "model": args.quality_model, "price": args.quality_price}
+    return open_model(argparse.Namespace(**values), output.with_suffix(".quality.journal.jsonl"))
 
-        await self_instruct(run, seeds, args.seed)
-    elif args.method == "evol":
-        from selfinstruct.evol import evolve
-        from selfinstruct.seeds import read_tasks
 
-        await evolve(run, read_tasks(args.instructions), args.seed)
-    else:
-        from selfinstruct.generate import generate, open_format
+async def _make(
+    args: argparse.Namespace, run: "Run", seeds: "list[Task]", rules: "Rules", others: list[ModelRun]
+) -> None:
+    """Run the method; close the connections of the other models."""
+    async with AsyncExitStack() as stack:
+        for model in others:
+            stack.push_async_callback(model.close)
+        if args.method == "self-instruct":
+            from selfinstruct.self_instruct import self_instruct
 
-        def form(name: Any) -> "Format":
-            return open_format(name, seeds, args.seed, language)
+            await self_instruct(run, seeds, args.seed)
+        elif args.method == "evol":
+            from selfinstruct.evol import evolve
+            from selfinstruct.seeds import read_tasks
 
-        if args.format != "auto":
-            await generate(run, form(args.format))
-        elif _answered_in_text(run.llm, journal, form("text")):
-            await generate(run, form("text"))
+            await evolve(run, read_tasks(args.instructions), args.seed)
         else:
-            await generate(run, form("json"), fallback=form("text"))
+            await _make_by_alpaca(args, run, seeds, rules)
 
 
-def _answered_in_text(llm: LLM, journal: Journal, text: "Format") -> bool:
-    """Whether an earlier run of the same command found no structured output: its journal has replies in text."""
-    from selfinstruct.generate import PROBES
+async def _make_by_alpaca(args: argparse.Namespace, run: "Run", seeds: "list[Task]", rules: "Rules") -> None:
+    from selfinstruct.generate import foretell, generate, open_format
 
-    probes = (request for request, _ in zip(text.requests, range(PROBES), strict=False))
-    return any(journal.get(request.key(llm.name)) for request in probes)
+    def form(name: "FormatName") -> "Format":
+        return open_format(name, seeds, args.seed, rules.language)
+
+    first: FormatName = "json" if args.format == "auto" else args.format
+    if run.model.name != "offline":
+        print(foretell(form(first), args.count, run.model.price), file=sys.stderr, flush=True)
+    await generate(run, form(first), fallback=form("text") if args.format == "auto" else None)
 
 
 def run_card(args: argparse.Namespace) -> int:
@@ -217,6 +192,8 @@ def run_card(args: argparse.Namespace) -> int:
 
 def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str, object]:
     """What the records follow from; a finished run with the same is not run again."""
+    from selfinstruct.selection import short_name
+
     return {
         "model": model,
         "method": args.method,
@@ -225,10 +202,9 @@ def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str,
         "seeds": file_hash(seeds),
         "instructions": file_hash(args.instructions) if args.instructions else None,
         "rules": args.rules if not Path(args.rules).is_file() else file_hash(args.rules),
-        "decontaminate": {Path(path).name: file_hash(path) for path in args.decontaminate},
+        "decontaminate": {short_name(path): file_hash(path) for path in args.decontaminate},
         "quality": [args.quality_model, args.quality_threshold] if args.quality_model else None,
         "seed": args.seed,
-        "max_requests": args.max_requests,
     }
 
 

@@ -94,13 +94,17 @@ async def _evolve_chunk(run: Run, pool: list[str], chunk: list[int], generation:
             run.tasks.drop(reason)
         else:
             good[place] = task
-    scored = await run.scored(list(good.values()))
-    for (place, task), (_, reason) in zip(good.items(), scored, strict=True):
-        if reason or run.ended:
-            run.tasks.drop(reason or ENOUGH)
-        elif (similarity := run.selection.keep(task.instruction, COPY)) is None:
+    await run.score_ahead(good.values())
+    for place, task in good.items():
+        similarity = run.selection.compare(task.instruction)
+        if run.ended:
+            run.tasks.drop(ENOUGH)
+        elif similarity.highest > COPY:
             run.tasks.drop("repeats an instruction word for word")
+        elif reason := await run.bad_quality(task):
+            run.tasks.drop(reason)
         else:
+            run.selection.add(task.instruction)
             model = replies[place].model
             run.record(task, similarity, place, model, operator=operators[place], generation=generation)
             pool[place] = task.instruction

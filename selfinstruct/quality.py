@@ -2,10 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
 from importlib.resources import files
 
-from camelid.llm import LLM, Failure, Reply, Request
+from camelid.llm import FATAL, LLM, Failure, Reply, Request
 from conversations.message import Message
 from selfinstruct.seeds import Task
 
@@ -17,18 +16,33 @@ class Quality:
     """Scores records from 0 to 5, the scale of AlpaGasus (Chen et al. 2023, section 2.2).
 
     Args:
-        llm: the model that scores.
+        model: the model that scores.
         threshold: the lowest score that is kept.
+
+    Attributes:
+        fatal: a failure after which nothing more will be scored.
     """
 
-    def __init__(self, llm: LLM, threshold: float) -> None:
-        self._llm, self._threshold = llm, threshold
+    def __init__(self, model: LLM, threshold: float) -> None:
+        self._model, self._threshold = model, threshold
         self._prompt = files("selfinstruct").joinpath("data/quality.txt").read_text(encoding="utf-8").strip()
+        self._asking: dict[Task, asyncio.Task[str | None]] = {}
+        self.fatal: Failure | None = None
 
-    async def reasons_to_drop(self, tasks: Sequence[Task]) -> list[str | None]:
-        """Score the tasks at the same time; a task without a score is dropped, under a reason of its own."""
-        results = await asyncio.gather(*(self._llm.complete(self._request(task)) for task in tasks))
-        return [self._reason(result) for result in results]
+    async def reason_to_drop(self, task: Task) -> str | None:
+        """Return why a task is no good, or None; one without a score is dropped too, under a reason of its own.
+
+        Each task is scored once, however often it is asked about.
+        """
+        if task not in self._asking:
+            self._asking[task] = asyncio.create_task(self._ask(task))
+        return await self._asking[task]
+
+    async def _ask(self, task: Task) -> str | None:
+        result = await self._model.complete(self._request(task))
+        if isinstance(result, Failure) and result.kind in FATAL:
+            self.fatal = result
+        return self._reason(result)
 
     def _request(self, task: Task) -> Request:
         prompt = self._prompt.format(instruction=task.instruction, input=task.input or "(none)", output=task.output)

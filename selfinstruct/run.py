@@ -1,20 +1,24 @@
 """What all methods share: ask, count, select, keep; exactly as many records as asked for, every drop counted."""
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from camelid.jsonl import Record
 from camelid.ledger import Ledger
-from camelid.llm import FATAL, LLM, Failure, Reply, Request, complete_in_order
+from camelid.llm import FATAL, Failure, Reply, Request, complete_in_order
+from camelid.model_run import ModelRun
 from camelid.progress import Progress
-from selfinstruct.dedup import Similarity
+from camelid.spend import Estimate
+from selfinstruct.dedup import LIMIT, Similarity
 from selfinstruct.quality import Quality
 from selfinstruct.seeds import Task
 from selfinstruct.selection import TOO_SIMILAR, Selection
 
 BARREN = 200  # replies in a row without a single record after which a run gives up
-ENOUGH = "not needed: enough records"
+ENOUGH = "not needed: the run had ended"
 
 
 @dataclass
@@ -22,33 +26,33 @@ class Run:
     """A generation run under way.
 
     Attributes:
-        llm: the teacher.
+        model: the teacher.
         selection: decides which tasks are kept.
         count: records wanted.
-        concurrency: requests in flight.
         quality: scores what the selection would keep; None for no such filter.
         bar: the progress display.
         records: instruction records with `id`, `most_similar`, `avg_similarity`, `request`, `model`.
         replies: what became of the requests.
         tasks: what became of the tasks in the replies.
         instructions: what became of the instructions, where a method makes them in a step of their own.
-        prompt_tokens, completion_tokens: billed for the replies used.
         stopped: why the run ends before it has all records; None while it goes on or when it has them.
     """
 
-    llm: LLM
+    model: ModelRun
     selection: Selection
     count: int
-    concurrency: int
     quality: Quality | None = None
     bar: Progress | None = None
     records: list[Record] = field(default_factory=list)
     replies: Ledger = field(default_factory=lambda: Ledger("replies"))
     tasks: Ledger = field(default_factory=lambda: Ledger("records"))
     instructions: Ledger | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
     stopped: str | None = None
+
+    def __post_init__(self) -> None:
+        self._estimate = Estimate(self.model.price, self.count)
+        self._announced = False
+        self._failed: list[tuple[Request, Failure]] = []  # since the last reply
 
     @property
     def ledgers(self) -> list[Ledger]:
@@ -59,7 +63,10 @@ class Run:
         return self.stopped is not None or len(self.records) == self.count
 
     async def ask(
-        self, requests: Iterable[Request], gives_records: bool = True
+        self,
+        requests: Iterable[Request],
+        needed: Callable[[], int] | None = None,
+        tasks_of: Callable[[Reply], Sequence[Task]] | None = None,
     ) -> AsyncGenerator[tuple[Request, Reply]]:
         """Yield the replies, in the order of their requests, until the run has ended; failures are counted.
 
@@ -67,36 +74,45 @@ class Run:
 
         Args:
             requests: asked lazily; may be endless.
-            gives_records: whether `BARREN` replies without a record end the run.
+            needed: how many more replies the method expects to use.
+            tasks_of: for replies that give records; their tasks are scored as soon as they arrive, and `BARREN`
+                replies without a record end the run.
         """
         barren = 0
-        async with aclosing(complete_in_order(self.llm, requests, self.concurrency)) as done:
+        llm = _ScoredAhead(self, tasks_of) if self.quality and tasks_of else self.model
+        async with aclosing(complete_in_order(llm, requests, self.model.concurrency, needed)) as done:
             async for request, result in done:
+                before = len(self.records)
                 if isinstance(result, Failure):
-                    self.fail(result)
+                    self.fail(request, result)
                 else:
                     self.replies.keep()
-                    self.prompt_tokens += result.usage.prompt_tokens
-                    self.completion_tokens += result.usage.completion_tokens
-                before = len(self.records)
-                if isinstance(result, Reply):
+                    await self._keep_failures()
                     yield request, result
                 barren = 0 if len(self.records) > before else barren + 1
-                if gives_records and barren >= BARREN and not self.ended:
+                if tasks_of and barren >= BARREN and not self.ended:
                     self.stopped = f"{BARREN} replies in a row gave no new record; the ledger says why"
-                self._show()
+                self._show(result, len(self.records) - before)
                 if self.ended:
                     return
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, request: Request, failure: Failure) -> None:
         """Count a failure; end the run if every other request would fail too."""
         self.replies.drop(failure.kind)
         if failure.kind in FATAL:
             self.stopped = f"{failure.kind}: {failure.detail}"
+        else:
+            self._failed.append((request, failure))
+
+    async def _keep_failures(self) -> None:
+        """Now that a later request got a reply, the run goes on without those that failed, in a replay too."""
+        failed, self._failed = self._failed, []
+        for request, failure in failed:
+            await self.model.keep(request, failure)
 
     async def answers(self, requests: Sequence[Request]) -> dict[int, Reply]:
         """The replies by `Request.sample`, which must differ; a request without one has failed and is counted."""
-        return {request.sample: reply async for request, reply in self.ask(requests, gives_records=False)}
+        return {request.sample: reply async for request, reply in self.ask(requests)}
 
     async def take(self, tasks: Sequence[Task], request: int, model: str, **facts: object) -> None:
         """Keep the tasks that pass, up to the number wanted.
@@ -107,22 +123,17 @@ class Run:
             model: who wrote them.
             facts: further fields of the records.
         """
-        good = []
         for task in tasks:
-            if len(self.records) == self.count:
+            if self.ended:
                 self.tasks.drop(ENOUGH)
             elif reason := self.selection.reason_to_drop(task):
                 self.tasks.drop(reason)
-            else:
-                good.append(task)
-        for task, reason in await self.scored(good):
-            if len(self.records) == self.count:
-                self.tasks.drop(ENOUGH)
-            elif reason:
-                self.tasks.drop(reason)
-            elif (similarity := self.selection.keep(task.instruction)) is None:
+            elif (similarity := self.selection.compare(task.instruction)).highest > LIMIT:
                 self.tasks.drop(TOO_SIMILAR)
+            elif reason := await self.bad_quality(task):
+                self.tasks.drop(reason)
             else:
+                self.selection.add(task.instruction)
                 self.record(task, similarity, request, model, **facts)
 
     def record(self, task: Task, similarity: Similarity, request: int, model: str, **facts: object) -> None:
@@ -142,15 +153,48 @@ class Run:
             }
         )
 
-    async def scored(self, tasks: list[Task]) -> list[tuple[Task, str | None]]:
-        """Each task with the quality filter's reason to drop it."""
-        if self.quality is None or self.ended:
-            return [(task, None) for task in tasks]
-        return list(zip(tasks, await self.quality.reasons_to_drop(tasks), strict=True))
+    async def score_ahead(self, tasks: Iterable[Task]) -> None:
+        """Ask for the quality of tasks at the same time, so that `bad_quality` has it ready."""
+        if self.quality:
+            await asyncio.gather(*(self.quality.reason_to_drop(task) for task in tasks))
 
-    def _show(self) -> None:
+    async def bad_quality(self, task: Task) -> str | None:
+        """The quality filter's reason to drop a task, or None; ends the run if nothing can be scored any more."""
+        reason = await self.quality.reason_to_drop(task) if self.quality else None
+        if self.quality and self.quality.fatal and not self.ended:
+            self.stopped = f"quality model: {self.quality.fatal.kind}: {self.quality.fatal.detail}"
+        return reason
+
+    def _show(self, result: Reply | Failure, records: int) -> None:
+        """Update estimate and progress display after one result that gave so many records."""
+        self._estimate.add(result, records)
+        if self._estimate.settled and self._estimate.whole and not self._announced:
+            self._announced = True
+            print(self._estimate, file=sys.stderr, flush=True)
         if self.bar:
             reasons = ", ".join(f"{reason} {count}" for reason, count in self.tasks.dropped.most_common(2))
-            asked = f"asked {self.replies.read} | dropped {self.tasks.dropped.total()}"
-            tokens = f"{self.prompt_tokens + self.completion_tokens:,} tokens"
-            self.bar.update(len(self.records), f"{asked}{f' ({reasons})' if reasons else ''} | {tokens}")
+            dropped = f"dropped {self.tasks.dropped.total()}{f' ({reasons})' if reasons else ''}"
+            money = self.model.facts() + (f", {self._estimate.facts()}" if self._estimate.whole else "")
+            self.bar.update(len(self.records), f"asked {self.replies.read} | {dropped} | {money}")
+
+
+class _ScoredAhead:
+    """The teacher, whose replies arrive with their tasks scored; in the order of arrival, which decides nothing.
+
+    Tasks that would be dropped anyhow are not paid for: what is similar to a record now is so later too.
+    """
+
+    def __init__(self, run: Run, tasks_of: Callable[[Reply], Sequence[Task]]) -> None:
+        self._run, self._tasks_of = run, tasks_of
+        self.name, self.batch = run.model.name, run.model.batch
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        result = await self._run.model.complete(request)
+        if isinstance(result, Reply) and not self._run.ended:
+            selection = self._run.selection
+            await self._run.score_ahead(
+                task
+                for task in self._tasks_of(result)
+                if not selection.reason_to_drop(task) and selection.compare(task.instruction).highest <= LIMIT
+            )
+        return result

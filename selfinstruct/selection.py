@@ -12,6 +12,11 @@ from selfinstruct.tokens import Tokenize, rouge_tokens, unicode_tokens
 TOO_SIMILAR = "too similar to one before"
 
 
+def short_name(path: str | Path) -> str:
+    """A file's name with its folder: evaluation sets are often called `question.jsonl`."""
+    return "/".join(Path(path).parts[-2:])
+
+
 class Questions:
     """The questions of one evaluation file, to be kept out of the records.
 
@@ -21,7 +26,7 @@ class Questions:
 
     def __init__(self, path: str | Path) -> None:
         texts = read_question_texts(path)
-        self.name = Path(path).name
+        self.name = short_name(path)
         self._stretches = Decontaminator(texts)
         self._similar = SimilarTexts(texts)
 
@@ -62,13 +67,13 @@ class Selection:
         """What is wrong with an instruction that has no answer yet, or None."""
         return self._rules.reason_to_drop(instruction)
 
-    def keep(self, instruction: str, limit: float = LIMIT) -> Similarity | None:
-        """Keep an instruction and return its similarity to those before; None if that exceeds the limit."""
-        similarity = self._kept.compare(instruction)
-        if similarity.highest > limit:
-            return None
+    def compare(self, instruction: str) -> Similarity:
+        """How near an instruction is to all those before; it may be kept up to `LIMIT`."""
+        return self._kept.compare(instruction)
+
+    def add(self, instruction: str) -> None:
+        """Remember an instruction that is kept."""
         self._kept.add(instruction)
-        return similarity
 
     def _contamination(self, task: Task) -> str | None:
         """Which evaluation file a task is too near to, and how."""

@@ -13,7 +13,7 @@ from typing import Any
 from camelid.ledger import Ledger
 from camelid.llm import Request
 from conversations.message import Message
-from selfinstruct.dedup import Similarity
+from selfinstruct.dedup import LIMIT, Similarity
 from selfinstruct.run import ENOUGH, Run
 from selfinstruct.seeds import Task
 from selfinstruct.selection import TOO_SIMILAR
@@ -82,14 +82,15 @@ async def _instructions(
     assert run.instructions
     new: list[_New] = []
     requests = (_bootstrap_request(seeds, machine, seed, number) for number in numbers)
-    async for request, reply in run.ask(requests, gives_records=False):
+    async for request, reply in run.ask(requests):
         for text in parse_instructions(reply.text, reply.finish_reason == "length"):
-            reason = run.selection.reason_to_drop_instruction(text)
-            similarity = None if reason else run.selection.keep(text)
-            if similarity is None:
-                run.instructions.drop(reason or TOO_SIMILAR)
+            if reason := run.selection.reason_to_drop_instruction(text):
+                run.instructions.drop(reason)
+            elif (similarity := run.selection.compare(text)).highest > LIMIT:
+                run.instructions.drop(TOO_SIMILAR)
             else:
                 run.instructions.keep()
+                run.selection.add(text)
                 new.append(_New(text, similarity, request.sample))
     return new
 
@@ -143,19 +144,22 @@ async def _instances(run: Run, seeds: Sequence[Task], new: Sequence[tuple[_New, 
         _instance_request(seeds, item.text, classification, place) for place, (item, classification) in enumerate(known)
     ]
     replies = await run.answers(requests)
+    good: list[tuple[int, Task]] = []
     for place, (item, classification) in enumerate(known):
         if place not in replies:
             run.tasks.drop("no instances: no reply")
             continue
-        reply = replies[place]
         parse = parse_output_first if classification else parse_input_first
-        pairs = parse(reply.text, reply.finish_reason == "length")
-        good = _good_instances(run, [Task(item.text, given, output, classification) for given, output in pairs])
-        for task, reason in await run.scored(good):
-            if reason or run.ended:
-                run.tasks.drop(reason or ENOUGH)
-            else:
-                run.record(task, item.similarity, item.request, reply.model, is_classification=classification)
+        pairs = parse(replies[place].text, replies[place].finish_reason == "length")
+        tasks = [Task(item.text, given, output, classification) for given, output in pairs]
+        good += [(place, task) for task in _good_instances(run, tasks)]
+    await run.score_ahead(task for _, task in good)
+    for place, task in good:
+        item, classification = known[place]
+        if reason := ENOUGH if run.ended else await run.bad_quality(task):
+            run.tasks.drop(reason)
+        else:
+            run.record(task, item.similarity, item.request, replies[place].model, is_classification=classification)
 
 
 def _good_instances(run: Run, tasks: Sequence[Task]) -> list[Task]:

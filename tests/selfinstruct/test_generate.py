@@ -4,13 +4,14 @@ import asyncio
 import json
 import random
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from camelid.llm import Failure, Reply, Request
+from camelid.model_run import ModelRun
 from camelid.offline.model import Offline
-from camelid.spend import Meter
 from selfinstruct.dedup import LIMIT, SimilarTexts
 from selfinstruct.filters import read_rules
 from selfinstruct.generate import FormatName, generate, open_format
@@ -20,12 +21,21 @@ from selfinstruct.seeds import read_seeds
 from selfinstruct.selection import Questions, Selection
 
 
-def run(llm: Any, count: int, questions: list[Questions] | None = None, form: FormatName = "json") -> Run:
+def run(
+    llm: Any,
+    count: int,
+    questions: list[Questions] | None = None,
+    form: FormatName = "json",
+    journal: Path | None = None,
+    grader: Any = None,
+    **limits: Any,
+) -> Run:
     seeds = read_seeds()
     selection = Selection([seed.instruction for seed in seeds], read_rules(), questions or [])
-    going = Run(llm, selection, count, concurrency=8)
-    fallback = open_format("text", seeds, 0, "English") if form == "json" else None
-    asyncio.run(generate(going, open_format(form, seeds, 0, "English"), fallback))
+    with TemporaryDirectory() as folder, ModelRun(llm, journal or Path(folder, "journal"), 8, **limits) as model:
+        going = Run(model, selection, count, Quality(grader, 4.5) if grader else None)
+        fallback = open_format("text", seeds, 0, "English") if form == "json" else None
+        model.run(generate(going, open_format(form, seeds, 0, "English"), fallback))
     return going
 
 
@@ -73,7 +83,7 @@ def test_questions_are_kept_out(tmp_path: Path) -> None:
     questions.write_text("".join(json.dumps({"text": text}) + "\n" for text in plain[:10]))
     outcome = run(Offline(), 60, questions=[Questions(questions)])
     assert not {record["instruction"] for record in outcome.records} & set(plain[:10])
-    assert sum(count for reason, count in outcome.tasks.dropped.items() if "in bench.jsonl" in reason) >= 10
+    assert sum(count for reason, count in outcome.tasks.dropped.items() if "/bench.jsonl: " in reason) >= 10
 
 
 def test_failures_are_counted_and_the_run_goes_on() -> None:
@@ -107,7 +117,6 @@ def test_a_model_that_only_repeats_itself_is_given_up() -> None:
     assert outcome.tasks.dropped["too similar to one before"] == outcome.tasks.read - 1
 
 
-<<<<<<< HEAD
 class NoSchema:
     """A server without structured output: it refuses, or it takes no notice."""
 
@@ -147,14 +156,52 @@ class Grader:
 
 
 def test_the_quality_filter_drops_what_scores_low_or_not_at_all() -> None:
-    seeds = read_seeds()
-    going = Run(Offline(), Selection([], read_rules()), 60, concurrency=8, quality=Quality(Grader(), 4.5))
-    asyncio.run(generate(going, open_format("json", seeds, 0, "English")))
-    assert len(going.records) == 60
+    outcome = run(Offline(), 60, grader=Grader())
+    assert len(outcome.records) == 60
     for reason in ("quality below 4.5", "quality not scored: server", "quality not scored: no score in the reply"):
-        assert going.tasks.dropped[reason] > 0
-=======
+        assert outcome.tasks.dropped[reason] > 0
+    assert run(Shuffled(3), 60, grader=Grader()).records == outcome.records
+
+
+def test_a_grader_that_can_grade_no_more_ends_the_run() -> None:
+    teacher, grader = Offline(), Always(Failure("authentication", "wrong key"))
+    outcome = run(teacher, 60, grader=grader)
+    assert outcome.stopped == "quality model: authentication: wrong key" and not outcome.records
+    assert outcome.tasks.read == 17  # of one reply, each with its reason
+
+
 def test_a_budget_ends_the_run() -> None:
-    outcome = run(Meter(Offline(), None, max_requests=3), 10_000)
+    outcome = run(Offline(), 10_000, max_requests=3)
     assert outcome.replies.kept == 3 and outcome.stopped == "budget: --max-requests 3 was reached"
->>>>>>> llm-ready
+
+
+class Broken:
+    """Has no structured output, then fails now and then for good; after `calls` it fails the test."""
+
+    name = "offline"
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        self.calls -= 1
+        assert self.calls >= 0
+        if request.extra:
+            return Failure("bad_request", "no response_format")
+        return Failure("server", "down") if request.sample % 4 == 1 else await Offline().complete(request)
+
+
+def test_a_replay_from_the_journal_sends_nothing(tmp_path: Path) -> None:
+    first = run(Broken(1000), 100, journal=tmp_path / "journal")
+    again = run(Broken(0), 100, journal=tmp_path / "journal")
+    assert first.records == again.records and first.ledgers == again.ledgers
+    assert first.replies.dropped["server"] > 0
+
+
+def test_no_more_is_asked_than_needed() -> None:
+    llm = Always(Reply("", "always"))
+    run(llm, 20, form="text", max_requests=50)
+    assert llm.asked == 50
+    counted = Shuffled(4)
+    outcome = run(counted, 15)
+    assert outcome.replies.read <= 3
