@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from eval.results import Bin, Estimate, Mode, Row, Scale
+from eval.results import Bin, Estimate, Meeting, Mode, Row, Scale
 from eval.wording import number, places
 
 COLOURS, DASHES, SHAPES = 7, 3, 4  # .c0 ... and .d0 ... in report.css
@@ -43,7 +43,7 @@ def axis(values: Sequence[float], least: float, ends: tuple[float, float] | None
     grow = max(0.0, least - (high - low)) / 2
     low, high = low - grow, high + grow
     if ends:
-        low, high = max(low, min(ends[0], *values)), min(high, max(ends[1], *values))
+        low, high = max(low, min([ends[0], *values])), min(high, max([ends[1], *values]))
     rough = (high - low or 1.0) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
@@ -128,7 +128,7 @@ def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale, shown: i
     """
     width, height, radius = 460.0, 324.0, 132.0
     values = [part.score.mean for row in rows for part in row.categories]
-    round_axis = axis([scale.lowest, max(scale.highest, *values)], 0)
+    round_axis = axis([scale.lowest, max([scale.highest, *values])], 0)
     on = Axis(scale.lowest, round_axis.high, tuple(value for value in round_axis.ticks if value > scale.lowest))
 
     def at(place: int, share: float) -> tuple[float, float]:
@@ -150,13 +150,13 @@ def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale, shown: i
             Markup('<text class="name" x="{:.1f}" y="{:.1f}" text-anchor="{}" dominant-baseline="middle">{}</text>')
             .format(x, y, anchor, shortened(category, 14))
         )  # fmt: skip
-    for value in on.ticks:
-        x, y = at(0, on.share(value))
-        parts.append(Markup('<text class="tick" x="{:.1f}" y="{:.1f}">{}</text>').format(x + 4, y + 4, tick(value)))
     for place, row in enumerate(rows):
         known = _known(categories, row)
         points = [at(spot, on.share(score)) for spot, score in known]
         parts.append(_line(place, row, points, closed=len(known) == len(categories), off=place >= shown))
+    for value in on.ticks:
+        x, y = at(0, on.share(value))
+        parts.append(Markup('<text class="tick" x="{:.1f}" y="{:.1f}">{}</text>').format(x + 4, y + 4, tick(value)))
     return Markup(
         '<svg class="chart radar" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="Scores by category; the same '
         'numbers are in the table">{}</svg>'
@@ -177,54 +177,38 @@ def _line(place: int, row: Row, points: Sequence[tuple[float, float]], closed: b
     ).format(style(place), " off" if off else "", place, row.label, shape, marks)  # fmt: skip
 
 
-def distribution(bins: Sequence[Bin], mode: Mode, tallest: int) -> Markup:
-    """A histogram of scores; all models' have the same axes.
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What all histograms of a board share, so that they can be compared.
 
-    Args:
-        bins: counts by score.
-        mode: grades go from 1 to 10, shares of a win from 0 to 1.
-        tallest: the count that is full height.
+    Attributes:
+        low, high, step: the first bar's score, the last one's, and the distance of two bars.
+        highest: the share of a model's scores that is full height.
+        ends: what stands below the first and the last bar.
     """
-    low, high, step = bars(bins, mode)
-    counts = grouped(bins, low, step)
-    slots = round((high - low) / step) + 1
-    width, height = 180.0, 56.0
-    slot = width / slots
-    parts = []
-    for place, count in counts.items():
-        tall = height * count / max(tallest, 1)
-        parts.append(
-            Markup(
-                '<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}: {}</title></rect>'
-            ).format(place * slot + slot * 0.08, height - tall, slot * 0.84, tall, tick(low + place * step), count)
-        )
-    return Markup(
-        '<svg class="chart histogram" viewBox="0 0 180 72" role="img" aria-label="{label}">{bars}<line class="axis" '
-        'x1="0" x2="180" y1="56" y2="56"/><text x="{first:.1f}" y="69" text-anchor="middle">{low}</text>'
-        '<text x="{last:.1f}" y="69" text-anchor="middle">{high}</text></svg>'
-    ).format(
-        label=", ".join(f"{tick(low + place * step)}: {count}" for place, count in sorted(counts.items())),
-        bars=Markup("").join(parts), first=max(slot / 2, 5), last=180 - max(slot / 2, 7), low=tick(low),
-        high=tick(high),
-    )  # fmt: skip
+
+    low: float
+    high: float
+    step: float
+    highest: float
+    ends: tuple[str, str]
 
 
-def tallest(rows: Sequence[Row], mode: Mode) -> int:
-    """The count that is full height in all of a board's histograms."""
-    counts = [0]
-    for row in rows:
-        low, _, step = bars(row.distribution, mode)
-        counts += grouped(row.distribution, low, step).values()
-    return max(counts)
-
-
-def bars(bins: Sequence[Bin], mode: Mode) -> tuple[float, float, float]:
-    """First, last and distance of a histogram's bars."""
+def frame(rows: Sequence[Row], mode: Mode) -> Frame:
+    """The frame of a board's histograms. Grades begin at 1; `vicuna` judges have also given 0."""
+    scores = [found.score for row in rows for found in row.distribution]
     if mode in ("single", "vicuna"):
-        whole = all(float(found.score).is_integer() for found in bins)
-        return 1.0, 10.0, 1.0 if whole else 0.5
-    halves = all(float(found.score * 2).is_integer() for found in bins)
-    return 0.0, 1.0, 0.5 if halves else 0.1
+        low, high = (0.0 if mode == "vicuna" else 1.0), 10.0
+        step = 1.0 if all(float(score).is_integer() for score in scores) else 0.5
+        ends = (tick(low), tick(high))
+    else:
+        low, high, ends = 0.0, 1.0, ("lost", "won")
+        step = 0.5 if all(float(score * 2).is_integer() for score in scores) else 0.1
+    shares = [0.0]
+    for row in rows:
+        counts = grouped(row.distribution, low, step).values()
+        shares += [count / sum(counts) for count in counts]
+    return Frame(low, high, step, max(shares) or 1.0, ends)
 
 
 def grouped(bins: Sequence[Bin], low: float, step: float) -> dict[int, int]:
@@ -236,10 +220,49 @@ def grouped(bins: Sequence[Bin], low: float, step: float) -> dict[int, int]:
     return counts
 
 
+def distribution(bins: Sequence[Bin], on: Frame) -> Markup:
+    """A histogram of one model's scores."""
+    counts = grouped(bins, on.low, on.step)
+    names = {place: tick(on.low + place * on.step) for place in counts}
+    width, height = 180.0, 56.0
+    slot = width / (round((on.high - on.low) / on.step) + 1)
+    parts = []
+    for place, count in counts.items():
+        tall = height * count / sum(counts.values()) / on.highest
+        parts.append(
+            Markup(
+                '<rect class="bar" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}: {}</title></rect>'
+            ).format(place * slot + slot * 0.08, height - tall, slot * 0.84, tall, names[place], count)
+        )
+    return Markup(
+        '<svg class="chart histogram" viewBox="0 0 180 72" role="img" aria-label="{label}">{bars}<line class="axis" '
+        'x1="0" x2="180" y1="56" y2="56"/><text x="0" y="69">{first}</text>'
+        '<text x="180" y="69" text-anchor="end">{last}</text></svg>'
+    ).format(
+        label=", ".join(f"{names[place]}: {count}" for place, count in sorted(counts.items())),
+        bars=Markup("").join(parts),
+        first=on.ends[0],
+        last=on.ends[1],
+    )
+
+
+def outcome_bar(meeting: Meeting) -> Markup:
+    """Won, tied and lost as one bar, from left to right."""
+    whole = meeting.wins + meeting.ties + meeting.losses
+    parts, at = [], 0.0
+    for name, count in (("won", meeting.wins), ("tied", meeting.ties), ("lost", meeting.losses)):
+        share = 100 * count / max(whole, 1)
+        parts.append(
+            Markup('<rect class="{}" x="{:.2f}%" width="{:.2f}%" y="25%" height="50%"/>').format(name, at, share)
+        )
+        at += share
+    return Markup('<svg class="track" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
+
+
 def scatter(rows: Sequence[Row], scale: Scale) -> Markup:
     """Mean length of an answer against the score, with intervals and names that don't cover each other."""
     known = [(row, row.score) for row in rows if row.score]
-    width, height, left, right, top, bottom = 720.0, 380.0, 52.0, 20.0, 14.0, 44.0
+    width, height, left, right, top, bottom = 720.0, 390.0, 52.0, 20.0, 30.0, 44.0
     across = axis([row.words for row, _ in known], max(10.0, 0.2 * max((row.words for row, _ in known), default=0)))
     across = axis([max(0.0, across.low), across.high], 0)
     up = score_axis(rows, scale)
@@ -282,9 +305,11 @@ def scatter(rows: Sequence[Row], scale: Scale) -> Markup:
     )
     return Markup(
         '<svg class="chart scatter" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="Words an answer against '
-        'score; the numbers are in the leaderboard">{}<text class="name" x="{:.0f}" y="{:.0f}" '
-        'text-anchor="middle">words an answer</text></svg>'
-    ).format(width, height, Markup("").join(parts), (left + width - right) / 2, height - 6)
+        'score; the numbers are in the leaderboard">{}<text class="name" x="0" y="12">{}</text><text class="name" '
+        'x="{:.0f}" y="{:.0f}" text-anchor="middle">words an answer</text></svg>'
+    ).format(
+        width, height, Markup("").join(parts), f"{scale.name}, {scale.unit}", (left + width - right) / 2, height - 6
+    )
 
 
 def _labels(

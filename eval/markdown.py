@@ -12,7 +12,12 @@ def markdown(results: Results) -> str:
     judges = ", ".join(results.judges)
     parts = [f"# {results.title}", headline(results)]
     parts += [f"> {note}" for note in results.notes]
-    parts.append(f"Mode: {results.mode}. Judge: {judges}. {results.scale.name} {results.scale.unit}, 95% intervals.")
+    counts = results.boards[0].counts
+    parts.append(
+        f"{results.questions:,} questions, {len(results.models)} models, {counts.judged:,} of {counts.expected:,} "
+        f"judgments. Mode: {results.mode}. Judge: {judges}. Score: {results.scale.name} {results.scale.unit}, with its "
+        "95% interval."
+    )
     for board in results.boards:
         heading = f" by {board.judge}" if len(results.boards) > 1 else ""
         parts += [f"## Scores{heading}", _leaderboard(results, board), _denominators(board)]
@@ -21,7 +26,7 @@ def markdown(results: Results) -> str:
     parts += ["## By category", _parts(results, "categories", results.categories)]
     turns = [part.name for part in max((row.turns for row in results.boards[0].rows), key=len, default=())]
     parts += ["## By turn", _parts(results, "turns", turns)] if len(turns) > 1 else []
-    parts += ["## Win rates", _matrix(results.boards[0])] if len(results.models) > 1 else []
+    parts += ["## Win rates", _matrix(results.boards[0])] if results.boards[0].meetings else []
     parts += ["## The judge", *(_audit(audit) for audit in results.audits)]
     if results.agreements:
         parts += ["## Agreement of the judges", _agreements(results)]
@@ -36,8 +41,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """A label or an excerpt cannot end its cell or its row."""
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    """A label or an excerpt cannot end its cell or its row, and is no HTML."""
+    return str(value).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
 
 
 def _leaderboard(results: Results, board: Board) -> str:
@@ -62,14 +67,13 @@ def _leaderboard(results: Results, board: Board) -> str:
 
 def _denominators(board: Board) -> str:
     names = ("expected", "answered", "judged", "failed", "unparsed", "unasked", "duplicate")
-    head = ["model", *names, "cut off", "flagged", "words"]
-    return _table(
-        head,
-        (
-            [row.label, *(getattr(row.counts, name) for name in names), row.cut, row.flagged, f"{row.words:.0f}"]
-            for row in board.rows
-        ),
-    )
+    rows: list[list[object]] = [
+        [row.label, *(getattr(row.counts, name) for name in names), row.cut, row.flagged, f"{row.words:.0f}"]
+        for row in board.rows
+    ]
+    total = [getattr(board.counts, name) for name in names]
+    rows.append(["total", *total, sum(row.cut for row in board.rows), sum(row.flagged for row in board.rows), ""])
+    return _table(["model", *names, "cut off", "flagged", "words"], rows)
 
 
 def _differences(board: Board) -> str:
@@ -111,10 +115,15 @@ def _parts(results: Results, field: str, names: Sequence[str]) -> str:
 
 
 def _matrix(board: Board) -> str:
-    labels = [row.label for row in board.rows]
+    """Rows against columns; where all met one baseline only, one column."""
     cells = {(one.first, one.second): f"{one.win_rate.mean:.1f}%" for one in board.meetings}
+    rows = columns = [row.label for row in board.rows]
+    for label in columns:
+        if len(columns) > 2 and all(label in pair for pair in cells):
+            rows, columns = [other for other in rows if other != label], [label]
+            break
     return _table(
-        ["row beats column", *labels], ([one, *(cells.get((one, two), "") for two in labels)] for one in labels)
+        ["row beats column", *columns], ([one, *(cells.get((one, two), "") for two in columns)] for one in rows)
     )
 
 

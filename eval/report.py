@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
+from urllib.parse import quote, urlencode
 
 from eval import charts_svg, wording
 from eval.answer import Answer
@@ -40,7 +41,7 @@ def html(
     from markupsafe import Markup
 
     style = _data("report.css")
-    script = _data("report_markdown.js") + "\n" + _data("report.js")
+    script = "\n".join(_data(name) for name in ("report_markdown.js", "report_question.js", "report.js"))
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -50,13 +51,14 @@ def html(
         method=METHODS[results.mode],
         places=wording.places(results.scale),
         percent_sign="%" if results.scale.unit == "%" else "",
-        several_categories=len(results.categories) > 1,
         shown_series=SHOWN_SERIES,
         num=wording.number,
         words=wording,
         charts=charts_svg,
         neighbours=neighbours,
         meetings=meetings,
+        only_baseline=only_baseline,
+        link=link,
         footer="Made by camelid eval report. The same numbers are in results.json and report.md beside this file.",
         packed=packed(results, questions, answers, judgments),
         style=Markup(style),
@@ -83,6 +85,16 @@ def neighbours(board: Board) -> list[Difference]:
 def meetings(board: Board) -> dict[tuple[str, str], Meeting]:
     """The win matrix by row and column."""
     return {(one.first, one.second): one for one in board.meetings}
+
+
+def only_baseline(board: Board, baseline: str | None) -> bool:
+    """Whether every model met the baseline only, so that a win matrix would be one row and one column."""
+    return all(baseline in (one.first, one.second) for one in board.meetings)
+
+
+def link(**parts: str) -> str:
+    """An address that `data/report.js` understands: q a question, a and b the two models to compare."""
+    return "#" + urlencode(parts, quote_via=quote, safe="")
 
 
 def _data(name: str) -> str:

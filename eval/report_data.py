@@ -3,6 +3,14 @@
 The index has one short entry for every question. The texts, tens of megabytes for AlpacaEval's 805 questions and 20
 models, lie in blocks of a few questions each. Both are gzipped JSON in base64, which can hold no markup whatever a
 model wrote.
+
+What the page finds in it; models and judges are places in the index's `models` and `judges`, -1 if not there:
+
+- an index entry: id, category, text (its beginning), block and place of its texts, `scores` (each model's mean),
+  `pairs` (model, model, score, score), `issues` (names of `_issues`);
+- texts: turns, references, `answers` (one for each model, null or [turns, cut off, failure]), `flags` (model, turn,
+  reason, excerpt), and `outcomes` (judge, turn, models, scores, contradiction, replies), whose replies are each
+  (models in the order shown, scores, text, failure).
 """
 
 import base64

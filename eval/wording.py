@@ -1,6 +1,6 @@
 """How the page says its numbers, in plain words."""
 
-from eval.results import Bias, Canary, Difference, Estimate, Scale
+from eval.results import Bias, Canary, Difference, Estimate, Meeting, Scale
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -43,6 +43,16 @@ def verdict(difference: Difference) -> str:
     if difference.needed is None:
         return "not settled; there is no gap"
     return f"not settled; this gap takes about {difference.needed:,} questions"
+
+
+def meeting(found: Meeting) -> str:
+    """What is behind one cell of the win matrix."""
+    changed = f" (of these {found.contradictions:,} because the judge contradicted itself)"
+    return (
+        f"{found.first} against {found.second}: won {found.wins:,}, tied {found.ties:,}"
+        f"{changed if found.contradictions else ''}, lost {found.losses:,}; "
+        f"95% interval {interval(found.win_rate, 0)}%"
+    )
 
 
 def bias(found: Bias) -> str:

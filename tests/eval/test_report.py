@@ -16,7 +16,7 @@ from eval.answer import Answer
 from eval.judgments import Judgment
 from eval.questions import Question
 from eval.report import html
-from eval.results import Estimate, Mode
+from eval.results import Bin, Estimate, Mode
 from eval.summarise import summarise
 from tests.eval.synthetic import CHINESE, HOSTILE, Evaluation, evaluation
 
@@ -148,7 +148,7 @@ def test_labels_and_ids_are_escaped_too() -> None:
         re.findall(r"<[us]>\w+(?:</script>)?|<b>cat|<h1>t", seen.text)
     )
     links = [attributes["href"] for name, attributes in seen.tags if name == "a"]
-    assert "#q=%3Ci%3E1%2F%26" in links  # as encodeURIComponent writes it
+    assert "#q=%3Ci%3E1%2F%26&a=%3Cu%3Em%3C%2Fscript%3E" in links  # as encodeURIComponent writes it
 
 
 def test_the_policy_names_exactly_this_script_and_style() -> None:
@@ -170,6 +170,48 @@ def test_incomplete_runs_say_so_and_rank_nobody() -> None:
     }
     assert ranks == {False: ["\N{EN DASH}"] * 3, True: ["1", "2", "3"]}
     assert page(short).text.count("Incomplete") >= 2 and "Incomplete" not in page(whole).text
+
+
+def test_the_denominator_is_on_top_and_in_full_below() -> None:
+    made = evaluation("pairwise", models=3)
+    counts = made.results.boards[0].counts
+    seen = page(made)
+    assert f"{counts.judged} of {counts.expected} judgments" in " ".join(seen.text.split())
+    total = next(cells for table in seen.tables for cells in table if cells and cells[0].strip() == "total")
+    lost = (counts.failed, counts.unparsed, counts.unasked, counts.duplicate)
+    assert [int(cell) for cell in total[1:8]] == [counts.expected, counts.answered, counts.judged, *lost]
+    assert counts.judged < counts.expected == 3 * 2 * len(made.questions)  # pairs, orders: each judgment once
+
+
+@pytest.mark.parametrize(("mode", "baseline"), [("alpaca", True), ("vicuna", True), ("pairwise", False)])
+def test_where_all_met_one_baseline_there_is_a_bar_for_each(mode: Mode, baseline: bool) -> None:
+    made = evaluation(mode, models=4)
+    seen = page(made)
+    bars = [
+        attributes
+        for name, attributes in seen.tags
+        if name == "rect" and attributes["class"] in ("won", "tied", "lost")
+    ]
+    assert len(bars) == (3 * 3 if baseline else 0)
+    if baseline:
+        met = {one.first: one for one in made.results.boards[0].meetings}
+        for place, row in enumerate(
+            one for one in made.results.boards[0].meetings if one.first != made.results.baseline
+        ):
+            whole = met[row.first].wins + met[row.first].ties + met[row.first].losses
+            widths = [float(str(bar["width"]).rstrip("%")) for bar in bars[3 * place : 3 * place + 3]]
+            assert sum(widths) == pytest.approx(100, abs=0.02)
+            assert widths[0] == pytest.approx(100 * row.wins / whole, abs=0.01)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_in_which_no_reply_held_a_verdict_has_a_page_too(mode: Mode) -> None:
+    made = evaluation(mode, models=3)
+    silent = [replace(judgment, scores=None, text="I can't say.") for judgment in made.judgments]
+    results = summarise("t", made.questions, made.answers, silent, made.results.baseline)
+    seen = Page(html(results, made.questions, made.answers, silent))
+    assert "Incomplete" in seen.text and "nothing judged" in seen.text
+    assert all("unparsed" in entry["issues"] for entry in seen.data()[0]["questions"] if entry["id"] != "q6")
 
 
 @pytest.mark.parametrize("models", [1, 2, 3, 21])
@@ -241,8 +283,17 @@ def test_names_in_the_scatter_do_not_cover_each_other() -> None:
 
 def test_histograms_keep_every_count() -> None:
     for mode in MODES:
-        for row in evaluation(mode, models=3).results.boards[0].rows:
-            low, high, step = charts_svg.bars(row.distribution, mode)
-            counts = charts_svg.grouped(row.distribution, low, step)
+        rows = evaluation(mode, models=3).results.boards[0].rows
+        frame = charts_svg.frame(rows, mode)
+        for row in rows:
+            counts = charts_svg.grouped(row.distribution, frame.low, frame.step)
             assert sum(counts.values()) == sum(found.count for found in row.distribution)
-            assert all(0 <= place <= round((high - low) / step) for place in counts)
+            assert all(0 <= place <= round((frame.high - frame.low) / frame.step) for place in counts)
+
+
+def test_a_grade_of_0_has_its_bar_and_all_histograms_one_frame() -> None:
+    row = evaluation("vicuna", models=2).results.boards[0].rows[0]
+    whole = replace(row, distribution=(Bin(0.0, 3), Bin(10.0, 1)))
+    frame = charts_svg.frame([whole, replace(row, distribution=(Bin(2.5, 1), Bin(3.0, 1)))], "vicuna")
+    assert (frame.low, frame.high, frame.step, frame.highest) == (0.0, 10.0, 0.5, 0.75)
+    assert charts_svg.grouped(whole.distribution, frame.low, frame.step) == {0: 3, 20: 1}

@@ -1,4 +1,4 @@
-"""The report in a real browser, driven as a reader would; needs `pip install -e .[browser]` and Chromium."""
+"""The report in a real browser, driven as a reader would; needs Chromium."""
 
 import shutil
 import time
@@ -148,12 +148,67 @@ def test_deep_links_open_their_question(show: Any) -> None:
     assert opened(page) == "q5"
 
 
+def test_deep_links_open_their_comparison(show: Any) -> None:
+    page = show(made(models=4), "#q=q8&a=alpaca-7b&b=camelid-13b")
+    names = page.locator("#detail .answer header b")
+    assert (opened(page), names.all_inner_texts()) == ("q8", ["alpaca-7b", "camelid-13b"])
+    again = page.locator("#detail .permalink").get_attribute("href")
+    assert again == "#q=q8&a=alpaca-7b&b=camelid-13b" and page.url.endswith(again)
+    page.locator("#pairs .board:visible .matrix a", has_text="%").first.click()
+    page.locator("#detail .answer.a header b", has_text="camelid-7b").wait_for()
+    assert (
+        opened(page) == "q8" and page.locator("#questions").evaluate("(box) => box.getBoundingClientRect().top") < 900
+    )
+
+
+def test_the_tally_is_of_the_questions_shown(show: Any) -> None:
+    shown = made()
+    page = show(shown)
+    first, second = page.locator("#detail .answer header b").all_inner_texts()
+    grades = {(one.models[0], one.question): one.scores[0] for one in shown.judgments if one.scores}
+    for category in ("math", ""):
+        page.select_option("#category", category)
+        counts = {"A better": 0, "equal": 0, "B better": 0, "no score": 0}
+        for question in shown.questions:
+            one, two = grades.get((first, question.id)), grades.get((second, question.id))
+            if category not in ("", question.category):
+                continue
+            if one is None or two is None:
+                counts["no score"] += 1
+            else:
+                counts["A better" if one > two else "B better" if one < two else "equal"] += 1
+        said = [f"{name} {count}" for name, count in counts.items() if count or name != "no score"]
+        assert page.locator("#tally").inner_text() == " · ".join(said)
+
+
+def test_the_page_works_without_a_mouse(show: Any) -> None:
+    """Tab reaches every control, enters the list once, and a pressed button keeps the focus on the next question."""
+    page = show(made(models=4))
+    page.locator("#search").focus()
+    reached = []
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+    assert reached[:5] == ["category", "outcome", "model-a", "model-b", "item"] and reached.count("item") == 1
+    page.locator("#detail [data-keep=next]").focus()
+    for expected in ("q1", "q2"):
+        page.keyboard.press("Enter")
+        page.locator("#detail .permalink", has_text=expected).wait_for()
+        assert page.evaluate("document.activeElement.dataset.keep") == "next"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.locator("#detail .answer.b header b", has_text="vicuna-13b-v1.1").wait_for()
+    assert page.evaluate("document.activeElement.dataset.keep") == "model-2"
+
+
 def test_keys_and_choices(show: Any) -> None:
     page = show(made("pairwise", models=4))
     assert opened(page) == "q0"
     page.keyboard.press("j")
     page.locator("#detail .permalink", has_text="q1").wait_for()
-    assert page.url.endswith("#q=q1")
+    assert page.url.endswith("#q=q1&a=camelid-7b&b=camelid-13b")
     page.keyboard.press("k")
     page.locator("#detail .permalink", has_text="q0").wait_for()
     page.locator("#list a.item").first.focus()
