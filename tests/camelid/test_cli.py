@@ -59,7 +59,7 @@ def broken(tmp_path: Path) -> Path:
         ),
         ("eval answer --questions {0}/no.jsonl --output {0}/e", "no.jsonl: no such file"),
         ("eval judge --questions eval/data/demo_questions.jsonl --output {0}/e", "run `camelid eval answer` first"),
-        ("eval report --questions eval/data/demo_questions.jsonl --output {0}/e", "run `camelid eval answer` first"),
+        ("eval report --questions eval/data/demo_questions.jsonl --output {0}/e", "run `camelid eval judge` first"),
         ("weights new no.yaml {0}/m --data {0}/lines.jsonl --template alpaca", "no.yaml: no such file"),
         ("weights new recipes/models/tiny.yaml {0}/m --data {0}/no.jsonl --template alpaca", "no.jsonl: no such file"),
         (
