@@ -187,13 +187,13 @@ class VoteBody(_Body):
     """
 
     messages: list[ChatMessage] = Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True)
-    models: tuple[str, str]
-    answers: tuple[str, str]
+    models: list[str] = Field(min_length=2, max_length=2)
+    answers: list[str] = Field(min_length=2, max_length=2)
     winner: Literal["first", "second", "tie"]
 
     @field_validator("models")
     @classmethod
-    def _different(cls, value: tuple[str, str]) -> tuple[str, str]:
+    def _different(cls, value: list[str]) -> list[str]:
         if value[0] == value[1]:
             raise ValueError("must be two different models")
         return value
