@@ -41,7 +41,7 @@ def judge(url: str, in_flight: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         started, used = time.perf_counter(), _processor()
         with ModelRun(OpenAIModel("fake", [url], in_flight), Path(folder) / "journal.jsonl", in_flight) as model:
-            judgments = model.run(judge_all(model, plan("single", "fake", questions, answers), in_flight, quiet=True))
+            judgments = model.run(judge_all(model, plan("single", "fake", questions, answers), quiet=True))
         seconds, processor = time.perf_counter() - started, _processor() - used
     assert len(judgments) == JUDGMENTS and all(judgment.scores for judgment in judgments)
     return seconds, processor

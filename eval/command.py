@@ -10,6 +10,7 @@ from camelid.errors import UserError
 from camelid.jsonl import atomic_write, write_json, write_jsonl
 from camelid.lock import exclusive
 from camelid.model_run import ModelRun
+from camelid.spend import Estimate
 
 OpenModel = Callable[[argparse.Namespace, Callable[[str], Path]], ModelRun]
 MODES = ("single", "pairwise", "vicuna", "alpaca")
@@ -24,6 +25,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     parser.add_argument("--label", help="the model's name in the report (default: its own)")
     parser.add_argument("--temperature", type=float, help="for all questions (default: by category, as MT-bench)")
     parser.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="of one answer (default 1024)")
+    _add_estimate(parser)
     add_model_arguments(parser)
 
     parser = _verb(
@@ -46,6 +48,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
         metavar="N",
         help="audit the judge: N questions judged twice, and N with a constant answer (default 20; 0: none)",
     )
+    _add_estimate(parser)
     add_model_arguments(parser)
 
     parser = _verb(verbs, "report", "write report.html, report.md and results.json", report, open_model)
@@ -70,9 +73,15 @@ def _verb(
     return parser
 
 
+def _add_estimate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--estimate", action="store_true", help="say what the run will cost, from a few replies (kept for it), and stop"
+    )
+
+
 def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `answers/<label>.jsonl`; status 1 if an answer is missing."""
-    from eval.answer import answer_all
+    from eval.answer import answer_all, estimate_all
     from eval.folder import file_name
     from eval.questions import read_questions
 
@@ -84,9 +93,10 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     label = args.label or model.name
     with exclusive(folder / f"{file_name(label)}.lock"):
         with model:
-            answers = model.run(
-                answer_all(model, label, questions, model.concurrency, args.temperature, args.max_tokens, args.quiet)
-            )
+            job = (model, label, questions, args.temperature, args.max_tokens, args.quiet)
+            if args.estimate:
+                return _estimated(model, model.run(estimate_all(*job)))
+            answers = model.run(answer_all(*job))
         path = folder / f"{file_name(label)}.jsonl"
         write_jsonl(path, (item.to_json() for item in answers))
     failures = [f"question {item.question}: {item.failure}" for item in answers if item.failure]
@@ -96,7 +106,8 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
 
 def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `judgments/<mode>/<judge>.jsonl` for all answers in the folder; status 1 if a verdict is missing."""
-    from eval.folder import all_answers, file_name
+    from camelid.model_run import sample
+    from eval.folder import all_answers, file_name, run_path
     from eval.judge import judge_all, plan
     from eval.questions import read_questions
 
@@ -104,6 +115,8 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
         raise UserError("--audit must be at least 0")
     if args.ranking and args.mode != "alpaca":
         raise UserError("--ranking: only with --mode alpaca")
+    if args.model == "offline" and args.mode != "single":
+        raise UserError("--model offline: it grades answers one by one; use --mode single, or name another judge")
     questions = read_questions(args.questions, args.references)
     answers = all_answers(Path(args.output))
     folder = Path(args.output) / "judgments" / args.mode
@@ -111,9 +124,13 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     tasks = plan(args.mode, model.name, questions, answers, args.baseline, args.audit, args.ranking, args.seed)
     with exclusive(folder / f"{file_name(model.name)}.lock"):
         with model:
-            judgments = model.run(judge_all(model, tasks, model.concurrency, args.quiet))
+            if args.estimate:
+                requests = {task.request.key(model.name): task.request for task in tasks}  # equal ones are asked once
+                return _estimated(model, model.run(sample(model, list(requests.values()))))
+            judgments = model.run(judge_all(model, tasks, args.quiet))
         path = folder / f"{file_name(model.name)}.jsonl"
         write_jsonl(path, (item.to_json() for item in judgments))
+        write_json(run_path(path), model.to_json())
     failures = [
         f"question {item.question}, turn {item.turn}, {' and '.join(item.models)}: "
         + (item.failure or "the reply holds no verdict")
@@ -126,7 +143,7 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
 
 def report(args: argparse.Namespace, _: OpenModel) -> int:
     """Write the three report files; status 1 if an answer or a judgment is missing."""
-    from eval.folder import all_answers, all_judgments
+    from eval.folder import all_answers, all_judgments, spent
     from eval.headline import headline
     from eval.markdown import markdown
     from eval.questions import read_questions
@@ -136,8 +153,9 @@ def report(args: argparse.Namespace, _: OpenModel) -> int:
     folder = Path(args.output)
     questions = read_questions(args.questions, args.references)
     answers = all_answers(folder)
-    judgments = all_judgments(folder, questions, args.mode, args.judge)
-    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force)
+    judgments = all_judgments(folder, questions, answers, args.mode, args.judge)
+    dollars = spent(folder, judgments)
+    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars)
     write_json(folder / "results.json", results.to_json())
     for name, page in (
         ("report.md", markdown(results)),
@@ -151,6 +169,12 @@ def report(args: argparse.Namespace, _: OpenModel) -> int:
         return 0
     print("camelid: some answers or judgments are missing; the report counts them", file=sys.stderr)
     return 1
+
+
+def _estimated(model: ModelRun, estimate: Estimate) -> int:
+    print(model.summary())
+    print(estimate)
+    return 0 if estimate.whole is not None else 1
 
 
 def _status(model: ModelRun, failures: list[str]) -> int:

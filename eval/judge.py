@@ -1,17 +1,19 @@
 """Judging: which requests a run makes, and the judgments that come of them. Every raw reply is kept."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from camelid.errors import UserError, near_miss
-from camelid.llm import FATAL, LLM, Failure, Reply, Request, complete_in_order
+from camelid.llm import Failure, Reply, Request, complete_in_order
+from camelid.model_run import ModelRun
 from camelid.progress import Progress
+from camelid.spend import Estimate
 from eval import canary, prompts
-from eval.answer import Answer
-from eval.judgments import Judgment, parse
+from eval.answer import Answer, spread
+from eval.judgments import Judgment, parse, subject
 from eval.questions import Question
 from eval.results import Mode
 
@@ -71,7 +73,7 @@ def plan(
     """
     said = _by_model(questions, answers)
     pairs = _pairs(mode, list(said), baseline)
-    chosen = _spread(questions, audit)
+    chosen = spread(questions, audit)
     decoys = {answer.question: answer for answer in canary.canary_answers(chosen)}
     against = () if mode == "single" else (baseline or next(iter(said), ""),)
     tasks: list[Task] = []
@@ -97,29 +99,27 @@ def plan(
     return tasks
 
 
-async def judge_all(llm: LLM, tasks: Sequence[Task], concurrency: int, quiet: bool = False) -> list[Judgment]:
+async def judge_all(model: ModelRun, tasks: Sequence[Task], quiet: bool = False) -> list[Judgment]:
     """Make the requests; return the judgments in their order.
 
+    After a failure that no other request can escape (a wrong key, a budget that is used up) the model sends nothing
+    more, but what the journal holds still comes out.
+
     Args:
-        llm: the judge.
+        model: the judge.
         tasks: from `plan`.
-        concurrency: requests in flight.
         quiet: no progress display.
     """
     judgments: list[Judgment] = []
-    fatal: Failure | None = None
+    estimate = Estimate(model.price, len(tasks))
     without = 0
     with Progress("judge", len(tasks), quiet) as bar:
-        async with aclosing(complete_in_order(llm, (task.request for task in tasks), concurrency)) as results:
+        async with aclosing(complete_in_order(model, (task.request for task in tasks), model.concurrency)) as results:
             async for _, result in results:
                 judgments.append(_judged(tasks[len(judgments)].judgment, result))
                 without += judgments[-1].scores is None
-                bar.update(len(judgments), f"{without} without a verdict")
-                if isinstance(result, Failure) and result.kind in FATAL:
-                    fatal = result
-                    break
-    if fatal:
-        judgments += [_judged(task.judgment, fatal) for task in tasks[len(judgments) :]]
+                estimate.add(result, done=isinstance(result, Reply))
+                bar.update(len(judgments), f"{without} without a verdict | {model.facts()} | {estimate.facts()}")
     return judgments
 
 
@@ -127,17 +127,12 @@ def _judged(judgment: Judgment, result: Reply | Failure) -> Judgment:
     if isinstance(result, Failure):
         return replace(judgment, failure=f"{result.kind}: {result.detail}")
     tokens = (result.usage.prompt_tokens, result.usage.completion_tokens)
-    logprobs = {token: value for token, value in _first_token(result).items() if token in ("m", "M")}
+    first = result.top_logprobs[0] if result.top_logprobs else {}
+    logprobs = {token: value for token, value in first.items() if token in ("m", "M")}
     scores = parse(judgment.mode, result.text, logprobs)
     return replace(
         judgment, text=result.text, scores=scores, tokens=tokens, answered_by=result.model, logprobs=logprobs
     )
-
-
-def _first_token(reply: Reply) -> Mapping[str, float]:
-    """Log-probabilities of the likeliest first tokens, where the client passes them on."""
-    tokens: Sequence[Mapping[str, float]] = getattr(reply, "top_logprobs", None) or ({},)
-    return tokens[0]
 
 
 def _by_model(questions: Sequence[Question], answers: Sequence[Answer]) -> dict[str, dict[str, Answer]]:
@@ -169,12 +164,6 @@ def _pairs(mode: Mode, labels: Sequence[str], baseline: str | None) -> list[tupl
     return [tuple(pair) for pair in pairs]
 
 
-def _spread(questions: Sequence[Question], count: int) -> list[Question]:
-    """So many questions, evenly over the file and so over its categories."""
-    count = min(count, len(questions))
-    return [questions[index * len(questions) // count] for index in range(count)]
-
-
 def _tasks(
     mode: Mode,
     judge: str,
@@ -197,7 +186,9 @@ def _tasks(
                 else prompts.pair(mode, question, shown, turn, ranking)
             )
             request = Request(messages, temperature=temperature, max_tokens=max_tokens, extra=dict(extra))
-            yield Task(Judgment(mode, question.id, turn + 1, order, judge, None, "", baseline=baseline), request)
+            of = subject(question, shown, turn)
+            judgment = Judgment(mode, question.id, turn + 1, order, judge, None, "", baseline=baseline, subject=of)
+            yield Task(judgment, request)
 
 
 def _orders(mode: Mode, question: str, turn: int, models: tuple[str, ...], seed: int) -> tuple[bool, ...]:

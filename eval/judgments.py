@@ -1,5 +1,7 @@
 """One request to a judge and what came of it, and the files that hold them: ours and the published ones."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +37,7 @@ class Judgment:
         tokens: (prompt, completion) tokens billed; (0, 0) if unknown.
         answered_by: the model name the provider reported.
         baseline: the label that the run compared all others with; None if there was none.
+        subject: see `subject`, of what was judged; empty if unknown.
     """
 
     mode: Mode
@@ -50,6 +53,7 @@ class Judgment:
     tokens: tuple[int, int] = (0, 0)
     answered_by: str = ""
     baseline: str | None = None
+    subject: str = ""
 
     @property
     def state(self) -> State:
@@ -58,6 +62,18 @@ class Judgment:
     def to_json(self) -> Record:
         """One line of a judgment file."""
         return asdict(self)
+
+
+def subject(question: Question, turns: Sequence[Sequence[str]], turn: int) -> str:
+    """A digest of what a judge gets to see: it tells whether a judgment is of the answers at hand.
+
+    Args:
+        question: with its references.
+        turns: the answers of each model, in the order of showing.
+        turn: which one is judged, from 0.
+    """
+    seen = [question.turns[: turn + 1], question.references[: turn + 1], [said[: turn + 1] for said in turns]]
+    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
 
 
 def parse(mode: Mode, text: str, logprobs: Mapping[str, float]) -> tuple[float, ...] | None:

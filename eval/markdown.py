@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from camelid.spend import dollars
 from eval.headline import headline, shown
 from eval.results import Audit, Bias, Board, Results
 
@@ -150,7 +151,7 @@ def _agreements(results: Results) -> str:
 
 
 def _costs(results: Results) -> str:
-    head = ["judge", "answered as", "replies", "prompt tokens", "completion tokens", "dollars"]
+    head = ["judge", "answered as", "replies", "prompt tokens", "completion tokens", "paid"]
     return _table(
         head,
         (
@@ -160,7 +161,7 @@ def _costs(results: Results) -> str:
                 one.requests,
                 one.prompt_tokens,
                 one.completion_tokens,
-                "unknown" if one.dollars is None else f"{one.dollars:.2f}",
+                "unknown" if one.dollars is None else dollars(one.dollars),
             ]
             for one in results.costs
         ),

@@ -329,7 +329,7 @@ class Cost:
     Attributes:
         requests: replies with known usage.
         prompt_tokens, completion_tokens: billed.
-        dollars: None if the price isn't known.
+        dollars: paid by all runs of this judge; None if the price isn't known.
         answered_by: the model names the provider reported, which should be one.
     """
 

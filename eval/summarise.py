@@ -1,6 +1,6 @@
 """From questions, answers and judgments to all numbers of a report; nothing is left out uncounted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from camelid.errors import UserError, near_miss
 from eval import audit, canary
@@ -34,6 +34,7 @@ def summarise(
     judgments: Sequence[Judgment],
     baseline: str | None = None,
     forced: bool = False,
+    dollars: Mapping[str, float | None] | None = None,
 ) -> Results:
     """Compute every number of the report.
 
@@ -44,6 +45,7 @@ def summarise(
         judgments: by any number of judges, all of one mode.
         baseline: the model the others are compared with; None takes it from the judgments.
         forced: rank an incomplete run too.
+        dollars: paid for each judge; None if it isn't known.
 
     Raises:
         UserError: there are no judgments, they are of several modes or of unknown questions, or no baseline is known.
@@ -79,7 +81,7 @@ def summarise(
         flags=flags,
         agreements=tuple(_agreements(judges, found, boards)),
         alpha=_alpha(judges, found) if len(judges) > 1 else None,
-        costs=tuple(_cost(judge, judgments) for judge in judges),
+        costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
         notes=tuple(_notes(boards[0], judges, len(duplicates), len(flags), forced)),
     )
 
@@ -219,11 +221,11 @@ def _alpha(judges: Sequence[str], found: Sequence[Outcome]) -> float | None:
     return krippendorff_alpha(table) if things else None
 
 
-def _cost(judge: str, judgments: Sequence[Judgment]) -> Cost:
+def _cost(judge: str, judgments: Sequence[Judgment], dollars: float | None) -> Cost:
     own = [item for item in judgments if item.judge == judge and any(item.tokens)]
     prompt, completion = (sum(item.tokens[place] for item in own) for place in (0, 1))
     names = tuple(dict.fromkeys(item.answered_by for item in own if item.answered_by))
-    return Cost(judge, len(own), prompt, completion, None, names)
+    return Cost(judge, len(own), prompt, completion, dollars, names)
 
 
 def _notes(first: Board, judges: Sequence[str], duplicates: int, flags: int, forced: bool) -> Iterable[str]:

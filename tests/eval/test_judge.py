@@ -1,12 +1,14 @@
 """Which requests a run makes, and what a judge gets to see."""
 
-import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 from camelid.errors import UserError
 from camelid.llm import Failure, Reply, Request
+from camelid.model_run import ModelRun
 from eval import canary
 from eval.answer import Answer
 from eval.judge import judge_all, plan
@@ -46,7 +48,8 @@ def answers(*models: str) -> list[Answer]:
 def judged(mode: Mode, models: tuple[str, ...], reply: Any, **options: Any) -> tuple[list[Judgment], Scripted]:
     llm = Scripted(reply)
     tasks = plan(mode, llm.name, QUESTIONS, answers(*models), **options)
-    return asyncio.run(judge_all(llm, tasks, 4, quiet=True)), llm
+    with TemporaryDirectory() as folder, ModelRun(llm, Path(folder) / "journal.jsonl", 4) as model:
+        return model.run(judge_all(model, tasks, quiet=True)), llm
 
 
 @pytest.mark.parametrize(
@@ -130,10 +133,10 @@ def test_a_missing_answer_is_not_judged() -> None:
     assert len(tasks) == 6 and not any(t.judgment.question == "1" and t.judgment.turn == 2 for t in tasks)
 
 
-def test_a_fatal_failure_stops_the_asking() -> None:
-    found, llm = judged("pairwise", ("a", "b", "c"), lambda text: Failure("quota", "broke"))
-    assert len(found) == 24 and all(one.failure == "quota: broke" and one.state == "failed" for one in found)
-    assert len(llm.asked) <= 8
+def test_a_failure_is_no_verdict() -> None:
+    found, _ = judged("pairwise", ("a", "b"), lambda text: Failure("timeout", "slow") if "1+1" in text else "[[A]]")
+    assert [one.state for one in found] == ["failed"] * 4 + ["judged"] * 4
+    assert all(one.failure == "timeout: slow" and one.scores is None and not one.text for one in found[:4])
 
 
 @pytest.mark.parametrize(
