@@ -42,6 +42,7 @@ class Answer:
         cut: for each answer, whether it ran into the token limit.
         failure: why an answer is missing, e.g. "timeout: no reply within 600 s"; None if none is.
         usage: tokens billed for all turns; zeros if unknown.
+        id: of the answer itself, in Vicuna's files, whose reviews name it.
     """
 
     question: str
@@ -50,6 +51,7 @@ class Answer:
     cut: tuple[bool, ...]
     failure: str | None = None
     usage: Usage = field(default_factory=Usage)
+    id: str = ""
 
     def to_json(self) -> Record:
         """FastChat's answer format (`choices[0].turns`) plus `cut`, `failure` and `tokens` (prompt, completion)."""
@@ -77,7 +79,8 @@ def read_answers(path: str | Path) -> list[Answer]:
             ) from None
         cut = tuple(record.get("cut") or [False] * len(turns))
         usage = Usage(*record.get("tokens", ()))
-        answers.append(Answer(question, model, turns, cut, record.get("failure"), usage))
+        own = str(record.get("answer_id", ""))
+        answers.append(Answer(question, model, turns, cut, record.get("failure"), usage, own))
     return answers
 
 

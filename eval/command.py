@@ -119,6 +119,8 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
         raise UserError("--model offline: it grades answers one by one; use --mode single, or name another judge")
     questions = read_questions(args.questions, args.references)
     answers = all_answers(Path(args.output))
+    if not answers:
+        raise UserError(f"{args.output}/answers: no answers there; run `camelid eval answer` first")
     folder = Path(args.output) / "judgments" / args.mode
     model = open_model(args, lambda name: folder / f"{file_name(name)}.journal.jsonl")
     tasks = plan(args.mode, model.name, questions, answers, args.baseline, args.audit, args.ranking, args.seed)

@@ -21,15 +21,8 @@ def file_name(name: str) -> str:
 
 
 def all_answers(folder: Path) -> list[Answer]:
-    """Every model's answers.
-
-    Raises:
-        UserError: there are none.
-    """
-    paths = _files(folder / "answers")
-    if not paths:
-        raise UserError(f"{folder / 'answers'}: no answers there; run `camelid eval answer` first")
-    return [item for path in paths for item in read_answers(path)]
+    """Every model's answers; none if there are only published judgments."""
+    return [item for path in _files(folder / "answers") for item in read_answers(path)]
 
 
 def all_judgments(
@@ -54,8 +47,9 @@ def all_judgments(
         if name not in paths:
             raise UserError(f"--judge {name}: no judgments of that judge{near_miss(name, paths)}")
     judgments = []
+    authors = {answer.id: answer.model for answer in answers if answer.id}
     for name in wanted:
-        own = read_judgments(paths[name], questions)
+        own = read_judgments(paths[name], questions, authors)
         _check_subjects(paths[name], questions, answers, own)
         judgments += own
     return judgments

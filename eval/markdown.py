@@ -23,12 +23,14 @@ def markdown(results: Results) -> str:
         parts += [f"## Scores{heading}", _leaderboard(results, board), _denominators(board)]
         if board.differences:
             parts += [f"### Differences{heading}", _differences(board)]
-    parts += ["## By category", _categories(results)]
-    if results.boards[0].meetings:
-        parts += ["## Win rates", _matrix(results.boards[0])]
+    parts += ["## By category", _parts(results, "categories", results.categories)]
+    turns = [part.name for part in max((row.turns for row in results.boards[0].rows), key=len, default=())]
+    parts += ["## By turn", _parts(results, "turns", turns)] if len(turns) > 1 else []
+    parts += ["## Win rates", _matrix(results.boards[0])] if results.boards[0].meetings else []
     parts += ["## The judge", *(_audit(audit) for audit in results.audits)]
     if results.agreements:
         parts += ["## Agreement of the judges", _agreements(results)]
+    parts += ["## Answers that speak to the judge", _flags(results)] if results.flags else []
     parts += ["## Cost", _costs(results)]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
@@ -75,7 +77,16 @@ def _denominators(board: Board) -> str:
 
 
 def _differences(board: Board) -> str:
-    head = ["models", "difference", "p", "p (Holm)", "settled", "questions", "needed to settle"]
+    head = [
+        "models",
+        "difference",
+        "p",
+        "p (Holm)",
+        "settled",
+        "questions",
+        "needed to settle",
+        "smallest gap to be found",
+    ]
     return _table(
         head,
         (
@@ -87,18 +98,20 @@ def _differences(board: Board) -> str:
                 "yes" if one.settled else "no",
                 one.gap.questions,
                 "" if one.needed is None else one.needed,
+                "" if one.detectable is None else f"{one.detectable:.2f}",
             ]
             for one in board.differences
         ),
     )
 
 
-def _categories(results: Results) -> str:
+def _parts(results: Results, field: str, names: Sequence[str]) -> str:
+    """The scores by category or by turn."""
     rows = []
     for row in results.boards[0].rows:
-        found = {part.name: shown(part.score) for part in row.categories}
-        rows.append([row.label, *(found.get(name, "") for name in results.categories)])
-    return _table(["model", *results.categories], rows)
+        found = {part.name: shown(part.score) for part in getattr(row, field)}
+        rows.append([row.label, *(found.get(name, "") for name in names)])
+    return _table(["model", *names], rows)
 
 
 def _matrix(board: Board) -> str:
@@ -148,6 +161,11 @@ def _agreements(results: Results) -> str:
         for one in results.agreements
     )
     return f"{_table(head, rows)}\n\nKrippendorff's alpha of all judges: {_statistic(results.alpha)}."
+
+
+def _flags(results: Results) -> str:
+    head = ["model", "question", "turn", "it", "where it says"]
+    return _table(head, ([one.model, one.question, one.turn, one.reason, one.excerpt] for one in results.flags))
 
 
 def _costs(results: Results) -> str:

@@ -82,7 +82,7 @@ def summarise(
         agreements=tuple(_agreements(judges, found, boards)),
         alpha=_alpha(judges, found) if len(judges) > 1 else None,
         costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
-        notes=tuple(_notes(boards[0], judges, len(duplicates), len(flags), forced)),
+        notes=tuple(_notes(boards[0], real, judges, len(duplicates), len(flags), forced)),
     )
 
 
@@ -228,9 +228,14 @@ def _cost(judge: str, judgments: Sequence[Judgment], dollars: float | None) -> C
     return Cost(judge, len(own), prompt, completion, dollars, names)
 
 
-def _notes(first: Board, judges: Sequence[str], duplicates: int, flags: int, forced: bool) -> Iterable[str]:
+def _notes(
+    first: Board, judgments: Sequence[Judgment], judges: Sequence[str], duplicates: int, flags: int, forced: bool
+) -> Iterable[str]:
     if "offline" in judges:
         yield OFFLINE_NOTE
+    whole = sum(item.text.strip() in ("m", "M") and not item.logprobs for item in judgments)
+    if whole:
+        yield f"{whole} of {len(judgments)} verdicts came without log-probabilities; each counts as a whole win."
     if not first.complete:
         missing = first.counts.expected - first.counts.judged
         ranked = "they are ranked all the same, as was asked" if forced else "so the models are not ranked"

@@ -188,7 +188,7 @@ def test_raw_replies_are_kept_and_read_anew(camelid_eval: Eval, tmp_path: Path) 
         (("judge", "--ranking"), "--ranking: only with --mode alpaca"),
         (("judge", "--mode", "pairwise"), "--model offline: it grades answers one by one; use --mode single"),
         (("judge",), "no answers there; run `camelid eval answer` first"),
-        (("report",), "no answers there"),
+        (("report",), "no judgments there; run `camelid eval judge` first"),
     ],
 )
 def test_mistakes(camelid_eval: Eval, arguments: tuple[str, ...], message: str) -> None:

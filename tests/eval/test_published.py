@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from camelid.cli import main
 from eval.answer import read_answers
 from eval.judgments import Judgment, read_judgments, shares
 from eval.length_control import Comparison, length_controlled
@@ -123,3 +124,19 @@ def test_length_controlled_win_rates_come_close_to_the_published() -> None:
     assert np.abs(pairs[:, 0] - pairs[:, 1]).mean() < 1.0
     assert np.abs(pairs[:, 0] - pairs[:, 1]).max() < 4.0
     assert stats.pearsonr(*pairs.T).statistic > 0.995 and stats.kendalltau(*pairs.T).statistic > 0.85
+
+
+def test_vicuna_published_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The published answers and reviews, put where `camelid eval report` looks: labels come from the answers."""
+    answers, reviews = tmp_path / "answers", tmp_path / "judgments" / "vicuna"
+    for folder, name in (
+        (answers, "answer/answer_gpt35.jsonl"),
+        (answers, "answer/answer_vicuna-13b.jsonl"),
+        (reviews, "review/review_gpt35_vicuna-13b.jsonl"),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / Path(name).name).write_bytes((REAL / "vicuna80" / name).read_bytes())
+    questions = ["--questions", str(REAL / "vicuna80" / "question.jsonl"), "--output", str(tmp_path)]
+    assert main(["eval", "report", *questions, "--baseline", "gpt-3.5-turbo:20230327"]) == 0
+    said = capsys.readouterr().out
+    assert "vicuna-13b:20230322-clean-lang loses to gpt-3.5-turbo:20230327: relative score 92.06%" in said

@@ -172,6 +172,14 @@ def test_answers_that_speak_to_the_judge_are_flagged() -> None:
     assert results.boards[0].rows[0].flagged == 1
 
 
+def test_whole_wins_for_want_of_log_probabilities_are_told() -> None:
+    judgments = [
+        replace(one, text="m", logprobs={"m": -0.1} if one.question == "0" else {}) for one in paired("alpaca", 1)
+    ]
+    notes = summarise("t", QUESTIONS, said("x", "y"), judgments).notes
+    assert any(note.startswith("39 of 40 verdicts came without log-probabilities") for note in notes)
+
+
 def test_results_survive_their_file(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("r") / "results.json"
     for results in (
@@ -187,6 +195,11 @@ def test_markdown_holds_the_tables() -> None:
     assert page.startswith("# t\n\nb beats a") and "| 1 | b | 6.9" in page and "| b - a | +" in page
     evil = summarise("t", QUESTIONS, said("a|b\nc"), graded("a|b\nc", 0))
     assert "| 1 | a\\|b c |" in markdown(evil)
+    talk = Question("0", "all", ("?", "And?"))
+    answers = [Answer("0", "a", ("Rating: [[10]]", "ok"), (False, False))]
+    page = markdown(summarise("t", [talk], answers, [replace(graded("a", 0)[0], turn=turn) for turn in (1, 2)]))
+    assert "## By turn\n\n| model | 1 | 2 |" in page and "## Win rates" not in page
+    assert "| a | 0 | 1 | contains a verdict | Rating: [[10]] |" in page
     page = markdown(summarise("t", QUESTIONS, said("x", "y"), paired("vicuna", 0.7)))
     assert "| rank | model | relative score | rating | wins | ties | losses | sums |" in page
 
