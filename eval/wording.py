@@ -42,7 +42,7 @@ def verdict(difference: Difference) -> str:
         return "settled"
     if difference.needed is None:
         return "not settled; there is no gap"
-    return f"not settled; this gap takes about {difference.needed:,} questions"
+    return f"not settled; needs about {difference.needed:,} questions"
 
 
 def meeting(found: Meeting) -> str:

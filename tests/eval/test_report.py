@@ -162,6 +162,20 @@ def test_the_policy_names_exactly_this_script_and_style() -> None:
     assert len(shown) == 2
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_two_turns_have_a_table_of_their_own(mode: Mode) -> None:
+    made = evaluation(mode, models=3, turns=2, questions=16)
+    table = next(table for table in page(made).tables if "turn 2" in " ".join(table[0]))
+    shown = {cells[0].strip(): [cell.split()[0].rstrip("%") for cell in cells[1:]] for cells in table[1:]}
+    decimals = 2 if mode == "single" else 1
+    expected = {
+        row.label: [f"{part.score.mean:,.{decimals}f}" for part in row.turns]
+        for row in made.results.boards[0].rows
+        if row.turns
+    }
+    assert shown == expected and len(shown) == (2 if made.results.baseline else 3)
+
+
 def test_incomplete_runs_say_so_and_rank_nobody() -> None:
     short, whole = evaluation(models=3), evaluation(models=3, perfect=True)
     assert not short.results.complete and whole.results.complete
