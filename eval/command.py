@@ -65,7 +65,9 @@ def _verb(
     verbs: Any, name: str, text: str, run: Callable[[argparse.Namespace, OpenModel], int], open_model: OpenModel
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text)
-    parser.add_argument("--questions", required=True, metavar="FILE", help="ours, MT-bench, Vicuna, AlpacaEval, ...")
+    parser.add_argument(
+        "--questions", required=True, metavar="FILE", help="eval/data/questions_single.jsonl or any other"
+    )
     parser.add_argument("--references", metavar="FILE", help="MT-bench's file of reference answers")
     parser.add_argument("--output", required=True, metavar="DIR", help="the evaluation's folder")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
