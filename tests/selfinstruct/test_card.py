@@ -9,6 +9,7 @@ from rouge_score import rouge_scorer
 
 from camelid.cli import main
 from camelid.jsonl import read_json, read_jsonl
+from camelid.offline.words import ADVICE
 from selfinstruct.seeds import read_seeds
 
 
@@ -17,7 +18,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `records.jsonl` and `card/`."""
     folder = tmp_path_factory.mktemp("made")
     questions = folder / "bench.jsonl"
-    questions.write_text(json.dumps({"text": "How can I sleep better?"}) + "\n")
+    questions.write_text("".join(json.dumps({"text": f"How can I {goal}?"}) + "\n" for goal in ADVICE))
     records = str(folder / "records.jsonl")
     generate = ["selfinstruct", "generate", "--count", "150", "--output", records, "--quiet"]
     assert main([*generate, "--decontaminate", str(questions)]) == 0
