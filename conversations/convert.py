@@ -82,7 +82,8 @@ class Conversion:
         if number == 1:
             return conversation
         self.conversations.repair("repeated id made unique")
-        return replace(conversation, id=name)
+        # What had one id may be two exports of one chat; like branches, these stay on one side of a split.
+        return replace(conversation, id=name, meta={"tree": conversation.id, **conversation.meta})
 
 
 def _in_order(work: "partial[Result]", batches: Iterator[Batch], workers: int) -> Iterator[Result]:

@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from camelid.ledger import Ledger
 from conversations.message import Conversation
@@ -52,7 +52,15 @@ class ScrubPersonalData:
             for kind, count in counts.items():
                 turns.repair(f"[{kind.upper()}] put for personal data", count)
             messages.append(replace(message, content=text) if counts else message)
-        return replace(conversation, messages=tuple(messages))
+        return replace(conversation, messages=tuple(messages), meta=self._scrubbed(conversation.meta))
+
+    def _scrubbed(self, value: Any) -> Any:
+        """`meta`, which repeats an Alpaca record's texts and holds a chat's title; the name of a tree is no text."""
+        if isinstance(value, dict):
+            return {key: item if key == "tree" else self._scrubbed(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._scrubbed(item) for item in value]
+        return scrub(value, self.kinds)[0] if isinstance(value, str) else value
 
 
 def scrub(text: str, kinds: tuple[Kind, ...] = KINDS) -> tuple[str, dict[Kind, int]]:
