@@ -1,8 +1,10 @@
-"""`camelid conversations`."""
+"""`camelid conversations convert|split|show|audit|stats`."""
 
 from typing import Any
 
 from conversations.convert_command import register_convert
+from conversations.looking import register_looking
+from conversations.split_command import register_split
 
 
 def register(rooms: Any) -> None:
@@ -10,3 +12,5 @@ def register(rooms: Any) -> None:
     room = rooms.add_parser("conversations", help="turn exported chats into clean training data")
     verbs = room.add_subparsers(metavar="VERB", required=True)
     register_convert(verbs)
+    register_split(verbs)
+    register_looking(verbs)
