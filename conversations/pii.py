@@ -19,7 +19,7 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
         r"\b(?:sk-[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|"
         r"glpat-[\w-]{20,}|AIza[\w-]{35}|xox[abeprs]-[\w-]{10,}|[sr]k_(?:live|test)_[A-Za-z0-9]{16,}|"
         r"hf_[A-Za-z0-9]{30,}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,})"
-        r"|-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----",
+        r"|-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----(?:(?!-----).)*-----END \1-----",
         re.DOTALL,
     ),
     # The dot-atom form of RFC 5322 with a domain that ends in letters.

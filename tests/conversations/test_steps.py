@@ -1,6 +1,7 @@
 """Each cleaning step by itself: what it changes, what it drops, and what it leaves alone."""
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def test_personal_data_becomes_placeholders(text: str, scrubbed: str) -> None:
 )
 def test_what_only_looks_like_it_stays(text: str) -> None:
     assert scrub(text) == (text, {})
+
+
+@pytest.mark.parametrize("piece", ["1", "+1 ", "a@", "a:", "a.", "-----BEGIN PRIVATE KEY-----\n", "1.", "sk-"])
+def test_scrubbing_takes_time_in_proportion_to_the_text(piece: str) -> None:
+    text = piece * (400_000 // len(piece))
+    started = time.process_time()
+    scrub(text)
+    assert time.process_time() - started < 5  # what looks back for each match would take minutes
 
 
 def test_scrubbing_counts_and_can_be_narrowed() -> None:
