@@ -105,8 +105,8 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, Engine], key: Any, vot
             raise ApiError(
                 400, str(error).removeprefix("conversation 'prompt': "), "invalid_value", "messages"
             ) from None
-        run = engine.start([prompt], body.seeds(), body.sampling(), body.rivals())
-        return await _reply(request, "chat", engine, run, body, body.rivals() is not None)
+        run = engine.start([prompt], body.seeds(), body.sampling())
+        return await _reply(request, "chat", engine, run, body)
 
     @app.post("/v1/completions")
     async def completions(_: key, request: Request) -> Response:
@@ -115,8 +115,8 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, Engine], key: Any, vot
         prompts = [await engine.encode_text(prompt) for prompt in body.prompts()]
         if not prompts:
             raise ApiError(400, "there is no prompt", "invalid_value", "prompt")
-        run = engine.start(prompts, body.seeds(), body.sampling(), body.logprobs)
-        return await _reply(request, "completion", engine, run, body, body.logprobs is not None)
+        run = engine.start(prompts, body.seeds(), body.sampling())
+        return await _reply(request, "completion", engine, run, body)
 
     @app.post("/v1/votes")
     async def vote(_: key, request: Request) -> Any:
@@ -127,11 +127,9 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, Engine], key: Any, vot
         return {"question": question, "folder": str(votes.folder)}
 
 
-async def _reply(
-    request: Request, kind: Kind, engine: Engine, run: Run, body: ChatBody | CompletionBody, logprobs: bool
-) -> Response:
+async def _reply(request: Request, kind: Kind, engine: Engine, run: Run, body: ChatBody | CompletionBody) -> Response:
     engine.counts["requests"] += 1
-    writer = Writer(kind, engine, run, logprobs)
+    writer = Writer(kind, engine, run)
     if body.stream:
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         return StreamingResponse(writer.events(body.usage_in_stream), media_type="text/event-stream", headers=headers)

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from conversations.message import Message, Role
 from finetune.llama.generate import Sampling
+from finetune.llama.local import DEFAULT_NEW_TOKENS
 
-DEFAULT_NEW_TOKENS = 1024  # of a chat answer where the request leaves it open (FastChat's max_new_token for MT-bench)
 DEFAULT_COMPLETION_TOKENS = 16  # of a completion (OpenAI API reference, completions, max_tokens)
 MOST_ANSWERS = 16  # of one request
 GREEDY_BELOW = 1e-5  # a temperature that small is 0 (vLLM, sampling_params.py, _SAMPLING_EPS)
@@ -87,7 +87,7 @@ class _Generation(_Body):
     def _null_is_one(cls, value: Any) -> Any:
         return 1 if value is None else value
 
-    def sampling(self, default_tokens: int) -> Sampling:
+    def _sampling(self, default_tokens: int, top_logprobs: int | None) -> Sampling:
         temperature = 1.0 if self.temperature is None else self.temperature
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         return Sampling(
@@ -97,6 +97,7 @@ class _Generation(_Body):
             stop=stop,
             top_k=max(0, self.top_k or 0),
             repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
+            top_logprobs=top_logprobs,
         )
 
     def seeds(self) -> list[int]:
@@ -129,12 +130,9 @@ class ChatBody(_Generation):
             raise ValueError(f"'response_format' of type '{kind}' is not supported with this model")
         return value
 
-    def rivals(self) -> int | None:
-        """Most likely tokens to report with each; None for no log-probabilities."""
-        return (self.top_logprobs or 0) if self.logprobs else None
-
-    def sampling(self, default_tokens: int = DEFAULT_NEW_TOKENS) -> Sampling:
-        return super().sampling(self.max_completion_tokens or default_tokens)
+    def sampling(self) -> Sampling:
+        top_logprobs = (self.top_logprobs or 0) if self.logprobs else None
+        return self._sampling(self.max_completion_tokens or DEFAULT_NEW_TOKENS, top_logprobs)
 
 
 class CompletionBody(_Generation):
@@ -153,8 +151,8 @@ class CompletionBody(_Generation):
             return [[int(token) for token in self.prompt if isinstance(token, int)]]
         return [item for item in self.prompt if not isinstance(item, int)]
 
-    def sampling(self, default_tokens: int = DEFAULT_COMPLETION_TOKENS) -> Sampling:
-        return super().sampling(default_tokens)
+    def sampling(self) -> Sampling:
+        return self._sampling(DEFAULT_COMPLETION_TOKENS, self.logprobs)
 
 
 class VoteBody(_Body):

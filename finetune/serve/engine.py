@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any
 
 from conversations.message import Message
 from finetune.llama.generate import Sampling
@@ -85,15 +84,13 @@ class Engine:
         encoded = await asyncio.to_thread(self.served.tokenizer, prompt)
         return self._checked(list(encoded["input_ids"]), "prompt")
 
-    def start(
-        self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling, rivals: int | None
-    ) -> "Run":
+    def start(self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> "Run":
         """Queue answers to every prompt, as many as there are seeds.
 
         Raises:
             ApiError: 429, too many are waiting.
         """
-        run = Run(self, prompts, seeds, sampling, rivals)
+        run = Run(self, prompts, seeds, sampling)
         try:
             self.scheduler.submit(run.jobs)
         except BusyError:
@@ -126,9 +123,7 @@ class Engine:
 class Run:
     """The answers to one request while they are written. Close it, and what is not finished leaves the batch."""
 
-    def __init__(
-        self, engine: Engine, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling, rivals: int | None
-    ) -> None:
+    def __init__(self, engine: Engine, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> None:
         self._engine = engine
         self._chunks: asyncio.Queue[tuple[int, Chunk]] = asyncio.Queue()
         self._ends_at = time.monotonic() + engine.limits.timeout
@@ -136,7 +131,7 @@ class Run:
         self.prompt_tokens = sum(len(prompt) for prompt in prompts)
         self.completion_tokens = 0
         self.jobs = [
-            Job(prompt, seed, sampling, rivals, partial(self._take, index))
+            Job(prompt, seed, sampling, partial(self._take, index))
             for index, (prompt, seed) in enumerate(product(prompts, seeds))
         ]
 
@@ -192,10 +187,3 @@ class Run:
 def _deliver(chunks: list[tuple[Job, Chunk]]) -> None:
     for job, chunk in chunks:
         job.sink(chunk)
-
-
-def token_text(tokenizer: Any, token: int) -> str:
-    """What a token stands for within a text, a leading space included."""
-    one: str = tokenizer.decode([token])
-    two: str = tokenizer.decode([token, token])
-    return two[len(one) :] if two.startswith(one) else one

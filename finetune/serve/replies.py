@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 from finetune.llama.text_stream import Trimmed
-from finetune.serve.engine import Engine, Run, token_text
+from finetune.serve.engine import Engine, Run
 from finetune.serve.errors import ApiError
-from finetune.serve.scheduler import Chunk, Token
+from finetune.serve.scheduler import Chunk
 
 Kind = Literal["chat", "completion"]
 OBJECTS: dict[tuple[Kind, bool], str] = {
@@ -27,11 +27,11 @@ class Writer:
         kind: of the request.
         engine: who answers.
         run: the answers.
-        logprobs: whether log-probabilities were asked for.
     """
 
-    def __init__(self, kind: Kind, engine: Engine, run: Run, logprobs: bool) -> None:
-        self._kind, self._engine, self._run, self._logprobs = kind, engine, run, logprobs
+    def __init__(self, kind: Kind, engine: Engine, run: Run) -> None:
+        self._kind, self._engine, self._run = kind, engine, run
+        self._top_logprobs = run.jobs[0].sampling.top_logprobs
         self._id = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{uuid.uuid4().hex}"
         self._created = int(time.time())
         self._trimmed = [Trimmed() for _ in run.jobs]
@@ -94,40 +94,45 @@ class Writer:
     def _text(self, index: int, chunk: Chunk, place: str) -> dict[str, Any]:
         if self._kind == "completion":
             part: dict[str, Any] = {"text": chunk.text}
-            if self._logprobs:
+            if self._top_logprobs is not None:
                 part["logprobs"] = self._completion_logprobs(index, chunk.tokens)
             return part
         part = {place: {"content": self._trimmed[index].add(chunk.text)}}
-        if self._logprobs:
-            part["logprobs"] = {"content": [self._chat_logprobs(token) for token in chunk.tokens], "refusal": None}
+        if self._top_logprobs is not None:
+            part["logprobs"] = {"content": [self._chat_logprobs(*token) for token in chunk.tokens], "refusal": None}
         return part
 
-    def _chat_logprobs(self, token: Token) -> dict[str, Any]:
+    def _chat_logprobs(self, token: int, logprobs: dict[int, float]) -> dict[str, Any]:
+        rivals = list(logprobs.items())[: self._top_logprobs]
         return {
-            **self._described(token.id, token.logprob),
-            "top_logprobs": [self._described(rival, logprob) for rival, logprob in token.rivals],
+            **self._described(token, logprobs[token]),
+            "top_logprobs": [self._described(rival, logprob) for rival, logprob in rivals],
         }
 
     def _described(self, token: int, logprob: float) -> dict[str, Any]:
-        text = token_text(self._engine.served.tokenizer, token)
+        text = self._token_text(token)
         known = None if "\N{REPLACEMENT CHARACTER}" in text else list(text.encode())
         return {"token": text, "logprob": logprob, "bytes": known}
 
-    def _completion_logprobs(self, index: int, tokens: tuple[Token, ...]) -> dict[str, Any]:
-        tokenizer = self._engine.served.tokenizer
-        texts = [token_text(tokenizer, token.id) for token in tokens]
+    def _completion_logprobs(self, index: int, tokens: tuple[tuple[int, dict[int, float]], ...]) -> dict[str, Any]:
+        texts = [self._token_text(token) for token, _ in tokens]
         offsets = []
         for text in texts:
             offsets.append(self._offsets[index])
             self._offsets[index] += len(text)
+        rivals = [list(logprobs.items())[: self._top_logprobs] for _, logprobs in tokens]
         return {
             "tokens": texts,
-            "token_logprobs": [token.logprob for token in tokens],
-            "top_logprobs": [
-                {token_text(tokenizer, rival): logprob for rival, logprob in token.rivals} for token in tokens
-            ],
+            "token_logprobs": [logprobs[token] for token, logprobs in tokens],
+            "top_logprobs": [{self._token_text(rival): logprob for rival, logprob in one} for one in rivals],
             "text_offset": offsets,
         }
+
+    def _token_text(self, token: int) -> str:
+        """What a token stands for within a text, a leading space included."""
+        decode = self._engine.served.tokenizer.decode
+        one, two = str(decode([token])), str(decode([token, token]))
+        return two[len(one) :] if two.startswith(one) else one
 
 
 def _event(value: dict[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from finetune.llama.generate import FinishReason, Sampling, chances, penalised, read_prompts
+from finetune.llama.generate import FinishReason, Sampling, chances, likeliest, penalised, read_prompts
 from finetune.llama.model import Llama
 from finetune.llama.text_stream import TextStream
 from finetune.serve.slots import Slots
@@ -30,34 +30,19 @@ class BusyError(Exception):
 
 
 @dataclass(frozen=True)
-class Token:
-    """One generated token.
-
-    Attributes:
-        id: in the vocabulary.
-        logprob: natural log of its probability before temperature, top-k, top-p and penalty.
-        rivals: the most likely tokens there and their log-probabilities, best first.
-    """
-
-    id: int
-    logprob: float
-    rivals: tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True)
 class Chunk:
     """What a step added to an answer.
 
     Attributes:
         text: what can be shown by now, possibly nothing.
         count: tokens it took.
-        tokens: the tokens, if their log-probabilities were asked for.
+        tokens: each token, and the log-probabilities of it and of the likeliest ones by id, if `sampling` asks for it.
         end: why the answer ends here; None if it goes on. `error`: the model failed.
     """
 
     text: str
     count: int
-    tokens: tuple[Token, ...] = ()
+    tokens: tuple[tuple[int, dict[int, float]], ...] = ()
     end: FinishReason | Literal["error"] | None = None
 
 
@@ -69,7 +54,6 @@ class Job:
         prompt: token ids, at least one and fewer than the model's context.
         seed: of the random choices.
         sampling: how to choose.
-        rivals: log-probabilities of so many most likely tokens with each token; None for none at all.
         sink: called with every chunk, where `publish` of the scheduler runs it.
         cancelled: set it, and the answer leaves the batch before the next step.
     """
@@ -77,7 +61,6 @@ class Job:
     prompt: list[int]
     seed: int
     sampling: Sampling
-    rivals: int | None
     sink: Callable[[Chunk], None]
     cancelled: bool = False
     arrived: float = field(default_factory=time.monotonic)
@@ -102,7 +85,7 @@ class _Answer:
     def room(self) -> int:
         return len(self.job.prompt) + self.budget
 
-    def add(self, token: int, end_ids: frozenset[int], logprobs: Token | None) -> Chunk:
+    def add(self, token: int, end_ids: frozenset[int], logprobs: dict[int, float] | None) -> Chunk:
         """Take the next token."""
         if token in end_ids:
             return Chunk(self.text.finish(), 0, end="stop")
@@ -112,7 +95,7 @@ class _Answer:
         end: FinishReason | None = None
         if not self.text.stopped and self.written == self.budget:
             text, end = text + self.text.finish(), "length"
-        tokens = () if logprobs is None else (logprobs,)
+        tokens = () if logprobs is None else ((token, logprobs),)
         return Chunk(text, 1, tokens, "stop" if self.text.stopped else end)
 
 
@@ -262,7 +245,7 @@ class Scheduler:
         """Choose tokens for the rows from `first` on; take those that end out of the batch."""
         answers = self._batch[first:]
         chosen = choose(logits_BV, answers)
-        logprobs = _logprobs(logits_BV, chosen, [answer.job.rivals for answer in answers])
+        logprobs = _logprobs(logits_BV, chosen, [answer.job.sampling for answer in answers])
         chunks = []
         for row, (answer, token) in enumerate(zip(answers, chosen, strict=True)):
             chunks.append((answer.job, answer.add(token, self._end_ids, logprobs.get(row))))
@@ -311,18 +294,15 @@ def choose(logits_BV: Tensor, answers: Sequence[_Answer]) -> list[int]:
     return tokens
 
 
-def _logprobs(logits_BV: Tensor, chosen: Sequence[int], rivals: Sequence[int | None]) -> dict[int, Token]:
+def _logprobs(logits_BV: Tensor, chosen: Sequence[int], samplings: Sequence[Sampling]) -> dict[int, dict[int, float]]:
     """Log-probabilities of the rows that ask for them."""
-    rows = [row for row, count in enumerate(rivals) if count is not None]
-    if not rows:
+    counts = {row: sampling.top_logprobs for row, sampling in enumerate(samplings)}
+    asking = {row: count for row, count in counts.items() if count is not None}
+    if not asking:
         return {}
-    logprobs_RV = torch.log_softmax(logits_BV[rows].float(), dim=-1)
-    found = {}
-    for row, logprobs_V in zip(rows, logprobs_RV, strict=True):
-        best = logprobs_V.topk(min(rivals[row] or 0, len(logprobs_V)))
-        pairs = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-        found[row] = Token(chosen[row], float(logprobs_V[chosen[row]]), pairs)
-    return found
+    rows = list(asking)
+    chosen_R = torch.tensor([chosen[row] for row in rows], device=logits_BV.device)
+    return dict(zip(rows, likeliest(logits_BV[rows], chosen_R, max(asking.values())), strict=True))
 
 
 def merge(chunks: Iterable[Chunk]) -> Chunk:

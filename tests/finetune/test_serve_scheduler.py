@@ -65,7 +65,7 @@ def test_answers_are_those_of_generate(served: Served, tokens: int) -> None:
     answers, biggest = Answers(len(prompts)), 0
     scheduler = start(served, tokens=tokens)
     for number, (prompt, sampling) in enumerate(zip(prompts, samplings, strict=True)):
-        scheduler.submit([Job(prompt, number, sampling, None, answers.sink(number))])
+        scheduler.submit([Job(prompt, number, sampling, answers.sink(number))])
         if number % 5 == 0:  # so that they come in the middle of others
             answers.done.wait(0.03)
         biggest = max(biggest, scheduler.cache_bytes)
@@ -85,7 +85,7 @@ def test_answers_are_those_of_generate(served: Served, tokens: int) -> None:
 def test_cancelled_answers_make_room(served: Served) -> None:
     answers = Answers(3)
     scheduler = start(served, batch=1)
-    jobs = [Job([5, 6], seed, Sampling(200, temperature=2.0), None, answers.sink(seed)) for seed in range(3)]
+    jobs = [Job([5, 6], seed, Sampling(200, temperature=2.0), answers.sink(seed)) for seed in range(3)]
     scheduler.submit(jobs)
     jobs[0].cancelled = jobs[1].cancelled = True
     while not answers.chunks[2]:
@@ -98,7 +98,7 @@ def test_cancelled_answers_make_room(served: Served) -> None:
 def test_only_so_many_wait(served: Served) -> None:
     answers = Answers(30)
     scheduler = start(served, batch=1, waiting=2)
-    job = [Job([5], seed, Sampling(200, temperature=2.0), None, answers.sink(seed)) for seed in range(30)]
+    job = [Job([5], seed, Sampling(200, temperature=2.0), answers.sink(seed)) for seed in range(30)]
     with pytest.raises(BusyError):
         scheduler.submit(job)
     with pytest.raises(BusyError):
@@ -114,10 +114,10 @@ def test_a_failure_of_the_model_ends_its_answers_and_not_the_server(
     scheduler, first, second = start(served), Answers(1), Answers(1)
     with monkeypatch.context() as broken:
         broken.setattr(Slots, "attend", lambda *_: 1 / 0)
-        scheduler.submit([Job([5, 6], 0, SAMPLINGS[0], None, first.sink(0))])
+        scheduler.submit([Job([5, 6], 0, SAMPLINGS[0], first.sink(0))])
         assert first.done.wait(20)
     assert [chunk.end for chunk in first.chunks[0]] == ["error"]
-    scheduler.submit([Job([5, 6], 0, SAMPLINGS[0], None, second.sink(0))])
+    scheduler.submit([Job([5, 6], 0, SAMPLINGS[0], second.sink(0))])
     assert second.done.wait(20)
     assert "".join(chunk.text for chunk in second.chunks[0]) == alone(served, [5, 6], 0, SAMPLINGS[0]).text
     assert scheduler.failed == 1 and scheduler.alive
