@@ -12,6 +12,7 @@ from conversations.tokenize import Encoder
 from finetune.llama.folder import fingerprint, open_weights, open_words
 from finetune.llama.merge import with_adapter
 from finetune.llama.model import Llama
+from finetune.serve.slots import rounded
 
 MOST_CACHE = 0.8, 0.25  # shares of free GPU memory, or of a CPU's memory, that keys and values take by themselves
 
@@ -73,4 +74,4 @@ def cache_tokens(model: Llama, most_batch: int) -> int:
         memory = MOST_CACHE[0] * torch.cuda.mem_get_info(weight.device)[0]
     else:
         memory = MOST_CACHE[1] * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(most_batch * config.context, int(memory / one))
+    return min(most_batch * rounded(config.context), int(memory / one))
