@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from urllib.parse import quote, urlencode
 
+from camelid.jsonl import packaged, read_text
 from camelid.spend import dollars
 from eval import charts_svg, wording
 from eval.answer import Answer
@@ -42,7 +43,8 @@ def html(
     from markupsafe import Markup
 
     style = _data("report.css")
-    script = "\n".join(_data(name) for name in ("report_markdown.js", "report_question.js", "report.js"))
+    renderer = read_text(packaged("camelid/data/markdown.js"))
+    script = "\n".join((renderer, _data("report_question.js"), _data("report.js")))
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

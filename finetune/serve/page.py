@@ -19,7 +19,7 @@ class Page:
     def __init__(self) -> None:
         page = read_text(packaged("finetune/serve/data/chat.html"))
         assert page.count(PLACE) == 1
-        self.html = page.replace(PLACE, read_text(packaged("eval/data/report_markdown.js")))
+        self.html = page.replace(PLACE, read_text(packaged("camelid/data/markdown.js")))
         script, style = (_between(self.html, f"<{tag}>", f"</{tag}>") for tag in ("script", "style"))
         policy = f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         policy += "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
