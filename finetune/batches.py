@@ -43,7 +43,7 @@ class Plan:
         updates: int | None,
         seed: int,
     ) -> None:
-        self._data, self._capacity, self._packing, self._seed = data, capacity, packing, seed
+        self._data, self.capacity, self._packing, self._seed = data, capacity, packing, seed
         self._global_batch = global_batch
         self._epoch = -1
         self._rows: list[Row] = []
@@ -65,7 +65,7 @@ class Plan:
         random = np.random.default_rng([self._seed, epoch])
         shuffled = random.permutation(self._data.training)
         if self._packing:
-            rows = [shuffled[row] for row in pack(self._data.lengths[shuffled], self._capacity)]
+            rows = [shuffled[row] for row in pack(self._data.lengths[shuffled], self.capacity)]
             self._rows = [rows[index] for index in random.permutation(len(rows))]
         else:
             self._rows = list(shuffled[:, None])

@@ -29,14 +29,21 @@ def _evaluating(worker: Worker) -> Iterator[None]:
 
 
 @torch.no_grad()
-def validation_loss(worker: Worker, data: TokenData, rows: Sequence[Row], micro_batch: int) -> float:
+def validation_loss(worker: Worker, data: TokenData, rows: Sequence[Row], micro_batch: int, capacity: int) -> float:
     """Nats per trained token (weights included) over the held-out documents, without smoothing or noise."""
+    passes = worker.passes(micro_batch, capacity)
     device = worker.accelerator.device
     total = torch.zeros((), device=device)
     with _evaluating(worker):
         for micro_rows in share(rows, worker.rank, worker.ranks, micro_batch):
             batch = make_batch(data, micro_rows, device)
-            head = partial(token_loss, positions_N=batch.trained, targets_N=batch.targets, weights_N=batch.weights)
+            head = partial(
+                token_loss,
+                positions_N=batch.trained,
+                targets_N=batch.targets,
+                weights_N=batch.weights,
+                passes=passes,
+            )
             total += worker.model(batch.input_ids, batch.positions, batch.documents, head=head)
     return float(worker.sum(total)) / data.trained_weight(np.concatenate(rows))
 

@@ -20,6 +20,7 @@ def token_loss(
     targets_N: Tensor,
     weights_N: Tensor,
     label_smoothing: float = 0.0,
+    passes: int | None = None,
 ) -> Tensor:
     """Sum over trained positions of weight times cross-entropy, in nats.
 
@@ -34,7 +35,12 @@ def token_loss(
         weights_N: its share of the loss, 0..1.
         label_smoothing: share of the target's probability that is spread evenly over the vocabulary (Szegedy et al.
             2016, section 7).
+        passes: how often the output layer is called, the same on every process, where each call is a collective
+            operation (ZeRO-3); None calls it as often as its chunks need.
     """
+    if passes is not None:  # so many positions that count nothing, that no chunk is empty
+        positions_N, targets_N = (torch.cat([x_N, x_N.new_zeros(passes)]) for x_N in (positions_N, targets_N))
+        weights_N = torch.cat([weights_N, weights_N.new_zeros(passes)])
     if positions_N.numel() == 0:  # an empty share of an update still takes part in the collectives
         zero: Tensor = lm_head(hidden_TD[:1]).sum() * 0.0
         return zero
@@ -45,7 +51,7 @@ def token_loss(
         )
         return total
     total = hidden_TD.new_zeros((), dtype=torch.float32)
-    for hidden_nD, targets_n, weights_n in zip(*_chunks(chosen_ND, targets_N, weights_N), strict=True):
+    for hidden_nD, targets_n, weights_n in zip(*_chunks(chosen_ND, targets_N, weights_N, passes=passes), strict=True):
         total = total + checkpoint(
             _chunk_loss, hidden_nD, lm_head, targets_n, weights_n, label_smoothing, use_reentrant=False
         )
@@ -59,7 +65,9 @@ def _is_plain(lm_head: nn.Module) -> bool:
     return whole and type(lm_head) is nn.Linear and lm_head.bias is None
 
 
-def _chunks(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+def _chunks(*tensors: Tensor, passes: int | None = None) -> list[tuple[Tensor, ...]]:
+    if passes is not None:
+        return [torch.tensor_split(tensor, passes) for tensor in tensors]
     return [torch.split(tensor, CHUNK) for tensor in tensors]
 
 

@@ -46,12 +46,18 @@ def make_optimizer(parameters: Iterable[nn.Parameter], optim: Optim, pure: bool)
 
 
 def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices are decayed; vectors (norms, biases) are not, as in Hugging Face's Trainer."""
-    groups = [
-        {"params": [weight for weight in parameters if weight.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [weight for weight in parameters if weight.ndim < 2], "weight_decay": 0.0},
+    """Matrices are decayed; vectors (norms, biases) are not, as in Hugging Face's Trainer.
+
+    Weights on different meshes get groups of their own: fused operations don't mix them.
+    """
+    groups: dict[tuple[object, bool], list[nn.Parameter]] = {}
+    for weight in parameters:
+        mesh = weight.device_mesh if isinstance(weight, DTensor) else None
+        groups.setdefault((mesh, weight.ndim >= 2), []).append(weight)
+    return [
+        {"params": weights, "weight_decay": weight_decay if decayed else 0.0}
+        for (_, decayed), weights in groups.items()
     ]
-    return [group for group in groups if group["params"]]
 
 
 def _adamw(groups: list[dict[str, Any]], pure: bool, options: dict[str, Any]) -> torch.optim.Optimizer:

@@ -162,9 +162,7 @@ class Adapter:
         _require(0 <= self.dropout < 1, "adapter.dropout", self.dropout, "must be in [0, 1)")
         for name in self.targets:
             if name not in LINEAR_LAYERS:
-                raise UserError(
-                    f"adapter.targets: {name!r} is no linear layer of a LLaMA{near_miss(name, LINEAR_LAYERS)}"
-                )
+                raise UserError(f"adapter.targets: no linear layer {name!r}{near_miss(name, LINEAR_LAYERS)}")
         _require(len(self.targets) > 0, "adapter.targets", self.targets, "must name at least one layer")
 
 

@@ -165,9 +165,10 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
         # Tensor-parallel processes must not be wrapped: they hold different weights.
         model = accelerator.prepare_model(model, evaluation_mode=run.tensor_parallel > 1)
     launch.check_spread(model, sharding, processes)
+    model.train()  # DeepSpeed's engine returns nothing here
     ranks = processes // run.tensor_parallel
     return Worker(
-        accelerator, model.train(), bare, optimizer, sharding, accelerator.process_index // run.tensor_parallel, ranks
+        accelerator, model, bare, optimizer, sharding, accelerator.process_index // run.tensor_parallel, ranks
     )
 
 
@@ -281,7 +282,7 @@ def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
 
 def evaluate(worker: Worker, data: TokenData, held_out: list[Any], recipe: Recipe, tokenizer: Any, done: int) -> float:
     """The validation loss; sample answers go to `samples.jsonl`."""
-    loss = validation_loss(worker, data, held_out, recipe.optim.micro_batch)
+    loss = validation_loss(worker, data, held_out, recipe.optim.micro_batch, recipe.data.max_length)
     stops = tokenizer.convert_tokens_to_ids(list(get_template(recipe.data.template).stop))
     samples = sample_answers(worker, data, tokenizer, [tokenizer.eos_token_id, *stops])
     if samples and worker.accelerator.is_main_process:
@@ -357,7 +358,7 @@ def finish(worker: Worker, data: TokenData, recipe: Recipe, tokenizer: Any) -> N
 def full_state(worker: Worker, adapter: bool) -> dict[str, Tensor]:
     """All weights by name, gathered from the processes, on the main one; an adapter's alone if `adapter`."""
     if worker.engine is not None:
-        gathered: dict[str, Tensor] = worker.accelerator.get_state_dict(worker.model)
+        gathered: dict[str, Tensor] = worker.accelerator.get_state_dict(worker.model) or {}  # None elsewhere
         return {name: tensor for name, tensor in gathered.items() if not adapter or "lora_" in name}
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapter)
     state: dict[str, Tensor] = get_model_state_dict(worker.model, options=options)  # type: ignore[assignment]

@@ -86,7 +86,16 @@ def run_update(
             for part in cut(batch, data.lengths, worker.splits)
         ]
         try:
-            loss_sum = _accumulate(worker, data, micro_batches, weight, label_smoothing, neftune, stopped)
+            loss_sum = _accumulate(
+                worker,
+                data,
+                micro_batches,
+                weight,
+                label_smoothing,
+                neftune,
+                worker.passes(micro_batch, plan.capacity),
+                stopped,
+            )
             break
         except RuntimeError as error:
             if not _out_of_memory(error):
@@ -118,6 +127,7 @@ def _accumulate(
     weight: float,
     label_smoothing: float,
     neftune: float,
+    passes: int | None,
     stopped: Callable[[], bool],
 ) -> float | None:
     """Gradients of all micro-batches; return the sum of token losses over all processes, None if stopped."""
@@ -133,6 +143,7 @@ def _accumulate(
             targets_N=batch.targets,
             weights_N=batch.weights,
             label_smoothing=label_smoothing,
+            passes=passes,
         )
         noise = noisy_embeddings(worker.bare, batch.documents.lengths, neftune) if neftune else nullcontext()
         last = index == len(micro_batches) - 1
@@ -168,7 +179,6 @@ def _split(worker: Worker, micro_batches: Sequence[Sequence[Row]], reason: str) 
         torch.cuda.empty_cache()
     worker.splits *= 2
     print(
-        f"out of memory: micro-batches are now cut into {worker.splits} parts; the update stays the same "
-        f"(optim.micro_batch={micro_batches and len(micro_batches[0])} or less avoids this)",
+        f"out of memory: micro-batches are cut into {worker.splits} parts from here on; the update stays the same",
         flush=True,
     )

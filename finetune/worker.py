@@ -16,6 +16,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from finetune.launch import Sharding
 from finetune.llama.model import Llama
+from finetune.loss import CHUNK
 from finetune.optimizer import InBackward
 
 
@@ -41,6 +42,10 @@ class Worker:
     rank: int
     ranks: int
     splits: int = 1
+
+    def passes(self, micro_batch: int, capacity: int) -> int | None:
+        """How often the output layer is called for a micro-batch of so many sequences; None if that may differ."""
+        return math.ceil(micro_batch * capacity / CHUNK) if self.sharding == "zero3" else None
 
     @property
     def engine(self) -> Any:

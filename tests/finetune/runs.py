@@ -32,8 +32,11 @@ def write(recipe: dict[str, Any]) -> Path:
 
 def run(recipe: dict[str, Any]) -> int:
     """Train in this process; return the exit status."""
+    from accelerate.state import AcceleratorState
+
     from finetune.train import main
 
+    AcceleratorState._reset_state()
     torch.set_num_threads(1)  # sums in the same order as in the launched runs
     return main([str(write(recipe)), "--quiet"])
 

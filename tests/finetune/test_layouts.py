@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from tests.finetune.runs import launch, metrics, run, tensors, variant
 
 TOLERANCE = 1e-5
@@ -65,11 +66,14 @@ def test_two_processes(recipe: dict[str, Any], reference: dict[str, Any]) -> Non
         assert_same(each, reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [2, 3])
 def test_deepspeed(recipe: dict[str, Any], reference: dict[str, Any], stage: int) -> None:
     pytest.importorskip("deepspeed")
     ours = [
-        variant(recipe, f"zero{stage}-{micro}", run__sharding=f"zero{stage}", run__processes=2, optim__micro_batch=micro)
+        variant(
+            recipe, f"zero{stage}-{micro}", run__sharding=f"zero{stage}", run__processes=2, optim__micro_batch=micro
+        )
         for micro in (1, 4)
     ]
     result = launch(ours, 2, **deepspeed(stage))

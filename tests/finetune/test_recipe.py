@@ -8,7 +8,7 @@ import yaml
 
 from camelid.config import load_config, to_tree
 from camelid.errors import UserError
-from finetune.command import launched_processes
+from finetune.command import launch_settings
 from finetune.recipe import Recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -34,8 +34,9 @@ def test_published_hyper_parameters() -> None:
 def test_launch_files_name_a_world_size_and_known_settings(path: Path) -> None:
     from accelerate.commands.config.config_args import ClusterConfig
 
-    assert launched_processes(str(path)) >= 1
-    assert ClusterConfig.from_yaml_file(str(path)).num_processes == launched_processes(str(path))
+    processes = launch_settings(str(path))["num_processes"]
+    assert processes >= 1
+    assert ClusterConfig.from_yaml_file(str(path)).num_processes == processes
     fsdp = yaml.safe_load(path.read_text()).get("fsdp_config")
     assert fsdp is None or fsdp["fsdp_transformer_layer_cls_to_wrap"] == "LlamaDecoderLayer"
 
