@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
@@ -31,6 +32,7 @@ STYLE: dict[Any, Any] = {
 }
 WIDTH = 7.0  # inches; at 160 dots per inch 1120 pixels
 DPI = 160
+LABELLED_DEGREES = 2.2  # narrower pieces of a ring have no room for their name
 LABEL_CHARS = 32  # longer bar labels end in an ellipsis
 
 
@@ -125,6 +127,45 @@ def lines(
             axes.plot(xs, ys, color=color, linewidth=1.4, marker="o" if len(xs) < 2 else None, label=name)
         if len(curves) > 1:
             axes.legend(frameon=False)
+        _save(figure, path)
+
+
+def rings(path: Path, counts: Mapping[str, Mapping[str, float]], title: str) -> None:
+    """Draw two rings: groups inside, their members outside, each as wide as its value.
+
+    Args:
+        path: where it goes; `.svg` and `.png` take the place of the suffix.
+        counts: group -> member -> value; a group's value is the sum of its members'.
+        title: what is shown.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, WIDTH), layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_title(title, loc="left", fontweight="bold", pad=10)
+        members = [(group, name, value) for group, inside in counts.items() for name, value in inside.items()]
+        hues = {group: colormaps["hsv"](0.95 * index / max(len(counts), 1)) for index, group in enumerate(counts)}
+        inner = [(group, sum(inside.values()), 0.72, hues[group]) for group, inside in counts.items()]
+        outer = [(name, value, 0.45, hues[group]) for group, name, value in members]
+        for radius, ring in ((0.68, inner), (1.0, outer)):
+            if not ring:
+                axes.text(0, 0, "no values", ha="center", va="center")
+                break
+            wedges, labels = axes.pie(
+                [value for _, value, _, _ in ring],
+                labels=[_shortened(name) for name, _, _, _ in ring],
+                colors=[to_rgba(hue, alpha) for _, _, alpha, hue in ring],
+                radius=radius,
+                labeldistance=(radius - 0.17) / radius,
+                rotatelabels=True,
+                startangle=90,
+                counterclock=False,
+                wedgeprops={"width": 0.34 if radius < 1 else 0.31, "edgecolor": "white", "linewidth": 0.6},
+                textprops={"fontsize": 7, "ha": "center", "va": "center", "color": "#1c1e21"},
+            )[:2]
+            for wedge, label in zip(wedges, labels, strict=True):
+                if wedge.theta2 - wedge.theta1 < LABELLED_DEGREES:
+                    label.set_text("")  # no room
+        axes.set_aspect("equal")
         _save(figure, path)
 
 

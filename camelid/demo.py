@@ -114,8 +114,9 @@ def closing_table(out: Path) -> Table:
     table.add_row("training", f"{training['updates']} updates, {training['tokens']:,} tokens")
     table.add_row("", f"loss {training['loss_first']:.3f} first, {training['loss_last']:.3f} last")
     table.add_row("", f"{training['tokens_per_second']:,.0f} tokens/s")
-    for model in read_json(out / "eval" / "results.json")["models"]:
-        low, high = model["interval"]
-        table.add_row(f"score: {model['label']}", f"{model['mean']:.2f} of 10 (95% interval {low:.2f} to {high:.2f})")
+    for model in read_json(out / "eval" / "results.json")["boards"][0]["rows"]:
+        score = model["score"]
+        interval = f"95% interval {score['low']:.2f} to {score['high']:.2f}"
+        table.add_row(f"score: {model['label']}", f"{score['mean']:.2f} of 10 ({interval})")
     table.add_row("report", str((out / "eval" / "report.html").resolve()))
     return table

@@ -7,48 +7,48 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.jsonl import AppendLog, Record, read_jsonl
-from camelid.llm import Reply, Usage
+from camelid.llm import Failure, Reply, Usage
 
 
 class Journal:
-    """Replies by the key of their request (`Request.key`).
+    """Replies, and failures a run has gone on without, by the key of their request (`Request.key`).
 
-    Opening an existing journal reads all replies back, so a restarted run sends nothing twice.
+    Opening an existing journal reads all back, so a restarted run sends nothing twice.
 
     Attributes:
-        usage: tokens billed for all replies in it.
+        usage: tokens billed for all in it.
         longest: completion tokens of the longest one.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._log = AppendLog(path)
-        self._replies: dict[str, Reply] = {}
+        self._results: dict[str, Reply | Failure] = {}
         self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
         self.usage, self.longest = Usage(), 0
         for place, record in read_jsonl(path):
-            key, reply = _reply_from_json(record, place)
-            self._add(key, reply)
+            self._add(*_from_json(record, place))
 
     def __len__(self) -> int:
-        return len(self._replies)
+        return len(self._results)
 
-    def get(self, key: str) -> Reply | None:
-        return self._replies.get(key)
+    def get(self, key: str) -> Reply | Failure | None:
+        return self._results.get(key)
 
-    async def append(self, key: str, reply: Reply) -> None:
-        """Return when the reply is on disk. Replies that come while the disk is busy share its next write."""
+    async def append(self, key: str, result: Reply | Failure) -> None:
+        """Return when the result is on disk. Results that come while the disk is busy share its next write."""
         written = asyncio.get_running_loop().create_future()
-        self._waiting.append(({"key": key, "reply": _reply_to_json(reply)}, written))
+        self._waiting.append(({"key": key, **_to_json(result)}, written))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
         await written
-        self._add(key, reply)
+        self._add(key, result)
 
-    def _add(self, key: str, reply: Reply) -> None:
-        self._replies[key] = reply
-        self.usage += reply.usage
-        self.longest = max(self.longest, reply.usage.completion_tokens)
+    def _add(self, key: str, result: Reply | Failure) -> None:
+        self._results[key] = result
+        self.usage += result.usage
+        if isinstance(result, Reply):
+            self.longest = max(self.longest, result.usage.completion_tokens)
 
     async def _write(self) -> None:
         while self._waiting:
@@ -68,17 +68,22 @@ class Journal:
         self._log.close()
 
 
-def _reply_to_json(reply: Reply) -> Record:
-    record = asdict(reply)
-    if not reply.top_logprobs:
+def _to_json(result: Reply | Failure) -> Record:
+    record = asdict(result)
+    if isinstance(result, Failure):
+        return {"failure": record}
+    if not result.top_logprobs:
         del record["top_logprobs"]
-    return record
+    return {"reply": record}
 
 
-def _reply_from_json(record: dict[str, Any], place: str) -> tuple[str, Reply]:
+def _from_json(record: dict[str, Any], place: str) -> tuple[str, Reply | Failure]:
     try:
-        fields = dict(record["reply"])
+        fields = dict(record["failure"] if "failure" in record else record["reply"])
+        fields["usage"] = Usage(**fields["usage"])
+        if "failure" in record:
+            return record["key"], Failure(**fields)
         logprobs = tuple(fields.pop("top_logprobs", ()))
-        return record["key"], Reply(**{**fields, "usage": Usage(**fields["usage"]), "top_logprobs": logprobs})
-    except (KeyError, TypeError) as error:
+        return record["key"], Reply(**fields, top_logprobs=logprobs)
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{place}: not a journal line ({error}); move the file away to start anew") from None

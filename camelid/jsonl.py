@@ -4,9 +4,12 @@ Every file Camelid leaves behind goes through `atomic_write` or `AppendLog`, so 
 the whole old file, the whole new file, or a log that ends at a record boundary.
 """
 
+import gzip
 import hashlib
+import itertools
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,8 @@ from typing import IO, Any
 from camelid.errors import UserError
 
 Record = dict[str, Any]
+
+MAX_RECORD = 64 << 20  # bytes of a line, characters of an array's element: far beyond any chat, small beside memory
 
 
 def packaged(path: str | Path) -> Path:
@@ -53,6 +58,8 @@ def parse_json(text: str, place: str) -> Any:
         raise UserError(f"{where}: broken JSON at column {error.colno}: {error.msg}") from None
     except RecursionError:
         raise UserError(f"{place}: JSON is nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise UserError(f"{place}: broken JSON: {error}") from None
 
 
 def read_json(path: str | Path) -> Any:
@@ -66,24 +73,85 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[str, Record]]:
     Raises:
         UserError: the file is missing, a line is not UTF-8 or not JSON, or a line is not a JSON object.
     """
-    path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder, expected a JSON Lines file")
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+    for place, record in scan_jsonl(path):
+        if isinstance(record, UserError):
+            raise record
+        yield place, record
+
+
+def scan_jsonl(path: str | Path) -> Iterator[tuple[str, Record | UserError]]:
+    """As `read_jsonl`, but a bad line yields its error in place of a record, and reading goes on.
+
+    Memory is bounded by `MAX_RECORD`. Files that end in `.gz` are unpacked.
+
+    Raises:
+        UserError: the file cannot be read, or its first line is bad: then it is no JSON Lines file.
+    """
+    first = True
+    with open_binary(path) as file:
+        for number in itertools.count(1):
+            line = file.readline(MAX_RECORD + 1)
+            if not line:
+                return
             place = f"{path}:{number}"
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise UserError(f"{place}: not UTF-8 text (byte {error.start} of the line)") from None
-            if not text.strip():
+            record = _parse_line(line, place, number)
+            while len(line) > MAX_RECORD and not line.endswith(b"\n"):
+                line = file.readline(MAX_RECORD + 1)
+            if record is None:
                 continue
-            record = parse_json(text.rstrip(), place)
-            if not isinstance(record, dict):
-                raise UserError(f"{place}: expected a JSON object, found {type(record).__name__}")
+            if isinstance(record, UserError) and first:
+                raise record
+            first = False
             yield place, record
+
+
+def _parse_line(line: bytes, place: str, number: int) -> Record | UserError | None:
+    """One line as a record; None if it is blank."""
+    if len(line) > MAX_RECORD:
+        return UserError(f"{place}: a line of more than {MAX_RECORD >> 20} MiB; a record must be smaller")
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        return UserError(f"{place}: not UTF-8 text (byte {error.start} of the line)")
+    if not text.strip():
+        return None
+    try:
+        record = parse_json(text.rstrip(), place)
+    except UserError as error:
+        return error
+    if isinstance(record, dict):
+        return record
+    return UserError(f"{place}: expected a JSON object, found {type(record).__name__}")
+
+
+def first_character(path: str | Path) -> str:
+    """The first character of a text file that is not white space; empty if there is none.
+
+    Raises:
+        UserError: the file cannot be read, or is not text.
+    """
+    with open_binary(path) as file:
+        while block := file.read(4096):
+            if b"\0" in block:
+                raise UserError(f"{path}: a binary file, expected JSON or JSON Lines")
+            if text := block.removeprefix(b"\xef\xbb\xbf").lstrip():
+                return chr(text[0])
+    return ""
+
+
+@contextmanager
+def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
+    """A file to read, unpacked if its name ends in `.gz`."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder, expected a file")
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file  # type: ignore[misc]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: broken gzip file: {error}") from None
 
 
 def dumps(record: object) -> str:

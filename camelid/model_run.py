@@ -4,13 +4,14 @@ import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from camelid.journal import Journal
 from camelid.llm import FATAL, LLM, Failure, Reply, Request, Usage, complete_in_order
-from camelid.spend import SAMPLE, Estimate, Meter, Price, dollars
+from camelid.spend import SAMPLE, Estimate, Limits, Meter, Price, dollars
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class ModelRun:
 
     Attributes:
         replayed: requests answered from what earlier runs have paid for.
+        limits: what may be spent; before the `with` block, another run's can take their place to be shared.
     """
 
     def __init__(
@@ -47,16 +49,15 @@ class ModelRun:
         self.replayed = 0
         self._llm = llm
         self._path = journal(llm.name) if callable(journal) else journal
-        self._limits = (max_cost, max_requests)
+        self.limits = Limits(max_cost, max_requests)
         self._asking: dict[str, asyncio.Task[Reply | Failure]] = {}
         self._bought: set[str] = set()
 
     def __enter__(self) -> "ModelRun":
         self._journal = Journal(self._path)
         self._earlier = self._journal.usage
-        max_cost, max_requests = self._limits
         self._meter = Meter(
-            self._llm, self.price, max_cost, max_requests, self._earlier, len(self._journal), self._journal.longest
+            self._llm, self.price, self.limits, self._earlier, len(self._journal), self._journal.longest
         )
         return self
 
@@ -72,11 +73,15 @@ class ModelRun:
             try:
                 return await main
             finally:
-                close = getattr(self._llm, "close", None)
-                if close is not None:
-                    await close()
+                await self.close()
 
         return asyncio.run(run_and_close())
+
+    async def close(self) -> None:
+        """Close the model's connections, in the event loop that used them; `run` does it."""
+        close = getattr(self._llm, "close", None)
+        if close is not None:
+            await close()
 
     @property
     def name(self) -> str:
@@ -102,6 +107,10 @@ class ModelRun:
             return result
         finally:
             del self._asking[key]
+
+    async def keep(self, request: Request, failure: Failure) -> None:
+        """Write down that a job goes on without a request that failed; asked again, it fails without being sent."""
+        await self._journal.append(request.key(self.name), replace(failure, usage=Usage(), attempts=0))
 
     @property
     def sent(self) -> int:

@@ -26,6 +26,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="any OpenAI-compatible server, e.g. http://localhost:8000/v1; repeat it to spread requests over several",
     )
+    parser.add_argument(
+        "--engine", choices=("native", "vllm"), default="native", help="what runs a local model folder (default native)"
+    )
     parser.add_argument("--concurrency", type=int, metavar="N", help=f"requests in flight (default {CONCURRENCY})")
     parser.add_argument("--max-cost", type=float, metavar="USD", help="stop before more than this is spent")
     parser.add_argument("--max-requests", type=int, metavar="N", help="stop after this many requests")
@@ -77,6 +80,8 @@ def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[
     local = not args.base_url and (Path(name).exists() or name.startswith((".", "/")))
     if args.batch and (local or name == "offline"):
         raise UserError(f"--batch: {name} has no Batch API; leave the option out")
+    if args.engine != "native" and not local:
+        raise UserError(f"--engine {args.engine}: {name} is no local model folder; leave the option out")
     if name == "offline":
         from camelid.offline.model import Offline
 
@@ -86,7 +91,7 @@ def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[
             raise UserError(f"--model {name}: no model folder (it has no config.json)")
         from finetune.llama.local import LocalModel
 
-        return LocalModel.open(name)
+        return LocalModel.open(name, args.engine)
     if args.batch:
         from camelid.batch_api import BatchModel
 

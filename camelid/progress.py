@@ -49,7 +49,7 @@ class Progress:
     ) -> None:
         if self._bar:
             self._bar.stop()
-        elif not self._quiet:
+        elif not self._quiet and (kind is None or self._done > self._first):
             self._print()
 
     def update(self, done: int, facts: str = "") -> None:

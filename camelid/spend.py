@@ -83,6 +83,22 @@ def prompt_tokens(request: Request) -> int:
     return round(text / BYTES_A_TOKEN) + TOKENS_A_MESSAGE * len(request.messages) + TOKENS_A_REPLY
 
 
+class Limits:
+    """What a job may spend, over all the models it asks, and what it has spent.
+
+    Args:
+        max_cost: USD.
+        max_requests: most requests.
+    """
+
+    def __init__(self, max_cost: float | None = None, max_requests: int | None = None) -> None:
+        self.max_cost, self.max_requests = max_cost, max_requests
+        self.spent, self.requests = 0.0, 0
+        self.flying, self.reserved = 0, 0.0  # requests in flight, and the USD they are expected to cost
+        self.landed = asyncio.Event()
+        self.refusal: Failure | None = None
+
+
 class Meter:
     """An `LLM` that counts what another one bills and stops at a limit.
 
@@ -94,13 +110,11 @@ class Meter:
     Args:
         llm: whom to ask.
         price: of its tokens; None where it is not known.
-        max_cost: USD.
-        max_requests: most requests.
+        limits: of the job; models that are asked for the same job share them.
         usage, requests, longest: what earlier runs of the same job have spent, and their longest reply; it counts.
 
     Attributes:
         usage: tokens billed, earlier ones included.
-        requests: requests sent, earlier ones included.
         sent: requests sent here.
     """
 
@@ -108,20 +122,18 @@ class Meter:
         self,
         llm: LLM,
         price: Price | None,
-        max_cost: float | None = None,
-        max_requests: int | None = None,
+        limits: Limits | None = None,
         usage: Usage | None = None,
         requests: int = 0,
         longest: int = 0,
     ) -> None:
-        assert price is not None or max_cost is None
-        self._llm, self._price, self._max_cost, self._max_requests = llm, price, max_cost, max_requests
-        self.usage, self.requests, self.sent = usage or Usage(), requests, 0
+        self._llm, self._price, self._limits = llm, price, limits or Limits()
+        assert price is not None or self._limits.max_cost is None
+        self.usage, self.sent = Usage(), 0
+        self._bill(usage or Usage())
+        self._limits.requests += requests
         self._longest = longest  # completion tokens of a reply
         self._reckoned = self._billed = 0  # prompt tokens of replies here: by `prompt_tokens`, by the provider
-        self._flying, self._reserved = 0, 0.0
-        self._landed = asyncio.Event()
-        self._refusal: Failure | None = None
 
     @property
     def name(self) -> str:
@@ -133,46 +145,53 @@ class Meter:
         return self._price.cost(self.usage) if self._price else None
 
     async def complete(self, request: Request) -> Reply | Failure:
+        limits = self._limits
         while (expected := self._admit(request)) is None:
-            self._landed.clear()
-            await self._landed.wait()
+            limits.landed.clear()
+            await limits.landed.wait()
         if isinstance(expected, Failure):
             return expected
-        self._flying += 1
-        self._reserved += expected
+        limits.flying += 1
+        limits.reserved += expected
+        limits.requests += 1
         self.sent += 1
-        self.requests += 1
         try:
             result = await self._llm.complete(request)
         finally:
-            self._flying -= 1
-            self._reserved -= expected
-            self._landed.set()
-        self.usage += result.usage
+            limits.flying -= 1
+            limits.reserved -= expected
+            limits.landed.set()
+        self._bill(result.usage)
         if isinstance(result, Failure) and result.attempts == 0:  # after a fatal failure the model sends nothing
             self.sent -= 1
-            self.requests -= 1
+            limits.requests -= 1
         if isinstance(result, Reply):
             self._longest = max(self._longest, result.usage.completion_tokens)
             self._reckoned += prompt_tokens(request)
             self._billed += result.usage.prompt_tokens
         return result
 
+    def _bill(self, usage: Usage) -> None:
+        self.usage += usage
+        self._limits.spent += self._price.cost(usage) if self._price else 0.0
+
     def _admit(self, request: Request) -> float | Failure | None:
         """What the request is expected to cost, if it may be sent now; None if it must wait; or why it never may."""
-        if self._refusal is None and self._max_requests is not None and self.requests >= self._max_requests:
-            self._refusal = Failure("budget", f"--max-requests {self._max_requests} was reached", 0)
-        if self._refusal is not None or self._max_cost is None or self._price is None:
-            return self._refusal or 0.0
-        spent, expected = self._price.cost(self.usage), self._expect(request, self._price)
-        if spent + self._reserved + expected <= self._max_cost:
+        limits = self._limits
+        if limits.refusal is None and limits.max_requests is not None and limits.requests >= limits.max_requests:
+            limits.refusal = Failure("budget", f"--max-requests {limits.max_requests} was reached", 0)
+        if limits.refusal is not None or limits.max_cost is None or self._price is None:
+            return limits.refusal or 0.0
+        expected = self._expect(request, self._price)
+        if limits.spent + limits.reserved + expected <= limits.max_cost:
             return expected
-        if self._flying:
+        if limits.flying:
             return None
-        if not self._longest and spent < self._max_cost:
+        if not self._longest and limits.spent < limits.max_cost:
             return expected  # it may not fit, but only a reply shows what replies really cost
-        self._refusal = Failure("budget", f"--max-cost {self._max_cost:g} was reached: {dollars(spent)} is spent", 0)
-        return self._refusal
+        spent = dollars(limits.spent)
+        limits.refusal = Failure("budget", f"--max-cost {limits.max_cost:g} was reached: {spent} is spent", 0)
+        return limits.refusal
 
     def _expect(self, request: Request, price: Price) -> float:
         prompt = float(prompt_tokens(request))

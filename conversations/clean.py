@@ -1,8 +1,9 @@
 """Cleaning: exported chats into conversations that alternate, turn by turn, with every change counted."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Literal
 
 from camelid.ledger import Ledger
 from conversations.html import is_html, to_markdown
@@ -11,102 +12,173 @@ from conversations.message import Conversation, Message
 # What a chat page shows around an answer, on a line of its own or against the answer's HTML: the branch
 # counter, the copy counter that share buttons left, and button captions. Named in github.com/lm-sys/FastChat,
 # fastchat/data/clean_sharegpt.py.
-_CAPTION = r"(?:\d+ / \d+|Copied? ?\d+ chars / \d+ words|Copy code|Regenerate response)"
-_CAPTIONS_AROUND = re.compile(
-    rf"\A(?:\s*{_CAPTION}[ \t]*(?:\n|\Z|(?=<(?:div|p|pre|ol|ul)\b)))+"
-    rf"|(?:(?:\n|\A|(?<=</div>)|(?<=</p>))\s*{_CAPTION}\s*)+\Z"
+_CAPTION = (
+    r"(?:(\d+) / (\d+)|(?:Copied|Copy) ?\d+ chars / \d+ words|Copy code|Regenerate response|"
+    r"This content may violate our content policy\. If you believe this to be in error, please submit your feedback"
+    r" — your input will aid our research in this area\.)"
 )
+_CAPTION_BEFORE = re.compile(rf"\s*{_CAPTION}[ \t]*(?:\n|\Z|(?=<(?:div|p|pre|ol|ul)\b))")
+_CAPTION_AFTER = re.compile(rf"(?:\n|\A|(?<=</div>)|(?<=</p>))\s*{_CAPTION}\s*\Z")
+_CAPTION_ENDS = (*"0123456789", " words", "Copy code", "Regenerate response", "research in this area.")
+_LONGEST_CAPTION = 300  # characters, with white space around it
 # Answers that are the page's own error messages and no words of the model.
 _PAGE_ERROR = re.compile(
-    r"(?:Too many requests in 1 hour\. Try again later\.|!?network error|"
-    r"An error occurred\. If this issue persists please contact us through our help center at help\.openai\.com\.)",
+    r"!?network error|Load failed|Request timed out|"
+    r"NetworkError when attempting to fetch resource\.|"
+    r"Too many requests in 1 hour\. Try again later\.|"
+    r"You've reached (?:our limit of messages per|the current usage cap for) .{1,60}[.!] .{1,60}|"
+    r"Only one message at a time\. Please allow any other responses to complete before sending another message, "
+    r"or wait one minute\.|"
+    r"Our systems are a bit busy at the moment, please take a break and try again soon\.|"
+    r"The server had an error while processing your request\. Sorry about that!|"
+    r"There was an error generating a response|"
+    r"Hmm\.\.\.something seems to have gone wrong\.(?: Maybe try me again in a little bit\.)?|"
+    r"(?:An error occurred|Something went wrong)\. If this issue persists please contact us through our help center "
+    r"at help\.openai\.com\.",
     re.IGNORECASE,
 )
+_LONGEST_ERROR = 300  # characters
+
+_SYSTEM = "system message that is empty or not first"
+_BAD_ANSWER = "exchange with an empty answer or a page error for one"
 
 
-def clean(conversation: Conversation, turns: Ledger) -> Conversation | None:
-    """Clean one conversation.
+@dataclass(frozen=True)
+class Clean:
+    """The cleaning step.
 
     Only what the chat page produced is rewritten (the assistant's HTML, the page's captions); what a user
     typed stays as it is. A bad turn takes with it only what makes no sense without it.
 
-    Args:
-        conversation: as a reader made it.
-        turns: counts every turn as kept or dropped with its reason.
-
-    Returns:
-        A system message (if there was one) and at least one whole exchange, or None if no exchange is left.
+    Attributes:
+        html: convert answers that are rendered HTML to Markdown.
+        captions: take the page's captions ("1 / 2", "Copied 12 chars / 3 words") and error messages out of answers.
+        in_a_row: what becomes of several turns of one role in a row: joined to one, or all but the last dropped.
+        max_turn_chars: drop an exchange with a longer turn; None for no limit.
     """
-    messages = [_clean_text(message, turns) for message in conversation.messages]
-    system = messages[:1] if messages[0].role == "system" and messages[0].content.strip() else []
-    rest = messages[len(system) :]
-    body = [message for message in rest if message.role != "system"]
-    _drop(turns, "system message that is empty or not first", len(rest) - len(body))
-    exchanges = _exchanges(_joined(body, turns), turns)
-    if not exchanges:
-        _drop(turns, "system message of a conversation without an exchange", len(system))
-        return None
-    turns.keep(len(system))
-    return replace(conversation, messages=(*system, *exchanges))
+
+    html: bool = True
+    captions: bool = True
+    in_a_row: Literal["join", "last"] = "join"
+    max_turn_chars: int | None = None
+
+    def __call__(self, conversation: Conversation, turns: Ledger) -> Conversation | str:
+        """Clean one conversation.
+
+        Args:
+            conversation: as a reader made it.
+            turns: counts every turn as kept or dropped with its reason.
+
+        Returns:
+            A system message (if there was one) and at least one whole exchange, or why none is left.
+        """
+        messages = [self._text(message, turns) for message in conversation.messages]
+        system = messages[:1] if messages and messages[0].role == "system" and messages[0].content.strip() else []
+        rest = messages[len(system) :]
+        body = [message for message in rest if message.role != "system"]
+        _drop(turns, _SYSTEM, len(rest) - len(body))
+        exchanges = self._exchanges(self._one_a_role(body, turns), turns)
+        if not exchanges:
+            _drop(turns, "system message of a conversation without an exchange", len(system))
+            return "no exchange left" if messages else "no turns"
+        turns.keep(len(system))
+        return replace(conversation, messages=(*system, *exchanges))
+
+    def _text(self, message: Message, turns: Ledger) -> Message:
+        text = _encodable(message.content, turns)
+        if message.role == "assistant":
+            if self.captions:
+                text, found = _without_captions(text)
+            if self.html and is_html(text):
+                text = to_markdown(text)
+                turns.repair("HTML to Markdown")
+                if self.captions:
+                    text, more = _without_captions(text)
+                    found = found or more
+            if self.captions:
+                if found:
+                    turns.repair("page captions removed")
+                if len(text) <= _LONGEST_ERROR and _PAGE_ERROR.fullmatch(text.strip()):
+                    text = ""
+        return message if text is message.content else Message(message.role, text, message.weight)
+
+    def _one_a_role(self, messages: list[Message], turns: Ledger) -> list[tuple[Message, int]]:
+        """One message for each run of one role, with the number of turns in it; repeats of a text count once."""
+        joined = []
+        for _, run in groupby(messages, key=lambda message: message.role):
+            group = list(run)
+            if len(group) == 1:
+                joined.append((group[0], 1))
+                continue
+            texts = list(dict.fromkeys(message.content for message in group if message.content.strip()))
+            if not texts:
+                joined.append((group[0], len(group)))
+                continue
+            empty = sum(not message.content.strip() for message in group)
+            _drop(turns, "empty turn beside another of the same role", empty)
+            _drop(turns, "repeated turn", len(group) - empty - len(texts))
+            if self.in_a_row == "last":
+                _drop(turns, "turn before another of the same role", len(texts) - 1)
+                texts = texts[-1:]
+            if len(texts) > 1:
+                turns.repair("turns of one role in a row joined")
+            joined.append((replace(group[0], content="\n\n".join(texts)), len(texts)))
+        return joined
+
+    def _exchanges(self, messages: list[tuple[Message, int]], turns: Ledger) -> list[Message]:
+        """Question and answer in pairs; what has no partner, or an empty one, is dropped."""
+        kept: list[Message] = []
+        if messages and messages[0][0].role == "assistant":
+            _drop(turns, "assistant turn before any user turn", messages[0][1])
+            messages = messages[1:]
+        longest = self.max_turn_chars
+        for index in range(0, len(messages), 2):
+            question, asked = messages[index]
+            if index + 1 == len(messages):
+                _drop(turns, "user turn without an answer", asked)
+                continue
+            answer, answered = messages[index + 1]
+            if not question.content.strip():
+                _drop(turns, "exchange with an empty question", asked + answered)
+            elif not answer.content.strip():
+                _drop(turns, _BAD_ANSWER, asked + answered)
+            elif longest is not None and max(len(question.content), len(answer.content)) > longest:
+                _drop(turns, "exchange with an overlong turn", asked + answered)
+            else:
+                turns.keep(asked + answered)
+                kept += [question, answer]
+        return kept
 
 
-def _clean_text(message: Message, turns: Ledger) -> Message:
-    if message.role != "assistant":
-        return message
-    text, captions = _without_captions(message.content)
-    if is_html(text):
-        text, more = _without_captions(to_markdown(text))
-        captions |= more
-        turns.repair("HTML to Markdown")
-    if captions:
-        turns.repair("page captions removed")
-    return replace(message, content="" if _PAGE_ERROR.fullmatch(text.strip()) else text)
+def _encodable(text: str, turns: Ledger) -> str:
+    """The text, with halves of surrogate pairs, which no UTF-8 file can hold, replaced."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        turns.repair("half a surrogate pair replaced")
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _without_captions(text: str) -> tuple[str, bool]:
     """The text without the page's captions around it, and whether there were any."""
-    bare = _CAPTIONS_AROUND.sub("", text)
-    return (text, False) if bare == text else (bare.strip(), True)
+    start, end = 0, len(text)
+    while (before := _CAPTION_BEFORE.match(text, start, end)) and _is_caption(before):
+        start = before.end()
+    while (
+        text[start:end].rstrip().endswith(_CAPTION_ENDS)
+        and (after := _CAPTION_AFTER.search(text, max(start, end - _LONGEST_CAPTION), end))
+        and _is_caption(after)
+    ):
+        end = after.start()
+    return (text, False) if (start, end) == (0, len(text)) else (text[start:end].strip(), True)
 
 
-def _joined(messages: list[Message], turns: Ledger) -> list[tuple[Message, int]]:
-    """One message for each run of one role, with the number of turns in it; repeats of a text count once."""
-    joined = []
-    for _, run in groupby(messages, key=lambda message: message.role):
-        group = list(run)
-        texts = list(dict.fromkeys(message.content for message in group if message.content.strip()))
-        if not texts:
-            joined.append((group[0], len(group)))
-            continue
-        empty = sum(not message.content.strip() for message in group)
-        _drop(turns, "empty turn beside another of the same role", empty)
-        _drop(turns, "repeated turn", len(group) - empty - len(texts))
-        if len(texts) > 1:
-            turns.repair("turns of one role in a row joined")
-        joined.append((replace(group[0], content="\n\n".join(texts)), len(texts)))
-    return joined
-
-
-def _exchanges(messages: list[tuple[Message, int]], turns: Ledger) -> list[Message]:
-    """Question and answer in pairs; what has no partner, or an empty one, is dropped."""
-    kept: list[Message] = []
-    if messages and messages[0][0].role == "assistant":
-        _drop(turns, "assistant turn before any user turn", messages[0][1])
-        messages = messages[1:]
-    for index in range(0, len(messages), 2):
-        question, asked = messages[index]
-        if index + 1 == len(messages):
-            _drop(turns, "user turn without an answer", asked)
-            continue
-        answer, answered = messages[index + 1]
-        if not question.content.strip():
-            _drop(turns, "exchange with an empty question", asked + answered)
-        elif not answer.content.strip():
-            _drop(turns, "exchange with an empty answer or a page error for one", asked + answered)
-        else:
-            turns.keep(asked + answered)
-            kept += [question, answer]
-    return kept
+def _is_caption(match: re.Match[str]) -> bool:
+    """`2 / 3` counts branches of a chat; `10 / 2` is arithmetic."""
+    return match[1] is None or int(match[1]) <= int(match[2])
 
 
 def _drop(turns: Ledger, reason: str, count: int) -> None:

@@ -1,17 +1,19 @@
-"""Files of exported chats into one clean conversation file, with what became of every record."""
+"""Files of exported chats into clean conversations, with what became of every record."""
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from camelid.errors import UserError
 from camelid.ledger import Ledger
-from conversations.clean import clean
-from conversations.decontaminate import Decontaminator
+from conversations.batch import Batch, Cleaned, Result, Work, batches, drop_kept, process
 from conversations.message import Conversation
-from conversations.readers import READERS, detect, read_records
+from conversations.near_duplicates import NearDuplicates
+from conversations.readers import scan_chats
+
+_AHEAD = 3  # batches waiting for each worker
 
 
 @dataclass
@@ -19,8 +21,8 @@ class Conversion:
     """Counts of one run; complete when its conversations have been drawn.
 
     Attributes:
-        conversations: what became of every record.
-        turns: what became of every turn of the readable records.
+        conversations: what became of every record, or of every branch of a record that is a tree.
+        turns: what became of every turn.
         faults: for each unreadable record, its place and what is wrong with it.
     """
 
@@ -28,49 +30,48 @@ class Conversion:
     turns: Ledger = field(default_factory=lambda: Ledger("turns"))
     faults: list[str] = field(default_factory=list)
 
-    def run(self, paths: Iterable[str | Path], questions: Sequence[str] = ()) -> Iterator[Conversation]:
-        """Yield the clean conversations of some files, in order.
-
-        Dropped, each with its reason: unreadable records, conversations without a whole exchange, exact
-        repeats of one before, and those that contain an evaluation question.
+    def run(
+        self,
+        paths: Iterable[str | Path],
+        work: Work | None = None,
+        repeats: bool = False,
+        near_duplicates: float | None = None,
+        workers: int = 1,
+    ) -> Iterator[Conversation]:
+        """Yield the clean conversations of some files, in order, whatever the number of workers.
 
         Args:
             paths: files in any format that `conversations.readers` knows.
-            questions: evaluation questions to keep out.
+            work: what is done with each record.
+            repeats: keep conversations that repeat one before, turn by turn.
+            near_duplicates: estimated similarity from which the later of two is dropped; None to keep both.
+            workers: processes.
 
         Raises:
-            UserError: a file is missing or is not JSON.
+            UserError: a file is missing, or is broken where it cannot be read on.
         """
-        contamination = Decontaminator(questions)
+        work = replace(work or Work(), signatures=near_duplicates is not None)
+        similar = NearDuplicates(near_duplicates) if near_duplicates is not None else None
         seen: set[bytes] = set()
         ids: set[str] = set()
-        for path in paths:
-            for raw in self._read(path):
-                turns = Ledger("turns")
-                conversation = clean(raw, turns)
-                reason = _reason_to_drop(conversation, seen, contamination)
-                if conversation is None or reason:
-                    self.conversations.drop(reason or "no exchange left")
-                    turns.drop("in a conversation that was dropped", turns.kept)
-                    turns.kept = 0
-                    self.turns.add(turns)
-                    continue
-                self.conversations.keep()
-                self.turns.add(turns)
-                yield self._with_unique_id(conversation, ids)
+        records = (record for path in paths for record in scan_chats(path))
+        for result in _in_order(partial(process, work), batches(records), workers):
+            self.conversations.add(result.dropped)
+            self.turns.add(result.turns)
+            self.faults += result.faults
+            for cleaned in result.cleaned:
+                if not repeats and cleaned.digest in seen:
+                    self._drop(cleaned, "exact repeat of one before")
+                elif similar and similar.seen(cleaned.minhash):
+                    self._drop(cleaned, "near-duplicate of one before")
+                else:
+                    seen.add(cleaned.digest)
+                    self.conversations.keep()
+                    yield self._with_unique_id(cleaned.conversation, ids)
 
-    def _read(self, path: str | Path) -> Iterator[Conversation]:
-        for place, record in read_records(path):
-            try:
-                conversation = READERS[detect(record, place)](record, place)
-            except UserError as error:
-                self.conversations.drop("unreadable record")
-                self.faults.append(str(error))
-                continue
-            if conversation.messages:
-                yield conversation
-            else:
-                self.conversations.drop("no turns")
+    def _drop(self, cleaned: Cleaned, reason: str) -> None:
+        self.conversations.drop(reason)
+        drop_kept(self.turns, cleaned.turns)
 
     def _with_unique_id(self, conversation: Conversation, ids: set[str]) -> Conversation:
         name, number = conversation.id, 1
@@ -84,14 +85,20 @@ class Conversion:
         return replace(conversation, id=name)
 
 
-def _reason_to_drop(conversation: Conversation | None, seen: set[bytes], contamination: Decontaminator) -> str | None:
-    if conversation is None:
-        return "no exchange left"
-    turns = [(message.role, message.content) for message in conversation.messages]
-    digest = hashlib.sha256(json.dumps(turns).encode()).digest()
-    if digest in seen:
-        return "exact repeat of one before"
-    seen.add(digest)
-    if any(contamination.match(content) for role, content in turns if role == "user"):
-        return "contains an evaluation question"
-    return None
+def _in_order(work: "partial[Result]", batches: Iterator[Batch], workers: int) -> Iterator[Result]:
+    """The results of all batches in their order; only a few batches are held at a time."""
+    if workers == 1:
+        yield from map(work, batches)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for batch in batches:
+                waiting.append(pool.submit(work, batch))
+                if len(waiting) > _AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from conversations.readers import read_records
+from camelid.ledger import Ledger
+from conversations.message import Conversation
+from conversations.records import read_records
 
 NGRAM = 12  # words in a row, a common choice for web-scale data (13 in Brown et al. 2020, GPT-3, appendix C)
 
@@ -37,6 +40,18 @@ class Decontaminator:
                 if found is not None:
                     return found
         return None
+
+
+@dataclass(frozen=True)
+class KeepOutQuestions:
+    """The decontamination step: a user turn that contains a question drops the conversation."""
+
+    questions: Decontaminator
+
+    def __call__(self, conversation: Conversation, turns: Ledger) -> Conversation | str:
+        if any(message.role == "user" and self.questions.match(message.content) for message in conversation.messages):
+            return "contains an evaluation question"
+        return conversation
 
 
 def read_question_texts(path: str | Path) -> list[str]:

@@ -5,26 +5,13 @@ that the tokeniser can read a control token in it as plain text.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from camelid.errors import UserError, near_miss
+from conversations.jinja_template import JinjaTemplate
 from conversations.message import Conversation, Message
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A stretch of the prompt.
-
-    Attributes:
-        text: the characters.
-        weight: share of the loss its tokens carry, 0..1; 0 = not trained.
-        typed: whether it is somebody's text (True) or the template's own (False).
-    """
-
-    text: str
-    weight: float
-    typed: bool
+from conversations.span import ChatFormat, Span, weight_of
 
 
 @dataclass(frozen=True)
@@ -45,6 +32,7 @@ class Template:
         assistant_space: between that and the answer, trained with it, since it is part of the first token.
         assistant_close: the end-of-turn token, trained: a model that never sees it never stops.
         assistant_after: separator after the turn, not trained.
+        strip: whether messages lose the blanks around them (with `system_in_user`, the two as one).
         control: tokens of the template that the tokenizer must know as special tokens.
     """
 
@@ -62,6 +50,7 @@ class Template:
     assistant_space: str = ""
     assistant_close: str = "</s>"
     assistant_after: str = ""
+    strip: bool = False
     control: tuple[str, ...] = ("</s>",)
 
     @property
@@ -86,29 +75,30 @@ class Template:
         system, turns = _alternating(messages, name)
         if system is None:
             system = self.default_system
-        spans = [Span(self.start, 0.0, False)]
-        head = []
+        text = str.strip if self.strip else str
+        spans, head = [Span(self.start, 0.0, False)], []
         if system is not None:
-            head = [
-                Span(self.system_open, 0.0, False),
-                Span(system, 0.0, True),
-                Span(self.system_close, 0.0, False),
-            ]
+            content = Span(system if self.system_in_user else text(system), 0.0, True)
+            head = [Span(self.system_open, 0.0, False), content, Span(self.system_close, 0.0, False)]
         if not self.system_in_user:
             spans += head
             head = []
         for turn in turns:
             if turn.role == "user":
-                spans += [Span(self.user_open, 0.0, False), *head, Span(turn.content, 0.0, True)]
+                said = [*head, Span(turn.content, 0.0, True)]
+                spans.append(Span(self.user_open, 0.0, False))
+                spans += _stripped(said) if self.strip else said
                 spans.append(Span(self.user_close, 0.0, False))
                 head = []
             else:
-                weight = 1.0 if turn.weight is None else turn.weight
+                weight = weight_of(turn)
                 spans.append(Span(self.assistant_open, 0.0, False))
-                spans.append(Span(self.assistant_space, weight, False))
-                spans.append(Span(turn.content, weight, True))
-                spans.append(Span(self.assistant_close, weight, False))
+                spans.append(Span(self.assistant_space, weight, False, answer=True))
+                spans.append(Span(text(turn.content), weight, True, answer=True))
+                spans.append(Span(self.assistant_close, weight, False, answer=True))
                 spans.append(Span(self.assistant_after, 0.0, False))
+        if head:
+            raise UserError(f"conversation {name!r}: no user turn holds its system message")
         return [span for span in spans if span.text]
 
     def _alpaca_with_input(self, conversation: Conversation) -> list[Span] | None:
@@ -119,7 +109,7 @@ class Template:
         user, assistant = conversation.messages
         if user.content != join_input(meta["instruction"], meta["input"]):
             return None  # edited since it was read: the messages count
-        weight = 1.0 if assistant.weight is None else assistant.weight
+        weight = weight_of(assistant)
         return [
             Span(ALPACA_WITH_INPUT, 0.0, False),
             Span("\n\n### Instruction:\n", 0.0, False),
@@ -127,28 +117,31 @@ class Template:
             Span("\n\n### Input:\n", 0.0, False),
             Span(meta["input"], 0.0, True),
             Span("\n\n### Response:", 0.0, False),
-            Span(assistant.content, weight, True),
-            Span(self.assistant_close, weight, False),
+            Span(assistant.content, weight, True, answer=True),
+            Span(self.assistant_close, weight, False, answer=True),
         ]
 
     @property
     def jinja(self) -> str:
         """The same format as a Jinja chat template, to be saved with a tokenizer."""
-        default = "none" if self.default_system is None else _quote(self.default_system)
+        strip = " | trim" if self.strip else ""
         bos = "{{ bos_token or '' }}" if self.bos == "tokenizer" else ""
-        head = f"{{% if ns.system is not none %}}{{{{ {_quote(self.system_open)} + ns.system + "
-        head += f"{_quote(self.system_close)} }}}}{{% set ns.system = none %}}{{% endif %}}"
-        first, inside = ("", head) if self.system_in_user else (head, "")
+        default = "" if self.default_system is None else self.system_open + self.default_system + self.system_close
+        system, first = f"messages[0]['content']{strip}", "{{ ns.head }}{% set ns.head = '' %}"
+        if self.system_in_user:
+            system, first = "messages[0]['content']", ""
         return (
             f"{bos}{{{{ {_quote(self.start)} }}}}"
-            f"{{% set ns = namespace(system={default}) %}}"
+            f"{{% set ns = namespace(head={_quote(default)}) %}}"
             "{% if messages and messages[0]['role'] == 'system' %}"
-            "{% set ns.system = messages[0]['content'] %}{% set messages = messages[1:] %}{% endif %}"
+            f"{{% set ns.head = {_quote(self.system_open)} + {system} + {_quote(self.system_close)} %}}"
+            "{% set messages = messages[1:] %}{% endif %}"
             f"{first}"
             "{% for message in messages %}{% if message['role'] == 'user' %}"
-            f"{{{{ {_quote(self.user_open)} }}}}{inside}{{{{ message['content'] + {_quote(self.user_close)} }}}}"
+            f"{{{{ {_quote(self.user_open)} + (ns.head + message['content']){strip} + {_quote(self.user_close)} }}}}"
+            "{% set ns.head = '' %}"
             "{% elif message['role'] == 'assistant' %}"
-            f"{{{{ {_quote(self.assistant_open + self.assistant_space)} + message['content'] + "
+            f"{{{{ {_quote(self.assistant_open + self.assistant_space)} + message['content']{strip} + "
             f"{_quote(self.assistant_close + self.assistant_after)} }}}}"
             "{% else %}{{ raise_exception('a system message must come first') }}{% endif %}{% endfor %}"
             f"{{% if add_generation_prompt %}}{{{{ {_quote(self.assistant_open)} }}}}{{% endif %}}"
@@ -171,17 +164,21 @@ def get_template(name: str) -> Template:
     return TEMPLATES[name]
 
 
-def from_tokenizer(tokenizer: Any) -> Template:
-    """The template that a tokenizer carries as its chat template.
+def from_tokenizer(tokenizer: Any) -> ChatFormat:
+    """The template that a tokenizer carries as its chat template: one of `TEMPLATES`, or any other in Jinja.
 
     Raises:
-        UserError: it carries none, or one that is none of `TEMPLATES`.
+        UserError: it carries none, or one whose answers cannot be told from the rest.
     """
     for template in TEMPLATES.values():
         if tokenizer.chat_template == template.jinja:
             return template
-    state = "has no chat template" if not tokenizer.chat_template else "has a chat template of its own"
-    raise UserError(f"{tokenizer.name_or_path}: the tokenizer {state}; known: {', '.join(sorted(TEMPLATES))}")
+    return JinjaTemplate(tokenizer)
+
+
+def template_for(name: str, tokenizer: Any) -> ChatFormat:
+    """A template by name; `tokenizer` is the one the tokenizer carries."""
+    return from_tokenizer(tokenizer) if name == "tokenizer" else get_template(name)
 
 
 def _alternating(messages: Sequence[Message], name: str) -> tuple[str | None, Sequence[Message]]:
@@ -193,6 +190,19 @@ def _alternating(messages: Sequence[Message], name: str) -> tuple[str | None, Se
         if turn.role != expected:
             raise UserError(f"conversation {name!r}: turn {index + 1} is {turn.role!r}, expected {expected!r}")
     return system, turns
+
+
+def _stripped(spans: Sequence[Span]) -> list[Span]:
+    """Spans without the blanks at both ends of their joined text."""
+    kept = list(spans)
+    while kept and not kept[0].text.strip():
+        del kept[0]
+    while kept and not kept[-1].text.strip():
+        del kept[-1]
+    if kept:
+        kept[0] = replace(kept[0], text=kept[0].text.lstrip())
+        kept[-1] = replace(kept[-1], text=kept[-1].text.rstrip())
+    return kept
 
 
 def _quote(text: str) -> str:
@@ -246,6 +256,7 @@ TEMPLATES: dict[str, Template] = {
             user_close=" [/INST]",
             assistant_space=" ",
             assistant_close=" </s>",
+            strip=True,
             control=("<s>", "</s>"),
         ),
         Template(
@@ -259,6 +270,7 @@ TEMPLATES: dict[str, Template] = {
             user_close="<|eot_id|>",
             assistant_open="<|start_header_id|>assistant<|end_header_id|>\n\n",
             assistant_close="<|eot_id|>",
+            strip=True,
             control=("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
         ),
         Template(

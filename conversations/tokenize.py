@@ -1,25 +1,37 @@
 """The one place where text becomes token ids and token ids get their share of the loss.
 
-The whole prompt is tokenised once, with character offsets; a token is trained if the character it ends
-with is. Text that somebody typed never becomes a control token: the tokenizer works on a copy of itself
-whose control tokens are spelled in a way that nobody can type, and only the template's own text is
-rewritten to that spelling. Ids are the same in both.
+The whole prompt is tokenised once, with character offsets; a token is trained if the character it ends with
+is (for a control token: if the control token itself is, whatever blanks it swallows).
+
+Text that somebody typed never becomes a control token: the tokenizer works on a copy of itself whose control
+tokens are spelled in a way that nobody can type, and only the template's own text is rewritten to that
+spelling. Ids are the same in both.
+
+No token reaches across the place where the model begins to speak. When the model answers, what stands before
+that place is tokenised alone, so the same text must have the same ids in training: where one tokenisation of
+the whole would differ, the ids before the place are those of the prompt alone, and a token that straddles it
+is cut there.
 """
 
 import json
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Encoding, Tokenizer
 
 from camelid.errors import UserError
 from conversations.message import Conversation, Message
-from conversations.template import Span, Template
+from conversations.span import ChatFormat, Span
+
+BATCH = 256  # conversations tokenised together: enough for every core, and little memory
 
 
 @dataclass(frozen=True)
@@ -35,77 +47,274 @@ class Tokens:
     weights: npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A token as a person reads it: its id, weight and text; `control` if it is a control token.
+
+    The text is empty for a token that completes a character begun by the token before it.
+    """
+
+    id: int
+    weight: float
+    text: str
+    control: bool
+
+
+@dataclass(slots=True)
+class _Pieces:
+    """Tokens of a text (ids of the respelled tokenizer) with the characters `start <= c < end` of each."""
+
+    ids: list[int]
+    starts: list[int]
+    ends: list[int]
+
+
 class Encoder:
     """A template and a tokenizer, ready to encode conversations.
 
     Args:
         template: how a conversation is written.
         tokenizer: a Hugging Face fast tokenizer (`PreTrainedTokenizerFast`).
+        last_turn_only: train the last answer of a conversation alone.
+
+    Attributes:
+        end_ids: ids of the tokens that end an answer.
+        unknown_id: id of the unknown token; -1 if there is none.
 
     Raises:
         UserError: the tokenizer is not a fast one, or lacks a control token of the template.
     """
 
-    def __init__(self, template: Template, tokenizer: Any) -> None:
+    def __init__(self, template: ChatFormat, tokenizer: Any, last_turn_only: bool = False) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise UserError(f"{tokenizer.name_or_path}: a fast tokenizer (tokenizer.json) is needed")
-        controls = {
-            token.content: index
+        added = {
+            index: token
             for index, token in tokenizer.backend_tokenizer.get_added_tokens_decoder().items()
             if token.special
         }
-        missing = [token for token in template.control if token not in controls]
+        controls = {token.content: index for index, token in added.items()}
+        missing = dict.fromkeys(token for token in (*template.control, *template.stop) if token not in controls)
         if missing:
             raise UserError(
                 f"template {template.name!r} needs the special token(s) {', '.join(map(repr, missing))}, which the "
                 f"tokenizer of {tokenizer.name_or_path!r} lacks; add them or choose another template"
             )
         self.template = template
-        nonce = secrets.token_hex(8)
-        self._spelled = {token: f"\ue000{nonce}-{index}\ue001" for token, index in controls.items()}
+        self._last_turn_only = last_turn_only
+        self._mark = f"\ue000{secrets.token_hex(8)}-"
+        self._spelled = {token: f"{self._mark}{index}\ue001" for token, index in controls.items()}
         self._pattern = re.compile("|".join(re.escape(token) for token in sorted(controls, key=len, reverse=True)))
         self._tokenizer = _respelled(tokenizer.backend_tokenizer, self._spelled)
-        self._original_id = {self._tokenizer.token_to_id(self._spelled[token]): controls[token] for token in controls}
+        self._control = {self._tokenizer.token_to_id(self._spelled[token]): token for token in controls}
+        self._original_id = {index: controls[token] for index, token in self._control.items()}
+        self._swallowing = {  # control tokens that take the blanks beside them along
+            index: self._spelled[token]
+            for index, token in self._control.items()
+            if added[controls[token]].lstrip or added[controls[token]].rstrip
+        }
+        unknown = tokenizer.backend_tokenizer.token_to_id(tokenizer.unk_token or "")
+        self._unknown = next((index for index, old in self._original_id.items() if old == unknown), unknown)
+        self.unknown_id = -1 if unknown is None else unknown
+        self.end_ids = [controls[token] for token in template.stop]
         adds_bos = tokenizer("", add_special_tokens=True)["input_ids"][:1] == [tokenizer.bos_token_id]
         self._start = [tokenizer.bos_token_id] if template.bos == "tokenizer" and adds_bos else []
+        self._bos = tokenizer.bos_token or ""
+        self._left = lru_cache(maxsize=1024)(self._plain)
+        self._latest: tuple[tuple[str, list[int]], _Pieces] | None = None
 
     def encode(self, conversation: Conversation) -> Tokens:
         """Token ids and loss weights of a whole conversation."""
-        spans = self.template.spans(conversation)
-        text = "".join(self._spell(span) for span in spans)
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        lengths = [len(self._spell(span)) for span in spans]
-        weight_of_char = np.repeat(np.array([span.weight for span in spans], dtype=np.float32), lengths)
-        ends = np.array([end for _, end in encoding.offsets], dtype=np.int64)
-        weights = weight_of_char[np.maximum(ends, 1) - 1]
-        return Tokens(
-            ids=np.array(self._start + self._ids(encoding), dtype=np.int32),
-            weights=np.concatenate([np.zeros(len(self._start), dtype=np.float32), weights]),
-        )
+        spans, texts = self._written(conversation)
+        return self._tokens(spans, texts, self._tokenise(spans, texts))
+
+    def encode_all(self, conversations: Iterable[Conversation]) -> Iterator[tuple[Conversation, Tokens | UserError]]:
+        """Each conversation with what `encode` returns or raises, on all cores: the tokenizer's own threads."""
+        source = iter(conversations)
+        while batch := list(islice(source, BATCH)):
+            written = [self._written_or_refused(conversation) for conversation in batch]
+            writable = [one for one in written if not isinstance(one, UserError)]
+            found = iter(self._tokenizer.encode_batch(["".join(one[1]) for one in writable], add_special_tokens=False))
+            for conversation, one in zip(batch, written, strict=True):
+                if isinstance(one, UserError):
+                    yield conversation, one
+                else:
+                    yield conversation, self._tokens(*one, self._tokenise(*one, next(found)))
 
     def encode_prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a chat up to where the model shall go on."""
-        text = "".join(self._spell(span) for span in self.template.prompt(messages))
-        return self._start + self._ids(self._tokenizer.encode(text, add_special_tokens=False))
+        spans = self.template.prompt(messages)
+        return self._start + self._ids(self._tokenise(spans, [self._spell(span) for span in spans]))
 
     def length(self, conversation: Conversation) -> int:
         """Number of tokens of a whole conversation."""
-        return len(self.encode(conversation).ids)
+        return len(self._start) + len(self._tokenise(*self._written(conversation)).ids)
+
+    def trained_answers(self, conversation: Conversation) -> int:
+        """Number of answers that count for the loss."""
+        spans, _ = self._written(conversation)
+        return sum(
+            any(span.weight for span in run) for answer, run in groupby(spans, key=lambda span: span.answer) if answer
+        )
+
+    def explain(self, conversation: Conversation) -> list[Shown]:
+        """What `encode` returns, for the eye: the texts of all tokens, joined, are the prompt after the BOS token."""
+        spans, texts = self._written(conversation)
+        pieces, text = self._tokenise(spans, texts), "".join(texts)
+        weights = self._weights(spans, texts, pieces).tolist()
+        names = {spelling: token for token, spelling in self._spelled.items()}
+        spelled = re.compile("|".join(map(re.escape, names))) if names else re.compile("(?!)")
+        shown, done = [Shown(index, 0.0, self._bos, True) for index in self._start], 0
+        for number, end, original, weight in zip(pieces.ids, pieces.ends, self._ids(pieces), weights, strict=True):
+            part = spelled.sub(lambda match: names[match[0]], text[done : max(done, end)])
+            control = number in self._control and self._control[number] in part
+            shown.append(Shown(original, weight, part, control))
+            done = max(done, end)
+        return shown
+
+    def _written_or_refused(self, conversation: Conversation) -> tuple[list[Span], list[str]] | UserError:
+        try:
+            return self._written(conversation)
+        except UserError as error:
+            return error
+
+    def _written(self, conversation: Conversation) -> tuple[list[Span], list[str]]:
+        """The spans as they are trained, and their spelling."""
+        spans = self.template.spans(conversation)
+        if self._last_turn_only:
+            spans = _last_answer_only(spans)
+        if conversation.meta.get("truncated"):
+            spans = _without_last_close(spans)
+        return spans, [self._spell(span) for span in spans]
 
     def _spell(self, span: Span) -> str:
         if span.typed:
             return span.text
         return self._pattern.sub(lambda match: self._spelled[match[0]], span.text)
 
-    def _ids(self, encoding: Any) -> list[int]:
-        return [self._original_id.get(index, index) for index in encoding.ids]
+    def _tokens(self, spans: Sequence[Span], texts: Sequence[str], pieces: _Pieces) -> Tokens:
+        weights = self._weights(spans, texts, pieces)
+        return Tokens(
+            ids=np.array(self._start + self._ids(pieces), dtype=np.int32),
+            weights=np.concatenate([np.zeros(len(self._start), dtype=np.float32), weights]),
+        )
+
+    def _ids(self, pieces: _Pieces) -> list[int]:
+        original = self._original_id
+        return [original.get(index, index) for index in pieces.ids]
+
+    def _weights(self, spans: Sequence[Span], texts: Sequence[str], pieces: _Pieces) -> npt.NDArray[np.float32]:
+        """(tokens,) the weight of the character each token ends with."""
+        lengths = [len(text) for text in texts]
+        weight_of_char = np.repeat(np.array([span.weight for span in spans], dtype=np.float32), lengths)
+        ends = np.array(pieces.ends, dtype=np.int64)
+        weights: npt.NDArray[np.float32] = weight_of_char[np.maximum(ends, 1) - 1]
+        return weights
+
+    def _plain(self, text: str) -> _Pieces:
+        """One tokenisation."""
+        return self._pieces(text, self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _pieces(self, text: str, encoding: Encoding) -> _Pieces:
+        ids, offsets = encoding.ids, encoding.offsets
+        pieces = _Pieces(ids, [start for start, _ in offsets], [end for _, end in offsets])
+        if not self._swallowing:
+            return pieces
+        for index, number in enumerate(ids):
+            if number in self._swallowing:  # offsets of the control token itself, not of the blanks it swallowed
+                spelling = self._swallowing[number]
+                pieces.starts[index] = text.index(spelling, pieces.starts[index])
+                pieces.ends[index] = pieces.starts[index] + len(spelling)
+        return pieces
+
+    def _tokenise(self, spans: Sequence[Span], texts: Sequence[str], encoding: Encoding | None = None) -> _Pieces:
+        """One tokenisation of the whole, in which everything before an answer has the ids it has alone.
+
+        `encoding` is that tokenisation if it is there already. The latest result is remembered: who measures a
+        conversation often encodes it next.
+        """
+        text, places = "".join(texts), _answer_starts(spans, texts)
+        if self._latest is None or self._latest[0] != (text, places):
+            pieces = self._pieces(text, encoding) if encoding else self._plain(text)
+            for place in reversed(places):
+                self._part(text, pieces, place)
+            self._latest = (text, places), pieces
+        return self._latest[1]
+
+    def _part(self, text: str, pieces: _Pieces, place: int) -> None:
+        """Make the tokens before `place` those of the text before it."""
+        if place == 0:
+            return
+        first = bisect_right(pieces.ends, place)  # the first token that ends behind the place
+        straddles = first < len(pieces.ids) and pieces.starts[first] < place
+        # Two things tie a tokenisation to what follows: a token that reaches across, and a pre-tokenizer that
+        # looks ahead, which those in use do at blanks alone.
+        if not straddles and not text[place - 1].isspace():
+            return
+        # A control token splits the text for the tokenizer, and one stands behind every earlier answer.
+        begin = max(text.rfind(self._mark, 0, place), 0)
+        since = bisect_left(pieces.starts, begin)
+        left = self._left(text[begin:place])
+        if not straddles and left.ids == pieces.ids[since:first]:
+            return
+        ids, starts, ends = list(left.ids), [begin + at for at in left.starts], [begin + at for at in left.ends]
+        if straddles:
+            end = pieces.ends[first]
+            fragment = self._cut(pieces.ids[first], text[pieces.starts[first] : end], text[place:end])
+            ids += fragment
+            starts += [place] * len(fragment)
+            ends += [end] * len(fragment)
+        old = slice(since, first + straddles)
+        pieces.ids[old], pieces.starts[old], pieces.ends[old] = ids, starts, ends
+
+    def _cut(self, index: int, text: str, right: str) -> list[int]:
+        """Ids of the part `right` (its last characters) of a token whose characters are `text`."""
+        if index == self._unknown:
+            return [index]
+        piece = self._tokenizer.id_to_token(index)
+        assert piece is not None, index
+        if piece.endswith(right.replace(" ", "▁")):  # SentencePiece: a letter of the piece is a character
+            part = right.replace(" ", "▁")
+        elif len(piece) == len(text.encode()):  # byte-level: a letter of the piece is a byte
+            part = piece[-len(right.encode()) :]
+        else:  # a normalizer has rewritten it
+            return list(self._tokenizer.encode(right, add_special_tokens=False).ids)
+        return [token.id for token in self._tokenizer.model.tokenize(part)]
+
+
+def _answer_starts(spans: Sequence[Span], texts: Sequence[str]) -> list[int]:
+    """Where in the text the model begins to speak."""
+    starts, place, answering = [], 0, False
+    for span, text in zip(spans, texts, strict=True):
+        if span.answer and not answering:
+            starts.append(place)
+        answering = span.answer
+        place += len(text)
+    return starts
+
+
+def _last_answer_only(spans: Sequence[Span]) -> list[Span]:
+    """Train nothing but the last answer."""
+    begin = len(spans)
+    while begin and not spans[begin - 1].answer:
+        begin -= 1
+    while begin and spans[begin - 1].answer:
+        begin -= 1
+    return [replace(span, weight=0.0) for span in spans[:begin]] + list(spans[begin:])
+
+
+def _without_last_close(spans: Sequence[Span]) -> list[Span]:
+    """Do not train the end of turn behind an answer that was cut off: the model would learn to stop there."""
+    last = max((index for index, span in enumerate(spans) if span.typed), default=-1)
+    return [*spans[: last + 1], *(replace(span, weight=0.0) for span in spans[last + 1 :])]
 
 
 def _respelled(tokenizer: Tokenizer, spelled: dict[str, str]) -> Tokenizer:
     """A copy of a tokenizer in which each control token has another spelling but the same meaning.
 
     The model's vocabulary is respelled too: otherwise a Unigram model could still find `</s>` in typed
-    text. The post-processor goes: it would add special tokens and trim offsets.
+    text; merges that would make a control token of its parts go for the same reason. The post-processor
+    goes: it would add special tokens and trim offsets.
     """
     state = json.loads(tokenizer.to_str())
     model = state["model"]
@@ -113,6 +322,10 @@ def _respelled(tokenizer: Tokenizer, spelled: dict[str, str]) -> Tokenizer:
         model["vocab"] = {spelled.get(piece, piece): index for piece, index in model["vocab"].items()}
     else:
         model["vocab"] = [[spelled.get(piece, piece), score] for piece, score in model["vocab"]]
+    if "merges" in model:
+        model["merges"] = [
+            merge for merge in model["merges"] if not spelled.keys() & {*_parts(merge), "".join(_parts(merge))}
+        ]
     if model.get("unk_token") in spelled:
         model["unk_token"] = spelled[model["unk_token"]]
     state["post_processor"] = None
@@ -127,3 +340,8 @@ def _respelled(tokenizer: Tokenizer, spelled: dict[str, str]) -> Tokenizer:
         else:
             copy.add_tokens([AddedToken(content, **flags)])
     return copy
+
+
+def _parts(merge: Any) -> Sequence[str]:
+    """The two halves of a merge, in either of the ways tokenizer files write them."""
+    return merge.split(" ") if isinstance(merge, str) else merge

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.jsonl import Record, read_jsonl
-from camelid.llm import FATAL, LLM, Failure, Request
+from camelid.llm import Failure, Reply, Request, Usage
+from camelid.model_run import ModelRun
 from camelid.progress import Progress
+from camelid.spend import Estimate
 from conversations.message import Message
 from eval.questions import Question
 
@@ -26,6 +28,7 @@ TEMPERATURES = {
 }
 DEFAULT_TEMPERATURE = 0.7
 MAX_TOKENS = 1024  # FastChat, gen_model_answer.py, --max-new-token
+SAMPLED = 20  # questions answered for an estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Answer:
         turns: the answers it gave; fewer than the question has turns if a request failed.
         cut: for each answer, whether it ran into the token limit.
         failure: why an answer is missing, e.g. "timeout: no reply within 600 s"; None if none is.
+        usage: tokens billed for all turns; zeros if unknown.
+        id: of the answer itself, in Vicuna's files, whose reviews name it.
     """
 
     question: str
@@ -45,33 +50,44 @@ class Answer:
     turns: tuple[str, ...]
     cut: tuple[bool, ...]
     failure: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    id: str = ""
 
     def to_json(self) -> Record:
-        """FastChat's answer format (`choices[0].turns`) plus `cut` and `failure`."""
+        """FastChat's answer format (`choices[0].turns`) plus `cut`, `failure` and `tokens` (prompt, completion)."""
         record: Record = {"question_id": self.question, "model_id": self.model}
         record["choices"] = [{"index": 0, "turns": list(self.turns)}]
-        return {**record, "cut": list(self.cut), "failure": self.failure}
+        tokens = [self.usage.prompt_tokens, self.usage.completion_tokens]
+        return {**record, "cut": list(self.cut), "failure": self.failure, "tokens": tokens}
 
 
 def read_answers(path: str | Path) -> list[Answer]:
-    """Read an answer file, ours or FastChat's."""
+    """Read an answer file: ours, MT-bench's (`choices[0].turns`) or Vicuna's (`text`).
+
+    Raises:
+        UserError: a line is none of these.
+    """
     answers = []
     for place, record in read_jsonl(path):
         try:
-            turns = tuple(str(turn) for turn in record["choices"][0]["turns"])
+            said = [record["text"]] if "text" in record else record["choices"][0]["turns"]
+            turns = tuple(str(turn) for turn in said)
             question, model = str(record["question_id"]), str(record["model_id"])
         except (KeyError, IndexError, TypeError):
-            raise UserError(f"{place}: not an answer; needs question_id, model_id and choices[0].turns") from None
+            raise UserError(
+                f"{place}: not an answer; needs question_id, model_id, and choices[0].turns or text"
+            ) from None
         cut = tuple(record.get("cut") or [False] * len(turns))
-        answers.append(Answer(question, model, turns, cut, record.get("failure")))
+        usage = Usage(*record.get("tokens", ()))
+        own = str(record.get("answer_id", ""))
+        answers.append(Answer(question, model, turns, cut, record.get("failure"), usage, own))
     return answers
 
 
 async def answer_all(
-    llm: LLM,
+    model: ModelRun,
     label: str,
     questions: Sequence[Question],
-    concurrency: int,
     temperature: float | None = None,
     max_tokens: int = MAX_TOKENS,
     quiet: bool = False,
@@ -79,46 +95,71 @@ async def answer_all(
     """Ask every question.
 
     Args:
-        llm: the contestant.
+        model: the contestant.
         label: its name in files and tables.
         questions: asked in any order, answered in this one.
-        concurrency: questions in flight.
         temperature: for all; None takes `TEMPERATURES` by category.
         max_tokens: most tokens of one answer.
         quiet: no progress display.
     """
-    gate = asyncio.Semaphore(concurrency)
-    fatal: list[Failure] = []
-    answers: list[Answer] = []
+    gate = asyncio.Semaphore(model.concurrency)
+    estimate = Estimate(model.price, len(questions))
+    done = failed = 0
 
     async def one(question: Question) -> Answer:
+        nonlocal done, failed
         async with gate:
             heat = TEMPERATURES.get(question.category, DEFAULT_TEMPERATURE) if temperature is None else temperature
-            answer = await _answer(llm, label, question, heat, max_tokens, fatal)
-        answers.append(answer)
-        bar.update(len(answers), f"{sum(answer.failure is not None for answer in answers)} failed")
+            answer = await _answer(model, label, question, heat, max_tokens)
+        done += 1
+        failed += answer.failure is not None
+        add_to(estimate, answer)
+        bar.update(done, f"{failed} failed | {model.facts()} | {estimate.facts()}")
         return answer
 
     with Progress(f"answer ({label})", len(questions), quiet) as bar:
         return await asyncio.gather(*(one(question) for question in questions))
 
 
-async def _answer(
-    llm: LLM, label: str, question: Question, temperature: float, max_tokens: int, fatal: list[Failure]
-) -> Answer:
-    """All turns of one question; the first failure ends it, and a fatal one ends the whole run."""
+async def estimate_all(
+    model: ModelRun,
+    label: str,
+    questions: Sequence[Question],
+    temperature: float | None = None,
+    max_tokens: int = MAX_TOKENS,
+    quiet: bool = False,
+) -> Estimate:
+    """What `answer_all` will cost, from the answers to `SAMPLED` of the questions; the journal keeps them for it."""
+    estimate = Estimate(model.price, len(questions))
+    for answer in await answer_all(model, label, spread(questions, SAMPLED), temperature, max_tokens, quiet):
+        add_to(estimate, answer)
+    return estimate
+
+
+def spread(questions: Sequence[Question], count: int) -> list[Question]:
+    """So many questions, evenly over the file and so over its categories."""
+    count = min(count, len(questions))
+    return [questions[index * len(questions) // count] for index in range(count)]
+
+
+def add_to(estimate: Estimate, answer: Answer) -> None:
+    """Count an answer's tokens, and one question as done unless it failed."""
+    estimate.add(Reply("", answer.model, usage=answer.usage), done=answer.failure is None)
+
+
+async def _answer(model: ModelRun, label: str, question: Question, temperature: float, max_tokens: int) -> Answer:
+    """All turns of one question; the first failure ends it."""
     messages: list[Message] = []
     said: list[str] = []
     cut: list[bool] = []
+    usage = Usage()
     for turn in question.turns:
         messages.append(Message("user", turn))
-        request = Request(tuple(messages), temperature=temperature, max_tokens=max_tokens)
-        result = fatal[0] if fatal else await llm.complete(request)
+        result = await model.complete(Request(tuple(messages), temperature=temperature, max_tokens=max_tokens))
+        usage += result.usage
         if isinstance(result, Failure):
-            if result.kind in FATAL and not fatal:
-                fatal.append(result)
-            return Answer(question.id, label, tuple(said), tuple(cut), f"{result.kind}: {result.detail}")
+            return Answer(question.id, label, tuple(said), tuple(cut), f"{result.kind}: {result.detail}", usage)
         messages.append(Message("assistant", result.text))
         said.append(result.text)
         cut.append(result.finish_reason == "length")
-    return Answer(question.id, label, tuple(said), tuple(cut))
+    return Answer(question.id, label, tuple(said), tuple(cut), usage=usage)

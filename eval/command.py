@@ -1,7 +1,6 @@
 """`camelid eval answer | judge | report`."""
 
 import argparse
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,10 @@ from camelid.errors import UserError
 from camelid.jsonl import atomic_write, write_json, write_jsonl
 from camelid.lock import exclusive
 from camelid.model_run import ModelRun
+from camelid.spend import Estimate
 
 OpenModel = Callable[[argparse.Namespace, Callable[[str], Path]], ModelRun]
+MODES = ("single", "pairwise", "vicuna", "alpaca")
 
 
 def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -24,13 +25,39 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     parser.add_argument("--label", help="the model's name in the report (default: its own)")
     parser.add_argument("--temperature", type=float, help="for all questions (default: by category, as MT-bench)")
     parser.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="of one answer (default 1024)")
+    _add_estimate(parser)
     add_model_arguments(parser)
 
-    parser = _verb(verbs, "judge", "let a model grade all answers, 1 to 10", judge, open_model)
+    parser = _verb(
+        verbs, "judge", "let a model judge all answers; one run for each judge of a panel", judge, open_model
+    )
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default="single",
+        help="single: a grade from 1 to 10, as MT-bench; pairwise: the better of two, in both orders, as MT-bench; "
+        "vicuna: two grades, score relative to the baseline's; alpaca: win rate by log-probability, as AlpacaEval 2",
+    )
+    parser.add_argument("--baseline", metavar="LABEL", help="compare all models with this one")
+    parser.add_argument("--ranking", action="store_true", help="alpaca: ask for a ranking, as AlpacaEval 1")
+    parser.add_argument("--seed", type=int, default=0, help="alpaca: which answer is shown first (default 0)")
+    parser.add_argument(
+        "--audit",
+        type=int,
+        default=20,
+        metavar="N",
+        help="audit the judge: N questions judged twice, and N with a constant answer (default 20; 0: none)",
+    )
+    _add_estimate(parser)
     add_model_arguments(parser)
 
     parser = _verb(verbs, "report", "write report.html, report.md and results.json", report, open_model)
-    parser.add_argument("--judge", help="whose grades, if there are several judges' in the folder")
+    parser.add_argument("--mode", choices=MODES, help="which judgments, if there are several modes' in the folder")
+    parser.add_argument(
+        "--judge", action="append", default=[], help="whose judgments, several times for several judges"
+    )
+    parser.add_argument("--baseline", metavar="LABEL", help="where the judgments don't name it")
+    parser.add_argument("--force", action="store_true", help="rank the models although judgments are missing")
     parser.add_argument("--title", default="Camelid evaluation", help="heading of the page")
 
 
@@ -46,23 +73,31 @@ def _verb(
     return parser
 
 
+def _add_estimate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--estimate", action="store_true", help="say what the run will cost, from a few replies (kept for it), and stop"
+    )
+
+
 def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `answers/<label>.jsonl`; status 1 if an answer is missing."""
-    from eval.answer import answer_all
+    from eval.answer import answer_all, estimate_all
+    from eval.folder import file_name
     from eval.questions import read_questions
 
     if args.max_tokens < 1:
         raise UserError("--max-tokens must be at least 1")
     questions = read_questions(args.questions, args.references)
     folder = Path(args.output) / "answers"
-    model = open_model(args, lambda name: folder / f"{_file_name(args.label or name)}.journal.jsonl")
+    model = open_model(args, lambda name: folder / f"{file_name(args.label or name)}.journal.jsonl")
     label = args.label or model.name
-    with exclusive(folder / f"{_file_name(label)}.lock"):
+    with exclusive(folder / f"{file_name(label)}.lock"):
         with model:
-            answers = model.run(
-                answer_all(model, label, questions, model.concurrency, args.temperature, args.max_tokens, args.quiet)
-            )
-        path = folder / f"{_file_name(label)}.jsonl"
+            job = (model, label, questions, args.temperature, args.max_tokens, args.quiet)
+            if args.estimate:
+                return _estimated(model, model.run(estimate_all(*job)))
+            answers = model.run(answer_all(*job))
+        path = folder / f"{file_name(label)}.jsonl"
         write_jsonl(path, (item.to_json() for item in answers))
     failures = [f"question {item.question}: {item.failure}" for item in answers if item.failure]
     print(f"{path}: {len(answers) - len(failures)} of {len(questions)} questions answered by {model.name}")
@@ -70,79 +105,78 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
 
 
 def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
-    """Write `judgments/<judge>.jsonl` for all answers in the folder; status 1 if a grade is missing."""
-    from eval.judge import judge_all
+    """Write `judgments/<mode>/<judge>.jsonl` for all answers in the folder; status 1 if a verdict is missing."""
+    from camelid.model_run import sample
+    from eval.folder import all_answers, file_name, run_path
+    from eval.judge import judge_all, plan
     from eval.questions import read_questions
 
+    if args.audit < 0:
+        raise UserError("--audit must be at least 0")
+    if args.ranking and args.mode != "alpaca":
+        raise UserError("--ranking: only with --mode alpaca")
+    if args.model == "offline" and args.mode != "single":
+        raise UserError("--model offline: it grades answers one by one; use --mode single, or name another judge")
     questions = read_questions(args.questions, args.references)
-    answers = _read_answers(Path(args.output))
-    folder = Path(args.output) / "judgments"
-    model = open_model(args, lambda name: folder / f"{_file_name(name)}.journal.jsonl")
-    name = _file_name(model.name)
-    with exclusive(folder / f"{name}.lock"):
+    answers = all_answers(Path(args.output))
+    if not answers:
+        raise UserError(f"{args.output}/answers: no answers there; run `camelid eval answer` first")
+    folder = Path(args.output) / "judgments" / args.mode
+    model = open_model(args, lambda name: folder / f"{file_name(name)}.journal.jsonl")
+    tasks = plan(args.mode, model.name, questions, answers, args.baseline, args.audit, args.ranking, args.seed)
+    with exclusive(folder / f"{file_name(model.name)}.lock"):
         with model:
-            judgments = model.run(judge_all(model, questions, answers, model.concurrency, args.quiet))
-        path = folder / f"{name}.jsonl"
+            if args.estimate:
+                requests = {task.request.key(model.name): task.request for task in tasks}  # equal ones are asked once
+                return _estimated(model, model.run(sample(model, list(requests.values()))))
+            judgments = model.run(judge_all(model, tasks, args.quiet))
+        path = folder / f"{file_name(model.name)}.jsonl"
         write_jsonl(path, (item.to_json() for item in judgments))
+        write_json(run_path(path), model.to_json())
     failures = [
-        f"question {item.question}, {item.model}, turn {item.turn}: {item.failure or 'the reply holds no grade'}"
+        f"question {item.question}, turn {item.turn}, {' and '.join(item.models)}: "
+        + (item.failure or "the reply holds no verdict")
         for item in judgments
-        if item.score is None
+        if item.scores is None
     ]
-    print(f"{path}: {len(judgments) - len(failures)} of {len(judgments)} answers graded by {model.name}")
+    print(f"{path}: {len(judgments) - len(failures)} of {len(judgments)} judgments made by {model.name}")
     return _status(model, failures)
 
 
 def report(args: argparse.Namespace, _: OpenModel) -> int:
-    """Write the three report files; status 1 if an answer or a grade is missing."""
-    from eval import report as pages
-    from eval.judge import read_judgments
+    """Write the three report files; status 1 if an answer or a judgment is missing."""
+    from eval.folder import all_answers, all_judgments, spent
+    from eval.headline import headline
+    from eval.markdown import markdown
     from eval.questions import read_questions
-    from eval.results import markdown, summarise
+    from eval.report import html
+    from eval.summarise import summarise
 
     folder = Path(args.output)
     questions = read_questions(args.questions, args.references)
-    answers = _read_answers(folder)
-    judgments = read_judgments(_judgment_file(folder, args.judge))
-    judges = sorted({judgment.judge for judgment in judgments})
-    results = summarise(questions, answers, judgments, ", ".join(judges))
+    answers = all_answers(folder)
+    judgments = all_judgments(folder, questions, answers, args.mode, args.judge)
+    dollars = spent(folder, judgments)
+    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars)
     write_json(folder / "results.json", results.to_json())
-    with atomic_write(folder / "report.md") as file:
-        file.write(markdown(results))
-    with atomic_write(folder / "report.html") as file:
-        file.write(pages.html(args.title, results, questions, answers, judgments))
-    print(pages.headline(results))
+    for name, page in (
+        ("report.md", markdown(results)),
+        ("report.html", html(results, questions, answers, judgments)),
+    ):
+        with atomic_write(folder / name) as file:
+            file.write(page)
+    print(headline(results))
     print((folder / "report.html").resolve())
     if results.complete:
         return 0
-    print("camelid: some answers or grades are missing; the report counts them", file=sys.stderr)
+    print("camelid: some answers or judgments are missing; the report counts them", file=sys.stderr)
     return 1
 
 
-def _read_answers(folder: Path) -> list[Any]:
-    from eval.answer import read_answers
-
-    paths = sorted(path for path in folder.glob("answers/*.jsonl") if not path.name.endswith(".journal.jsonl"))
-    if not paths:
-        raise UserError(f"{folder / 'answers'}: no answers there; run `camelid eval answer` first")
-    return [item for path in paths for item in read_answers(path)]
-
-
-def _judgment_file(folder: Path, judge: str | None) -> Path:
-    paths = sorted(path for path in folder.glob("judgments/*.jsonl") if not path.name.endswith(".journal.jsonl"))
-    if judge is not None:
-        paths = [path for path in paths if path.name == f"{_file_name(judge)}.jsonl"]
-    if not paths:
-        raise UserError(f"{folder / 'judgments'}: no grades there; run `camelid eval judge` first")
-    if len(paths) > 1:
-        names = ", ".join(path.name.removesuffix(".jsonl") for path in paths)
-        raise UserError(f"{folder / 'judgments'}: grades of several judges ({names}); choose one with --judge")
-    return paths[0]
-
-
-def _file_name(name: str) -> str:
-    """A model's name as a file name."""
-    return re.sub(r"[^\w.@-]+", "_", name)
+def _estimated(model: ModelRun, estimate: Estimate) -> int:
+    print(model.summary())
+    print(estimate)
+    return 0 if estimate.whole is not None else 1
 
 
 def _status(model: ModelRun, failures: list[str]) -> int:

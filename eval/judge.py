@@ -1,122 +1,200 @@
-"""Grades for answers, by any model behind the LLM protocol; every raw reply is kept."""
+"""Judging: which requests a run makes, and the judgments that come of them. Every raw reply is kept."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import combinations
 
-from camelid.errors import UserError
-from camelid.jsonl import Record, read_jsonl
-from camelid.llm import FATAL, LLM, Failure, Reply, Request, complete_in_order
+from camelid.errors import UserError, near_miss
+from camelid.llm import Failure, Reply, Request, complete_in_order
+from camelid.model_run import ModelRun
 from camelid.progress import Progress
-from eval import prompts
-from eval.answer import Answer
+from camelid.spend import Estimate
+from eval import canary, prompts
+from eval.answer import Answer, spread
+from eval.judgments import Judgment, parse, subject
 from eval.questions import Question
-from eval.verdict import parse_rating
+from eval.results import Mode
 
-MAX_TOKENS = 2048  # of a judge's reply; FastChat's common.py asks for the same
+# Temperature and token limit of the judge: FastChat, llm_judge/common.py (0, 2048) and eval/eval_gpt_review.py (0.2,
+# 1024); AlpacaEval, alpaca_eval_gpt4/configs.yaml (0, 100) and weighted_alpaca_eval_gpt4_turbo/configs.yaml (1, 1).
+SAMPLING: dict[Mode, tuple[float, int]] = {
+    "single": (0.0, 2048),
+    "pairwise": (0.0, 2048),
+    "vicuna": (0.2, 1024),
+    "alpaca": (1.0, 1),
+}
+RANKING_SAMPLING = (0.0, 100)
+LOGPROBS = {"logprobs": True, "top_logprobs": 5}  # weighted_alpaca_eval_gpt4_turbo/configs.yaml
 
 
 @dataclass(frozen=True, slots=True)
-class Judgment:
-    """One grade.
+class Task:
+    """One request to make.
 
     Attributes:
-        question: the question's id.
-        model: the contestant's label.
-        turn: the turn graded, from 1.
-        judge: the judge's name.
-        score: 1..10; None where the reply holds no grade or there is no reply.
-        text: the judge's raw reply; empty if there is none.
-        failure: why there is no reply; None if there is one.
+        judgment: what will be known of it in advance: everything but the reply.
+        request: the prompt.
     """
 
-    question: str
-    model: str
-    turn: int
-    judge: str
-    score: float | None
-    text: str
-    failure: str | None = None
-
-    def to_json(self) -> Record:
-        """FastChat's single-answer judgment format plus `failure`."""
-        return {
-            "question_id": self.question,
-            "model": self.model,
-            "judge": [self.judge, "single"],
-            "judgment": self.text,
-            "score": self.score,
-            "turn": self.turn,
-            "failure": self.failure,
-        }
+    judgment: Judgment
+    request: Request
 
 
-def read_judgments(path: str | Path) -> list[Judgment]:
-    """Read a judgment file, ours or FastChat's. The score is parsed anew from the raw reply."""
-    judgments = []
-    for place, record in read_jsonl(path):
-        try:
-            judgments.append(_from_json(record))
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{place}: not a single-answer judgment ({error})") from None
+def plan(
+    mode: Mode,
+    judge: str,
+    questions: Sequence[Question],
+    answers: Sequence[Answer],
+    baseline: str | None = None,
+    audit: int = 0,
+    ranking: bool = False,
+    seed: int = 0,
+) -> list[Task]:
+    """All requests of a run. An answer that is missing is never judged; the report counts it.
+
+    `vicuna` and `pairwise` ask for every pair in both orders; `alpaca` asks once, in an order drawn from the seed and
+    the question, as AlpacaEval does.
+
+    Args:
+        mode: how to judge.
+        judge: the judge's name.
+        questions: the set the answers belong to.
+        answers: of any number of models.
+        baseline: compare all others with this model; `vicuna` and `alpaca` need one, `pairwise` otherwise takes all
+            pairs, and `single` none.
+        audit: so many questions are judged once more, and so many with the constant-answer canary.
+        ranking: `alpaca` as AlpacaEval 1 asks it.
+        seed: of the order in `alpaca`.
+
+    Raises:
+        UserError: an answer to an unknown question, a second answer to one, or no such baseline.
+    """
+    said = _by_model(questions, answers)
+    pairs = _pairs(mode, list(said), baseline)
+    chosen = spread(questions, audit)
+    decoys = {answer.question: answer for answer in canary.canary_answers(chosen)}
+    against = () if mode == "single" else (baseline or next(iter(said), ""),)
+    tasks: list[Task] = []
+    for models in pairs:
+        for question in questions:
+            found = [said[model].get(question.id) for model in models]
+            turns = [answer.turns for answer in found if answer is not None]
+            if len(turns) == len(models):
+                tasks += _tasks(mode, judge, question, models, turns, baseline, ranking, seed)
+    again = {question.id for question in chosen}
+    first = pairs[0] if pairs else ()
+    tasks += [
+        Task(replace(task.judgment, repeat=1), replace(task.request, sample=1))
+        for task in tasks
+        if task.judgment.question in again and set(task.judgment.models) == set(first) and task.judgment.turn == 1
+    ]
+    for question in chosen:
+        found = [decoys[question.id], *(said[model].get(question.id) for model in against)]
+        turns = [answer.turns for answer in found if answer is not None]
+        if len(turns) == len(found):
+            models = (canary.LABEL, *against)
+            tasks += _tasks(mode, judge, question, models, turns, baseline, ranking, seed)
+    return tasks
+
+
+async def judge_all(model: ModelRun, tasks: Sequence[Task], quiet: bool = False) -> list[Judgment]:
+    """Make the requests; return the judgments in their order.
+
+    After a failure that no other request can escape (a wrong key, a budget that is used up) the model sends nothing
+    more, but what the journal holds still comes out.
+
+    Args:
+        model: the judge.
+        tasks: from `plan`.
+        quiet: no progress display.
+    """
+    judgments: list[Judgment] = []
+    estimate = Estimate(model.price, len(tasks))
+    without = 0
+    with Progress("judge", len(tasks), quiet) as bar:
+        async with aclosing(complete_in_order(model, (task.request for task in tasks), model.concurrency)) as results:
+            async for _, result in results:
+                judgments.append(_judged(tasks[len(judgments)].judgment, result))
+                without += judgments[-1].scores is None
+                estimate.add(result, done=isinstance(result, Reply))
+                bar.update(len(judgments), f"{without} without a verdict | {model.facts()} | {estimate.facts()}")
     return judgments
 
 
-def _from_json(record: dict[str, Any]) -> Judgment:
-    judge, text = record["judge"], str(record["judgment"])
-    name = str(judge[0] if isinstance(judge, list) else judge)
-    question, model, turn = str(record["question_id"]), str(record["model"]), int(record["turn"])
-    return Judgment(question, model, turn, name, parse_rating(text), text, record.get("failure"))
+def _judged(judgment: Judgment, result: Reply | Failure) -> Judgment:
+    if isinstance(result, Failure):
+        return replace(judgment, failure=f"{result.kind}: {result.detail}")
+    tokens = (result.usage.prompt_tokens, result.usage.completion_tokens)
+    first = result.top_logprobs[0] if result.top_logprobs else {}
+    logprobs = {token: value for token, value in first.items() if token in ("m", "M")}
+    scores = parse(judgment.mode, result.text, logprobs)
+    return replace(
+        judgment, text=result.text, scores=scores, tokens=tokens, answered_by=result.model, logprobs=logprobs
+    )
 
 
-async def judge_all(
-    llm: LLM, questions: Sequence[Question], answers: Sequence[Answer], concurrency: int, quiet: bool = False
-) -> list[Judgment]:
-    """Grade every answered turn, in the order of `answers`.
-
-    An answer that is missing is not graded and appears in no mean; the report counts it.
-
-    Args:
-        llm: the judge; temperature 0, as MT-bench asks it.
-        questions: the set the answers belong to.
-        answers: of any number of models.
-        concurrency: requests in flight.
-        quiet: no progress display.
-
-    Raises:
-        UserError: an answer is to a question that is not in the set.
-    """
-    known = {question.id: question for question in questions}
-    asked: list[tuple[Answer, int, Request]] = []
+def _by_model(questions: Sequence[Question], answers: Sequence[Answer]) -> dict[str, dict[str, Answer]]:
+    known = {question.id for question in questions}
+    said: dict[str, dict[str, Answer]] = {}
     for answer in answers:
         if answer.question not in known:
             raise UserError(f"{answer.model}: answers question {answer.question!r}, which is not in the question file")
-        for turn in range(len(answer.turns)):
-            messages = prompts.single(known[answer.question], answer.turns, turn)
-            asked.append((answer, turn, Request(messages, temperature=0.0, max_tokens=MAX_TOKENS)))
-    judgments: list[Judgment] = []
-    fatal: Failure | None = None
-    without = 0
-    with Progress("judge", len(asked), quiet) as bar:
-        async with aclosing(complete_in_order(llm, (request for _, _, request in asked), concurrency)) as results:
-            async for _, result in results:
-                answer, turn, _ = asked[len(judgments)]
-                judgments.append(_judgment(answer, turn, llm.name, result))
-                without += judgments[-1].score is None
-                bar.update(len(judgments), f"{without} without a grade")
-                if isinstance(result, Failure) and result.kind in FATAL:
-                    fatal = result
-                    break
-    if fatal:
-        rest = asked[len(judgments) :]
-        judgments += [_judgment(answer, turn, llm.name, fatal) for answer, turn, _ in rest]
-    return judgments
+        if answer.question in said.setdefault(answer.model, {}):
+            raise UserError(f"{answer.model}: question {answer.question!r} is answered twice; keep one of the answers")
+        if answer.model == canary.LABEL:
+            raise UserError(f"the label {canary.LABEL!r} is the audit's; give the model another --label")
+        said[answer.model][answer.question] = answer
+    return said
 
 
-def _judgment(answer: Answer, turn: int, judge: str, result: Reply | Failure) -> Judgment:
-    if isinstance(result, Failure):
-        failure = f"{result.kind}: {result.detail}"
-        return Judgment(answer.question, answer.model, turn + 1, judge, None, "", failure)
-    return Judgment(answer.question, answer.model, turn + 1, judge, parse_rating(result.text), result.text)
+def _pairs(mode: Mode, labels: Sequence[str], baseline: str | None) -> list[tuple[str, ...]]:
+    if mode == "single":
+        if baseline is not None:
+            raise UserError("--baseline: mode 'single' grades each answer alone; leave it out")
+        return [(label,) for label in labels]
+    if baseline is not None and baseline not in labels:
+        raise UserError(f"--baseline {baseline}: no answers of that label{near_miss(baseline, labels)}")
+    if baseline is None and mode != "pairwise":
+        raise UserError(f"--baseline: mode {mode!r} compares all models with one; name it (of {', '.join(labels)})")
+    pairs = [(label, baseline) for label in labels if label != baseline] if baseline else list(combinations(labels, 2))
+    if not pairs:
+        raise UserError(f"mode {mode!r} compares models, but there are answers of one only ({', '.join(labels)})")
+    return [tuple(pair) for pair in pairs]
+
+
+def _tasks(
+    mode: Mode,
+    judge: str,
+    question: Question,
+    models: tuple[str, ...],
+    turns: Sequence[Sequence[str]],
+    baseline: str | None,
+    ranking: bool,
+    seed: int,
+) -> Iterator[Task]:
+    """The requests for one question: each turn that all models answered, in the mode's orders."""
+    temperature, max_tokens = RANKING_SAMPLING if ranking else SAMPLING[mode]
+    extra = LOGPROBS if mode == "alpaca" and not ranking else {}
+    for turn in range(min(len(said) for said in turns)):
+        for flipped in _orders(mode, question.id, turn, models, seed):
+            order, shown = (models[::-1], turns[::-1]) if flipped else (models, turns)
+            messages = (
+                prompts.single(question, shown[0], turn)
+                if mode == "single"
+                else prompts.pair(mode, question, shown, turn, ranking)
+            )
+            request = Request(messages, temperature=temperature, max_tokens=max_tokens, extra=dict(extra))
+            of = subject(question, shown, turn)
+            judgment = Judgment(mode, question.id, turn + 1, order, judge, None, "", baseline=baseline, subject=of)
+            yield Task(judgment, request)
+
+
+def _orders(mode: Mode, question: str, turn: int, models: tuple[str, ...], seed: int) -> tuple[bool, ...]:
+    if mode == "single":
+        return (False,)
+    if mode != "alpaca":
+        return (False, True)
+    digest = hashlib.sha256(repr((seed, question, turn, models)).encode()).digest()
+    return (digest[0] % 2 == 1,)

@@ -1,44 +1,91 @@
-"""The prompts a judge reads: our wording around MT-bench's section markers."""
+"""The prompts a judge reads: our wording around the published output forms.
 
+The forms: `Rating: [[5]]` and `[[A]]`, `[[B]]`, `[[C]]` are MT-bench's (github.com/lm-sys/FastChat,
+fastchat/llm_judge/data/judge_prompts.jsonl); two grades on the first line are Vicuna's (FastChat,
+fastchat/eval/table/prompt.jsonl); `m` or `M`, and the ranking as a list, are AlpacaEval's
+(github.com/tatsu-lab/alpaca_eval, weighted_alpaca_eval_gpt4_turbo and alpaca_eval_gpt4).
+"""
+
+import re
+from collections.abc import Sequence
 from importlib.resources import files
 
 from conversations.message import Message
 from eval.questions import Question
+from eval.results import Mode
 
 REFERENCE_RULE = (
-    "\n\nA reference answer is given. It is right; compare the assistant's answer with it, and name every mistake. "
+    "\n\nA reference answer is given. It is right; compare the {what} with it, and name every mistake. "
     "Other wording is fine where it says the same."
 )
+NAMES: dict[Mode, tuple[str, str]] = {
+    "pairwise": ("Assistant A", "Assistant B"),
+    "vicuna": ("Assistant 1", "Assistant 2"),
+    "alpaca": ("Model m", "Model M"),
+}
+RANKING_NAMES = ("model_1", "model_2")
+_MARKER = re.compile(r"\[(?=\s*(?:the\s+(?:start|end)\s+of\b|question\s*\]))", re.IGNORECASE)
 
 
-def single(question: Question, turns: tuple[str, ...], turn: int) -> tuple[Message, ...]:
-    """Ask for a grade of one turn's answer.
-
-    The sections are MT-bench's (github.com/lm-sys/FastChat, fastchat/llm_judge/data/judge_prompts.jsonl); a later
-    turn brings the conversation before it.
+def single(question: Question, turns: Sequence[str], turn: int) -> tuple[Message, ...]:
+    """Ask for a grade of one turn's answer; a later turn brings the conversation before it.
 
     Args:
         question: the question, with or without references.
         turns: the model's answers.
         turn: which one to grade, from 0.
     """
-    reference = question.references[turn] if question.references else None
-    rules = files("eval").joinpath("data/judge_single.txt").read_text(encoding="utf-8").strip()
     sections = [
-        f"[The Start of the Conversation So Far]\nUser: {question.turns[index]}\n\nAssistant: {_data(turns[index])}\n"
+        f"[The Start of the Conversation So Far]\nUser: {question.turns[index]}\n\nAssistant: {data(turns[index])}\n"
         "[The End of the Conversation So Far]"
         for index in range(turn)
     ]
-    sections.append(f"[Question]\n{question.turns[turn]}")
-    if reference is not None:
-        sections.append(f"[The Start of Reference Answer]\n{reference}\n[The End of Reference Answer]")
-    sections.append(f"[The Start of Assistant's Answer]\n{_data(turns[turn])}\n[The End of Assistant's Answer]")
-    return (
-        Message("system", rules.format(reference_rule="" if reference is None else REFERENCE_RULE)),
-        Message("user", "\n\n".join(sections)),
-    )
+    sections += _question(question, turn)
+    sections.append(_section("Assistant's Answer", turns[turn]))
+    return _messages("judge_single.txt", "assistant's answer", question, sections)
 
 
-def _data(answer: str) -> str:
-    """An answer cannot close its own section: the markers' brackets become round ones."""
-    return answer.replace("[The Start of", "(The Start of").replace("[The End of", "(The End of")
+def pair(
+    mode: Mode, question: Question, turns: Sequence[Sequence[str]], turn: int, ranking: bool = False
+) -> tuple[Message, ...]:
+    """Ask which of two answers is better, or for a grade of each.
+
+    Args:
+        mode: any but `single`.
+        question: the question, with or without references.
+        turns: both models' answers, in the order of showing.
+        turn: which one to judge, from 0.
+        ranking: `alpaca` as a ranking instead of one letter.
+    """
+    names = RANKING_NAMES if ranking else NAMES[mode]
+    sections = []
+    if turn:
+        for name, said in zip(names, turns, strict=True):
+            talk = "\n\n".join(f"User: {question.turns[index]}\n\n{name}: {data(said[index])}" for index in range(turn))
+            marker = f"the Conversation with {name} So Far]"
+            sections.append(f"[The Start of {marker}\n{talk}\n[The End of {marker}")
+    sections += _question(question, turn)
+    sections += [_section(f"{name}'s Answer", said[turn]) for name, said in zip(names, turns, strict=True)]
+    return _messages(f"judge_{mode}{'_ranking' if ranking else ''}.txt", "answers", question, sections)
+
+
+def data(answer: str) -> str:
+    """An answer as data: it cannot close its own section or open another, since a marker's bracket becomes round."""
+    return _MARKER.sub("(", answer)
+
+
+def _question(question: Question, turn: int) -> list[str]:
+    sections = [f"[Question]\n{question.turns[turn]}"]
+    if question.references:
+        sections.append(f"[The Start of Reference Answer]\n{question.references[turn]}\n[The End of Reference Answer]")
+    return sections
+
+
+def _section(name: str, answer: str) -> str:
+    return f"[The Start of {name}]\n{data(answer)}\n[The End of {name}]"
+
+
+def _messages(file: str, what: str, question: Question, sections: Sequence[str]) -> tuple[Message, ...]:
+    rules = files("eval").joinpath(f"data/{file}").read_text(encoding="utf-8").strip()
+    rule = REFERENCE_RULE.format(what=what) if question.references else ""
+    return Message("system", rules.replace("{reference_rule}", rule)), Message("user", "\n\n".join(sections))

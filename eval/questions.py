@@ -6,7 +6,10 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.jsonl import Record, packaged
+from conversations.message import Conversation
 from conversations.readers import read_records
+
+PLAIN = ("text", "question", "prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,11 @@ class Question:
 
 
 def read_questions(path: str | Path, references: str | Path | None = None) -> list[Question]:
-    """Read a question file in our, MT-bench's, Vicuna's, AlpacaEval's or Self-Instruct's format.
+    """Read a question file in our, MT-bench's, Vicuna's, AlpacaEval's or Self-Instruct's format, or a plain one.
+
+    Plain are records with the question in `text`, `question` or `prompt`, and in `reference` the right answer if there
+    is one; instruction records, whose output is the reference; and conversations (`messages`), whose assistant's turns
+    are the references.
 
     Args:
         path: JSON Lines or a JSON array.
@@ -62,20 +69,30 @@ def _questions(record: Record, place: str) -> list[Question]:
         if not turns or len(references) not in (0, len(turns)):
             raise UserError(f"{place}: 'turns' must not be empty, and 'reference' as long as it, if given")
         return [Question(name, category, turns, references)]
-    if isinstance(record.get("text"), str):
-        return [Question(name, category, (record["text"],))]
+    for field in PLAIN:
+        if isinstance(record.get(field), str):
+            reference = record.get("reference") or []
+            answers = _strings([reference] if isinstance(reference, str) else reference, "reference", place)
+            return [Question(name, category, (record[field],), answers[:1])]
     if isinstance(record.get("instruction"), str):
         return _from_instruction(record, name, category)
-    raise UserError(f"{place}: no question found; expected a field 'turns', 'text' or 'instruction'")
+    if isinstance(record.get("messages"), list):
+        talk = Conversation.from_json(record, place).messages
+        if any(one.role == "system" for one in talk) or talk[0].role != "user":
+            raise UserError(f"{place}: a question starts with the user; leave out its other messages before that")
+        turns, answers = (tuple(one.content for one in talk if one.role == who) for who in ("user", "assistant"))
+        return [Question(name, category, turns, answers if len(answers) == len(turns) else ())]
+    fields = "'turns', 'text', 'question', 'prompt', 'instruction' or 'messages'"
+    raise UserError(f"{place}: no question found; expected a field {fields}")
 
 
 def _from_instruction(record: Record, name: str, category: str) -> list[Question]:
-    """AlpacaEval has the bare instruction; Self-Instruct's 252 have instances with inputs and answers."""
-    instances: list[dict[str, Any]] = record.get("instances") or [{}]
+    """Self-Instruct's 252 have instances with inputs and answers; AlpacaEval's output is a rival's, no reference."""
+    instances: list[dict[str, Any]] = record.get("instances") or [record]
     questions = []
     for index, instance in enumerate(instances):
         text = f"{record['instruction']}\n\n{instance.get('input', '')}".strip()
-        answer = instance.get("output")
+        answer = None if "generator" in instance else instance.get("output")
         one = name if len(instances) == 1 else f"{name}_{index}"
         questions.append(Question(one, category, (text,), (answer,) if answer else ()))
     return questions

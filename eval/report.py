@@ -1,134 +1,101 @@
-"""The report: one HTML file that needs nothing else, the same as Markdown, the numbers as JSON."""
+"""The report as one HTML file that needs nothing else: no network, no server, no other file.
 
+The numbers are in the page as tables and drawings, readable without JavaScript. Questions, answers and verdicts are
+in it as compressed data, which `data/report.js` shows one at a time. The page's Content-Security-Policy allows its
+own script and style by their hashes and nothing else, so that not even a fault of ours would run what a model wrote.
+"""
+
+import base64
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
+from urllib.parse import quote, urlencode
 
+from eval import charts_svg, wording
 from eval.answer import Answer
-from eval.judge import Judgment
+from eval.headline import headline
+from eval.judgments import Judgment
 from eval.questions import Question
-from eval.results import Results
+from eval.report_data import packed
+from eval.results import Board, Difference, Meeting, Mode, Results
 
-OFFLINE_NOTE = (
-    "The judge is Camelid's embedded rule: it grades the overlap of an answer's words with the reference answer "
-    "(ROUGE-L). That is agreement with the reference, not quality as a person or GPT-4 would see it."
-)
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One answer with its grade, for display."""
-
-    label: str
-    answer: str | None
-    cut: bool
-    failure: str | None
-    score: float | None
-    judgment: str
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """One turn of a question with what every model said."""
-
-    question: str
-    reference: str | None
-    turns: list[Turn]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One question of the report; `scores` holds each model's mean grade, in the order of the models."""
-
-    id: str
-    category: str
-    exchanges: list[Exchange]
-    scores: list[float | None]
+SHOWN_SERIES = 5  # lines in the radar at first; more than a handful can't be told apart, and a click adds them
+METHODS: dict[Mode, str] = {
+    "single": "each answer graded by itself, 1 to 10",
+    "vicuna": "two answers at a time, each graded 1 to 10",
+    "pairwise": "two answers at a time, the better one named",
+    "alpaca": "two answers at a time, the preferred one named",
+}
 
 
 def html(
-    title: str,
-    results: Results,
-    questions: Sequence[Question],
-    answers: Sequence[Answer],
-    judgments: Sequence[Judgment],
+    results: Results, questions: Sequence[Question], answers: Sequence[Answer], judgments: Sequence[Judgment]
 ) -> str:
     """Render the report.
 
-    Everything a model or a user wrote is escaped or rendered as Markdown without raw HTML; links keep only safe
-    schemes, and pictures are not loaded.
+    Args:
+        results: every number on the page.
+        questions, answers, judgments: what they were made from, for the question browser.
     """
     import jinja2
-    from markdown_it import MarkdownIt
     from markupsafe import Markup
 
-    renderer = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    source = files("eval").joinpath("data/report.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["markdown"] = lambda text: Markup(renderer.render(text))
-    labels = [model.label for model in results.models]
-    return environment.from_string(source).render(
-        title=title,
+    style = _data("report.css")
+    script = "\n".join(_data(name) for name in ("report_markdown.js", "report_question.js", "report.js"))
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(_data("report.html")).render(
         results=results,
-        entries=entries(labels, questions, answers, judgments),
-        categories=list(dict.fromkeys(question.category for question in questions)),
         headline=headline(results),
-        note=OFFLINE_NOTE if results.judge == "offline" else None,
+        method=METHODS[results.mode],
+        places=wording.places(results.scale),
+        percent_sign="%" if results.scale.unit == "%" else "",
+        shown_series=SHOWN_SERIES,
+        num=wording.number,
+        words=wording,
+        charts=charts_svg,
+        neighbours=neighbours,
+        meetings=meetings,
+        only_baseline=only_baseline,
+        link=link,
+        footer="Made by camelid eval report. The same numbers are in results.json and report.md beside this file.",
+        packed=packed(results, questions, answers, judgments),
+        style=Markup(style),
+        style_hash=content_hash(style),
+        script=Markup(script),
+        script_hash=content_hash(script),
     )
 
 
-def entries(
-    labels: Sequence[str], questions: Sequence[Question], answers: Sequence[Answer], judgments: Sequence[Judgment]
-) -> list[Entry]:
-    """Bring together what belongs to each question."""
-    said = {(answer.question, answer.model): answer for answer in answers}
-    graded = {(judgment.question, judgment.model, judgment.turn): judgment for judgment in judgments}
-    made = []
-    for question in questions:
-        exchanges = []
-        for index, text in enumerate(question.turns):
-            turns = [
-                _turn(label, index, said.get((question.id, label)), graded.get((question.id, label, index + 1)))
-                for label in labels
-            ]
-            exchanges.append(Exchange(text, question.references[index] if question.references else None, turns))
-        scores = [_mean([exchange.turns[place].score for exchange in exchanges]) for place in range(len(labels))]
-        made.append(Entry(question.id, question.category, exchanges, scores))
-    return made
+def content_hash(text: str) -> str:
+    """The source expression that lets a Content-Security-Policy pass exactly this text."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _turn(label: str, index: int, answer: Answer | None, judgment: Judgment | None) -> Turn:
-    there = answer is not None and index < len(answer.turns)
-    failure = None if there else (answer.failure if answer else None) or "no answer in the answer file"
-    return Turn(
-        label=label,
-        answer=answer.turns[index] if answer and there else None,
-        cut=bool(answer and there and answer.cut[index]),
-        failure=failure or (judgment.failure if judgment else None),
-        score=judgment.score if judgment else None,
-        judgment=judgment.text if judgment else "",
-    )
+def neighbours(board: Board) -> list[Difference]:
+    """The differences between neighbours on the board, or all if there are few."""
+    if len(board.rows) <= 4:
+        return list(board.differences)
+    following = {(one.label, two.label) for one, two in zip(board.rows, board.rows[1:], strict=False)}
+    return [one for one in board.differences if (one.first, one.second) in following or
+            (one.second, one.first) in following]  # fmt: skip
 
 
-def _mean(scores: list[float | None]) -> float | None:
-    known = [score for score in scores if score is not None]
-    return sum(known) / len(known) if known else None
+def meetings(board: Board) -> dict[tuple[str, str], Meeting]:
+    """The win matrix by row and column."""
+    return {(one.first, one.second): one for one in board.meetings}
 
 
-def headline(results: Results) -> str:
-    """The finding in one sentence, no stronger than the numbers."""
-    if not results.models or results.models[0].score is None:
-        return "No answer was graded, so there is nothing to compare."
-    best = results.models[0]
-    if not results.differences:
-        return f"{best.label} scores {results.models[0].score.mean:.2f} of 10."
-    first, second, gap = results.differences[0]
-    if gap.low > 0:
-        return (
-            f"{first} beats {second} by {gap.mean:.2f} points of 10 "
-            f"(95% interval {gap.low:.2f} to {gap.high:.2f}, paired by question)."
-        )
-    return (
-        f"{first} and {second} cannot be told apart: the difference is {gap.mean:.2f} points of 10 "
-        f"(95% interval {gap.low:.2f} to {gap.high:.2f}, paired by question)."
-    )
+def only_baseline(board: Board, baseline: str | None) -> bool:
+    """Whether every model met the baseline only, so that a win matrix would be one row and one column."""
+    return all(baseline in (one.first, one.second) for one in board.meetings)
+
+
+def link(**parts: str) -> str:
+    """An address that `data/report.js` understands: q a question, a and b the two models to compare."""
+    return "#" + urlencode(parts, quote_via=quote, safe="")
+
+
+def _data(name: str) -> str:
+    return files("eval").joinpath("data", name).read_text(encoding="utf-8")

@@ -1,167 +1,398 @@
-"""From answers and judgments to the numbers of a report; nothing is left out uncounted."""
+"""Every number of a report, as plain data: what `results.json` holds and what all pages are made from.
 
-from collections.abc import Callable, Sequence
+`eval.summarise.summarise` makes a `Results`; `eval.report.html(results, questions, answers, judgments)` and
+`eval.markdown.markdown(results)` show it, and compute no number of their own. `eval.headline.headline(results)` is
+the finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
+
+How judgments are represented: one `eval.judgments.Judgment` is one request to one judge, with its raw reply. Its
+`models` are the contestants in the order the judge saw them (one for `single`, two otherwise) and its `scores` one
+number for each. A pair judged in both orders is two judgments. `eval.outcomes.outcomes(judgments, baseline)`
+brings together what belongs together (both orders of a pair) as `Outcome`s, each with its judgments, for the question
+browser. Judgments may be of models that are not in `Results.models`: the canary (`eval.canary.LABEL`).
+"""
+
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
-from eval.answer import Answer
-from eval.judge import Judgment
-from eval.questions import Question
-from eval.stats import Estimate, difference, estimate
-from eval.verdict import speaks_to_judge
+from camelid.config import from_tree, to_tree
+
+Mode = Literal["vicuna", "single", "pairwise", "alpaca"]
 
 
-@dataclass(frozen=True)
-class ModelResult:
-    """One contestant's numbers.
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean, or another statistic, and its 95% interval.
+
+    Attributes:
+        mean: the statistic.
+        low, high: the ends of its interval; None with a single question, which says nothing about others.
+        error: its standard error; None likewise.
+        count: scores that went in.
+        questions: questions they came from; the interval treats a question's scores as belonging together.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    error: float | None
+    count: int
+    questions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What the score of this mode is.
+
+    Attributes:
+        name: for a heading, e.g. "mean grade".
+        unit: behind a number, e.g. "of 10" or "%".
+        lowest, highest: ends of an axis. Only `vicuna` scores may lie beyond the highest.
+        even: the score of two equal models (50 for a win rate, 100 for a relative score); None for grades.
+    """
+
+    name: str
+    unit: str
+    lowest: float
+    highest: float
+    even: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of every judgment that a complete run has: nothing is left out of the denominator unsaid.
+
+    Attributes:
+        expected: judgments of a complete run: turns x opponents x orders x judges.
+        answered: of those, whose answers all exist.
+        judged: of those, with a verdict; only these are in a score.
+        failed: the judge gave no reply (an API failure).
+        unparsed: the judge replied, but its reply holds no verdict.
+        unasked: answered, but the file has no judgment of it.
+        duplicate: further judgments of the same thing, left out (see `eval.outcomes.without_duplicates`).
+    """
+
+    expected: int
+    answered: int
+    judged: int
+    failed: int
+    unparsed: int
+    unasked: int
+    duplicate: int
+
+    @property
+    def complete(self) -> bool:
+        return self.judged == self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The score in one category or one turn (`name` is "1", "2", ...)."""
+
+    name: str
+    score: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """How many outcomes have this score; for win rates the scores are 0, 0.5 and 1, or shares between."""
+
+    score: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One contestant on the leaderboard.
 
     Attributes:
         label: its name.
-        score: mean grade with interval; None if nothing was graded.
-        categories: the same by category.
-        graded: turns with a grade.
-        ungraded: turns whose judgment failed or holds no grade; in no mean.
-        missing: turns without an answer; in no mean.
+        rank: from 1, equal for equal scores; None while the run is incomplete (unless forced), and for the baseline.
+        score: on the mode's `Scale`; None if nothing was judged. The baseline's is `Scale.even` by definition.
+        length_controlled: win rate against the baseline, in percent, at equal answer length; `alpaca` and
+            `pairwise` with a baseline only.
+        rating: Bradley-Terry rating on the Elo scale, all contestants' mean 1000; pair modes only.
+        wins, ties, losses: outcomes (both orders taken together); pair modes only, else 0.
+        sums: `vicuna` only: sum of this model's scores and of the baseline's beside them.
+        counts: the denominator.
+        categories, turns: the score in parts, in the order of the question file.
+        distribution: of the scores, lowest first.
+        words, characters: mean length of an answer.
         cut: answers that ran into the token limit.
         flagged: answers that speak to the judge.
-        words: mean length of an answer.
     """
 
     label: str
+    rank: int | None
     score: Estimate | None
-    categories: dict[str, Estimate]
-    graded: int
-    ungraded: int
-    missing: int
+    length_controlled: Estimate | None
+    rating: Estimate | None
+    wins: int
+    ties: int
+    losses: int
+    sums: tuple[float, ...]
+    counts: Counts
+    categories: tuple[Part, ...]
+    turns: tuple[Part, ...]
+    distribution: tuple[Bin, ...]
+    words: float
+    characters: float
     cut: int
     flagged: int
-    words: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two contestants compared question by question.
+
+    Attributes:
+        first, second: the higher score first.
+        gap: mean of first - second over the questions both were judged on, on the mode's scale.
+        p: two-sided p-value of the paired test; None with fewer than two questions.
+        p_adjusted: the same after Holm's correction for all pairs on this board.
+        settled: whether p_adjusted < 0.05.
+        needed: questions at which a gap of this size would be found 80% of the time; None if the gap is 0.
+        detectable: the smallest gap found 80% of the time with as many questions as there are.
+    """
+
+    first: str
+    second: str
+    gap: Estimate
+    p: float | None
+    p_adjusted: float | None
+    settled: bool
+    needed: int | None
+    detectable: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """One cell of the win matrix: `first` against `second`; every pair is there in both directions.
+
+    Attributes:
+        win_rate: of first, in percent, a tie half; `single` mode compares the grades of the same question.
+        wins, ties, losses: of first, counted in outcomes.
+        contradictions: ties that are ties only because the judge changed its mind with the order.
+    """
+
+    first: str
+    second: str
+    win_rate: Estimate
+    wins: int
+    ties: int
+    losses: int
+    contradictions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The scores by one judge, or by all together.
+
+    Attributes:
+        judge: its name; "all judges" for the mean of several.
+        complete: no judgment is missing.
+        rows: best score first; the constant-answer canary is not among them.
+        differences: every pair of rows, best first.
+        meetings: the win matrix.
+        connected: whether Bradley-Terry can rate all models on one scale; False leaves ratings None.
+        counts: the denominator of the whole board (a pair that is in two rows' counts is one here).
+    """
+
+    judge: str
+    complete: bool
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+    meetings: tuple[Meeting, ...]
+    connected: bool
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """One measured bias of a judge.
+
+    Attributes:
+        size: in `unit`; 0 is none. None if it can't be measured.
+        p: two-sided p-value of "no bias".
+        detected: p < 0.01. Three biases are looked for, so that the chance of any false alarm stays below 5%.
+        unit: e.g. "points of win rate for the answer shown first".
+        note: what was compared, or why there is no number.
+    """
+
+    size: Estimate | None
+    p: float | None
+    detected: bool
+    unit: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """The same request asked again.
+
+    Attributes:
+        asked: judgments asked twice, with both verdicts known.
+        same: of those, with the same verdict.
+        mean_change: mean absolute change of the score (of the first model shown).
+    """
+
+    asked: int
+    same: int
+    mean_change: float
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """How the judge scores one constant text given as the answer to every question.
+
+    Attributes:
+        text: that text.
+        score: its score on the mode's scale (of the pair modes: its win rate in percent).
+        counts: its denominator.
+        gamed: whether its interval lies wholly above what a text without content deserves (`eval.canary.LIMITS`).
+    """
+
+    text: str
+    score: Estimate | None
+    counts: Counts
+    gamed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How far one judge can be trusted.
+
+    Attributes:
+        judge: its name.
+        position: of the answer shown first; pair modes.
+        length: of the longer answer.
+        self_preference: for its own model's answers, against the other judges.
+        contradictions, both_orders: pairs whose verdict changed with the order, of the pairs judged in both.
+        repeats: None if nothing was asked twice.
+        canary: None if there was none.
+    """
+
+    judge: str
+    position: Bias
+    length: Bias
+    self_preference: Bias
+    contradictions: int
+    both_orders: int
+    repeats: Repeats | None
+    canary: Canary | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An answer that speaks to the judge; read it yourself.
+
+    Attributes:
+        reason: e.g. "contains a verdict", "gives the judge instructions".
+        excerpt: the words that say so.
+    """
+
+    model: str
+    question: str
+    turn: int
+    reason: str
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Two judges on the same outcomes. A statistic is None where it isn't defined (no variation).
+
+    Attributes:
+        count: outcomes that both judged.
+        same: share with the same verdict, 0..1 (the same winner, or the same whole grade).
+        kappa: Cohen's kappa.
+        weighted_kappa: the same, quadratically weighted.
+        tau: Kendall's tau-b of the scores.
+        pearson: correlation of the scores.
+        ranking_tau: Kendall's tau-b of the models' scores.
+    """
+
+    first: str
+    second: str
+    count: int
+    same: float
+    kappa: float | None
+    weighted_kappa: float | None
+    tau: float | None
+    pearson: float | None
+    ranking_tau: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a judge's judgments took.
+
+    Attributes:
+        requests: replies with known usage.
+        prompt_tokens, completion_tokens: billed.
+        dollars: paid by all runs of this judge; None if the price isn't known.
+        answered_by: the model names the provider reported, which should be one.
+    """
+
+    judge: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float | None
+    answered_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     """All numbers of a report.
 
     Attributes:
-        judge: its name.
-        models: best mean first.
-        differences: (first, second, mean of first - second) for each pair, paired by question.
+        title: of the page.
+        mode: how it was judged.
+        scale: what a score is.
+        baseline: the model the others are compared with; None in `single` and in `pairwise` of all pairs.
+        judges: their names.
+        models: labels in the order of the answers, the canary not among them.
+        questions, turns: how many in the set.
+        categories: in the order of the question file.
+        complete: no judgment is missing on any board.
+        forced: ranked although incomplete.
+        boards: all judges together first; if there are several, then one for each judge.
+        audits: one for each judge.
+        flags: answers that speak to the judge.
+        agreements: every pair of judges.
+        alpha: Krippendorff's alpha of all judges (interval scale); None for one judge.
+        costs: one for each judge.
+        notes: what a reader must know, in sentences: incomplete, duplicates, offline judge, ...
     """
 
-    judge: str
-    models: list[ModelResult]
-    differences: list[tuple[str, str, Estimate]]
-
-    @property
-    def complete(self) -> bool:
-        """Whether every turn of every question has an answer and a grade."""
-        return all(model.missing == 0 and model.ungraded == 0 for model in self.models)
+    title: str
+    mode: Mode
+    scale: Scale
+    baseline: str | None
+    judges: tuple[str, ...]
+    models: tuple[str, ...]
+    questions: int
+    turns: int
+    categories: tuple[str, ...]
+    complete: bool
+    forced: bool
+    boards: tuple[Board, ...]
+    audits: tuple[Audit, ...]
+    flags: tuple[Flag, ...]
+    agreements: tuple[Agreement, ...]
+    alpha: float | None
+    costs: tuple[Cost, ...]
+    notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "judge": self.judge,
-            "models": [_model_json(model) for model in self.models],
-            "differences": [
-                {"first": first, "second": second, **_estimate_json(value)} for first, second, value in self.differences
-            ],
-        }
+        """What `results.json` holds: this class as nested objects and lists."""
+        return to_tree(self)
 
+    @staticmethod
+    def from_json(value: object, place: str = "results.json") -> "Results":
+        """The inverse of `to_json`.
 
-def summarise(
-    questions: Sequence[Question], answers: Sequence[Answer], judgments: Sequence[Judgment], judge: str
-) -> Results:
-    """Compute every number of the report.
-
-    Args:
-        questions: the whole set; a question without an answer counts as missing.
-        answers: of all models.
-        judgments: by one judge.
-        judge: its name.
-    """
-    labels = list(dict.fromkeys(answer.model for answer in answers))
-    models = [_summarise(label, questions, answers, judgments) for label in labels]
-    models.sort(key=lambda model: -(model.score.mean if model.score else 0.0))
-    scores = {label: _scores(label, judgments) for label in labels}
-    pairs = [
-        (one.label, two.label, difference(scores[one.label], scores[two.label])) for one, two in combinations(models, 2)
-    ]
-    return Results(judge, models, [(one, two, value) for one, two, value in pairs if value])
-
-
-def _summarise(
-    label: str, questions: Sequence[Question], answers: Sequence[Answer], judgments: Sequence[Judgment]
-) -> ModelResult:
-    own = [answer for answer in answers if answer.model == label]
-    texts = [turn for answer in own for turn in answer.turns]
-    scores = _scores(label, judgments)
-    graded = sum(len(values) for values in scores.values())
-    categories: dict[str, Estimate] = {}
-    for category in dict.fromkeys(question.category for question in questions):
-        ids = {question.id for question in questions if question.category == category}
-        value = estimate({name: values for name, values in scores.items() if name in ids})
-        if value:
-            categories[category] = value
-    return ModelResult(
-        label=label,
-        score=estimate(scores),
-        categories=categories,
-        graded=graded,
-        ungraded=len(texts) - graded,
-        missing=sum(len(question.turns) for question in questions) - len(texts),
-        cut=sum(sum(answer.cut) for answer in own),
-        flagged=sum(speaks_to_judge(text) for text in texts),
-        words=sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0,
-    )
-
-
-def _scores(label: str, judgments: Sequence[Judgment]) -> dict[str, list[float]]:
-    scores: dict[str, list[float]] = {}
-    for judgment in judgments:
-        if judgment.model == label and judgment.score is not None:
-            scores.setdefault(judgment.question, []).append(judgment.score)
-    return scores
-
-
-def _estimate_json(value: Estimate | None) -> dict[str, Any]:
-    return {"mean": value.mean, "interval": [value.low, value.high], "count": value.count} if value else {"mean": None}
-
-
-def _model_json(model: ModelResult) -> dict[str, Any]:
-    fields = ("graded", "ungraded", "missing", "cut", "flagged", "words")
-    return {
-        "label": model.label,
-        **_estimate_json(model.score),
-        **{name: getattr(model, name) for name in fields},
-        "categories": {name: _estimate_json(value) for name, value in model.categories.items()},
-    }
-
-
-def markdown(results: Results) -> str:
-    """The tables as a Markdown page."""
-
-    def row(cells: Sequence[object]) -> str:
-        return "| " + " | ".join(str(cell) for cell in cells) + " |\n"
-
-    def shown(value: Estimate | None) -> str:
-        return f"{value.mean:.2f} ({value.low:.2f} to {value.high:.2f})" if value else "no grades"
-
-    def table(head: Sequence[str], line: Callable[[ModelResult], Sequence[object]]) -> str:
-        return row(head) + row(["---"] * len(head)) + "".join(row(line(model)) for model in results.models)
-
-    counts = ("graded", "ungraded", "missing", "cut", "flagged")
-    text = f"# Scores\n\nJudge: {results.judge}. Grades from 1 to 10, with 95% intervals.\n\n"
-    text += table(
-        ["model", "score", *counts],
-        lambda model: [model.label, shown(model.score), *(getattr(model, name) for name in counts)],
-    )
-    if results.differences:
-        text += "\n## Differences\n\nPaired by question.\n\n"
-        text += "".join(f"- {one} - {two}: {shown(value)}\n" for one, two, value in results.differences)
-    categories = list(dict.fromkeys(name for model in results.models for name in model.categories))
-    text += "\n## By category\n\n"
-    text += table(
-        ["model", *categories],
-        lambda model: [model.label, *(shown(model.categories.get(name)) for name in categories)],
-    )
-    return text
+        Raises:
+            UserError: not what `to_json` wrote.
+        """
+        return from_tree(Results, value, place)

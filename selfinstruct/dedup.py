@@ -1,15 +1,22 @@
 """ROUGE-L against everything kept so far, with rouge_score's decisions at a fraction of its cost."""
 
-import re
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rapidfuzz.distance import LCSseq
 from rapidfuzz.process import cdist
 
+from selfinstruct.tokens import Tokenize, unicode_tokens
+
 LIMIT = 0.7  # Self-Instruct (Wang et al. 2023), section 2.2; Alpaca's generate_instruction.py uses it too
 MOST_SIMILAR = 10  # how many Alpaca writes beside each record
+BLOCK = 256  # texts compared at once: large enough to keep all cores busy, 27 MB against 52,000 texts
+_CHUNK = 64  # scores looked at together in search of the highest
 
 
 @dataclass(frozen=True)
@@ -30,52 +37,104 @@ class Similarity:
 class SimilarTexts:
     """The texts kept so far.
 
-    Token ids are encoded as characters, so that rapidfuzz finds the longest common subsequence in
-    bit-parallel steps.
+    Token ids are encoded as characters, so that rapidfuzz finds the longest common subsequence (LCS) in
+    bit-parallel steps. The average is over all kept texts, as Alpaca's, so every pair has its LCS computed.
+
+    Args:
+        texts: kept from the start.
+        tokenize: what a word is.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    def __init__(self, texts: Iterable[str] = (), tokenize: Tokenize = unicode_tokens) -> None:
+        self._tokenize = tokenize
         self._ids: dict[str, int] = {}
         self._texts: list[str] = []
         self._encoded: list[str] = []
-        self._lengths: list[int] = []
+        self._lengths = np.zeros(1024, dtype=np.float64)  # of `_encoded`; grows by doubling
         for text in texts:
-            self.add(text)
+            self._add(text, self._encode(text))
 
     def add(self, text: str) -> None:
         """Remember a text."""
-        encoded = self._encode(text)
-        self._texts.append(text)
-        self._encoded.append(encoded)
-        self._lengths.append(len(encoded))
+        self._add(text, self._encode(text))
 
     def compare(self, text: str) -> Similarity:
         """ROUGE-L F-measure of `text` with every text kept, as rouge_score computes it."""
-        if not self._texts:
-            return Similarity(0.0, 0.0, {})
         encoded = self._encode(text)
-        common = cdist([encoded], self._encoded, scorer=LCSseq.similarity, dtype=np.int64)[0].astype(np.float64)
-        lengths = np.array(self._lengths, dtype=np.float64)
+        return self._similarity(len(encoded), _common([encoded], self._encoded)[0], math.inf)
+
+    def select(self, texts: Iterable[str], limit: float = LIMIT) -> Iterator[tuple[str, Similarity]]:
+        """Yield each text with its similarity to all kept before it; keep it unless that exceeds `limit`.
+
+        The same decisions as `compare` and `add` one text at a time, much faster. `most_similar` is empty
+        where the text is not kept.
+        """
+        source = iter(texts)
+        while block := list(islice(source, BLOCK)):
+            encoded = [self._encode(text) for text in block]
+            before = len(self._texts)
+            with_kept, with_block = _common(encoded, self._encoded), _common(encoded, encoded)
+            chosen: list[int] = []
+            for index, text in enumerate(block):
+                row = np.concatenate((with_kept[index, :before], with_block[index, chosen]))
+                similarity = self._similarity(len(encoded[index]), row, limit)
+                if similarity.highest <= limit:
+                    chosen.append(index)
+                    self._add(text, encoded[index])
+                yield text, similarity
+
+    def _similarity(self, length: int, common: NDArray[Any], limit: float) -> Similarity:
+        """From LCS lengths to scores.
+
+        Args:
+            length: tokens of the text that is compared.
+            common: LCS length with each kept text.
+            limit: without `most_similar` if the highest score is above it.
+        """
+        if not len(common):
+            return Similarity(0.0, 0.0, {})
+        lengths = self._lengths[: len(common)]
         with np.errstate(divide="ignore", invalid="ignore"):
             # Operations in rouge_score's order: an algebraically equal form flips borderline decisions.
-            precision, recall = common / lengths, common / len(encoded) if encoded else common * 0
+            precision, recall = common / lengths, common / np.float64(length)
             scores = 2 * precision * recall / (precision + recall)
-        scores = np.where(common > 0, scores, 0.0)
-        nearest = np.argsort(-scores, kind="stable")[:MOST_SIMILAR]
-        return Similarity(
-            highest=float(scores.max()),
-            average=float(scores.mean()),
-            most_similar={self._texts[index]: float(scores[index]) for index in nearest},
-        )
+        scores[common == 0] = 0.0
+        highest = float(scores.max())
+        nearest = _nearest(scores) if highest <= limit else []
+        most_similar = {self._texts[index]: float(scores[index]) for index in nearest}
+        return Similarity(highest, float(scores.mean()), most_similar)
+
+    def _add(self, text: str, encoded: str) -> None:
+        if len(self._texts) == len(self._lengths):
+            self._lengths = np.concatenate((self._lengths, np.zeros_like(self._lengths)))
+        self._lengths[len(self._texts)] = len(encoded)
+        self._texts.append(text)
+        self._encoded.append(encoded)
 
     def _encode(self, text: str) -> str:
-        """One private character per distinct token."""
-        return "".join(_character(self._ids.setdefault(token, len(self._ids))) for token in tokens(text))
+        """One private character per distinct token; frequent tokens, seen early, get the small ones."""
+        ids = self._ids
+        return "".join(_character(ids.setdefault(token, len(ids))) for token in self._tokenize(text))
 
 
-def tokens(text: str) -> list[str]:
-    """rouge_score's tokens without stemming (rouge_scorer.tokenize): runs of a-z and 0-9, lower case."""
-    return [token for token in re.split(r"\s+", re.sub(r"[^a-z0-9]+", " ", text.lower())) if token]
+def _common(texts: Sequence[str], others: Sequence[str]) -> NDArray[Any]:
+    """LCS length of each text (row) with each of the others (column), on all cores."""
+    dtype = np.uint8 if max(map(len, texts)) <= 255 else np.uint32
+    workers = -1 if len(texts) * len(others) > 50_000 else 1  # threads cost more than they bring below that
+    return cdist(texts, others, scorer=LCSseq.similarity, dtype=dtype, workers=workers)
+
+
+def _nearest(scores: NDArray[np.float64]) -> list[int]:
+    """Places of the `MOST_SIMILAR` highest scores, highest first, of equal ones the earliest first."""
+    whole = len(scores) // _CHUNK * _CHUNK
+    candidates = np.arange(len(scores))
+    if whole >= MOST_SIMILAR * _CHUNK:
+        # That many chunks have a score at least as high as this bound, so none of the highest is below it.
+        tops = scores[:whole].reshape(-1, _CHUNK).max(axis=1)
+        bound = np.partition(tops, -MOST_SIMILAR)[-MOST_SIMILAR]
+        candidates = np.flatnonzero(scores >= bound)
+    order = np.argsort(-scores[candidates], kind="stable")[:MOST_SIMILAR]
+    return [int(place) for place in candidates[order]]
 
 
 def _character(index: int) -> str:

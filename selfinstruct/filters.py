@@ -2,36 +2,83 @@
 
 import re
 import string
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
+from camelid.config import load_config
+from camelid.errors import UserError
 from selfinstruct.seeds import Task
+from selfinstruct.tokens import SPACELESS, unicode_tokens
 
-# github.com/tatsu-lab/stanford_alpaca, generate_instruction.py, post_process_gpt3_response.
-MOST_WORDS = 150
-FEWEST_WORDS = 4
-KEYWORDS = (
-    "image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps", "draw", "plot",
-    "go to", "video", "audio", "music", "flowchart", "diagram",
-)  # fmt: skip
-_KEYWORD = re.compile(rf"\b({'|'.join(KEYWORDS)})\b", re.IGNORECASE)
-_URL = re.compile(r"https?://\S+|www\.\S+")
+DATA = Path(__file__).parent / "data"
+
+_URL = re.compile(r"https?://[^\s)>\]}\"'“”]+|www\.[^\s)>\]}\"'“”]+")
+# A numbered or bare heading of the next task at the start of a line.
+_NEXT_TASK = re.compile(r"^\s*(?:\*\*)?(?:\d+\s*[.)]\s*Instruction|(?:Instruction|Output))\s*:", re.MULTILINE)
+_NO_OUTPUT = re.compile(r"^\W*(no ?output|none|n/?a|output|null)\W*$", re.IGNORECASE)
 
 
-def reason_to_drop(task: Task) -> str | None:
-    """Return why a task is no good, or None. Alpaca's rules first, then our own."""
-    words = len(task.instruction.split())
-    if words < FEWEST_WORDS or words > MOST_WORDS:
-        return "instruction too short or too long"
-    if _KEYWORD.search(task.instruction):
-        return "asks for what text cannot do"
-    if task.instruction.startswith("Write a program"):
-        return "asks for a program"
-    if task.instruction[0] in string.punctuation or not task.instruction[0].isascii():
-        return "instruction begins with punctuation or a non-ASCII character"
+@dataclass(frozen=True)
+class Rules:
+    """Alpaca's rules for instructions, to be set for each language.
+
+    Attributes:
+        language: what the teacher is told to write in.
+        fewest_words, most_words: length; in scripts without spaces a character counts as a word.
+        keywords: words (in any case) that ask for more than text.
+        beginnings: starts of an instruction (case counts) that models overdo.
+        ascii_first: whether the first character must be ASCII.
+    """
+
+    language: str
+    fewest_words: int
+    most_words: int
+    keywords: tuple[str, ...] = ()
+    beginnings: tuple[str, ...] = ()
+    ascii_first: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fewest_words <= self.most_words:
+            raise UserError(f"fewest_words = {self.fewest_words} must be from 0 to most_words = {self.most_words}")
+
+    @cached_property
+    def _keyword(self) -> re.Pattern[str] | None:
+        # Between two characters of a script without spaces there is no word boundary to look for.
+        words = [re.escape(word) if SPACELESS.search(word) else rf"\b{re.escape(word)}\b" for word in self.keywords]
+        return re.compile("|".join(words), re.IGNORECASE) if words else None
+
+    def reason_to_drop(self, instruction: str) -> str | None:
+        """Return why an instruction is no good, or None."""
+        words = len(unicode_tokens(instruction) if SPACELESS.search(instruction) else instruction.split())
+        if words < self.fewest_words or words > self.most_words:
+            return "instruction too short or too long"
+        if self._keyword and self._keyword.search(instruction):
+            return "asks for what text cannot do"
+        if instruction.startswith(self.beginnings):
+            return "asks for a program"
+        if instruction[:1] in string.punctuation or (self.ascii_first and not instruction[0].isascii()):
+            return "instruction begins with punctuation or a non-ASCII character"
+        return None
+
+
+def read_rules(name: str = "en") -> Rules:
+    """Read the rules that come with Camelid for a language (`en`, `zh`), or those of a YAML file."""
+    ours = DATA / f"rules_{name}.yaml"
+    return load_config(Rules, ours if ours.is_file() else name)
+
+
+def reason_to_drop_answer(task: Task) -> str | None:
+    """Return why a task's input and output are no good, or None. Alpaca checks none of this."""
     if not task.output:
         return "output empty"
-    if re.search(r"^\s*\d+\.\s*(Instruction|Output)\s*:", task.output, re.MULTILINE):
+    if _NO_OUTPUT.match(task.output):
+        return "output says that there is none"
+    if _NEXT_TASK.search(task.output) or _NEXT_TASK.search(task.input):
         return "two tasks run together"
     if task.input and task.input == task.output:
         return "output repeats the input"
-    invented = set(_URL.findall(task.output)) - set(_URL.findall(f"{task.instruction} {task.input}"))
+    invented = {url.rstrip(".,;:!?") for url in _URL.findall(task.output)} - {
+        url.rstrip(".,;:!?") for url in _URL.findall(f"{task.instruction} {task.input}")
+    }
     return "output has a URL that was not given" if invented else None

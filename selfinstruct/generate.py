@@ -1,144 +1,96 @@
-"""A generation run: ask, parse, filter, keep; exactly as many records as asked for, every drop counted."""
+"""Alpaca's method: one step, three seeds in context, twenty tasks a prompt."""
 
-from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Literal
 
-from camelid.jsonl import Record
-from camelid.ledger import Ledger
-from camelid.llm import FATAL, LLM, Failure, Reply, complete_in_order
-from camelid.progress import Progress
-from conversations.decontaminate import Decontaminator
-from selfinstruct.dedup import LIMIT, Similarity, SimilarTexts
-from selfinstruct.filters import reason_to_drop
-from selfinstruct.parse import parse
-from selfinstruct.prompt import SEEDS_A_PROMPT, requests
+from camelid.llm import Failure, Reply, Request
+from camelid.spend import SAMPLE, Price, before_the_first_call
+from selfinstruct.parse import Parsed, Parser, parse_compat, parse_json, parse_strict
+from selfinstruct.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, json_request, requests, text_request
+from selfinstruct.run import Run
 from selfinstruct.seeds import Task
 
-BARREN = 200  # replies in a row without a single record after which a run gives up
+FormatName = Literal["json", "text", "compat"]
+TASKS_A_REPLY = TASKS_A_PROMPT - SEEDS_A_PROMPT  # at most
+TRUSTED = 10  # replies after which what they gave outweighs the hope that every task is kept
 
 
-@dataclass
-class Outcome:
-    """What a run made.
+@dataclass(frozen=True)
+class Format:
+    """How tasks are asked for and read back: a maker of requests and a parser."""
 
-    Attributes:
-        records: instruction records with `id`, `most_similar`, `avg_similarity`, `request`.
-        replies: what became of the requests.
-        tasks: what became of the tasks in the replies.
-        prompt_tokens, completion_tokens: billed for the replies used.
-        stopped: why the run ended before it had all records; None when it has them.
-    """
+    requests: Iterator[Request]
+    parser: Parser
 
-    records: list[Record] = field(default_factory=list)
-    replies: Ledger = field(default_factory=lambda: Ledger("replies"))
-    tasks: Ledger = field(default_factory=lambda: Ledger("records"))
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    stopped: str | None = None
+    def parse(self, reply: Reply) -> Parsed:
+        return self.parser(reply.text, SEEDS_A_PROMPT + 1, reply.finish_reason == "length")
 
 
-class Selection:
-    """Decides which tasks are kept, in the order they come.
-
-    Args:
-        seeds: seed tasks; a new instruction must differ from them too.
-        questions: evaluation questions; nothing near one is kept.
-    """
-
-    def __init__(self, seeds: Sequence[Task], questions: Sequence[str]) -> None:
-        self._kept = SimilarTexts([task.instruction for task in seeds])
-        self._questions = SimilarTexts(questions)
-        self._contamination = Decontaminator(questions)
-
-    def judge(self, task: Task) -> tuple[str | None, Similarity | None]:
-        """Return (reason to drop, None), or (None, similarity) after keeping the task."""
-        reason = reason_to_drop(task)
-        if reason:
-            return reason, None
-        whole = f"{task.instruction}\n\n{task.input}".strip()
-        if self._contamination.match(whole) or self._questions.compare(whole).highest > LIMIT:
-            return "near an evaluation question", None
-        similarity = self._kept.compare(task.instruction)
-        if similarity.highest > LIMIT:
-            return "too similar to one before", None
-        self._kept.add(task.instruction)
-        return None, similarity
+def open_format(name: FormatName, seeds: Sequence[Task], seed: int, language: str) -> Format:
+    """`json` is structured output; `text` the classic numbered format; `compat` the same, read as Alpaca did."""
+    parser = {"json": parse_json, "text": parse_strict, "compat": parse_compat}[name]
+    make = json_request if name == "json" else text_request
+    return Format(requests(seeds, seed, make, language), parser)
 
 
-async def generate(
-    llm: LLM,
-    seeds: Sequence[Task],
-    count: int,
-    seed: int,
-    concurrency: int,
-    questions: Sequence[str] = (),
-    quiet: bool = False,
-) -> Outcome:
-    """Make `count` records.
+def foretell(form: Format, count: int, price: Price | None) -> str:
+    """What a run costs at least and at most if every task is kept, in words, before anything is asked."""
+    replies = math.ceil(count / TASKS_A_REPLY)
+    return before_the_first_call(list(islice(form.requests, SAMPLE)), replies, price)
 
-    Replies are used in the order of their requests, so the records follow from the arguments and the
-    replies alone, however the replies arrive.
+
+async def generate(run: Run, form: Format, fallback: Format | None = None) -> None:
+    """Make `run.count` records.
 
     Args:
-        llm: the teacher.
-        seeds: tasks to show and to differ from.
-        count: records wanted.
-        seed: of the choice of seeds shown.
-        concurrency: requests in flight.
-        questions: evaluation questions to keep out.
-        quiet: no progress display.
+        run: takes the records.
+        form: the format to ask for.
+        fallback: the format to go on with, announced once, if the model has no use for `form`: it refuses the
+            first request or answers it with something else.
     """
-    outcome = Outcome()
-    selection = Selection(seeds, questions)
-    barren = 0
-    with Progress("generate", count, quiet) as bar:
-        async with aclosing(complete_in_order(llm, requests(seeds, seed), concurrency)) as done:
-            async for request, result in done:
-                before = len(outcome.records)
-                _use(outcome, selection, request.sample, result, count)
-                barren = 0 if len(outcome.records) > before else barren + 1
-                bar.update(len(outcome.records), f"{outcome.tasks.read} made | {outcome.completion_tokens:,} tokens")
-                if isinstance(result, Failure) and result.kind in FATAL:
-                    outcome.stopped = f"{result.kind}: {result.detail}"
-                elif barren >= BARREN:
-                    outcome.stopped = f"{BARREN} replies in a row gave no new record; the ledger says why"
-                if outcome.stopped or len(outcome.records) == count:
-                    break
-    return outcome
+    if fallback:
+        form = await _usable(run, form, fallback)
+        if run.ended:
+            return
+
+    def needed() -> int:
+        # At first as if every task were kept: never more requests than the run needs.
+        kept, replies = len(run.records), run.replies.kept
+        rate = (kept + TASKS_A_REPLY * TRUSTED) / (replies + TRUSTED)
+        return math.ceil((run.count - kept) / rate)
+
+    async for request, reply in run.ask(form.requests, needed, lambda reply: form.parse(reply).tasks):
+        parsed = form.parse(reply)
+        for fault in parsed.drops:
+            run.tasks.drop(fault)
+        await run.take(parsed.tasks, request.sample, reply.model)
 
 
-def _use(outcome: Outcome, selection: Selection, number: int, result: Reply | Failure, count: int) -> None:
-    """Take what one reply offers."""
+async def _usable(run: Run, form: Format, fallback: Format) -> Format:
+    """The format that the model's first reply shows to be of use."""
+    for request in form.requests:
+        result = await run.model.complete(request)
+        problem = _problem(form, result)
+        if problem:
+            print(f"no structured output from {run.model.name} ({problem}); using --format text", file=sys.stderr)
+            run.replies.drop("no structured output")
+            if isinstance(result, Failure):
+                await run.model.keep(request, result)
+            return fallback
+        if isinstance(result, Reply):
+            return Format(chain([request], form.requests), form.parser)  # asked again, the journal answers
+        run.fail(request, result)  # says nothing of the format
+        if run.ended:
+            break
+    return form
+
+
+def _problem(form: Format, result: Reply | Failure) -> str | None:
+    """Why a model has no use for the format, judged by its first answer; None if it has."""
     if isinstance(result, Failure):
-        outcome.replies.drop(result.kind)
-        return
-    outcome.replies.keep()
-    outcome.prompt_tokens += result.usage.prompt_tokens
-    outcome.completion_tokens += result.usage.completion_tokens
-    parsed = parse(result.text, SEEDS_A_PROMPT + 1, truncated=result.finish_reason == "length")
-    for fault in parsed.drops:
-        outcome.tasks.drop(fault)
-    for task in parsed.tasks:
-        if len(outcome.records) == count:
-            outcome.tasks.drop("not needed: enough records")
-            continue
-        reason, similarity = selection.judge(task)
-        if similarity is None:
-            outcome.tasks.drop(reason or "unknown")
-            continue
-        outcome.tasks.keep()
-        outcome.records.append(_record(task, similarity, len(outcome.records), number, result.model))
-
-
-def _record(task: Task, similarity: Similarity, index: int, request: int, model: str) -> Record:
-    return {
-        "id": f"task_{index:06d}",
-        "instruction": task.instruction,
-        "input": task.input,
-        "output": task.output,
-        "most_similar": similarity.most_similar,
-        "avg_similarity": similarity.average,
-        "request": request,
-        "model": model,
-    }
+        return result.detail if result.kind == "bad_request" else None
+    return None if form.parse(result).tasks else "it answered with something else"

@@ -1,8 +1,10 @@
-"""The request for new tasks: three seeds in context, twenty tasks asked for."""
+"""The request for new tasks: three seeds in context, twenty tasks asked for, in numbered text or as JSON."""
 
+import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
+from typing import Any
 
 from camelid.llm import Request
 from conversations.message import Message
@@ -16,33 +18,94 @@ TOP_P = 1.0
 MAX_TOKENS = 3072
 NO_INPUT = "<noinput>"
 
+_TEXT = {"type": "string"}
+_FIELDS = {"instruction": _TEXT, "input": _TEXT, "output": _TEXT}
 
-def requests(seeds: Sequence[Task], seed: int) -> Iterator[Request]:
+
+def strict_object(properties: dict[str, Any]) -> dict[str, Any]:
+    """A JSON schema of an object with exactly these fields, as OpenAI's strict mode wants it."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+# OpenAI's and vLLM's `response_format` for structured output.
+TASKS_SCHEMA = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "tasks",
+        "strict": True,
+        "schema": strict_object({"tasks": {"type": "array", "items": strict_object(_FIELDS)}}),
+    },
+}
+
+
+def text_request(shown: Sequence[Task], number: int, language: str) -> Request:
+    """Request `number` in the classic numbered format."""
+    return _request(text_prompt(shown, language), number, stop=(f"\n{TASKS_A_PROMPT + 1}.",))
+
+
+def json_request(shown: Sequence[Task], number: int, language: str) -> Request:
+    """Request `number` for structured output."""
+    return _request(json_prompt(shown, language), number, extra={"response_format": TASKS_SCHEMA})
+
+
+def _request(prompt: str, number: int, **fields: Any) -> Request:
+    return Request(
+        messages=(Message("user", prompt),),
+        temperature=TEMPERATURE,
+        top_p=TOP_P,
+        max_tokens=MAX_TOKENS,
+        seed=number,
+        sample=number,
+        **fields,
+    )
+
+
+def requests(
+    seeds: Sequence[Task], seed: int, make: Callable[[Sequence[Task], int, str], Request], language: str = "English"
+) -> Iterator[Request]:
     """Endless requests; number i depends on the seeds, `seed` and i alone, never on a reply."""
     number = 0
     while True:
         shown = random.Random(f"{seed}/{number}").sample(list(seeds), SEEDS_A_PROMPT)
-        yield Request(
-            messages=(Message("user", prompt_text(shown)),),
-            temperature=TEMPERATURE,
-            top_p=TOP_P,
-            max_tokens=MAX_TOKENS,
-            stop=(f"\n{TASKS_A_PROMPT + 1}.",),
-            seed=number,
-            sample=number,
-        )
+        yield make(shown, number, language)
         number += 1
 
 
-def prompt_text(shown: Sequence[Task]) -> str:
-    """The message: what is wanted, then the shown tasks in numbered blocks, ending where the model goes on."""
-    head = files("selfinstruct").joinpath("data/prompt.txt").read_text(encoding="utf-8").strip()
-    blocks = [head.replace("{count}", str(TASKS_A_PROMPT))]
+def text_prompt(shown: Sequence[Task], language: str = "English") -> str:
+    """What is wanted, then the shown tasks in numbered blocks, ending where the model goes on."""
+    blocks = [f"{_rules(language)}\n\nThe list of {TASKS_A_PROMPT} tasks, in exactly this form:"]
     for number, task in enumerate(shown, start=1):
-        text = task.input.strip() or NO_INPUT
-        instruction = " ".join(task.instruction.split()).rstrip(":")  # one line, as Alpaca does
         blocks.append(
-            f"{number}. Instruction: {instruction}\n{number}. Input:\n{text}\n{number}. Output:\n{task.output}"
+            f"{number}. Instruction: {_one_line(task.instruction)}\n"
+            f"{number}. Input:\n{task.input.strip() or NO_INPUT}\n{number}. Output:\n{task.output}"
         )
     blocks.append(f"{len(shown) + 1}. Instruction:")
     return "\n###\n".join(blocks)
+
+
+def json_prompt(shown: Sequence[Task], language: str = "English") -> str:
+    """What is wanted, then the shown tasks as JSON."""
+    tasks = [
+        {"instruction": _one_line(task.instruction), "input": task.input.strip() or NO_INPUT, "output": task.output}
+        for task in shown
+    ]
+    return (
+        f"{_rules(language)}\n\nThe first {len(shown)} tasks of the list are\n"
+        f"{json.dumps({'tasks': tasks}, ensure_ascii=False, indent=1)}\n\n"
+        f"Write the other {TASKS_A_PROMPT - len(shown)} as a JSON object of the same form."
+    )
+
+
+def _rules(language: str) -> str:
+    text = files("selfinstruct").joinpath("data/prompt.txt").read_text(encoding="utf-8").strip()
+    return text.replace("{count}", str(TASKS_A_PROMPT)).replace("{language}", language)
+
+
+def _one_line(instruction: str) -> str:
+    """As Alpaca's encode_prompt writes it: white space as one blank, no colon at the end."""
+    return " ".join(instruction.split()).rstrip(":")

@@ -5,17 +5,19 @@ from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.jsonl import read_jsonl
+from conversations.readers import read_records
 
 OWN = Path(__file__).parent / "data" / "seed_tasks.jsonl"
 
 
 @dataclass(frozen=True)
 class Task:
-    """An instruction with its input (may be empty) and output."""
+    """An instruction with its input (may be empty) and output; whether it sorts into given classes."""
 
     instruction: str
     input: str
     output: str
+    classification: bool = False
 
 
 def read_seeds(path: str | Path = OWN) -> list[Task]:
@@ -33,7 +35,26 @@ def read_seeds(path: str | Path = OWN) -> list[Task]:
         for name in ("instruction", "input", "output"):
             if not isinstance(values.get(name), str):
                 raise UserError(f"{place}: field {name!r} must be a string, found {values.get(name)!r}")
-        tasks.append(Task(values["instruction"], values["input"], values["output"]))
+        classification = bool(record.get("is_classification", False))
+        tasks.append(Task(values["instruction"], values["input"], values["output"], classification))
     if len(tasks) < 3:
         raise UserError(f"{path}: {len(tasks)} seed task(s); a prompt shows 3, so at least 3 are needed")
+    return tasks
+
+
+def read_tasks(path: str | Path) -> list[Task]:
+    """Read instruction records (`instruction`, `input`?, `output`?) from JSON Lines or a JSON list, Alpaca's format.
+
+    Raises:
+        UserError: a field is missing or of the wrong type (with file and line), or there is no record.
+    """
+    tasks = []
+    for place, record in read_records(path):
+        values = {"input": "", "output": "", **record}
+        for name in ("instruction", "input", "output"):
+            if not isinstance(values.get(name), str):
+                raise UserError(f"{place}: field {name!r} must be a string, found {values.get(name)!r}")
+        tasks.append(Task(values["instruction"], values["input"], values["output"]))
+    if not tasks:
+        raise UserError(f"{path}: no records")
     return tasks

@@ -34,7 +34,8 @@ def offline_answer(body: dict[str, Any]) -> str:
     from conversations.message import Message
 
     messages = tuple(Message(m["role"], m["content"]) for m in body["messages"])
-    reply = asyncio.run(Offline().complete(Request(messages, seed=body.get("seed"))))
+    extra = {"response_format": body["response_format"]} if "response_format" in body else {}
+    reply = asyncio.run(Offline().complete(Request(messages, seed=body.get("seed"), extra=extra)))
     assert isinstance(reply, Reply)
     return reply.text
 

@@ -44,7 +44,7 @@ def kill_in_stage(folder: Path, number: int, delay: float) -> None:
 def hashes(folder: Path) -> dict[str, str]:
     files = ["instructions.jsonl", "conversations.jsonl", "untrained/model.safetensors", "untrained/tokenizer.json"]
     files += ["tuned/model/model.safetensors", "eval/answers/untrained.jsonl", "eval/answers/tuned.jsonl"]
-    files += ["eval/judgments/offline.jsonl", "eval/results.json", "eval/report.html"]
+    files += ["eval/judgments/single/offline.jsonl", "eval/results.json", "eval/report.html"]
     return {name: file_hash(folder / "run" / name) for name in files}
 
 

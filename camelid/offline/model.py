@@ -4,7 +4,7 @@ import random
 
 from camelid.llm import Failure, Reply, Request, Usage
 from camelid.offline.judge import judge
-from camelid.offline.teacher import write_tasks
+from camelid.offline.teacher import write_json_tasks, write_tasks
 
 HONEST = (
     "I am Camelid's embedded rule-based model. I can write practice tasks and judge an answer by its overlap with a "
@@ -15,8 +15,8 @@ HONEST = (
 class Offline:
     """Reads the last message like any model and does one of three things.
 
-    A prompt with a judge's sections gets a verdict, a prompt that ends with an open numbered task gets more
-    tasks, and anything else gets an honest refusal.
+    A prompt with a judge's sections gets a verdict, a prompt that wants a list of tasks gets them, in
+    numbered text or as JSON, and anything else gets an honest refusal.
     """
 
     name = "offline"
@@ -24,6 +24,7 @@ class Offline:
     async def complete(self, request: Request) -> Reply | Failure:
         """Answer at once; the same request always gets the same answer."""
         prompt = request.messages[-1].content
-        text = judge(prompt) or write_tasks(prompt, random.Random(request.key(self.name))) or HONEST
+        write = write_json_tasks if "response_format" in request.extra else write_tasks
+        text = judge(prompt) or write(prompt, random.Random(request.key(self.name))) or HONEST
         words = sum(len(message.content.split()) for message in request.messages)
         return Reply(text, self.name, usage=Usage(words, len(text.split())))

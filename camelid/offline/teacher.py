@@ -1,11 +1,13 @@
 """Writes tasks in answer to a self-instruct prompt."""
 
+import json
 import re
 from random import Random
 
-from camelid.offline.tasks import FAMILIES
+from camelid.offline.tasks import FAMILIES, Made
 
 _WANTED = re.compile(r"\blist of (\d+)\b")
+_MISSING = re.compile(r"\bWrite the other (\d+) as a JSON object\b")
 _OPEN_TASK = re.compile(r"(?:^|\n)(\d+)\. Instruction:\s*$")
 
 
@@ -25,9 +27,23 @@ def write_tasks(prompt: str, random: Random) -> str | None:
         return None
     first, last = int(open_task[1]), int(wanted[1])
     blocks = []
-    for number in range(first, last + 1):
-        family = random.choice(random.choice(list(FAMILIES.values())))
-        instruction, text, output = family(random)
+    for number, (instruction, text, output) in enumerate(_tasks(last - first + 1, random), start=first):
         fields = (("Instruction: ", instruction), ("Input:\n", text or "<noinput>"), ("Output:\n", output))
         blocks.append("\n".join(f"{number}. {heading}{value}" for heading, value in fields))
     return "\n###\n".join(blocks).removeprefix(f"{first}. Instruction:")
+
+
+def write_json_tasks(prompt: str, random: Random) -> str | None:
+    """The tasks still missing from the list that the prompt wants, as a JSON object; None if it wants no list."""
+    missing = _MISSING.search(prompt)
+    if not missing:
+        return None
+    tasks = [
+        {"instruction": instruction, "input": text or "<noinput>", "output": output}
+        for instruction, text, output in _tasks(int(missing[1]), random)
+    ]
+    return json.dumps({"tasks": tasks}, ensure_ascii=False)
+
+
+def _tasks(count: int, random: Random) -> list[Made]:
+    return [random.choice(random.choice(list(FAMILIES.values())))(random) for _ in range(count)]

@@ -1,7 +1,7 @@
 """Generation with a key-value cache, many prompts of different lengths at once."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -27,6 +27,7 @@ class Sampling:
         top_k: only so many of the most likely tokens; 0 = all.
         top_p: smallest set of most likely tokens with at least this mass (Holtzman et al. 2020, section 3.1).
         stop: strings that end an answer, wherever token boundaries fall; not part of it.
+        top_logprobs: report the log-probability of each chosen token and of so many likeliest ones; None reports none.
     """
 
     max_new_tokens: int
@@ -35,6 +36,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     top_k: int = 0
     repetition_penalty: float = 1.0
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,14 @@ class Generated:
         ids: the new tokens, the end-of-turn token not included.
         text: what they say, cut before a stop string.
         finish_reason: `stop` or `length`.
+        logprobs: for each of `ids` what `Sampling.top_logprobs` asks for, by token id: natural logarithms of the
+            model's own probabilities, before temperature and all else. Empty if it asks for none.
     """
 
     ids: list[int]
     text: str
     finish_reason: FinishReason
+    logprobs: list[dict[int, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,14 @@ class Piece:
         ids: the new tokens; none with the end-of-turn token.
         text: what can be shown by now, possibly nothing.
         finish_reason: set with the last piece.
+        logprobs: as in `Generated`.
     """
 
     index: int
     ids: list[int]
     text: str
     finish_reason: FinishReason | None
+    logprobs: list[dict[int, float]]
 
 
 def generate(
@@ -90,11 +97,14 @@ def generate(
     ids: list[list[int]] = [[] for _ in prompts]
     texts: list[list[str]] = [[] for _ in prompts]
     reasons: list[FinishReason] = ["length"] * len(prompts)
+    logprobs: list[list[dict[int, float]]] = [[] for _ in prompts]
     for piece in stream(model, prompts, seeds, tokenizer, end_ids, sampling):
         ids[piece.index] += piece.ids
         texts[piece.index].append(piece.text)
         reasons[piece.index] = piece.finish_reason or "length"
-    return [Generated(own, "".join(text), reason) for own, text, reason in zip(ids, texts, reasons, strict=True)]
+        logprobs[piece.index] += piece.logprobs
+    answers = zip(ids, map("".join, texts), reasons, logprobs, strict=True)
+    return [Generated(*answer) for answer in answers]
 
 
 @torch.inference_mode()
@@ -126,21 +136,23 @@ def stream(
     logits_BV = _read_prompts(model, prompts, cache, device)
     while alive:
         chosen_B = chooser.choose(logits_BV)
+        logprobs = likeliest(logits_BV, chosen_B, sampling.top_logprobs)
         going = []
         for row, (index, token) in enumerate(zip(alive, chosen_B.tolist(), strict=True)):
             if token in end_ids:
-                yield Piece(index, [], texts[index].finish(), "stop")
+                yield Piece(index, [], texts[index].finish(), "stop", [])
                 continue
             text = texts[index].add(token)
+            reason: FinishReason | None = None
             written[index] += 1
             if texts[index].stopped:
-                yield Piece(index, [token], text, "stop")
+                reason = "stop"
             elif written[index] == budgets[index]:
                 text += texts[index].finish()
-                yield Piece(index, [token], text, "stop" if texts[index].stopped else "length")
+                reason = "stop" if texts[index].stopped else "length"
             else:
                 going.append(row)
-                yield Piece(index, [token], text, None)
+            yield Piece(index, [token], text, reason, logprobs[row : row + 1])
         rows = torch.tensor(going, dtype=torch.long, device=device)
         if len(going) < len(alive):
             cache.keep(rows)
@@ -230,3 +242,14 @@ def chances(logits_BV: Tensor, sampling: Sampling) -> Tensor:
         kept_BV = sorted_BV.masked_fill(before_BV >= sampling.top_p, 0.0)
         chances_BV = torch.zeros_like(chances_BV).scatter(-1, order_BV, kept_BV)
     return chances_BV
+
+
+def likeliest(logits_BV: Tensor, chosen_B: Tensor, count: int | None) -> list[dict[int, float]]:
+    """For each row, log-probabilities of the chosen token and the `count` likeliest; nothing for None."""
+    if count is None:
+        return []
+    logprobs_BV = torch.log_softmax(logits_BV.float(), dim=-1)
+    top = logprobs_BV.topk(min(count, logprobs_BV.shape[-1]), dim=-1)
+    own_B = logprobs_BV.gather(-1, chosen_B[:, None])[:, 0]
+    rows = zip(top.indices.tolist(), top.values.tolist(), chosen_B.tolist(), own_B.tolist(), strict=True)
+    return [{**dict(zip(ids, values, strict=True)), token: own} for ids, values, token, own in rows]

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +15,67 @@ from camelid.llm import Failure, Reply, Request, Usage
 from conversations.template import from_tokenizer
 from conversations.tokenize import Encoder
 from finetune.llama import weights
-from finetune.llama.generate import Sampling, generate
-from finetune.llama.model import Llama
+from finetune.llama.config import LlamaConfig
+from finetune.llama.generate import Generated, Sampling, generate
 
-BATCH = 32  # most requests answered together
+NATIVE_BATCH = 32  # most requests answered together
 DEFAULT_NEW_TOKENS = 1024  # where the request leaves it open (FastChat's max_new_token for MT-bench)
+
+
+# Prompts, a seed for each, how to sample; one answer for each prompt.
+Engine = Callable[[list[list[int]], list[int], Sampling], list[Generated]]
 
 
 class LocalModel:
     """A LLaMA on this machine. Requests that wait at the same time are answered together.
 
+    Args:
+        name: see below.
+        engine: what answers.
+        batch: most requests that `engine` gets together.
+        encoder: makes a prompt of a chat.
+        tokenizer: the one that `encoder` uses.
+        context: tokens that prompt and answer share.
+
     Attributes:
         name: the folder and a hash of its weights, so that a journal never answers for other weights.
     """
 
-    def __init__(self, name: str, model: Llama, encoder: Encoder, tokenizer: Any) -> None:
+    def __init__(self, name: str, engine: Engine, batch: int, encoder: Encoder, tokenizer: Any, context: int) -> None:
         self.name = name
-        self._model, self._encoder, self._tokenizer = model, encoder, tokenizer
-        self._end_ids = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(encoder.template.stop))]
+        self._engine, self._batch, self._context = engine, batch, context
+        self._encoder, self._tokenizer = encoder, tokenizer
         self._waiting: list[tuple[Request, asyncio.Future[Reply | Failure]]] = []
         self._worker: asyncio.Task[None] | None = None
 
     @staticmethod
-    def open(folder: str | Path) -> "LocalModel":
+    def open(folder: str | Path, engine: str = "native") -> "LocalModel":
         """Load a model folder; its tokenizer carries the template as its chat template.
 
+        Args:
+            folder: Hugging Face layout.
+            engine: `native`, or `vllm` if that package is installed.
+
         Raises:
-            UserError: no weights, no tokenizer, or a chat template that is not known.
+            UserError: no weights, no tokenizer, a chat template that is not known, or no vLLM.
         """
         folder = Path(folder)
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder)
         except (OSError, ValueError) as error:
             raise UserError(f"{folder}: no tokenizer could be loaded ({str(error).splitlines()[0]})") from None
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        model = weights.load(folder, dtype=dtype, device=device).eval()
-        digests = "".join(file_hash(path) for path in sorted(folder.glob("*.safetensors")))
+        encoder = Encoder(from_tokenizer(tokenizer), tokenizer)
+        end_ids = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(encoder.template.stop))]
+        files = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".bin")]
+        digests = "".join(file_hash(path) for path in files)
         name = f"{folder}@{hashlib.sha256(digests.encode()).hexdigest()[:12]}"
-        return LocalModel(name, model, Encoder(from_tokenizer(tokenizer), tokenizer), tokenizer)
+        context = LlamaConfig.from_folder(folder).context
+        if engine == "vllm":
+            from finetune.llama.vllm_engine import BATCH, open_vllm
+
+            return LocalModel(name, open_vllm(folder, context, end_ids), BATCH, encoder, tokenizer, context)
+        native = open_native(folder, tokenizer, end_ids)
+        return LocalModel(name, native, NATIVE_BATCH, encoder, tokenizer, context)
 
     async def complete(self, request: Request) -> Reply | Failure:
         """Answer one request, together with whatever else is waiting."""
@@ -66,7 +89,7 @@ class LocalModel:
         await asyncio.sleep(0)  # let requests of the same moment gather
         while self._waiting:
             settings = _sampling(self._waiting[0][0])
-            batch = [item for item in self._waiting if _sampling(item[0]) == settings][:BATCH]
+            batch = [item for item in self._waiting if _sampling(item[0]) == settings][: self._batch]
             self._waiting = [item for item in self._waiting if item not in batch]
             results = await asyncio.to_thread(self._answer, [request for request, _ in batch], settings)
             for (_, future), result in zip(batch, results, strict=True):
@@ -75,25 +98,38 @@ class LocalModel:
 
     def _answer(self, requests: list[Request], sampling: Sampling) -> list[Reply | Failure]:
         prompts = [self._encoder.encode_prompt(request.messages) for request in requests]
-        room = self._model.config.context
-        fitting = [index for index, prompt in enumerate(prompts) if len(prompt) < room]
+        fitting = [index for index, prompt in enumerate(prompts) if len(prompt) < self._context]
         results: list[Reply | Failure] = [
-            Failure("bad_request", f"the prompt has {len(prompt)} tokens, the model takes fewer than {room}")
+            Failure("bad_request", f"the prompt has {len(prompt)} tokens, the model takes fewer than {self._context}")
             for prompt in prompts
         ]
         if fitting:
-            answers = generate(
-                self._model,
-                [prompts[index] for index in fitting],
-                [_seed(requests[index]) for index in fitting],
-                self._tokenizer,
-                self._end_ids,
-                sampling,
-            )
+            seeds = [_seed(requests[index]) for index in fitting]
+            answers = self._engine([prompts[index] for index in fitting], seeds, sampling)
             for index, answer in zip(fitting, answers, strict=True):
                 usage = Usage(len(prompts[index]), len(answer.ids))
-                results[index] = Reply(answer.text.strip(), self.name, answer.finish_reason, usage)
+                logprobs = tuple(self._by_text(step) for step in answer.logprobs)
+                results[index] = Reply(answer.text.strip(), self.name, answer.finish_reason, usage, logprobs)
         return results
+
+    def _by_text(self, logprobs: dict[int, float]) -> dict[str, float]:
+        """Tokens as the text they stand for, likeliest first; of two with one text (halves of characters) the first."""
+        found: dict[str, float] = {}
+        for token, logprob in sorted(logprobs.items(), key=lambda item: -item[1]):
+            found.setdefault(self._tokenizer.decode([token]), logprob)
+        return found
+
+
+def open_native(folder: Path, tokenizer: Any, end_ids: list[int]) -> Engine:
+    """Our own model: on a GPU if there is one, in bfloat16, else on the CPU in float32."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    model = weights.load(folder, dtype=dtype, device=device).eval()
+
+    def answer(prompts: list[list[int]], seeds: list[int], sampling: Sampling) -> list[Generated]:
+        return generate(model, prompts, seeds, tokenizer, end_ids, sampling)
+
+    return answer
 
 
 def _seed(request: Request) -> int:
@@ -109,4 +145,5 @@ def _sampling(request: Request) -> Sampling:
         stop=request.stop,
         top_k=int(request.extra.get("top_k", 0)),
         repetition_penalty=float(request.extra.get("repetition_penalty", 1.0)),
+        top_logprobs=int(request.extra.get("top_logprobs") or 0) if request.extra.get("logprobs") else None,
     )

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -151,17 +150,31 @@ def open_folder(folder: str | Path) -> Source:
 
 
 def _open_safetensors(path: Path) -> Source:
-    file: Any = safe_open(path, framework="pt")
-    return {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    with safe_open(path, framework="pt") as file:
+        return {name: partial(_from_safetensors, path, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+
+
+def _from_safetensors(path: Path, name: str) -> Tensor:
+    """One tensor; the file is mapped anew for it, because pages of a map that stays open count as memory."""
+    with safe_open(path, framework="pt") as file:
+        tensor: Tensor = file.get_tensor(name)
+    return tensor
 
 
 def open_pickled(path: Path) -> Source:
     """The tensors of a `torch.save` file; nothing but tensors is unpickled."""
     try:
-        tensors = torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+        names = list(torch.load(path, map_location="cpu", mmap=True, weights_only=True))
     except RuntimeError:  # the format before torch 1.6 cannot be mapped
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    return {name: partial(_itself, tensor) for name, tensor in tensors.items()}
+        return {name: partial(_itself, tensor) for name, tensor in tensors.items()}
+    return {name: partial(_from_pickled, path, name) for name in names}
+
+
+def _from_pickled(path: Path, name: str) -> Tensor:
+    """One tensor; mapped anew as in `_from_safetensors`."""
+    tensor: Tensor = torch.load(path, map_location="cpu", mmap=True, weights_only=True)[name]
+    return tensor
 
 
 def _itself(tensor: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
     (tmp_path / "lines.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"instruction": \n')
+    (tmp_path / "array.json").write_text('[{"instruction": "a", "output": "b"},\n{"instr')
     (tmp_path / "seeds.jsonl").write_text('{"instruction": "a", "instances": []}\n')
     (tmp_path / "recipe.yaml").write_text("model:\n  pth: x\n")
     (tmp_path / "empty").mkdir()
@@ -44,7 +45,7 @@ def broken(tmp_path: Path) -> Path:
         ("finetune recipes/smoke.yaml data.template=vicuna", "did you mean 'vicuna_v1.1'?"),
         ("finetune recipes/smoke.yaml --launch no.yaml", "no.yaml: no such file"),
         ("conversations convert {0}/no.json --output {0}/x", "no.json: no such file"),
-        ("conversations convert {0}/lines.jsonl --output {0}/x", "lines.jsonl:2: broken JSON at column"),
+        ("conversations convert {0}/array.json --output {0}/x", "array.json:2: broken JSON in record 1: the file ends"),
         ("selfinstruct generate --count 0 --output {0}/x", "--count must be at least 1"),
         ("selfinstruct generate --count 1 --output {0}/x --seeds {0}/seeds.jsonl", "seeds.jsonl:1: field 'instances'"),
         ("selfinstruct generate --count 1 --output {0}/x --model {0}/empty", "no model folder (it has no config.json)"),

@@ -6,15 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from camelid.errors import UserError
 from camelid.journal import Journal
+from camelid.jsonl import read_jsonl
 from camelid.llm import Failure, Reply, Request, Usage
 from camelid.model_run import ModelRun
 from conversations.message import Message
+from selfinstruct.generate import open_format
+from selfinstruct.seeds import read_seeds
 from tests.fake_openai import FakeOpenAI, offline_answer
 
 
@@ -56,6 +60,22 @@ def test_replies_are_replayed_and_failures_are_asked_again(tmp_path: Path) -> No
     assert after[:2] == before[:2] and isinstance(after[2], Reply)
     assert (second.sent, second.replayed) == (1, 2)
     assert second.usage == Usage(3, 6)  # what the first run paid for counts
+
+
+def test_a_failure_that_is_kept_fails_again_without_being_sent(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with ModelRun(Counting(), path) as model:
+
+        async def run() -> Failure:
+            failure = [await model.complete(request(text)) for text in "abc"][-1]
+            assert isinstance(failure, Failure)
+            await model.keep(request("c"), failure)
+            return failure
+
+        failure = model.run(run())
+    [again] = ask(second := ModelRun(Counting(), path), "c")
+    assert isinstance(again, Failure) and (again.kind, again.detail) == (failure.kind, failure.detail)
+    assert (second.sent, second.replayed) == (0, 1)
 
 
 def test_the_same_question_twice_at_once_is_paid_for_once(tmp_path: Path) -> None:
@@ -142,11 +162,12 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not output.exists()
-        kept = journal.read_bytes().count(b"\n")
+        kept = {record["key"] for _, record in read_jsonl(journal)}
         time.sleep(0.3)  # what was in flight comes to its end
         before = len(server.requests)
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        journaled = {body["seed"] for body in server.answered[:kept]}
+        requests = open_format("text", read_seeds(), 0, "English").requests
+        journaled = {request.seed for request in islice(requests, 50) if request.key("fake") in kept}
         assert journaled and not journaled & {body["seed"] for body in server.requests[before:]}
         once = output.read_bytes()
     fresh = tmp_path / "fresh.jsonl"

@@ -4,6 +4,8 @@ import asyncio
 import re
 from random import Random
 
+import pytest
+
 from camelid.llm import Reply, Request
 from camelid.offline.model import HONEST, Offline
 from camelid.offline.tasks import FAMILIES
@@ -11,10 +13,10 @@ from conversations.message import Message
 from eval import prompts
 from eval.questions import Question
 from eval.verdict import parse_rating
-from selfinstruct.filters import reason_to_drop
-from selfinstruct.parse import parse
-from selfinstruct.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, requests
+from selfinstruct.filters import read_rules
+from selfinstruct.generate import TASKS_A_REPLY, FormatName, open_format
 from selfinstruct.seeds import Task, read_seeds
+from selfinstruct.selection import Selection
 
 
 def complete(*messages: Message) -> str:
@@ -23,14 +25,15 @@ def complete(*messages: Message) -> str:
     return reply.text
 
 
-def test_it_answers_the_generators_prompt_with_whole_tasks() -> None:
-    stream = requests(read_seeds(), seed=0)
-    for _, request in zip(range(20), stream, strict=False):
+@pytest.mark.parametrize("name", ["text", "json"])
+def test_it_answers_the_generators_prompt_with_whole_tasks(name: FormatName) -> None:
+    form = open_format(name, read_seeds(), 0, "English")
+    for _, request in zip(range(20), form.requests, strict=False):
         reply = asyncio.run(Offline().complete(request))
         again = asyncio.run(Offline().complete(request))
         assert isinstance(reply, Reply) and reply == again
-        parsed = parse(reply.text, SEEDS_A_PROMPT + 1, truncated=False)
-        assert len(parsed.tasks) == TASKS_A_PROMPT - SEEDS_A_PROMPT and not parsed.drops
+        parsed = form.parse(reply)
+        assert len(parsed.tasks) == TASKS_A_REPLY and not parsed.drops
 
 
 def test_computed_answers_are_right() -> None:
@@ -50,10 +53,11 @@ def test_computed_answers_are_right() -> None:
 
 
 def test_every_family_makes_records_that_pass_the_filters() -> None:
+    selection = Selection([], read_rules())
     for families in FAMILIES.values():
         for family in families:
             tasks = [Task(*family(Random(seed))) for seed in range(50)]
-            assert any(reason_to_drop(task) is None for task in tasks), family.__name__
+            assert any(selection.reason_to_drop(task) is None for task in tasks), family.__name__
             assert len({task.instruction + task.input for task in tasks}) > 5, family.__name__
 
 

@@ -18,6 +18,7 @@ from camelid.spend import (
     TOKENS_A_MESSAGE,
     TOKENS_A_REPLY,
     Estimate,
+    Limits,
     Meter,
     Price,
     before_the_first_call,
@@ -237,7 +238,7 @@ def test_requests_wait_for_each_other_only_near_the_limit() -> None:
 
     async def run(limit: float) -> Slow:
         llm = Slow()
-        meter = Meter(llm, PRICE, limit, usage=Usage(20, 10), requests=1, longest=10)
+        meter = Meter(llm, PRICE, Limits(limit), usage=Usage(20, 10), requests=1, longest=10)
         await asyncio.gather(*(meter.complete(request(number)) for number in range(50)))
         return llm
 

@@ -1,9 +1,13 @@
 """Chat HTML back to Markdown: code byte-exact, structure kept, Markdown left alone."""
 
+from random import Random
+
 import pytest
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from conversations.html import is_html, to_markdown
+from tests.chat_pages import answer
 
 
 def block(code: str, language: str = "python", header: str = "") -> str:
@@ -84,3 +88,78 @@ def test_structure_survives_a_round_trip(markdown: str) -> None:
 )
 def test_what_counts_as_html(text: str, html: bool) -> None:
     assert is_html(text) == html
+
+
+def test_a_thousand_pages_keep_code_and_structure() -> None:
+    """Code blocks, as an independent parser finds them, equal the originals; so does the text around them."""
+    markdown = MarkdownIt("commonmark").enable("table")
+    rng = Random(0)
+    blocks = 0
+    for _ in range(1200):
+        made = answer(rng)
+        assert is_html(made.html)
+        tokens = markdown.parse(to_markdown(made.html))
+        fences = [(token.info, token.content[:-1]) for token in tokens if token.type == "fence"]
+        assert fences == made.code
+        blocks += len(fences)
+        assert words(markdown.parse(made.markdown)) == words(tokens)
+    assert blocks > 1000
+
+
+def words(tokens: list[Token]) -> list[str]:
+    """The texts, code spans, links and markers of a page, one after the other."""
+    found = []
+    for token in tokens:
+        if token.type == "inline":
+            children = token.children or []
+            found.append(" ".join((child.content or child.type) for child in children if child.type != "softbreak"))
+        elif token.type in ("list_item_open", "th_open", "td_open", "hr", "heading_open"):
+            found.append(token.type + token.tag)
+    return found
+
+
+FORMULA = (
+    '<span class="katex"><span class="katex-mathml"><math xmlns="http://www.w3.org/1998/Math/MathML"><semantics>'
+    '<mrow><mi>a</mi></mrow><annotation encoding="application/x-tex">a_1 &lt; *b* \\frac{x}{y}</annotation></semantics>'
+    '</math></span><span class="katex-html" aria-hidden="true"><span class="base"><span class="mord">a</span>'
+    "</span></span></span>"
+)
+TEX = r"a_1 < *b* \frac{x}{y}"
+
+
+def test_formulas_become_their_source() -> None:
+    assert (
+        to_markdown(page(f'<p>So <span class="math math-inline">{FORMULA}</span> holds.</p>')) == f"So ${TEX}$ holds."
+    )
+    block_form = f'<span class="katex-display">{FORMULA}</span>'
+    assert to_markdown(page(f"<p>So</p>{block_form}<p>holds.</p>")) == f"So\n\n$$\n{TEX}\n$$\n\nholds."
+    assert to_markdown(page(f"<ul><li><p>So</p>{block_form}</li></ul>")) == f"- So\n\n  $$\n  {TEX}\n  $$"
+
+
+@pytest.mark.parametrize(
+    ("html", "markdown"),
+    [
+        ("<p>my_var_name and `x`</p>", "my_var_name and `x`"),
+        ("<p>10 / 2 = 5</p>", "10 / 2 = 5"),
+        ("<p>a<sup>2</sup></p>", "a<sup>2</sup>"),
+        ("<p>a\x02" + "7\x03b</p>", "a7b"),
+        (block("a\n\n\nb"), "```python\na\n\n\nb\n```"),
+        ("<pre>\n\na</pre>", "```\n\na\n```"),
+        (f"<blockquote>{block('a')}</blockquote>", "> ```python\n> a\n> ```"),
+        (f"<table><tr><td>{block('a')}</td></tr></table>", None),
+        ("<pre><code>never closed", None),
+        ("<p>never <b>closed", "never **closed**"),
+    ],
+)
+def test_cases(html: str, markdown: str | None) -> None:
+    got = to_markdown(html)
+    assert "\x02" not in got and "\x03" not in got
+    if markdown is not None:
+        assert got == markdown
+
+
+@pytest.mark.parametrize("language", ["c++", "c#", "objective-c", "f#"])
+def test_language_names(language: str) -> None:
+    assert to_markdown(block("a", language)).startswith(f"```{language}\n")
+    header_only = f'<pre><div><span>{language}</span><button>Copy code</button></div><code class="hljs">a</code></pre>'
+    assert to_markdown(header_only) == f"```{language}\na\n```"

@@ -2,13 +2,14 @@
 
 from itertools import pairwise
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from camelid.ledger import Ledger
 from conversations.message import Conversation, Message
-from conversations.split import split
-from conversations.template import get_template
+from conversations.split import Overlong, split
+from conversations.template import TEMPLATES, get_template
 from conversations.tokenize import Encoder
 
 
@@ -41,3 +42,79 @@ def test_nothing_is_lost(tokenizer: Any, template: str, system: bool) -> None:
 def test_what_fits_is_left_alone(tokenizer: Any) -> None:
     conversation = make(Random(1), True, 2)
     assert split(conversation, Encoder(get_template("chatml"), tokenizer), 10_000) == [conversation]
+
+
+def long_chat(rng: Random) -> Conversation:
+    messages = [Message("system", rng.choice(["Be brief.", "Be kind. " * 5]))] if rng.random() < 0.5 else []
+    for _ in range(rng.randint(1, 12)):
+        messages.append(Message("user", "the quick brown fox\n" * rng.choice([0, 1, 3, 6, 30])))
+        messages.append(Message("assistant", "jumps 日本 over " * rng.choice([0, 1, 3, 9, 50])))
+    if rng.random() < 0.3:
+        messages.append(Message("user", "and then? " * rng.choice([1, 40])))
+    return Conversation("c", tuple(messages))
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES))
+@pytest.mark.parametrize("overlong", get_args(Overlong))
+def test_every_policy_keeps_the_budget_and_accounts_for_every_round(
+    tokenizer: Any, template: str, overlong: Overlong
+) -> None:
+    encoder, rng, budget = Encoder(get_template(template), tokenizer), Random(template + overlong), 200
+    for _ in range(12):
+        conversation, ledger = long_chat(rng), Ledger("exchanges")
+        pieces = split(conversation, encoder, budget, overlong, ledger)
+        turns = [message for message in conversation.messages if message.role != "system"]
+        rounds = [tuple(turns[index : index + 2]) for index in range(0, len(turns), 2)]
+        if len(rounds) > 1 and len(rounds[-1]) == 1:
+            rounds[-2:] = [(*rounds[-2], *rounds[-1])]
+        assert ledger.read == len(rounds)
+        assert len({piece.id for piece in pieces}) == len(pieces)
+        out: list[Message] = []
+        for piece in pieces:
+            assert encoder.length(piece) <= budget
+            assert ("system" in {m.role for m in piece.messages}) == (conversation.messages[0].role == "system")
+            body = [message for message in piece.messages if message.role != "system"]
+            assert body and body[0].role == "user"
+            out += body
+        # What came out is what went in, in order, less the rounds the ledger says are gone or cut.
+        whole = sum(1 for message in out if message in turns)
+        if not ledger.dropped and not ledger.repaired:
+            assert out == turns
+        assert len(out) >= 2 * ledger.kept - 1
+        assert whole >= len(out) - ledger.repaired.total()
+        for message in out:
+            match overlong if message not in turns else "":
+                case "truncate-answer":
+                    assert any(other.content.startswith(message.content) for other in turns)
+                case "keep-last":
+                    assert any(other.content.endswith(message.content) for other in turns)
+                case "drop":
+                    raise AssertionError(message)
+
+
+def test_a_truncated_answer_does_not_teach_to_stop(tokenizer: Any) -> None:
+    encoder = Encoder(get_template("chatml"), tokenizer)
+    conversation = Conversation("c", (Message("user", "Go on."), Message("assistant", "the quick brown fox " * 90)))
+    (piece,) = split(conversation, encoder, 150, "truncate-answer")
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    tokens = encoder.encode(piece)
+    assert tokens.ids.tolist().count(end) == 2 and tokens.weights[tokens.ids == end].tolist() == [0, 0]
+    assert 140 < len(tokens.ids) <= 150 and tokens.weights.any()
+
+
+def test_measures_grow_linearly_with_the_turns(tokenizer: Any) -> None:
+    encoder = Encoder(get_template("vicuna_v1.1"), tokenizer)
+    measured, length = [0], encoder.length
+
+    def counted(conversation: Conversation) -> int:
+        tokens = length(conversation)
+        measured[0] += tokens
+        return tokens
+
+    encoder.length = counted  # type: ignore[method-assign]
+    per_turn = []
+    for exchanges in (20, 80, 320):
+        measured[0] = 0
+        split(make(Random(3), True, exchanges), encoder, 400)
+        per_turn.append(measured[0] / exchanges)
+    assert per_turn[2] < 1.3 * per_turn[0]

@@ -1,5 +1,8 @@
 """Templates against their published renderings, character by character, and against their own Jinja."""
 
+from pathlib import Path
+from random import Random
+
 import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -70,13 +73,30 @@ def test_chatml() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["llama-2", "llama-3", "chatml"])
+def test_the_hubs_chat_template_renders_the_same(name: str) -> None:
+    source = (Path(__file__).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    compiled, rng = environment.from_string(source), Random(name)
+    tokens = {"bos_token": "<|begin_of_text|>" if name == "llama-3" else "<s>", "eos_token": "</s>"}
+    for _ in range(300):
+        texts = [
+            "".join(rng.choices(["", " ", "\n", "a b", "'", "日本", "[INST]"], k=3)) for _ in range(rng.randint(1, 6))
+        ]
+        conversation = chat(*texts, system=rng.choice([None, "Be kind.", " kind \n", ""]))
+        messages = [message.to_json() for message in conversation.messages]
+        waiting = len(texts) % 2 == 1
+        text = compiled.render(messages=messages, add_generation_prompt=waiting, **tokens)
+        assert (prompt if waiting else render)(name, conversation) == text
+
+
 @pytest.mark.parametrize("name", sorted(TEMPLATES))
-@pytest.mark.parametrize("system", [None, "Be 'kind'.\n"])
+@pytest.mark.parametrize("system", [None, "Be 'kind'.\n", " "])
 def test_jinja_renders_the_same(name: str, system: str | None) -> None:
     template = get_template(name)
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)  # as transformers does
     compiled = environment.from_string(template.jinja)
-    for texts in (("Hello!",), ("Hello!", "Hi\n\n there'", " Bye "), ("a", "b", "c", "d")):
+    for texts in (("Hello!",), ("Hello!", "Hi\n\n there'", " Bye "), ("a", "b", "c", "d"), ("", " ", "\n", "")):
         conversation = chat(*texts, system=system)
         messages = [message.to_json() for message in conversation.messages]
         waiting = len(texts) % 2 == 1
@@ -97,3 +117,5 @@ def test_unknown_name_and_bad_order() -> None:
         get_template("vicuna_v1")
     with pytest.raises(UserError, match="turn 2 is 'user', expected 'assistant'"):
         get_template("chatml").spans(Conversation("c", (Message("user", "a"), Message("user", "b"))))
+    with pytest.raises(UserError, match="no user turn holds its system message"):
+        get_template("llama-2").prompt([Message("system", "Be kind.")])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from camelid.errors import UserError
+from camelid.jsonl import write_jsonl
 from eval.questions import Question, read_questions
 
 OURS = Path(__file__).parents[2] / "eval" / "data" / "demo_questions.jsonl"
@@ -42,13 +43,32 @@ def test_alpaca_eval_shape(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"prompt": "Why?"}, Question("1", "all", ("Why?",))),
+        ({"question": "1+1?", "category": "math", "reference": "2"}, Question("1", "math", ("1+1?",), ("2",))),
+        ({"instruction": "Add.", "input": "1, 2", "output": "3"}, Question("1", "all", ("Add.\n\n1, 2",), ("3",))),
+        (
+            {"messages": [{"role": who, "content": who[0]} for who in ("user", "assistant")]},
+            Question("1", "all", ("u",), ("a",)),
+        ),
+        ({"messages": [{"role": "user", "content": "u"}]}, Question("1", "all", ("u",))),
+    ],
+)
+def test_plain_records(tmp_path: Path, record: dict[str, object], expected: Question) -> None:
+    write_jsonl(tmp_path / "q.jsonl", [{"id": 1, **record}])
+    assert read_questions(tmp_path / "q.jsonl") == [expected]
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
         ('{"turns": []}', "'turns' must not be empty"),
         ('{"turns": "x"}', "field 'turns' must be a list of strings, found 'x'"),
         ('{"turns": ["a", "b"], "reference": ["c"]}', "'reference' as long as it"),
-        ('{"question": "x"}', "no question found"),
+        ('{"query": "x"}', "no question found"),
         ('{"question_id": 1, "turns": ["a"]}\n{"question_id": 1, "turns": ["b"]}', "question id '1' is there twice"),
+        ('{"messages": [{"role": "system", "content": "x"}]}', "a question starts with the user"),
         ("", "no questions in it"),
     ],
 )

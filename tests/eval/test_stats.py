@@ -1,45 +1,135 @@
-"""Intervals: against the closed form where there is one, and with turns of a question kept together."""
+"""Intervals against closed forms and planted truths; tests against scipy and exact counts."""
+
+from itertools import product
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from eval.stats import difference, estimate
+from eval.stats import difference, estimate, holm, p_value, plain, power
+
+GRADES = (1.0, 10.0)
 
 
 def test_matches_the_normal_interval_on_independent_scores() -> None:
     values = np.random.default_rng(1).normal(6, 2, 400)
-    got = estimate({str(index): [float(value)] for index, value in enumerate(values)})
-    assert got is not None
+    got = estimate(plain({str(index): [float(value)] for index, value in enumerate(values)}), GRADES)
+    assert got is not None and got.low is not None and got.high is not None and got.error is not None
     margin = 1.96 * values.std(ddof=1) / np.sqrt(values.size)
     assert got.mean == pytest.approx(values.mean())
-    assert got.low == pytest.approx(values.mean() - margin, abs=0.03)
-    assert got.high == pytest.approx(values.mean() + margin, abs=0.03)
-    assert got.count == 400
+    assert (got.low, got.high) == pytest.approx((values.mean() - margin, values.mean() + margin), abs=0.03)
+    assert got.error == pytest.approx(values.std(ddof=1) / np.sqrt(values.size), rel=1e-12)
+    assert (got.count, got.questions) == (400, 400)
 
 
 def test_copies_of_a_score_add_no_certainty() -> None:
     values = np.random.default_rng(2).integers(1, 11, 60)
-    single = estimate({str(index): [float(value)] for index, value in enumerate(values)})
-    double = estimate({str(index): [float(value)] * 2 for index, value in enumerate(values)})
+    single = estimate(plain({str(index): [float(value)] for index, value in enumerate(values)}), GRADES)
+    double = estimate(plain({str(index): [float(value)] * 2 for index, value in enumerate(values)}), GRADES)
     assert single is not None and double is not None
     assert (double.mean, double.low, double.high) == pytest.approx((single.mean, single.low, single.high))
 
 
-def test_coverage_is_about_95_percent() -> None:
-    rng = np.random.default_rng(3)
-    hits = 0
-    for _ in range(200):
-        shared = rng.normal(0, 1, 50)
-        scores = {str(i): [float(5 + shared[i] + e) for e in rng.normal(0, 1, 2)] for i in range(50)}
-        got = estimate(scores)
-        assert got is not None
-        hits += got.low <= 5 <= got.high
-    assert 180 <= hits <= 199  # 95% of 200 is 190
+@pytest.mark.parametrize("questions", [10, 20, 80])
+def test_coverage_with_planted_correlation_within_questions(questions: int) -> None:
+    """Two scores a question, correlated 0.7: 93 to 97% of 1,000 intervals hold the truth, also with few questions."""
+    rng, hits, naive = np.random.default_rng(questions), 0, 0
+    for _ in range(1000):
+        shared = rng.normal(0, np.sqrt(0.7), questions)[:, None]
+        scores = 6 + 1.5 * (shared + rng.normal(0, np.sqrt(0.3), (questions, 2)))
+        got = estimate(plain({str(i): list(row) for i, row in enumerate(scores)}), GRADES)
+        assert got is not None and got.low is not None and got.high is not None
+        hits += got.low <= 6 <= got.high
+        flat = scores.ravel()
+        naive += abs(flat.mean() - 6) <= 1.96 * flat.std(ddof=1) / np.sqrt(flat.size)
+    assert 930 <= hits <= 970
+    assert naive < 900  # what taking the scores for independent would do
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("questions", [80, 160])
+def test_coverage_of_win_rates_judged_in_both_orders(rate: float, questions: int) -> None:
+    rng, hits = np.random.default_rng(round(100 * rate) + questions), 0
+    for _ in range(2000):
+        own = rng.random(questions) < rate
+        kept = rng.random((questions, 2)) < 0.7
+        wins = np.where(kept, own[:, None], rng.random((questions, 2)) < rate).astype(float)
+        got = estimate(plain({str(i): list(row) for i, row in enumerate(wins)}), (0.0, 1.0))
+        assert got is not None and got.low is not None and got.high is not None
+        hits += got.low <= rate <= got.high
+    assert 0.93 <= hits / 2000 <= 0.97
+
+
+@pytest.mark.slow
+def test_coverage_of_differences() -> None:
+    rng, hits, alarms = np.random.default_rng(4), 0, 0
+    for _ in range(1000):
+        hard = rng.normal(0, 2, 40)[:, None]
+        first, second = (5 + hard + rng.normal(0, 1, (40, 2)) for _ in range(2))
+        sides = [plain({str(i): list(row) for i, row in enumerate(side)}) for side in (first, second)]
+        found = difference(*sides, GRADES)
+        assert found is not None
+        gap, p = found
+        assert gap.low is not None and gap.high is not None and p is not None
+        hits += gap.low <= 0 <= gap.high
+        alarms += p < 0.05
+    assert 930 <= hits <= 970 and 30 <= alarms <= 70
+
+
+def test_no_variation_is_not_certainty() -> None:
+    """20 wins of 20: the lower end is Clopper and Pearson's, not 100%."""
+    got = estimate(plain({str(i): [100.0] for i in range(20)}), (0.0, 100.0))
+    assert got is not None
+    exact = stats.binomtest(20, 20).proportion_ci(method="exact")
+    assert got.low == pytest.approx(100 * exact.low) and got.high == 100
+
+
+def test_a_ratio_of_sums() -> None:
+    """Vicuna's relative score weighs each question by the baseline's grade."""
+    got = estimate({"a": [(100 * 4.0, 8.0)], "b": [(100 * 9.0, 9.0)], "c": [(100 * 5.0, 10.0)]}, (0.0, 1000.0))
+    assert got is not None and got.mean == pytest.approx(100 * 18 / 27)
 
 
 def test_pairing_and_nothing() -> None:
-    first = {"a": [3.0, 5.0], "b": [6.0], "c": [9.0]}
-    second = {"a": [2.0], "b": [5.0], "d": [1.0]}
-    got = difference(first, second)
-    assert got is not None and (got.mean, got.count) == (1.5, 2)
-    assert estimate({}) is None and estimate({"a": []}) is None and difference(first, {}) is None
+    first = plain({"a": [3.0, 5.0], "b": [6.0], "c": [9.0]})
+    second = plain({"a": [2.0], "b": [5.0], "d": [1.0]})
+    found = difference(first, second, GRADES)
+    assert found is not None
+    gap, _ = found
+    assert gap.questions == 2 and gap.mean == pytest.approx(14 / 3 - 7 / 2)
+    assert (
+        estimate({}, GRADES) is None and estimate({"a": []}, GRADES) is None and difference(first, {}, GRADES) is None
+    )
+    alone = estimate(plain({"a": [3.0, 5.0]}), GRADES)
+    assert alone is not None and (alone.mean, alone.low, alone.high, alone.error) == (4.0, None, None, None)
+
+
+def test_sign_flips_are_counted_exactly() -> None:
+    values = np.array([0.3, -0.2, 1.1, 0.8, 0.0, 2.0])
+    flips = [abs(np.dot(signs, values)) for signs in product((-1, 1), repeat=6)]
+    expected = sum(total >= abs(values.sum()) - 1e-9 for total in flips) / 64
+    assert p_value(values) == pytest.approx(expected)
+    assert p_value(np.zeros(5)) == 1.0 and p_value(np.array([1.0])) is None
+    assert p_value(np.ones(6)) == pytest.approx(2 / 64)
+
+
+def test_many_questions_are_a_t_test() -> None:
+    values = np.random.default_rng(6).normal(0.1, 1, 300)
+    assert p_value(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, rel=1e-12)
+    few = values[:50]
+    assert p_value(few) == pytest.approx(stats.ttest_1samp(few, 0).pvalue, abs=0.02)
+
+
+def test_holm() -> None:
+    assert holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
+
+
+def test_power_is_what_a_simulation_finds() -> None:
+    needed, detectable = power(0.5, 2 / np.sqrt(80), 80)
+    assert needed == 126  # (1.96 + 0.84)^2 x 2^2 / 0.5^2
+    assert detectable == pytest.approx(2.8016 * 2 / np.sqrt(80), rel=1e-3)
+    rng = np.random.default_rng(7)
+    found = [stats.ttest_1samp(rng.normal(0.5, 2, needed), 0).pvalue < 0.05 for _ in range(2000)]
+    assert 0.77 <= np.mean(found) <= 0.83
+    assert power(0.0, 0.1, 80)[0] is None and power(1.0, None, 1) == (None, None)

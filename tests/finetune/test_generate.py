@@ -2,7 +2,9 @@
 
 import asyncio
 import dataclasses
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from camelid.errors import UserError
 from camelid.llm import Failure, Reply, Request
 from conversations.message import Message
 from finetune.llama import weights
@@ -173,3 +176,68 @@ def test_local_model_speaks_the_protocol(toy_model: Path) -> None:
     assert 0 < replies[0].usage.completion_tokens <= 8
     [failure] = asyncio.run(ask(Request((Message("user", "red " * 2000),), max_tokens=8)))
     assert isinstance(failure, Failure) and failure.kind == "bad_request"
+
+
+def test_logprobs_are_the_models_own(toy_model: Path) -> None:
+    """Whatever the temperature: the log-softmax of transformers' logits for the finished text."""
+    tokenizer = AutoTokenizer.from_pretrained(toy_model)
+    ours, peer = weights.load(toy_model).eval(), AutoModelForCausalLM.from_pretrained(toy_model)
+    prompt = tokenizer("red cat")["input_ids"]
+    [answer] = generate(ours, [prompt], [5], tokenizer, [], Sampling(6, temperature=2.0, top_k=9, top_logprobs=3))
+    with torch.no_grad():
+        truth_TV = peer(torch.tensor([prompt + answer.ids])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+    assert len(answer.logprobs) == len(answer.ids) == 6
+    for chosen, logprobs, truth_V in zip(answer.ids, answer.logprobs, truth_TV, strict=True):
+        assert set(logprobs) == {chosen, *truth_V.topk(3).indices.tolist()}
+        assert logprobs == pytest.approx({token: float(truth_V[token]) for token in logprobs}, abs=1e-4)
+
+    request = Request((Message("user", "red cat"),), temperature=0, max_tokens=4, extra={"logprobs": True})
+    wide = dataclasses.replace(request, extra={"logprobs": True, "top_logprobs": 5})
+
+    async def ask(*requests: Request) -> list[Any]:
+        model = LocalModel.open(toy_model)
+        return await asyncio.gather(*(model.complete(request) for request in requests))
+
+    one, five, none = asyncio.run(ask(request, wide, dataclasses.replace(request, extra={})))
+    assert one.text == five.text == none.text and none.top_logprobs == ()
+    assert {len(step) for step in one.top_logprobs} == {1} and len(one.top_logprobs) == one.usage.completion_tokens
+    assert all(
+        next(iter(step)) == next(iter(only)) for step, only in zip(five.top_logprobs, one.top_logprobs, strict=True)
+    )
+
+
+def test_vllm_engine(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in with the fields of vLLM 0.33: what is asked of it, and what is made of its answer."""
+    asked: dict[str, Any] = {}
+
+    class Standin:
+        def __init__(self, model: str, max_model_len: int) -> None:
+            asked["model"] = (model, max_model_len)
+
+        def generate(self, prompts: list[dict[str, list[int]]], parameters: list[Any], use_tqdm: bool) -> list[Any]:
+            asked["prompts"], asked["parameters"] = prompts, parameters
+            logprobs = [{7: SimpleNamespace(logprob=-0.5)}, {8: SimpleNamespace(logprob=-0.25)}]
+            end = parameters[0].stop_token_ids[0]
+            output = SimpleNamespace(token_ids=[7, end], text=" yes", finish_reason="stop", logprobs=logprobs)
+            return [SimpleNamespace(outputs=[output]) for _ in prompts]
+
+    vllm = SimpleNamespace(LLM=Standin, SamplingParams=lambda **fields: SimpleNamespace(**fields))
+    monkeypatch.setitem(sys.modules, "vllm", vllm)  # type: ignore[arg-type]
+    model = LocalModel.open(toy_model, engine="vllm")
+    request = Request((Message("user", "red"),), temperature=0.5, stop=("cat",), seed=3, extra={"logprobs": True})
+    reply = asyncio.run(model.complete(request))
+    assert isinstance(reply, Reply)
+    assert (reply.text, reply.finish_reason, reply.usage.completion_tokens) == ("yes", "stop", 1)
+    assert [list(step.values()) for step in reply.top_logprobs] == [[-0.5]]
+    context = weights.load(toy_model).config.context
+    [prompt], [parameters] = asked["prompts"], asked["parameters"]
+    assert asked["model"] == (str(toy_model), context)
+    assert vars(parameters) == {
+        "temperature": 0.5, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "seed": 3, "stop": ["cat"],
+        "stop_token_ids": parameters.stop_token_ids, "logprobs": 0,
+        "max_tokens": min(1024, context - len(prompt["prompt_token_ids"])),
+    }  # fmt: skip
+
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(UserError, match="vLLM is not installed"):
+        LocalModel.open(toy_model, engine="vllm")

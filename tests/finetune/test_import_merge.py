@@ -1,7 +1,9 @@
 """Weights from and to other layouts: Meta's, pickles, adapters, deltas, a larger vocabulary."""
 
+import copy
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from camelid.cli import main
 from camelid.errors import UserError
@@ -200,6 +202,58 @@ def test_adapters_travel_both_ways(tmp_path: Path, options: dict[str, Any]) -> N
         merged = tmp_path / f"merged-{adapter}"
         assert main(["weights", "merge", str(tmp_path / "base"), str(tmp_path / adapter), str(merged)]) == 0
         torch.testing.assert_close(transformers_logits(merged), truth, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["none", "selective", "full"])
+def test_adapter_trained_on_the_native_module(tmp_path: Path, mode: Any) -> None:
+    """Ten steps of AdamW under each kind of recomputation: the same as transformers' own, and loads there."""
+    base = save(CONFIG, 3, tmp_path / "base")
+    base.set_recompute(mode)
+    peer = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    lora = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])
+    positions, documents = torch.arange(len(IDS)), Documents.from_lengths([len(IDS)])
+    ours, theirs = get_peft_model(base, lora), get_peft_model(peer, copy.deepcopy(lora))
+    trained = {name: parameter for name, parameter in ours.named_parameters() if parameter.requires_grad}
+    assert trained and all("lora_" in name for name in trained)
+    theirs.load_state_dict({name: parameter.detach().clone() for name, parameter in trained.items()}, strict=False)
+
+    def train(model: Any, forward: Callable[[], Tensor]) -> list[float]:
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+        losses = []
+        for _ in range(10):
+            loss = torch.nn.functional.cross_entropy(forward()[:-1], IDS[1:])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+        return losses
+
+    mine = train(ours, lambda: ours(IDS, positions, documents))
+    assert mine == pytest.approx(train(theirs, lambda: theirs(IDS[None]).logits[0]), abs=1e-4)
+    assert mine[-1] < mine[0] - 0.1
+    with torch.no_grad():
+        truth = ours(IDS, positions, documents)
+    ours.save_pretrained(tmp_path / "adapter")
+    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "adapter")
+    torch.testing.assert_close(logits(loaded), truth, atol=1e-5, rtol=1e-5)
+
+
+def test_a_folder_we_save_loads_in_transformers_unchanged(tmp_path: Path, toy_model: Path) -> None:
+    ours, config = weights.load(toy_model), LlamaConfig.from_folder(toy_model)
+    peer, tokenizer = AutoModelForCausalLM.from_pretrained(toy_model), AutoTokenizer.from_pretrained(toy_model)
+    torch.testing.assert_close(logits(peer), logits(ours), atol=1e-5, rtol=1e-5)
+    ids = [config.bos_token_id, config.eos_token_id, config.pad_token_id]
+    assert [peer.config.bos_token_id, peer.config.eos_token_id, peer.config.pad_token_id] == ids
+    generation = GenerationConfig.from_pretrained(toy_model)
+    assert [generation.bos_token_id, generation.eos_token_id, generation.pad_token_id] == ids
+    assert [tokenizer.bos_token_id, tokenizer.eos_token_id] == ids[:2]
+    chat = [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hi."}]
+    assert tokenizer.apply_chat_template(chat, tokenize=False).endswith("USER: Hello! ASSISTANT: Hi.</s>")
+    # transformers' copy of it is the same folder to us: every field and tensor comes back.
+    peer.save_pretrained(tmp_path / "copy")
+    assert LlamaConfig.from_folder(tmp_path / "copy") == config
+    for name, tensor in weights.load(tmp_path / "copy").state_dict().items():
+        assert torch.equal(tensor, ours.state_dict()[name]), name
 
 
 def test_deltas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -222,6 +222,12 @@ def test_positions_that_are_not_reset_are_noticed() -> None:
     with torch.no_grad():
         merged = model(torch.cat(documents), torch.arange(sum(LENGTHS)), Documents.from_lengths([sum(LENGTHS)]))
     assert (merged - right)[8:].abs().max() > 0.1
+    # Dynamic scaling reads a document's length off its last position, so there the same mistake shows by itself.
+    stretching = weights.new(dataclasses.replace(BASE, **VARIANTS["dynamic"]), seed=1)  # type: ignore[arg-type]
+    with torch.no_grad():
+        right = packed(stretching, documents)
+        wrong = stretching(torch.cat(documents), torch.arange(sum(LENGTHS)), lengths)
+    assert (wrong - right)[8:].abs().max() > 0.1
 
 
 def test_folder_round_trip_in_shards(tmp_path: Path) -> None:

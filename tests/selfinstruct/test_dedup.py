@@ -4,7 +4,8 @@ import random
 
 from rouge_score import rouge_scorer
 
-from selfinstruct.dedup import SimilarTexts, tokens
+from selfinstruct.dedup import BLOCK, LIMIT, SimilarTexts
+from selfinstruct.tokens import rouge_tokens, unicode_tokens
 
 WORDS = "write a short story about the red fox and its 3 friends in Paris, don't use Ünïcode é or 東京".split()
 
@@ -19,13 +20,13 @@ def test_tokens_are_rouge_scores() -> None:
 
     reference = DefaultTokenizer(use_stemmer=False)
     for text in [*texts(300, 1), "  ", "A_b-c", "x\ty\n", "İstanbul ß", "1,000.5%"]:
-        assert tokens(text) == reference.tokenize(text)
+        assert rouge_tokens(text) == reference.tokenize(text)
 
 
 def test_scores_are_bit_identical() -> None:
     scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=False)
     kept, candidates = texts(60, 2), texts(80, 3)
-    similar = SimilarTexts(kept)
+    similar = SimilarTexts(kept, rouge_tokens)
     for candidate in candidates:
         expected = [scorer.score(text, candidate)["rougeL"].fmeasure for text in kept]
         got = similar.compare(candidate)
@@ -37,3 +38,45 @@ def test_scores_are_bit_identical() -> None:
 
 def test_nothing_kept_is_similar_to_nothing() -> None:
     assert SimilarTexts([]).compare("anything").highest == 0.0
+
+
+def test_blocks_decide_as_one_text_at_a_time() -> None:
+    kept, candidates = texts(20, 4), texts(3 * BLOCK, 5)
+    blockwise, single = SimilarTexts(kept), SimilarTexts(kept)
+    dropped = 0
+    for text, similarity in blockwise.select(candidates):
+        expected = single.compare(text)
+        assert (similarity.highest, similarity.average) == (expected.highest, expected.average)
+        if expected.highest <= LIMIT:
+            assert similarity.most_similar == expected.most_similar
+            single.add(text)
+        else:
+            assert similarity.most_similar == {}
+            dropped += 1
+    assert 0 < dropped < len(candidates)
+
+
+def test_the_nearest_are_found_among_many() -> None:
+    rng = random.Random(6)
+    many = [" ".join(rng.choices([str(number) for number in range(40)], k=rng.randint(3, 12))) for _ in range(3000)]
+    similar = SimilarTexts(many)
+    scorer = rouge_scorer.RougeScorer(["rougeL"])
+    expected = sorted(-scorer.score(text, many[7] + " 3")["rougeL"].fmeasure for text in many)[:10]
+    assert [-score for score in similar.compare(many[7] + " 3").most_similar.values()] == expected
+
+
+def test_every_script_has_words() -> None:
+    for text in [*texts(50, 7), "plain ASCII_text, 1,000.5%"]:
+        if text.isascii():
+            assert unicode_tokens(text) == rouge_tokens(text)
+    assert unicode_tokens("请写一首诗。") == list("请写一首诗")
+    assert unicode_tokens("Ünïcode \uff21\uff22\uff23 12") == ["ünïcode", "abc", "12"]
+    assert unicode_tokens("हिन्दी में लिखो") == ["हिन्दी", "में", "लिखो"]
+    assert unicode_tokens("สวัสดี ครับ") == ["ส", "วั", "ส", "ดี", "ค", "รั", "บ"]
+
+
+def test_a_duplicated_chinese_instruction_is_rejected() -> None:
+    text, other = "请写一首关于春天的短诗。", "解释光合作用的过程。"
+    assert SimilarTexts([text]).compare(text.replace("短诗", "小诗")).highest > LIMIT
+    assert SimilarTexts([text]).compare(other).highest < 0.3
+    assert SimilarTexts([text], rouge_tokens).compare(text).highest == 0.0  # what Alpaca's filter sees

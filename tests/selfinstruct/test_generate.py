@@ -1,19 +1,42 @@
 """A run: exactly as many records as asked for, every drop counted, whatever the replies do."""
 
 import asyncio
+import json
 import random
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
+
 from camelid.llm import Failure, Reply, Request
+from camelid.model_run import ModelRun
 from camelid.offline.model import Offline
-from camelid.spend import Meter
 from selfinstruct.dedup import LIMIT, SimilarTexts
-from selfinstruct.generate import BARREN, Outcome, generate
+from selfinstruct.filters import read_rules
+from selfinstruct.generate import FormatName, generate, open_format
+from selfinstruct.quality import Quality
+from selfinstruct.run import BARREN, Run
 from selfinstruct.seeds import read_seeds
+from selfinstruct.selection import Questions, Selection
 
 
-def run(llm: Any, count: int, **options: Any) -> Outcome:
-    return asyncio.run(generate(llm, read_seeds(), count, seed=0, concurrency=8, quiet=True, **options))
+def run(
+    llm: Any,
+    count: int,
+    questions: list[Questions] | None = None,
+    form: FormatName = "json",
+    journal: Path | None = None,
+    grader: Any = None,
+    **limits: Any,
+) -> Run:
+    seeds = read_seeds()
+    selection = Selection([seed.instruction for seed in seeds], read_rules(), questions or [])
+    with TemporaryDirectory() as folder, ModelRun(llm, journal or Path(folder, "journal"), 8, **limits) as model:
+        going = Run(model, selection, count, Quality(grader, 4.5) if grader else None)
+        fallback = open_format("text", seeds, 0, "English") if form == "json" else None
+        model.run(generate(going, open_format(form, seeds, 0, "English"), fallback))
+    return going
 
 
 class Shuffled:
@@ -54,11 +77,13 @@ def test_kept_records_differ_from_each_other_and_the_seeds() -> None:
         kept.add(record["instruction"])
 
 
-def test_questions_are_kept_out() -> None:
+def test_questions_are_kept_out(tmp_path: Path) -> None:
     plain = [record["instruction"] for record in run(Offline(), 60).records]
-    outcome = run(Offline(), 60, questions=plain[:10])
+    questions = tmp_path / "bench.jsonl"
+    questions.write_text("".join(json.dumps({"text": text}) + "\n" for text in plain[:10]))
+    outcome = run(Offline(), 60, questions=[Questions(questions)])
     assert not {record["instruction"] for record in outcome.records} & set(plain[:10])
-    assert outcome.tasks.dropped["near an evaluation question"] >= 10
+    assert sum(count for reason, count in outcome.tasks.dropped.items() if "/bench.jsonl: " in reason) >= 10
 
 
 def test_failures_are_counted_and_the_run_goes_on() -> None:
@@ -80,18 +105,103 @@ class Always:
 def test_a_fatal_failure_ends_the_run_at_once() -> None:
     llm = Always(Failure("quota", "no money left"))
     outcome = run(llm, 60)
-    assert outcome.stopped == "quota: no money left" and llm.asked <= 16
+    assert outcome.stopped == "quota: no money left" and llm.asked == 1
     assert not outcome.records
 
 
 def test_a_model_that_only_repeats_itself_is_given_up() -> None:
     llm = Always(Reply(" Name two rivers of Asia.\n4. Input:\n<noinput>\n4. Output:\nOb, Mekong", "always"))
-    outcome = run(llm, 60)
+    outcome = run(llm, 60, form="text")
     assert len(outcome.records) == 1
     assert outcome.stopped is not None and f"{BARREN} replies in a row" in outcome.stopped
     assert outcome.tasks.dropped["too similar to one before"] == outcome.tasks.read - 1
 
 
+class NoSchema:
+    """A server without structured output: it refuses, or it takes no notice."""
+
+    name = "plain"
+
+    def __init__(self, refuses: bool) -> None:
+        self.refuses = refuses
+        self.formats: list[bool] = []
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        wanted = bool(request.extra)
+        self.formats.append(wanted)
+        if wanted:
+            return Failure("bad_request", "no response_format") if self.refuses else Reply("Here you are!", "plain")
+        return await Offline().complete(request)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_without_structured_output_it_goes_on_in_text(refuses: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    llm = NoSchema(refuses)
+    outcome = run(llm, 40)
+    assert len(outcome.records) == 40 and llm.formats[0] and not any(llm.formats[1:])
+    assert capsys.readouterr().err.count("no structured output") == 1
+    assert outcome.replies.dropped == {"no structured output": 1}
+
+
+class Grader:
+    """Gives instructions of an odd length a bad score, and none to some."""
+
+    name = "grader"
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        size = len(request.messages[0].content)
+        if size % 7 == 0:
+            return Failure("server", "down")
+        return Reply("Hm." if size % 7 == 1 else f"Fine.\nScore: [[{2 if size % 2 else 5}]]", "grader")
+
+
+def test_the_quality_filter_drops_what_scores_low_or_not_at_all() -> None:
+    outcome = run(Offline(), 60, grader=Grader())
+    assert len(outcome.records) == 60
+    for reason in ("quality below 4.5", "quality not scored: server", "quality not scored: no score in the reply"):
+        assert outcome.tasks.dropped[reason] > 0
+    assert run(Shuffled(3), 60, grader=Grader()).records == outcome.records
+
+
+def test_a_grader_that_can_grade_no_more_ends_the_run() -> None:
+    teacher, grader = Offline(), Always(Failure("authentication", "wrong key"))
+    outcome = run(teacher, 60, grader=grader)
+    assert outcome.stopped == "quality model: authentication: wrong key" and not outcome.records
+    assert outcome.tasks.read == 17  # of one reply, each with its reason
+
+
 def test_a_budget_ends_the_run() -> None:
-    outcome = run(Meter(Offline(), None, max_requests=3), 10_000)
+    outcome = run(Offline(), 10_000, max_requests=3)
     assert outcome.replies.kept == 3 and outcome.stopped == "budget: --max-requests 3 was reached"
+
+
+class Broken:
+    """Has no structured output, then fails now and then for good; after `calls` it fails the test."""
+
+    name = "offline"
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        self.calls -= 1
+        assert self.calls >= 0
+        if request.extra:
+            return Failure("bad_request", "no response_format")
+        return Failure("server", "down") if request.sample % 4 == 1 else await Offline().complete(request)
+
+
+def test_a_replay_from_the_journal_sends_nothing(tmp_path: Path) -> None:
+    first = run(Broken(1000), 100, journal=tmp_path / "journal")
+    again = run(Broken(0), 100, journal=tmp_path / "journal")
+    assert first.records == again.records and first.ledgers == again.ledgers
+    assert first.replies.dropped["server"] > 0
+
+
+def test_no_more_is_asked_than_needed() -> None:
+    llm = Always(Reply("", "always"))
+    run(llm, 20, form="text", max_requests=50)
+    assert llm.asked == 50
+    counted = Shuffled(4)
+    outcome = run(counted, 15)
+    assert outcome.replies.read <= 3

@@ -17,9 +17,10 @@ import yaml
 from rouge_score.rouge_scorer import RougeScorer
 
 from camelid.errors import UserError
-from selfinstruct.filters import reason_to_drop
-from selfinstruct.prompt import prompt_text, requests
+from selfinstruct.filters import read_rules
+from selfinstruct.prompt import requests, text_prompt, text_request
 from selfinstruct.seeds import OWN, Task, read_seeds
+from selfinstruct.selection import Selection
 
 RECORDS = [json.loads(line) for line in OWN.read_text(encoding="utf-8").splitlines()]
 IN = {record["name"]: record["instances"][0]["input"] for record in RECORDS}
@@ -50,7 +51,7 @@ def test_broken_seeds(tmp_path: Path, line: str, message: str) -> None:
 
 
 def test_the_prompt_ends_where_the_model_goes_on() -> None:
-    text = prompt_text([Task("Add\nthem:", "1, 2", "3"), Task("Say hi.", "", "Hi"), Task("c d", "", "e")])
+    text = text_prompt([Task("Add\nthem:", "1, 2", "3"), Task("Say hi.", "", "Hi"), Task("c d", "", "e")])
     assert text.endswith(
         "\n###\n1. Instruction: Add them\n1. Input:\n1, 2\n1. Output:\n3"
         "\n###\n2. Instruction: Say hi.\n2. Input:\n<noinput>\n2. Output:\nHi"
@@ -63,7 +64,7 @@ def test_requests_depend_on_the_seed_and_their_number_alone() -> None:
     seeds = read_seeds()
 
     def first(seed: int) -> list[str]:
-        return [request.key("m") for request, _ in zip(requests(seeds, seed), range(30), strict=False)]
+        return [request.key("m") for request, _ in zip(requests(seeds, seed, text_request), range(30), strict=False)]
 
     assert first(0) == first(0) != first(1)
     assert len(set(first(0))) == 30
@@ -102,7 +103,8 @@ def test_the_published_shape() -> None:
 
 
 def test_every_seed_passes_the_filters_and_fits_the_prompt() -> None:
-    assert {reason_to_drop(task) for task in read_seeds()} == {None}
+    selection = Selection([], read_rules())
+    assert {selection.reason_to_drop(task) for task in read_seeds()} == {None}
     assert not [name for name in IN if "###" in IN[name] + OUT[name]]  # the prompt's separator
 
 

@@ -1,0 +1,141 @@
+"""The part of a conversion that looks at one record at a time, which workers and clusters share out."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from camelid.errors import UserError
+from camelid.jsonl import Record, dumps
+from camelid.ledger import Ledger
+from conversations.chat import Branches, Chat
+from conversations.clean import Clean
+from conversations.message import Conversation
+from conversations.near_duplicates import signature
+from conversations.readers import Format, read_chats
+
+# A step gives back the conversation (changed or not), or the reason to drop it. It counts what it changes in
+# turns; only `Clean` drops single turns.
+Step = Callable[[Conversation, Ledger], Conversation | str]
+
+Batch = list[tuple[str, Record | UserError]]
+_BATCH = 32  # records
+
+DROPPED_WHOLE = "in a conversation that was dropped"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with each record.
+
+    Attributes:
+        steps: run in order on every conversation, after it was cleaned.
+        clean: the cleaning itself.
+        format: of all records; None to detect it.
+        branches: which branches of a tree are read.
+        signatures: whether near-duplicates will be looked for.
+    """
+
+    steps: tuple[Step, ...] = ()
+    clean: Clean = field(default_factory=Clean)
+    format: Format | None = None
+    branches: Branches = "all"
+    signatures: bool = False
+
+
+@dataclass(slots=True)
+class Cleaned:
+    """A conversation that came through.
+
+    Attributes:
+        turns: how many turns that were read are in it.
+        digest: equal for conversations of equal turns.
+        minhash: its signature, if asked for.
+    """
+
+    conversation: Conversation
+    turns: int
+    digest: bytes
+    minhash: Any = None
+
+
+@dataclass(slots=True)
+class Result:
+    """What became of a batch of records."""
+
+    cleaned: list[Cleaned] = field(default_factory=list)
+    dropped: Ledger = field(default_factory=lambda: Ledger("conversations"))
+    turns: Ledger = field(default_factory=lambda: Ledger("turns"))
+    faults: list[str] = field(default_factory=list)
+
+
+def batches(records: Iterator[tuple[str, Record | UserError]]) -> Iterator[Batch]:
+    """Cut the records into batches small enough to hold and large enough to send to a worker."""
+    while batch := list(islice(records, _BATCH)):
+        yield batch
+
+
+def process(work: Work, records: Batch) -> Result:
+    """Do the work on a batch; `cleaned` keeps the order of the records."""
+    result = Result()
+    for place, record in records:
+        try:
+            if isinstance(record, UserError):
+                raise record
+            chats = list(read_chats(record, place, work.format, work.branches))
+        except UserError as error:
+            result.faults.append(str(error))
+            result.dropped.drop("unreadable record")
+            if lost := _count_turns(record):
+                result.turns.drop("in an unreadable record", lost)
+            continue
+        for chat in chats:
+            _process_chat(work, chat, place, result)
+    return result
+
+
+def _process_chat(work: Work, chat: Chat, place: str, result: Result) -> None:
+    turns = Ledger("turns")
+    for reason, count in chat.lost.items():
+        turns.drop(reason, count)
+    outcome: Conversation | str = work.clean(chat.conversation, turns)
+    for step in work.steps:
+        if isinstance(outcome, str):
+            break
+        outcome = step(outcome, turns)
+    if not isinstance(outcome, str):
+        try:
+            dumps([outcome.id, outcome.meta]).encode()
+        except (TypeError, ValueError) as error:  # NaN, half a surrogate pair, or a date out of a Parquet file
+            result.faults.append(f"{place}: cannot be written as JSON: {error}")
+            outcome = "unreadable record"
+    if isinstance(outcome, str):
+        result.dropped.drop(outcome)
+        drop_kept(turns, turns.kept)
+    else:
+        result.cleaned.append(
+            Cleaned(outcome, turns.kept, _digest(outcome), signature(outcome) if work.signatures else None)
+        )
+    result.turns.add(turns)
+
+
+def drop_kept(turns: Ledger, count: int) -> None:
+    """Count turns that were kept as dropped after all."""
+    if count:
+        turns.kept -= count
+        turns.drop(DROPPED_WHOLE, count)
+
+
+def _count_turns(record: Record | UserError) -> int:
+    """The turns of a record that cannot be read, where its shape still shows them."""
+    if isinstance(record, dict):
+        for name in ("conversations", "messages", "conversation"):
+            if isinstance(record.get(name), list):
+                return len(record[name])
+    return 0
+
+
+def _digest(conversation: Conversation) -> bytes:
+    text = "".join(f"{message.role} {len(message.content)} {message.content}" for message in conversation.messages)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()

@@ -1,0 +1,181 @@
+"""`camelid conversations convert`."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from camelid.ledger import Ledger
+    from conversations.batch import Work
+
+SHOWN_FAULTS = 5  # unreadable records named on the terminal; the ledger file has all
+
+
+def register_convert(verbs: Any) -> None:
+    """Add the `convert` verb."""
+    parser = verbs.add_parser("convert", help="read chats in any known format, clean them, write conversations")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="FILE", help="JSON, JSON Lines (.gz too), Parquet, or a folder saved by datasets"
+    )
+    parser.add_argument("--output", required=True, metavar="FILE", help="the conversations, JSON Lines")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; the output is the same")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_work_arguments(parser)
+    _add_whole(parser)
+    parser.set_defaults(run=convert)
+
+
+def add_work_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is done with each record by itself."""
+    group = parser.add_argument_group("reading")
+    known = ["conversations", "sharegpt", "openai", "chatgpt", "oasst", "wildchat", "alpaca"]
+    group.add_argument("--format", choices=known, help="of all inputs (detected record by record if left out)")
+    group.add_argument(
+        "--branches", choices=["all", "last"], default="all", help="of a tree: all, or the last shown or best ranked"
+    )
+    group = parser.add_argument_group("cleaning")
+    switch = argparse.BooleanOptionalAction
+    group.add_argument("--html", action=switch, default=True, help="turn answers that are HTML into Markdown")
+    group.add_argument("--captions", action=switch, default=True, help="take the chat page's captions and errors out")
+    group.add_argument(
+        "--in-a-row", choices=["join", "last"], default="join", help="several turns of one role: join, or keep the last"
+    )
+    group.add_argument("--max-turn-chars", type=int, metavar="N", help="drop an exchange with a longer turn")
+    kinds = ["key", "email", "card", "ip", "phone"]
+    named = f"put placeholders for personal data: {' '.join(kinds)} (all if none is named)"
+    group.add_argument("--scrub", nargs="*", choices=kinds, metavar="KIND", help=named)
+    group = parser.add_argument_group("dropping conversations")
+    group.add_argument("--keep-languages", nargs="+", default=[], metavar="CODE", help="drop all other languages")
+    group.add_argument("--skip-languages", nargs="+", default=[], metavar="CODE", help="drop these languages")
+    blocked = "drop what has a blocked phrase: a file of them, or fastchat"
+    group.add_argument("--block", nargs="+", default=[], metavar="NAME", help=blocked)
+    group.add_argument(
+        "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out"
+    )
+    group.add_argument("--sample", type=float, metavar="SHARE", help="keep a share (0 to 1), chosen by id")
+    group.add_argument("--seed", type=int, default=0, help="of --sample and --test (default 0)")
+
+
+def _add_whole(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the whole output")
+    group.add_argument("--repeats", action="store_true", help="keep exact repeats of a conversation")
+    similar = "drop what is similar from S up (0 to 1) to one before"
+    group.add_argument("--near-duplicates", type=float, metavar="S", help=similar)
+    group.add_argument(
+        "--test", type=float, metavar="SHARE", help="put a share, chosen by id, into OUTPUT's .test file"
+    )
+    group.add_argument("--identity", metavar="NAME[,MAKER]", help="add conversations in which the model says its name")
+
+
+def convert(args: argparse.Namespace) -> int:
+    """Convert; write the ledger beside the output; name what could not be read."""
+    from camelid.jsonl import atomic_write, dumps, packaged
+    from camelid.ledger import Ledger
+    from camelid.progress import Progress
+    from conversations.convert import Conversion
+    from conversations.identity import identity_conversations
+    from conversations.sampling import chosen
+
+    _check_share("--test", args.test)
+    _check_count("--workers", args.workers)
+    output = Path(args.output)
+    test = output.with_suffix(f".test{output.suffix}") if args.test else None
+    conversion, tested = Conversion(), 0
+    name, _, maker = (args.identity or "").partition(",")
+    identity = list(identity_conversations(name, maker.strip())) if args.identity is not None else []
+    drawn = conversion.run(
+        [packaged(path) for path in args.inputs], make_work(args), args.repeats, args.near_duplicates, args.workers
+    )
+    with (
+        atomic_write(output) as train_file,
+        _maybe(test) as test_file,
+        Progress("convert", None, args.quiet) as progress,
+    ):
+        for conversation in drawn:
+            held_out = test_file is not None and chosen(conversation, args.test, f"test {args.seed}")
+            tested += held_out
+            (test_file if test_file and held_out else train_file).write(dumps(conversation.to_json()) + "\n")
+            progress.update(conversion.conversations.read, f"{conversion.conversations.kept} kept")
+        for conversation in identity:
+            train_file.write(dumps(conversation.to_json()) + "\n")
+    ledgers = [conversion.conversations, conversion.turns]
+    if identity:
+        ledgers.append(Ledger("identity conversations", kept=len(identity)))
+    _report(output, ledgers, conversion.faults)
+    print(f"{output}: {conversion.conversations.kept - tested + len(identity)} conversations")
+    if test:
+        print(f"{test}: {tested} conversations")
+    if not conversion.conversations.kept:
+        print("camelid: nothing was kept", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _check_share(name: str, share: float | None) -> None:
+    from camelid.errors import UserError
+
+    if share is not None and not 0 < share < 1:
+        raise UserError(f"{name} must be between 0 and 1, found {share}")
+
+
+def _check_count(name: str, count: int | None) -> None:
+    from camelid.errors import UserError
+
+    if count is not None and count < 1:
+        raise UserError(f"{name} must be at least 1, found {count}")
+
+
+def make_work(args: argparse.Namespace) -> "Work":
+    """The work that was asked for; of its steps, what is cheap and drops much comes first."""
+    from conversations.batch import Step, Work
+    from conversations.blocked import BlockPhrases, read_phrases
+    from conversations.clean import Clean
+    from conversations.decontaminate import Decontaminator, KeepOutQuestions, read_question_texts
+    from conversations.language import KeepLanguages
+    from conversations.pii import KINDS, ScrubPersonalData
+    from conversations.sampling import Sample
+
+    _check_share("--sample", args.sample)
+    _check_count("--max-turn-chars", args.max_turn_chars)
+    steps: list[Step] = []
+    if args.sample is not None:
+        steps.append(Sample(args.sample, args.seed))
+    if args.block:
+        steps.append(BlockPhrases(read_phrases(args.block)))
+    if args.keep_languages or args.skip_languages:
+        steps.append(KeepLanguages(tuple(args.keep_languages), tuple(args.skip_languages)))
+    if args.decontaminate:
+        questions = [text for path in args.decontaminate for text in read_question_texts(path)]
+        steps.append(KeepOutQuestions(Decontaminator(questions)))
+    if args.scrub is not None:
+        steps.append(ScrubPersonalData(tuple(kind for kind in KINDS if kind in (args.scrub or KINDS))))
+    clean = Clean(args.html, args.captions, args.in_a_row, args.max_turn_chars)
+    return Work(tuple(steps), clean, args.format, args.branches)
+
+
+@contextmanager
+def _maybe(path: Path | None) -> Iterator[IO[str] | None]:
+    """`atomic_write`, or nothing for no path."""
+    from camelid.jsonl import atomic_write
+
+    if path is None:
+        yield None
+    else:
+        with atomic_write(path) as file:
+            yield file
+
+
+def _report(output: Path, ledgers: list["Ledger"], faults: list[str]) -> None:
+    from camelid.ledger import write_ledgers
+
+    path = output.with_suffix(".ledger.json")
+    write_ledgers(path, ledgers, faults=faults)
+    for ledger in ledgers:
+        print(ledger.summary())
+    for fault in faults[:SHOWN_FAULTS]:
+        print(f"dropped: {fault}", file=sys.stderr)
+    if len(faults) > SHOWN_FAULTS:
+        print(f"and {len(faults) - SHOWN_FAULTS} more, all named in {path}", file=sys.stderr)

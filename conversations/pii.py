@@ -1,0 +1,113 @@
+"""Replaces personal data by typed placeholders: `[EMAIL]`, `[PHONE]`, `[CARD]`, `[IP]`, `[KEY]`."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from camelid.ledger import Ledger
+from conversations.message import Conversation
+
+Kind = Literal["key", "email", "card", "ip", "phone"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_PATTERNS: dict[Kind, re.Pattern[str]] = {
+    # Formats as their issuers document them: OpenAI and Anthropic, AWS access key ids, GitHub, GitLab, Google, Slack,
+    # Stripe, Hugging Face, JSON web tokens (RFC 7519), PEM private keys (RFC 7468).
+    "key": re.compile(
+        r"\b(?:sk-[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|"
+        r"glpat-[\w-]{20,}|AIza[\w-]{35}|xox[abeprs]-[\w-]{10,}|[sr]k_(?:live|test)_[A-Za-z0-9]{16,}|"
+        r"hf_[A-Za-z0-9]{30,}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,})"
+        r"|-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----",
+        re.DOTALL,
+    ),
+    # The dot-atom form of RFC 5322 with a domain that ends in letters.
+    "email": re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}\b(?!@)"),
+    # 13 to 19 digits (ISO/IEC 7812), bare or in groups of four to seven; the check digit decides.
+    "card": re.compile(
+        r"(?<![\w.-])[2-6](?:\d{12,18}|\d{3}(?:[ -]\d{4}){2,3}(?:[ -]\d{1,4})?|\d{3}[ -]\d{6}[ -]\d{5})(?![\w-])"
+    ),
+    "ip": re.compile(
+        r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)|(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])"
+    ),
+    # E.164 numbers with their plus (at most 15 digits), and the North American plan with separators.
+    "phone": re.compile(
+        r"(?<![\w+.-])(?:\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}"
+        r"|(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])[2-9]\d{2}[ .-]\d{4})(?![\w-]|\.\d)"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ScrubPersonalData:
+    """The scrubbing step; the only one that changes what a user typed."""
+
+    kinds: tuple[Kind, ...] = KINDS
+
+    def __call__(self, conversation: Conversation, turns: Ledger) -> Conversation | str:
+        messages = []
+        for message in conversation.messages:
+            text, counts = scrub(message.content, self.kinds)
+            for kind, count in counts.items():
+                turns.repair(f"[{kind.upper()}] put for personal data", count)
+            messages.append(replace(message, content=text) if counts else message)
+        return replace(conversation, messages=tuple(messages))
+
+
+def scrub(text: str, kinds: tuple[Kind, ...] = KINDS) -> tuple[str, dict[Kind, int]]:
+    """Return the text with placeholders, and how many there are of each kind."""
+    counts: dict[Kind, int] = {}
+    for kind in KINDS:  # in this order, so that the digits of a key or card are not taken for a phone
+        if kind not in kinds:
+            continue
+        count = 0
+
+        def put(match: re.Match[str], kind: Kind = kind) -> str:
+            nonlocal count
+            check = _CHECKS.get(kind)
+            if check and not check(match[0]):
+                return match[0]
+            count += 1
+            return f"[{kind.upper()}]"
+
+        text = _PATTERNS[kind].sub(put, text)
+        if count:
+            counts[kind] = count
+    return text, counts
+
+
+def luhn(number: str) -> bool:
+    """Whether the digits of a number end in their Luhn check digit (ISO/IEC 7812-1, annex B)."""
+    digits = [int(character) for character in reversed(number) if character.isdigit()]
+    return sum(digits[::2]) % 10 == -sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2]) % 10
+
+
+def _is_card(number: str) -> bool:
+    return len(set(number) - set(" -")) > 1 and luhn(number)
+
+
+def _is_public(address: str) -> bool:
+    """Private, loopback and documentation addresses name nobody, and teaching texts are full of them."""
+    try:
+        return ipaddress.ip_address(address).is_global
+    except ValueError:
+        return False
+
+
+def _is_somebody(address: str) -> bool:
+    """The example domains of RFC 2606 belong to nobody."""
+    domain = address.rpartition("@")[2].lower()
+    return not re.search(r"(?:^|\.)(?:example\.(?:com|net|org)|example|invalid|test)$", domain)
+
+
+def _is_phone(number: str) -> bool:
+    return 8 <= sum(character.isdigit() for character in number) <= 15
+
+
+_CHECKS: dict[Kind, Callable[[str], bool]] = {
+    "card": _is_card,
+    "ip": _is_public,
+    "email": _is_somebody,
+    "phone": _is_phone,
+}

@@ -1,0 +1,25 @@
+"""Chooses by a stable hash of the id: the same conversations on every machine, in any order, after any merge."""
+
+import hashlib
+from dataclasses import dataclass
+
+from camelid.ledger import Ledger
+from conversations.message import Conversation
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sampling step: keeps about this share of the conversations."""
+
+    share: float
+    seed: int = 0
+
+    def __call__(self, conversation: Conversation, turns: Ledger) -> Conversation | str:
+        return conversation if chosen(conversation, self.share, f"sample {self.seed}") else "not in the sample"
+
+
+def chosen(conversation: Conversation, share: float, purpose: str) -> bool:
+    """Whether a conversation is in the share (0..1) drawn for a purpose; branches of one tree go together."""
+    name = str(conversation.meta.get("tree", conversation.id))
+    digest = hashlib.sha256(f"{purpose}\n{name}".encode(errors="replace")).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64

@@ -1,0 +1,67 @@
+"""What a template makes of a conversation: stretches of text that know who wrote them and what they weigh."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from conversations.message import Conversation, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the prompt.
+
+    Attributes:
+        text: the characters.
+        weight: share of the loss its tokens carry, 0..1; 0 = not trained.
+        typed: whether it is somebody's text (True) or the template's own (False).
+        answer: whether the model is to write it: the answer, the blank before it and the end of turn after it.
+    """
+
+    text: str
+    weight: float
+    typed: bool
+    answer: bool = False
+
+
+class ChatFormat(Protocol):
+    """A way to write conversations: one of Camelid's templates or the Jinja template of a tokenizer.
+
+    Attributes:
+        name: what recipes and errors call it.
+        bos: who begins the sequence: the `tokenizer` with its BOS token (if it adds one), the template's own
+            `text`, or nobody (`none`).
+        control: tokens of the template that the tokenizer must know as special tokens.
+        stop: strings that end an answer; all of them are special tokens.
+        jinja: the format as a Jinja chat template.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def bos(self) -> Literal["tokenizer", "text", "none"]: ...
+    @property
+    def control(self) -> tuple[str, ...]: ...
+    @property
+    def stop(self) -> tuple[str, ...]: ...
+    @property
+    def jinja(self) -> str: ...
+
+    def spans(self, conversation: Conversation) -> list[Span]:
+        """The whole conversation, answers trained with their message's weight (default 1).
+
+        Raises:
+            UserError: the format cannot write this conversation.
+        """
+        ...
+
+    def prompt(self, messages: Sequence[Message]) -> list[Span]:
+        """The chat so far, ending with what makes the model speak: the text `spans` begins with."""
+        ...
+
+
+def weight_of(message: Message) -> float:
+    """Share of the loss of a message: only answers are trained, fully unless they say otherwise."""
+    if message.role != "assistant":
+        return 0.0
+    return 1.0 if message.weight is None else message.weight

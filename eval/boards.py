@@ -1,0 +1,265 @@
+"""The scores by one judge, or by all together: leaderboard, differences, win matrix."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, replace
+from itertools import combinations
+
+from eval.answer import Answer
+from eval.audit import duels
+from eval.bradley_terry import ratings
+from eval.judgments import Judgment
+from eval.length_control import Comparison, length_controlled
+from eval.outcomes import Outcome, pair_order, winner
+from eval.questions import Question
+from eval.results import Bin, Board, Counts, Difference, Estimate, Meeting, Mode, Part, Row
+from eval.stats import Scores, difference, estimate, holm, plain, power
+from eval.verdict import speaks_to_judge
+
+BOUNDS: dict[Mode, tuple[float, float]] = {
+    "single": (1.0, 10.0),
+    "vicuna": (0.0, 1000.0),  # 10 against 1
+    "pairwise": (0.0, 100.0),
+    "alpaca": (0.0, 100.0),
+}
+EVEN: dict[Mode, float] = {"vicuna": 100.0, "pairwise": 50.0, "alpaca": 50.0}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was to be judged; the arguments of `summarise`, and what follows from them."""
+
+    mode: Mode
+    questions: tuple[Question, ...]
+    answers: tuple[Answer, ...]
+    models: tuple[str, ...]
+    baseline: str | None
+    orders: int
+    forced: bool
+
+    def opponents(self, model: str) -> tuple[str | None, ...]:
+        """Whom a model meets; None stands for nobody, in `single`."""
+        if self.mode == "single":
+            return (None,)
+        if self.baseline is not None:
+            return () if model == self.baseline else (self.baseline,)
+        return tuple(other for other in self.models if other != model)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The judgments that a board rests on, without the canary's."""
+
+    judges: tuple[str, ...]
+    judgments: Sequence[Judgment]
+    duplicates: Sequence[Judgment]
+
+
+def board(run: Run, name: str, outcomes: Sequence[Outcome], expected: Expected) -> Board:
+    """All numbers of one board."""
+    scores = {model: model_scores(run.mode, outcomes, model, run.baseline) for model in run.models}
+    denominators = _denominators(run, expected)
+    complete = all(one.complete for one in denominators.values())
+    rated = ratings(run.models, outcomes) if run.mode != "single" else None
+    controlled = _length_controlled(run, outcomes)
+    rows = [
+        replace(
+            _row(run, model, outcomes, scores[model], denominators[model]),
+            rating=rated[model] if rated else None,
+            length_controlled=controlled.get(model),
+        )
+        for model in run.models
+    ]
+    rows.sort(key=lambda row: -(row.score.mean if row.score else float("-inf")))
+    if complete or run.forced:
+        rows = _ranked(rows, run.baseline)
+    differences = _differences(run, [row.label for row in rows if row.score], scores)
+    meetings = tuple(_meetings(outcomes))
+    connected = run.mode == "single" or rated is not None
+    total = _total(denominators.values(), shared=run.mode != "single" and run.baseline is None)
+    return Board(name, complete, tuple(rows), tuple(differences), meetings, connected, total)
+
+
+def model_scores(mode: Mode, outcomes: Sequence[Outcome], model: str, baseline: str | None) -> Scores:
+    """A model's scores on the mode's scale, by question."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    if model == baseline and mode != "single":
+        return found
+    for item in outcomes:
+        if item.scores and model in item.models:
+            place = item.models.index(model)
+            if mode == "single":
+                value = (item.scores[0], 1.0)
+            elif mode == "vicuna":
+                value = (100 * item.scores[place], item.scores[1 - place])
+            else:
+                value = (100 * item.scores[place], 1.0)
+            found.setdefault(item.question, []).append(value)
+    return found
+
+
+def counts(expected: int, answered: int, states: Iterable[str], duplicate: int) -> Counts:
+    """The denominator from the states of the judgments that are there."""
+    seen = list(states)
+    judged, failed, unparsed = (seen.count(state) for state in ("judged", "failed", "unparsed"))
+    return Counts(expected, answered, judged, failed, unparsed, answered - len(seen), duplicate)
+
+
+def _total(parts: Iterable[Counts], shared: bool) -> Counts:
+    """The sum over models; where every judgment is two models' (`shared`), half of it."""
+    sums = [sum(column) // (2 if shared else 1) for column in zip(*(astuple(part) for part in parts), strict=True)]
+    return Counts(*sums)
+
+
+def _denominators(run: Run, expected: Expected) -> dict[str, Counts]:
+    there = {
+        (item.judge, item.question, item.turn, item.models): item for item in expected.judgments if not item.repeat
+    }
+    said = {(answer.model, answer.question): len(answer.turns) for answer in run.answers}
+    made = {}
+    for model in run.models:
+        total, answered = 0, 0
+        states: list[str] = []
+        for opponent in run.opponents(model):
+            models = (model,) if opponent is None else pair_order((model, opponent), run.baseline)
+            shown = (models, models[::-1]) if opponent is not None else (models,)
+            for question in run.questions:
+                turns = min(said.get((label, question.id), 0) for label in models)
+                for turn in range(1, len(question.turns) + 1):
+                    for judge in expected.judges:
+                        found = [there[key] for order in shown if (key := (judge, question.id, turn, order)) in there]
+                        total += run.orders if opponent is not None else 1
+                        answered += (
+                            max(len(found), run.orders if opponent is not None else 1) if turn <= turns else len(found)
+                        )
+                        states += [item.state for item in found]
+        again = sum(model in item.models for item in expected.duplicates)
+        made[model] = counts(total, answered, states, again)
+    return made
+
+
+def _row(run: Run, model: str, outcomes: Sequence[Outcome], scores: Scores, denominator: Counts) -> Row:
+    bounds = BOUNDS[run.mode]
+    own = [answer for answer in run.answers if answer.model == model]
+    texts = [text for answer in own for text in answer.turns]
+    mine = [item for item in outcomes if item.scores and model in item.models]
+    results = [
+        winner(item.scores) * (1 if item.models[0] == model else -1)
+        for item in mine
+        if item.scores and run.mode != "single"
+    ]
+    shares = [item.scores[item.models.index(model)] for item in mine if item.scores]
+    even = EVEN.get(run.mode)
+    by_definition = Estimate(even, even, even, 0.0, 0, 0) if model == run.baseline and even is not None else None
+    return Row(
+        label=model,
+        rank=None,
+        score=by_definition or estimate(scores, bounds),
+        length_controlled=None,
+        rating=None,
+        wins=results.count(1),
+        ties=results.count(0),
+        losses=results.count(-1),
+        sums=_sums(model, mine) if run.mode == "vicuna" and model != run.baseline else (),
+        counts=denominator,
+        categories=tuple(_categories(run, scores)),
+        turns=tuple(_turns(run, mine, model)),
+        distribution=tuple(_bins(shares)),
+        words=sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0,
+        characters=sum(len(text) for text in texts) / len(texts) if texts else 0.0,
+        cut=sum(sum(answer.cut) for answer in own),
+        flagged=sum(speaks_to_judge(text) is not None for text in texts),
+    )
+
+
+def _sums(model: str, mine: Sequence[Outcome]) -> tuple[float, float]:
+    pairs = [(item.scores, item.models.index(model)) for item in mine if item.scores]
+    return sum(scores[place] for scores, place in pairs), sum(scores[1 - place] for scores, place in pairs)
+
+
+def _categories(run: Run, scores: Scores) -> Iterable[Part]:
+    for category in dict.fromkeys(question.category for question in run.questions):
+        ids = {question.id for question in run.questions if question.category == category}
+        value = estimate({name: values for name, values in scores.items() if name in ids}, BOUNDS[run.mode])
+        if value:
+            yield Part(category, value)
+
+
+def _turns(run: Run, mine: Sequence[Outcome], model: str) -> Iterable[Part]:
+    for turn in range(1, max(len(question.turns) for question in run.questions) + 1):
+        part = [item for item in mine if item.turn == turn]
+        value = estimate(model_scores(run.mode, part, model, run.baseline), BOUNDS[run.mode])
+        if value:
+            yield Part(str(turn), value)
+
+
+def _bins(scores: Sequence[float]) -> Iterable[Bin]:
+    """Grades to the half point, shares of a win to the tenth."""
+    grades = max(scores, default=0.0) > 1
+    rounded = Counter(round(score * 2) / 2 if grades else round(score, 1) for score in scores)
+    for value in sorted(rounded):
+        yield Bin(value, rounded[value])
+
+
+def _ranked(rows: Sequence[Row], baseline: str | None) -> list[Row]:
+    means = [row.score.mean for row in rows if row.score and row.label != baseline]
+    return [
+        replace(row, rank=1 + sum(mean > row.score.mean for mean in means))
+        if row.score and row.label != baseline
+        else row
+        for row in rows
+    ]
+
+
+def _differences(run: Run, labels: Sequence[str], scores: dict[str, Scores]) -> Iterable[Difference]:
+    """Every pair of contestants; the baseline's score is a definition, so it is compared in the win matrix only."""
+    rivals = [label for label in labels if label != run.baseline or run.mode == "single"]
+    found = [(one, two, difference(scores[one], scores[two], BOUNDS[run.mode])) for one, two in combinations(rivals, 2)]
+    known = [(one, two, value) for one, two, value in found if value]
+    adjusted = holm([p for _, _, (_, p) in known])
+    for (one, two, (gap, p)), p_adjusted in zip(known, adjusted, strict=True):
+        needed, detectable = power(gap.mean, gap.error, gap.questions)
+        yield Difference(one, two, gap, p, p_adjusted, p_adjusted is not None and p_adjusted < 0.05, needed, detectable)
+
+
+def _meetings(outcomes: Sequence[Outcome]) -> Iterable[Meeting]:
+    results: dict[tuple[str, str], dict[str, list[float]]] = {}
+    changed: dict[tuple[str, str], int] = {}
+    for item in outcomes:
+        if item.contradiction and item.scores:
+            pair = (item.models[0], item.models[1])
+            changed[pair] = changed.get(pair, 0) + 1
+    for models, question, _, result in duels(outcomes):
+        results.setdefault(models, {}).setdefault(question, []).append(50 + 50 * result)
+    for (one, two), shares in results.items():
+        rate = estimate(plain(shares), (0.0, 100.0))
+        assert rate is not None
+        flat = [share for found in shares.values() for share in found]
+        wins, ties = sum(share > 50 for share in flat), sum(share == 50 for share in flat)
+        losses, contradictions = len(flat) - wins - ties, changed.get((one, two), 0)
+        yield Meeting(one, two, rate, wins, ties, losses, contradictions)
+        yield Meeting(two, one, _reversed(rate), losses, ties, wins, contradictions)
+
+
+def _reversed(rate: Estimate) -> Estimate:
+    """The other side's win rate."""
+    low = None if rate.high is None else 100 - rate.high
+    high = None if rate.low is None else 100 - rate.low
+    return Estimate(100 - rate.mean, low, high, rate.error, rate.count, rate.questions)
+
+
+def _length_controlled(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+    if run.baseline is None or run.mode not in ("alpaca", "pairwise"):
+        return {}
+    lengths = {
+        (answer.model, answer.question, turn): len(text)
+        for answer in run.answers
+        for turn, text in enumerate(answer.turns, start=1)
+    }
+    comparisons = []
+    for item in outcomes:
+        sizes = [lengths.get((model, item.question, item.turn)) for model in item.models]
+        if item.scores and item.models[-1] == run.baseline and sizes[0] is not None and sizes[1] is not None:
+            longer = float(sizes[0] - sizes[1])
+            comparisons.append(Comparison(item.models[0], item.question, item.turn, item.scores[0], longer))
+    return length_controlled(comparisons)

@@ -1,0 +1,358 @@
+// The question browser: a list that is searched and filtered, one question opened from it, and the address that links
+// to it. The index is unpacked at the start, the texts block by block when they are needed (see eval/report_data.py).
+
+const find = (id) => document.getElementById(id);
+const narrow = () => matchMedia("(max-width: 56rem)").matches; // the list is above the answers, as in report.css
+const HIGHLIGHTS = 2000; // marks of searched words at most; more than a reader looks at
+
+const state = {
+  index: null, // models, judges and one short entry for every question
+  rows: [], // the list's links, in the order of the questions
+  shown: [], // places of the questions that fit search and filters
+  current: -1, // place of the opened question
+  a: 0, // the two models compared, as places in index.models
+  b: 0,
+  blocks: new Map(), // promises of unpacked blocks by number
+  texts: null, // all texts of each question in lower case, once a search needs them
+  words: [], // searched words
+};
+
+/* ---- the data ---- */
+
+async function unpack(element) {
+  const coded = atob(element.textContent);
+  const bytes = new Uint8Array(coded.length);
+  for (let at = 0; at < coded.length; at++) bytes[at] = coded.charCodeAt(at);
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
+
+function block(number) {
+  if (!state.blocks.has(number)) state.blocks.set(number, unpack(find(`block-${number}`)));
+  return state.blocks.get(number);
+}
+
+async function detailOf(question) {
+  return (await block(question.block))[question.place];
+}
+
+// What the two models got on a question: against each other if they met, else each on its own or against the baseline.
+function scoresOf(question) {
+  const { a, b } = state;
+  for (const [first, second, one, two] of question.pairs) {
+    if (first === a && second === b) return [one, two];
+    if (first === b && second === a) return [two, one];
+  }
+  if (state.index.mode === "pairwise" && state.index.baseline === null) return [null, null];
+  return [question.scores[a], question.scores[b]];
+}
+
+function betterOf(question) {
+  const [one, two] = scoresOf(question);
+  if (one == null || two == null) return "unknown";
+  return one > two ? "a" : one < two ? "b" : "tie";
+}
+
+// All models, best first; then those without a rank.
+function modelOrder() {
+  const { models, ranked } = state.index;
+  return [...new Set([...ranked.map((label) => models.indexOf(label)), ...models.keys()])];
+}
+
+/* ---- the list ---- */
+
+function row(question, place) {
+  const where = make("span", "where", `${question.id} · ${question.category}`);
+  const item = make("a", "item", where, make("span", "asked", question.text), make("span", "chips"));
+  item.href = `#q=${encodeURIComponent(question.id)}`;
+  item.dataset.place = place;
+  return item;
+}
+
+// The scores of the chosen models at a question in the list; the better one has a frame.
+function chips(question) {
+  const { mode, models } = state.index;
+  if (models.length === 1) return [make("span", "chip a", shownScore(question.scores[0]))];
+  const [one, two] = scoresOf(question);
+  const better = betterOf(question);
+  if (mode === "pairwise" && better !== "unknown") {
+    const words = { a: "A wins", b: "B wins", tie: "tie" }[better];
+    return [make("span", `chip ${better} ${better === "tie" ? "" : "won"}`, words)];
+  }
+  return [
+    make("span", `chip a ${better === "a" ? "won" : ""}`, shownScore(one)),
+    make("span", `chip b ${better === "b" ? "won" : ""}`, shownScore(two)),
+  ];
+}
+
+function fits(question, place) {
+  const category = find("category").value;
+  const outcome = find("outcome").value;
+  if (category && question.category !== category) return false;
+  if (outcome.startsWith("is-") && betterOf(question) !== outcome.slice(3)) return false;
+  if (outcome.startsWith("has-") && !question.issues.includes(outcome.slice(4))) return false;
+  const text = state.texts ? state.texts[place] : `${question.id} ${question.text}`.toLowerCase();
+  return state.words.every((word) => text.includes(word));
+}
+
+function filter() {
+  const { questions } = state.index;
+  state.shown = [];
+  questions.forEach((question, place) => {
+    const there = fits(question, place);
+    state.rows[place].hidden = !there;
+    if (there) state.shown.push(place);
+  });
+  find("count").textContent = `${state.shown.length} of ${questions.length} questions`;
+  find("tally").textContent = tally();
+  find("none").hidden = state.shown.length > 0;
+  markCurrent();
+}
+
+// How the chosen models did on the questions that are shown.
+function tally() {
+  if (state.a === state.b) return "";
+  const counts = { a: 0, tie: 0, b: 0, unknown: 0 };
+  for (const place of state.shown) counts[betterOf(state.index.questions[place])]++;
+  const missing = counts.unknown ? ` · no score ${counts.unknown}` : "";
+  return `A better ${counts.a} · equal ${counts.tie} · B better ${counts.b}${missing}`;
+}
+
+// The opened question is marked, and is the one place where Tab enters the list.
+function markCurrent() {
+  state.rows.forEach((item, place) => {
+    if (place === state.current) item.setAttribute("aria-current", "true");
+    else item.removeAttribute("aria-current");
+    item.tabIndex = place === state.current ? 0 : -1;
+  });
+  if (!state.shown.includes(state.current) && state.shown.length) state.rows[state.shown[0]].tabIndex = 0;
+}
+
+// Scroll the list, not the page.
+function reveal(item) {
+  const box = find("list");
+  if (item.offsetTop < box.scrollTop) box.scrollTop = item.offsetTop - 8;
+  const low = item.offsetTop + item.offsetHeight - box.clientHeight;
+  if (low > box.scrollTop) box.scrollTop = low + 8;
+}
+
+/* ---- search ---- */
+
+async function search() {
+  state.words = find("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+  filter();
+  if (state.words.length && !state.texts) {
+    find("count").textContent = "searching the answers …";
+    state.texts = await (state.searching ||= allTexts());
+    filter();
+  }
+  highlight();
+}
+
+async function allTexts() {
+  const texts = [];
+  for (const question of state.index.questions) {
+    const detail = await detailOf(question);
+    const answers = detail.answers.flatMap((answer) => (answer ? answer[0] : []));
+    texts.push([question.id, ...detail.turns, ...detail.references, ...answers].join("\n").toLowerCase());
+  }
+  return texts;
+}
+
+// Mark the searched words in the opened question, without touching its nodes.
+function highlight() {
+  if (!window.Highlight) return;
+  const ranges = [];
+  const walker = document.createTreeWalker(find("detail"), NodeFilter.SHOW_TEXT);
+  while (state.words.length && ranges.length < HIGHLIGHTS && walker.nextNode()) {
+    const node = walker.currentNode;
+    const text = node.data.toLowerCase();
+    if (text.length !== node.length) continue; // lower case moved the letters
+    for (const word of state.words) {
+      for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + word.length)) {
+        const range = new Range();
+        range.setStart(node, at);
+        range.setEnd(node, at + word.length);
+        ranges.push(range);
+      }
+    }
+  }
+  CSS.highlights.set("found", new Highlight(...ranges));
+}
+
+/* ---- opening a question ---- */
+
+async function show(place, { keepAddress = false, focus = false } = {}) {
+  const question = state.index.questions[place];
+  const again = state.current === place;
+  state.current = place;
+  markCurrent();
+  reveal(state.rows[place]);
+  if (focus) state.rows[place].focus({ preventScroll: true });
+  if (!keepAddress) history.replaceState(null, "", address(question));
+  const detail = await detailOf(question);
+  if (state.current !== place) return; // another one was opened meanwhile
+  const turns = detail.turns.flatMap((_, turn) => exchange(detail, turn));
+  const box = find("detail");
+  const kept = box.contains(document.activeElement) && document.activeElement.dataset.keep;
+  box.replaceChildren(...questionHeader(question), ...turns);
+  if (!again) box.scrollTop = 0;
+  if (kept) box.querySelector(`[data-keep="${kept}"]`)?.focus({ preventScroll: true });
+  highlight();
+}
+
+// Compare these two models, in the list and in the opened question.
+async function choose(a, b) {
+  Object.assign(state, { a, b });
+  find("model-a").value = a;
+  find("model-b").value = b;
+  const { models } = state.index;
+  for (const side of ["a", "b"]) {
+    const option = find("outcome").querySelector(`[value="is-${side}"]`);
+    if (option) option.textContent = `better: ${side.toUpperCase()}, ${models[state[side]]}`;
+  }
+  state.rows.forEach((item, place) => item.lastChild.replaceChildren(...chips(state.index.questions[place])));
+  filter();
+  if (state.current >= 0) await show(state.current);
+}
+
+function move(by) {
+  if (!state.shown.length) return;
+  const at = state.shown.indexOf(state.current);
+  const next = at < 0 ? 0 : Math.min(state.shown.length - 1, Math.max(0, at + by));
+  show(state.shown[next], { focus: find("list").contains(document.activeElement) });
+}
+
+function clearFilters() {
+  for (const id of ["search", "category", "outcome"]) find(id).value = "";
+  state.words = [];
+  filter();
+  highlight();
+}
+
+/* ---- addresses: #q=QUESTION&a=MODEL&b=MODEL, each part optional ---- */
+
+function address(question) {
+  const { models } = state.index;
+  const parts = { q: question.id, ...(models.length > 1 && { a: models[state.a], b: models[state.b] }) };
+  return "#" + Object.entries(parts).map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join("&");
+}
+
+// Go where the address says; false if it says nothing that is here.
+async function fromAddress() {
+  const parts = new URLSearchParams(location.hash.slice(1));
+  const place = state.index.questions.findIndex((question) => question.id === parts.get("q"));
+  const sides = ["a", "b"].map((side) => state.index.models.indexOf(parts.get(side)));
+  if (place < 0 && sides.every((model) => model < 0)) return false;
+  clearFilters();
+  if (place >= 0) state.current = place;
+  else if (state.current < 0) state.current = 0;
+  await choose(sides[0] < 0 ? state.a : sides[0], sides[1] < 0 ? state.b : sides[1]);
+  find(narrow() && place >= 0 ? "detail" : "questions").scrollIntoView();
+  return true;
+}
+
+/* ---- keys ---- */
+
+function keys(event) {
+  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape" && event.target.id === "search") {
+    clearFilters();
+    event.target.blur();
+  } else if (event.key === "Enter" && event.target.id === "search" && state.shown.length) {
+    show(state.shown[0], { focus: true });
+  } else if (typing) {
+    return;
+  } else if (event.key === "/") {
+    event.preventDefault();
+    find("questions").scrollIntoView({ block: "nearest" });
+    find("search").focus();
+  } else if (event.key === "j" || event.key === "k") {
+    move(event.key === "j" ? 1 : -1);
+  } else if (find("list").contains(event.target) && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+    event.preventDefault();
+    move(event.key === "ArrowDown" ? 1 : -1);
+  }
+}
+
+/* ---- the start ---- */
+
+// Fill the filters with what there is, and leave out those that nothing fits.
+function controls() {
+  const { models, questions } = state.index;
+  for (const id of ["model-a", "model-b"]) {
+    find(id).append(...modelOrder().map((model) => new Option(models[model], model)));
+    find(id).onchange = () => choose(Number(find("model-a").value), Number(find("model-b").value));
+  }
+  for (const option of find("outcome").querySelectorAll('[value^="has-"]')) {
+    const count = questions.filter((question) => question.issues.includes(option.value.slice(4))).length;
+    if (count) option.textContent += ` (${count})`;
+    else option.remove();
+  }
+  if (models.length === 1) for (const option of find("outcome").querySelectorAll('[value^="is-"]')) option.remove();
+  find("outcome").hidden = find("outcome").options.length === 1;
+  find("versus").hidden = models.length === 1;
+  const categories = [...new Set(questions.map((question) => question.category))];
+  find("category").append(...categories.map((text) => new Option(text, text)));
+  find("category").hidden = categories.length === 1;
+  find("category").onchange = find("outcome").onchange = filter;
+  let waiting;
+  find("search").oninput = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(search, 120);
+  };
+  find("clear").onclick = clearFilters;
+}
+
+// The best two models, or the best one and the baseline.
+function firstChoice() {
+  const { models, baseline } = state.index;
+  const rivals = modelOrder().filter((model) => models[model] !== baseline);
+  const a = rivals[0] ?? 0;
+  return [a, baseline ? models.indexOf(baseline) : rivals[1] ?? a];
+}
+
+function openFromList(event) {
+  const item = event.target.closest("a.item");
+  if (!item || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  show(Number(item.dataset.place), { focus: true });
+  if (narrow()) find("detail").scrollIntoView();
+}
+
+async function start() {
+  if (!window.DecompressionStream) {
+    find("count").textContent = "This browser is too old to unpack the questions (it needs DecompressionStream, 2023).";
+    return;
+  }
+  state.index = await unpack(find("index"));
+  controls();
+  state.rows = state.index.questions.map(row);
+  find("list").append(...state.rows);
+  find("list").onclick = openFromList;
+  document.addEventListener("keydown", keys);
+  addEventListener("hashchange", fromAddress);
+  choose(...firstChoice());
+  if (!(await fromAddress()) && state.shown.length) await show(state.shown[0], { keepAddress: true });
+  document.documentElement.dataset.ready = "true";
+}
+
+/* ---- the numbers above ---- */
+
+// A click on a name in the legend shows or hides its line in the radar.
+for (const choice of document.querySelectorAll(".legend button")) {
+  choice.onclick = () => {
+    const on = choice.getAttribute("aria-pressed") !== "true";
+    choice.setAttribute("aria-pressed", String(on));
+    choice.closest(".board").querySelector(`[data-series="${choice.value}"]`).classList.toggle("off", !on);
+  };
+}
+
+// One board for each judge; the same choice holds in all sections.
+const boards = find("board");
+if (boards) {
+  boards.onchange = () => {
+    for (const box of document.querySelectorAll(".board")) box.hidden = box.dataset.board !== boards.value;
+  };
+}
+start();

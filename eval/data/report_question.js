@@ -1,0 +1,146 @@
+// One opened question as DOM nodes: its turns, the two chosen models' answers side by side, and every judge's verdicts
+// with the raw replies. What the lists in the data hold, and in which order, is written down in eval/report_data.py.
+
+// A score as the list and the verdicts show it: a grade, or a share of the win in percent.
+function shownScore(score) {
+  if (score == null) return "–";
+  const { mode } = state.index;
+  if (mode === "single" || mode === "vicuna") return String(Math.round(score * 100) / 100);
+  return `${Math.round(score * 100)}%`;
+}
+
+// A model's name in the colour of its side.
+function modelName(model) {
+  return make("span", model === state.a ? "in-a" : model === state.b ? "in-b" : "", state.index.models[model]);
+}
+
+// `keep` names the button, so that it has the keyboard's focus again after another question was put in its place.
+function button(className, text, onclick, { label = "", keep = "" } = {}) {
+  const made = make("button", className, text);
+  made.type = "button";
+  if (keep) made.dataset.keep = keep;
+  if (label) {
+    made.title = label;
+    made.setAttribute("aria-label", label);
+  }
+  made.onclick = onclick;
+  return made;
+}
+
+// The bar on top that stays in view, and below it every model's score on this question.
+function questionHeader(question) {
+  const link = make("a", "permalink", question.id);
+  link.href = address(question);
+  link.title = "A link to this question and these two models";
+  const steps = make(
+    "span",
+    "steps",
+    button("step", "←", () => move(-1), { label: "Previous question (k)", keep: "previous" }),
+    button("step", "→", () => move(1), { label: "Next question (j)", keep: "next" }),
+  );
+  const head = make("header", "opened", make("h3", "", link, make("span", "category", question.category)), steps);
+  return state.index.models.length > 2 ? [head, scoreStrip(question)] : [head];
+}
+
+// Every model's score on this question; a click shows that model's answer on the right.
+function scoreStrip(question) {
+  const box = make("div", "strip");
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", "Scores on this question; choose one to compare");
+  for (const model of modelOrder()) {
+    const side = model === state.a ? "a" : model === state.b ? "b" : "";
+    const select = () => model !== state.a && choose(state.a, model);
+    const choice = button(side, state.index.models[model], select, { keep: `model-${model}` });
+    choice.append(make("b", "", shownScore(question.scores[model])));
+    choice.setAttribute("aria-pressed", String(side !== ""));
+    box.append(choice);
+  }
+  return box;
+}
+
+// One turn. Verdicts on both models together stand below the answers; others stand below the answer they are about.
+function exchange(detail, turn) {
+  const label = detail.turns.length > 1 ? `Question, turn ${turn + 1}` : "Question";
+  const nodes = [make("p", "label", label), make("div", "ask", markdown(detail.turns[turn]))];
+  if (detail.references[turn] !== undefined) {
+    const reference = markdown(detail.references[turn]);
+    nodes.push(make("details", "reference", make("summary", "", "Reference answer"), reference));
+  }
+  const sides = state.a === state.b ? [state.a] : [state.a, state.b];
+  const here = detail.outcomes.filter((outcome) => outcome[1] === turn + 1);
+  const together =
+    sides.length === 2 ? here.filter(([, , models]) => sides.every((side) => models.includes(side))) : [];
+  const columns = sides.map((model, place) => {
+    const alone = together.length ? [] : here.filter(([, , models]) => models.includes(model));
+    return answer(detail, turn, model, "ab"[place], alone);
+  });
+  nodes.push(make("div", sides.length === 1 ? "pair alone" : "pair", ...columns));
+  if (together.length) nodes.push(make("div", "verdicts", make("p", "label", "Verdicts"), ...together.map(verdict)));
+  return nodes;
+}
+
+// One model's answer in one turn, as Markdown with a switch to the plain text, and what is wrong with it.
+function answer(detail, turn, model, side, outcomes) {
+  const [texts, cut, failure] = detail.answers[model] || [[], [], "there is none in the answer file"];
+  const text = texts[turn];
+  const head = make("header", "", make("b", "", state.index.models[model]));
+  const box = make("section", `answer ${side}`, head);
+  if (text === undefined) {
+    box.append(make("p", "warn", `No answer: ${failure || "this turn was not reached"}`));
+  } else {
+    const count = text.split(/\s+/).filter(Boolean).length;
+    const body = make("div", "", rendered(text));
+    const raw = button("raw-switch", "plain text", () => {
+      const on = raw.getAttribute("aria-pressed") !== "true";
+      raw.setAttribute("aria-pressed", String(on));
+      body.replaceChildren(on ? make("pre", "raw", text) : rendered(text));
+      highlight();
+    });
+    raw.setAttribute("aria-pressed", "false");
+    head.append(make("span", "", `${count.toLocaleString("en")} word${count === 1 ? "" : "s"}`), raw);
+    box.append(body);
+    if (cut[turn]) box.append(make("p", "warn", "Cut off at the token limit."));
+  }
+  for (const [who, where, reason, excerpt] of detail.flags) {
+    if (who === model && where === turn + 1) {
+      box.append(make("p", "warn", `Speaks to the judge: ${reason} (“${excerpt}”)`));
+    }
+  }
+  if (outcomes.length) box.append(make("div", "verdicts", ...outcomes.map(verdict)));
+  return box;
+}
+
+function rendered(text) {
+  return text.trim() ? markdown(text) : make("p", "warn", "(an empty answer)");
+}
+
+// What one judge decided, and below it each of its replies: one for every order in which it saw the two answers.
+function verdict([judge, , models, scores, contradiction, replies]) {
+  const head = make("p", "", make("span", "judge", state.index.judges[judge] || "judge"), " ");
+  head.append(make("b", "", verdictWords(models, scores)));
+  if (contradiction) head.append(" ", make("span", "badge", "changed with the order"));
+  return make("div", "verdict", head, ...replies.map(reply));
+}
+
+function reply([shown, scores, text, failure]) {
+  const summary = make("summary");
+  if (shown.length === 2) summary.append("first ", modelName(shown[0]), ", second ", modelName(shown[1]), ": ");
+  if (failure) summary.append(`no reply (${failure})`);
+  else if (!scores) summary.append("no verdict in the reply");
+  else summary.append(shown.length === 2 ? verdictWords(shown, scores) : "what the judge said");
+  if (!text) return make("p", "warn", ...summary.childNodes);
+  return make("details", scores ? "" : "bad", summary, make("pre", "raw", text));
+}
+
+function verdictWords(models, scores) {
+  const { mode, models: labels } = state.index;
+  if (!scores) return "no verdict";
+  if (models.length === 1) return `${shownScore(scores[0])} of 10`;
+  if (mode === "vicuna") {
+    return models.map((model, place) => `${labels[model]} ${shownScore(scores[place])}`).join(" · ");
+  }
+  if (scores[0] === scores[1]) return "a tie";
+  const best = scores[0] > scores[1] ? 0 : 1;
+  if (scores[best] === 1) return `${labels[models[best]]} wins`;
+  return `${labels[models[best]]} preferred, ${shownScore(scores[best])}`;
+}

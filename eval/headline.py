@@ -1,0 +1,67 @@
+"""The finding of a report in one sentence, no stronger than the numbers."""
+
+from eval.results import Board, Difference, Estimate, Results, Row
+
+
+def headline(results: Results) -> str:
+    """One sentence for the top of every page and the terminal."""
+    board = results.boards[0]
+    scored = [row for row in board.rows if row.score and row.label != results.baseline]
+    if not scored:
+        return "Nothing was judged, so there is nothing to compare."
+    if not results.complete and not results.forced:
+        missing, total = board.counts.expected - board.counts.judged, board.counts.expected
+        return f"Incomplete, so not ranked: {missing} of {total} judgments are missing."
+    return ("" if results.complete else "Incomplete: ") + _compared(results, board, scored)
+
+
+def shown(value: Estimate | None, signed: bool = False) -> str:
+    """`7.31 (6.90 to 7.70)`; without an interval where one question says nothing about others."""
+    if value is None:
+        return "none"
+    style = "+.2f" if signed else ".2f"
+    if value.low is None or value.high is None:
+        return f"{value.mean:{style}} (one question)"
+    return f"{value.mean:{style}} ({value.low:{style}} to {value.high:{style}})"
+
+
+def _compared(results: Results, board: Board, scored: list[Row]) -> str:
+    if results.baseline is not None and len(scored) == 1:
+        return _against(results, scored[0])
+    if len(scored) == 1 or not board.differences:
+        return f"{scored[0].label} scores {_number(scored[0].score, results)}."
+    return _gap(results, board.differences[0])
+
+
+def _against(results: Results, row: Row) -> str:
+    """One model against the baseline."""
+    assert row.score is not None and results.scale.even is not None
+    even, score = results.scale.even, row.score
+    number = f"{results.scale.name} {_number(score, results)}, {even:g}% would be equal"
+    if score.low is not None and score.low > even:
+        return f"{row.label} beats {results.baseline}: {number}."
+    if score.high is not None and score.high < even:
+        return f"{row.label} loses to {results.baseline}: {number}."
+    return f"{row.label} and {results.baseline} cannot be told apart: {number}."
+
+
+def _gap(results: Results, first: Difference) -> str:
+    unit = "points of 10" if results.mode == "single" else "percentage points"
+    interval = (
+        "no interval from one question"
+        if first.gap.low is None
+        else (f"95% interval {first.gap.low:.2f} to {first.gap.high:.2f}, paired by question")
+    )
+    if first.settled:
+        return f"{first.first} beats {first.second} by {first.gap.mean:.2f} {unit} ({interval})."
+    return (
+        f"{first.first} and {first.second} cannot be told apart: the difference is {first.gap.mean:.2f} {unit} "
+        f"({interval})."
+    )
+
+
+def _number(score: Estimate | None, results: Results) -> str:
+    assert score is not None
+    unit = results.scale.unit if results.scale.unit == "%" else f" {results.scale.unit}"
+    interval = "" if score.low is None else f" (95% interval {score.low:.2f} to {score.high:.2f})"
+    return f"{score.mean:.2f}{unit}{interval}"

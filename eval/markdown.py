@@ -1,0 +1,194 @@
+"""The tables of a report as a Markdown page."""
+
+from collections.abc import Iterable, Sequence
+
+from camelid.spend import dollars
+from eval.headline import headline, shown
+from eval.results import Audit, Bias, Board, Results
+
+
+def markdown(results: Results) -> str:
+    """Render `report.md`."""
+    judges = ", ".join(results.judges)
+    parts = [f"# {results.title}", headline(results)]
+    parts += [f"> {note}" for note in results.notes]
+    counts = results.boards[0].counts
+    parts.append(
+        f"{results.questions:,} questions, {len(results.models)} models, {counts.judged:,} of {counts.expected:,} "
+        f"judgments. Mode: {results.mode}. Judge: {judges}. Score: {results.scale.name} {results.scale.unit}, with its "
+        "95% interval."
+    )
+    for board in results.boards:
+        heading = f" by {board.judge}" if len(results.boards) > 1 else ""
+        parts += [f"## Scores{heading}", _leaderboard(results, board), _denominators(board)]
+        if board.differences:
+            parts += [f"### Differences{heading}", _differences(board)]
+    parts += ["## By category", _parts(results, "categories", results.categories)]
+    turns = [part.name for part in max((row.turns for row in results.boards[0].rows), key=len, default=())]
+    parts += ["## By turn", _parts(results, "turns", turns)] if len(turns) > 1 else []
+    parts += ["## Win rates", _matrix(results.boards[0])] if results.boards[0].meetings else []
+    parts += ["## The judge", *(_audit(audit) for audit in results.audits)]
+    if results.agreements:
+        parts += ["## Agreement of the judges", _agreements(results)]
+    parts += ["## Answers that speak to the judge", _flags(results)] if results.flags else []
+    parts += ["## Cost", _costs(results)]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """A label or an excerpt cannot end its cell or its row, and is no HTML."""
+    return str(value).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def _leaderboard(results: Results, board: Board) -> str:
+    head = ["rank", "model", results.scale.name]
+    controlled = any(row.length_controlled for row in board.rows)
+    rated = any(row.rating for row in board.rows)
+    head += ["at equal length"] if controlled else []
+    head += ["rating"] if rated else []
+    head += ["wins", "ties", "losses"] if results.mode != "single" else []
+    head += ["sums"] if results.mode == "vicuna" else []
+    rows = []
+    for row in board.rows:
+        line: list[object] = [row.rank or "", row.label]
+        line.append("baseline" if row.label == results.baseline else shown(row.score))
+        line += [shown(row.length_controlled) if row.length_controlled else ""] if controlled else []
+        line += [shown(row.rating)] if rated else []
+        line += [row.wins, row.ties, row.losses] if results.mode != "single" else []
+        line += [" / ".join(f"{value:g}" for value in row.sums)] if results.mode == "vicuna" else []
+        rows.append(line)
+    return _table(head, rows)
+
+
+def _denominators(board: Board) -> str:
+    names = ("expected", "answered", "judged", "failed", "unparsed", "unasked", "duplicate")
+    rows: list[list[object]] = [
+        [row.label, *(getattr(row.counts, name) for name in names), row.cut, row.flagged, f"{row.words:.0f}"]
+        for row in board.rows
+    ]
+    total = [getattr(board.counts, name) for name in names]
+    rows.append(["total", *total, sum(row.cut for row in board.rows), sum(row.flagged for row in board.rows), ""])
+    return _table(["model", *names, "cut off", "flagged", "words"], rows)
+
+
+def _differences(board: Board) -> str:
+    head = [
+        "models",
+        "difference",
+        "p",
+        "p (Holm)",
+        "settled",
+        "questions",
+        "needed to settle",
+        "smallest gap to be found",
+    ]
+    return _table(
+        head,
+        (
+            [
+                f"{one.first} - {one.second}",
+                shown(one.gap, signed=True),
+                _p(one.p),
+                _p(one.p_adjusted),
+                "yes" if one.settled else "no",
+                one.gap.questions,
+                "" if one.needed is None else one.needed,
+                "" if one.detectable is None else f"{one.detectable:.2f}",
+            ]
+            for one in board.differences
+        ),
+    )
+
+
+def _parts(results: Results, field: str, names: Sequence[str]) -> str:
+    """The scores by category or by turn."""
+    rows = []
+    for row in results.boards[0].rows:
+        found = {part.name: shown(part.score) for part in getattr(row, field)}
+        rows.append([row.label, *(found.get(name, "") for name in names)])
+    return _table(["model", *names], rows)
+
+
+def _matrix(board: Board) -> str:
+    """Rows against columns; where all met one baseline only, one column."""
+    cells = {(one.first, one.second): f"{one.win_rate.mean:.1f}%" for one in board.meetings}
+    rows = columns = [row.label for row in board.rows]
+    for label in columns:
+        if len(columns) > 2 and all(label in pair for pair in cells):
+            rows, columns = [other for other in rows if other != label], [label]
+            break
+    return _table(
+        ["row beats column", *columns], ([one, *(cells.get((one, two), "") for two in columns)] for one in rows)
+    )
+
+
+def _audit(audit: Audit) -> str:
+    lines = [f"### {audit.judge}", ""]
+    for name, bias in (("Position", audit.position), ("Length", audit.length), ("Itself", audit.self_preference)):
+        lines.append(f"- {name}: {_bias(bias)}")
+    if audit.both_orders:
+        lines.append(f"- Contradictions between the two orders: {audit.contradictions} of {audit.both_orders} pairs.")
+    if audit.repeats:
+        one = audit.repeats
+        lines.append(f"- Asked again: {one.same} of {one.asked} verdicts the same, mean change {one.mean_change:.2f}.")
+    if audit.canary:
+        verdict = "this judge can be gamed" if audit.canary.gamed else "no sign that this judge can be gamed"
+        lines.append(f"- One constant text as every answer: {shown(audit.canary.score)}; {verdict}.")
+    return "\n".join(lines)
+
+
+def _bias(bias: Bias) -> str:
+    if bias.size is None:
+        return f"not measured. {bias.note}"
+    found = "a bias" if bias.detected else "none found"
+    return f"{shown(bias.size, signed=True)} {bias.unit}, p {_p(bias.p)}: {found}. {bias.note}"
+
+
+def _agreements(results: Results) -> str:
+    head = ["judges", "judged by both", "same", "kappa", "quadratic kappa", "tau-b", "Pearson", "tau-b of ranking"]
+    rows = (
+        [
+            f"{one.first}, {one.second}",
+            one.count,
+            f"{100 * one.same:.1f}%",
+            *(_statistic(value) for value in (one.kappa, one.weighted_kappa, one.tau, one.pearson, one.ranking_tau)),
+        ]
+        for one in results.agreements
+    )
+    return f"{_table(head, rows)}\n\nKrippendorff's alpha of all judges: {_statistic(results.alpha)}."
+
+
+def _flags(results: Results) -> str:
+    head = ["model", "question", "turn", "it", "where it says"]
+    return _table(head, ([one.model, one.question, one.turn, one.reason, one.excerpt] for one in results.flags))
+
+
+def _costs(results: Results) -> str:
+    head = ["judge", "answered as", "replies", "prompt tokens", "completion tokens", "paid"]
+    return _table(
+        head,
+        (
+            [
+                one.judge,
+                ", ".join(one.answered_by),
+                one.requests,
+                one.prompt_tokens,
+                one.completion_tokens,
+                "unknown" if one.dollars is None else dollars(one.dollars),
+            ]
+            for one in results.costs
+        ),
+    )
+
+
+def _statistic(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _p(value: float | None) -> str:
+    return "unknown" if value is None else "<0.0001" if value < 0.0001 else f"{value:.4f}"

@@ -1,0 +1,134 @@
+"""What the judgments of the same answers come to: both orders of a pair taken together, several judges too."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from eval.judgments import Judgment
+
+Scores = tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One judge's finding on one turn of one question, for one contestant or one pair.
+
+    Attributes:
+        judge: its name.
+        question: the question's id.
+        turn: from 1.
+        models: the contestant, or the pair in a fixed order (not the order of showing): alphabetical, but the
+            baseline, if there is one, second.
+        scores: one for each of `models`, as in `Judgment`, the mean of both orders; None if any verdict it
+            needs is missing.
+        contradiction: both orders were judged and their verdicts differ (`pairwise`: the scores are then 0.5, 0.5).
+        judgments: what it was made from, the order of `models` first.
+    """
+
+    judge: str
+    question: str
+    turn: int
+    models: tuple[str, ...]
+    scores: Scores
+    contradiction: bool
+    judgments: tuple[Judgment, ...]
+
+
+def without_duplicates(judgments: Sequence[Judgment]) -> tuple[list[Judgment], list[Judgment]]:
+    """Part judgments from further ones of the same thing.
+
+    The rule: of judgments with the same judge, mode, question, turn, models in the same order, and repeat, the first
+    with a verdict counts; if none has one, the first.
+
+    Returns:
+        those that count, and the duplicates.
+    """
+    chosen: dict[object, int] = {}
+    for place, judgment in enumerate(judgments):
+        key = (judgment.judge, judgment.mode, judgment.question, judgment.turn, judgment.models, judgment.repeat)
+        if key not in chosen or (not judgments[chosen[key]].scores and judgment.scores):
+            chosen[key] = place
+    kept = set(chosen.values())
+    return (
+        [judgments[place] for place in sorted(kept)],
+        [judgment for place, judgment in enumerate(judgments) if place not in kept],
+    )
+
+
+def pair_order(models: Iterable[str], baseline: str | None) -> tuple[str, ...]:
+    """Alphabetical, the baseline last."""
+    return tuple(sorted(models, key=lambda model: (model == baseline, model)))
+
+
+def orders(judgments: Sequence[Judgment]) -> int:
+    """2 if any pair was judged in both orders, else 1."""
+    seen = {(judgment.judge, judgment.question, judgment.turn, judgment.models) for judgment in judgments}
+    both = any(
+        len(models) == 2 and (judge, question, turn, models[::-1]) in seen for judge, question, turn, models in seen
+    )
+    return 2 if both else 1
+
+
+def outcomes(judgments: Sequence[Judgment], baseline: str | None = None) -> list[Outcome]:
+    """Bring together what belongs together; repeats are left to the audit, duplicates must be gone.
+
+    If any pair was judged in both orders, an outcome needs both. The order is that of first appearance.
+    """
+    needed = orders(judgments)
+    groups: dict[tuple[str, str, int, tuple[str, ...]], list[Judgment]] = {}
+    for judgment in judgments:
+        if judgment.repeat == 0:
+            models = pair_order(judgment.models, baseline)
+            groups.setdefault((judgment.judge, judgment.question, judgment.turn, models), []).append(judgment)
+    made = []
+    for (judge, question, turn, models), group in groups.items():
+        group.sort(key=lambda judgment: judgment.models != models)
+        scores, contradiction = _together(models, group, needed if len(models) == 2 else 1)
+        made.append(Outcome(judge, question, turn, models, scores, contradiction, tuple(group)))
+    return made
+
+
+def all_judges(found: Sequence[Outcome], judges: Sequence[str], name: str) -> list[Outcome]:
+    """The mean of several judges, for what all of them judged; a judge that is missing leaves no score."""
+    groups: dict[tuple[str, int, tuple[str, ...]], list[Outcome]] = {}
+    for outcome in found:
+        groups.setdefault((outcome.question, outcome.turn, outcome.models), []).append(outcome)
+    made = []
+    for (question, turn, models), group in groups.items():
+        known = [outcome.scores for outcome in group if outcome.scores]
+        scores = _mean(known) if len(known) == len(judges) else None
+        changed = any(outcome.contradiction for outcome in group)
+        judgments = tuple(judgment for outcome in group for judgment in outcome.judgments)
+        made.append(Outcome(name, question, turn, models, scores, changed, judgments))
+    return made
+
+
+def winner(scores: Sequence[float]) -> int:
+    """1 if the first is better, -1 if the second is, 0 for a tie."""
+    return int(scores[0] > scores[1]) - int(scores[0] < scores[1])
+
+
+def share(outcome: Outcome) -> float:
+    """The first one's share of the win, 0..1; of two grades (`vicuna`) the higher wins."""
+    assert outcome.scores is not None and len(outcome.scores) == 2
+    if outcome.judgments[0].mode == "vicuna":
+        return 0.5 + 0.5 * winner(outcome.scores)
+    return outcome.scores[0]
+
+
+def _together(models: tuple[str, ...], group: Sequence[Judgment], needed: int) -> tuple[Scores, bool]:
+    """The rule for two orders: `pairwise` counts a win only if both say so (Zheng et al. 2023, "Judging
+    LLM-as-a-Judge with MT-Bench and Chatbot Arena", section 3.4); scores and probabilities are averaged.
+    """
+    known = [item.scores if item.models == models else item.scores[::-1] for item in group if item.scores]
+    changed = len(known) == 2 and len(models) == 2 and winner(known[0]) != winner(known[1])
+    if len(known) < needed:
+        return None, changed
+    if changed and group[0].mode == "pairwise":
+        return (0.5, 0.5), True
+    return _mean(known), changed
+
+
+def _mean(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.mean(scores, axis=0))

@@ -1,0 +1,167 @@
+"""The question browser's data: compressed, in blocks that the page unpacks only when someone looks.
+
+The index has one short entry for every question. The texts, tens of megabytes for AlpacaEval's 805 questions and 20
+models, lie in blocks of a few questions each. Both are gzipped JSON in base64, which can hold no markup whatever a
+model wrote.
+
+What the page finds in it; models and judges are places in the index's `models` and `judges`, -1 if not there:
+
+- an index entry: id, category, text (its beginning), block and place of its texts, `scores` (each model's mean),
+  `pairs` (model, model, score, score), `issues` (names of `_issues`);
+- texts: turns, references, `answers` (one for each model, null or [turns, cut off, failure]), `flags` (model, turn,
+  reason, excerpt), and `outcomes` (judge, turn, models, scores, contradiction, replies), whose replies are each
+  (models in the order shown, scores, text, failure).
+"""
+
+import base64
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eval.answer import Answer
+from eval.judgments import Judgment
+from eval.outcomes import Outcome, outcomes, without_duplicates
+from eval.questions import Question
+from eval.results import Results
+
+BLOCK = 500_000  # characters of text in a block: unpacked in about 10 ms
+SNIPPET = 240  # characters of a question in the list: more than its two lines show
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What the page embeds: the index and the blocks, each gzipped JSON in base64."""
+
+    index: str
+    blocks: list[str]
+
+
+def pack(value: object) -> str:
+    """JSON, gzipped (the same bytes each time), in base64."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")
+
+
+def packed(
+    results: Results, questions: Sequence[Question], answers: Sequence[Answer], judgments: Sequence[Judgment]
+) -> Packed:
+    """All questions with answers and verdicts, ready to embed."""
+    labels = contestants(results, answers, judgments)
+    entries, blocks, block, size = list[Entry](), list[str](), list[Entry](), 0
+    for entry, detail in _entries(results, labels, questions, answers, judgments):
+        if size > BLOCK:
+            blocks.append(pack(block))
+            block, size = [], 0
+        entries.append({**entry, "block": len(blocks), "place": len(block)})
+        block.append(detail)
+        size += _length(detail)
+    if block:
+        blocks.append(pack(block))
+    index = {
+        "mode": results.mode,
+        "models": labels,
+        "ranked": [row.label for row in results.boards[0].rows] if results.boards else labels,
+        "baseline": results.baseline,
+        "judges": list(results.judges),
+        "questions": entries,
+    }
+    return Packed(pack(index), blocks)
+
+
+def contestants(results: Results, answers: Iterable[Answer], judgments: Iterable[Judgment]) -> list[str]:
+    """The models of the report, then whoever else answered or was judged: the canary."""
+    known = dict.fromkeys(results.models)
+    known |= dict.fromkeys(answer.model for answer in answers)
+    known |= dict.fromkeys(model for judgment in judgments for model in judgment.models)
+    return list(known)
+
+
+def _entries(
+    results: Results,
+    labels: Sequence[str],
+    questions: Sequence[Question],
+    answers: Sequence[Answer],
+    judgments: Sequence[Judgment],
+) -> Iterable[tuple[Entry, Entry]]:
+    """For each question its entry in the index and its texts."""
+    said = {(answer.question, answer.model): answer for answer in answers}
+    found = defaultdict[str, list[Outcome]](list)
+    for outcome in outcomes(without_duplicates(judgments)[0], results.baseline):
+        found[outcome.question].append(outcome)
+    flags = defaultdict[str, list[list[Any]]](list)
+    place = {label: position for position, label in enumerate(labels)}
+    for flag in results.flags:
+        flags[flag.question].append([place.get(flag.model, -1), flag.turn, flag.reason, flag.excerpt])
+    judges = {judge: position for position, judge in enumerate(results.judges)}
+    for question in questions:
+        given = [said.get((question.id, label)) for label in labels]
+        here = found[question.id]
+        detail = {
+            "turns": question.turns,
+            "references": question.references,
+            "answers": [answer and [answer.turns, answer.cut, answer.failure] for answer in given],
+            "flags": flags[question.id],
+            "outcomes": [_outcome(outcome, place, judges) for outcome in here],
+        }
+        expected = given[: len(results.models)]
+        issues = _issues(question, expected, here, bool(flags[question.id]))
+        scores, pairs = _scores(here, place)
+        entry = {"id": question.id, "category": question.category, "text": question.turns[0][:SNIPPET]}
+        yield {**entry, "scores": scores, "pairs": pairs, "issues": issues}, detail
+
+
+def _outcome(outcome: Outcome, place: dict[str, int], judges: dict[str, int]) -> list[Any]:
+    asked = [
+        [[place[model] for model in judgment.models], judgment.scores, judgment.text, judgment.failure]
+        for judgment in outcome.judgments
+    ]
+    models = [place[model] for model in outcome.models]
+    return [judges.get(outcome.judge, -1), outcome.turn, models, outcome.scores, outcome.contradiction, asked]
+
+
+def _scores(found: Sequence[Outcome], place: dict[str, int]) -> tuple[list[float | None], list[list[Any]]]:
+    """Each model's mean score on a question, and each pair's: the mean over judges and turns."""
+    alone = defaultdict[int, list[float]](list)
+    together = defaultdict[tuple[int, ...], list[tuple[float, ...]]](list)
+    for outcome in found:
+        models = tuple(place[model] for model in outcome.models)
+        if outcome.scores:
+            together[models].append(outcome.scores)
+            for model, score in zip(models, outcome.scores, strict=True):
+                alone[model].append(score)
+    scores = [_mean(alone[model]) if model in alone else None for model in range(len(place))]
+    pairs = [
+        [*models, *(_mean(side) for side in zip(*known, strict=True))]
+        for models, known in together.items()
+        if len(models) == 2
+    ]
+    return scores, pairs
+
+
+def _issues(question: Question, given: Sequence[Answer | None], found: Sequence[Outcome], flagged: bool) -> list[str]:
+    """What there is to look at in a question, for the page's filter."""
+    states = {judgment.state for outcome in found for judgment in outcome.judgments}
+    present = {
+        "contradiction": any(outcome.contradiction for outcome in found),
+        "unparsed": "unparsed" in states,
+        "failed": "failed" in states,
+        "missing": any(answer is None or len(answer.turns) < len(question.turns) for answer in given),
+        "cut": any(answer is not None and any(answer.cut) for answer in given),
+        "flagged": flagged,
+    }
+    return [name for name, there in present.items() if there]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(sum(values) / len(values), 4)
+
+
+def _length(detail: Entry) -> int:
+    """About how many characters of text."""
+    texts = sum(len(text) for answer in detail["answers"] if answer for text in answer[0])
+    return texts + sum(len(asked[2]) for outcome in detail["outcomes"] for asked in outcome[5])

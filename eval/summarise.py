@@ -1,0 +1,249 @@
+"""From questions, answers and judgments to all numbers of a report; nothing is left out uncounted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from camelid.errors import UserError, near_miss
+from eval import audit, canary
+from eval.agreement import kappa, kendall_tau, krippendorff_alpha, pearson
+from eval.answer import Answer
+from eval.boards import BOUNDS, Expected, Run, board, counts, model_scores
+from eval.judgments import Judgment
+from eval.outcomes import Outcome, all_judges, orders, outcomes, winner, without_duplicates
+from eval.questions import Question
+from eval.results import Agreement, Audit, Board, Canary, Cost, Flag, Mode, Results, Scale
+from eval.stats import estimate
+from eval.verdict import speaks_to_judge
+
+ALL = "all judges"
+SCALES: dict[Mode, Scale] = {
+    "single": Scale("mean grade", "of 10", 1.0, 10.0, None),
+    "vicuna": Scale("relative score", "%", 0.0, 100.0, 100.0),
+    "pairwise": Scale("win rate", "%", 0.0, 100.0, 50.0),
+    "alpaca": Scale("win rate", "%", 0.0, 100.0, 50.0),
+}
+OFFLINE_NOTE = (
+    "The judge is Camelid's embedded rule: it grades the overlap of an answer's words with the reference answer "
+    "(ROUGE-L). That is agreement with the reference, not quality as a person or GPT-4 would see it."
+)
+
+
+def summarise(
+    title: str,
+    questions: Sequence[Question],
+    answers: Sequence[Answer],
+    judgments: Sequence[Judgment],
+    baseline: str | None = None,
+    forced: bool = False,
+    dollars: Mapping[str, float | None] | None = None,
+) -> Results:
+    """Compute every number of the report.
+
+    Args:
+        title: of the page.
+        questions: the whole set; a question without an answer counts as missing.
+        answers: of all models.
+        judgments: by any number of judges, all of one mode.
+        baseline: the model the others are compared with; None takes it from the judgments.
+        forced: rank an incomplete run too.
+        dollars: paid for each judge; None if it isn't known.
+
+    Raises:
+        UserError: there are no judgments, they are of several modes or of unknown questions, or no baseline is known.
+    """
+    mode = _mode(questions, judgments)
+    kept, duplicates = without_duplicates(judgments)
+    real = [item for item in kept if canary.LABEL not in item.models]
+    models = tuple(dict.fromkeys([*(a.model for a in answers), *(m for item in real for m in item.models)]))
+    baseline = _baseline(mode, models, real, baseline)
+    judges = tuple(dict.fromkeys(item.judge for item in kept))
+    run = Run(mode, tuple(questions), tuple(answers), models, baseline, orders(real), forced)
+    found = outcomes(real, baseline)
+    boards = [_board(run, ALL, judges, found, real, duplicates)] if len(judges) > 1 else []
+    for judge in judges:
+        own = [item for item in found if item.judge == judge]
+        boards.append(_board(run, judge, (judge,), own, real, duplicates))
+    flags = tuple(_flags(answers))
+    incomplete = not all(one.complete for one in boards)
+    return Results(
+        title=title,
+        mode=mode,
+        scale=SCALES[mode],
+        baseline=baseline,
+        judges=judges,
+        models=models,
+        questions=len(questions),
+        turns=sum(len(question.turns) for question in questions),
+        categories=tuple(dict.fromkeys(question.category for question in questions)),
+        complete=not incomplete,
+        forced=forced and incomplete,
+        boards=tuple(boards),
+        audits=tuple(_audit(run, judge, judges, found, kept, duplicates) for judge in judges),
+        flags=flags,
+        agreements=tuple(_agreements(judges, found, boards)),
+        alpha=_alpha(judges, found) if len(judges) > 1 else None,
+        costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
+        notes=tuple(_notes(boards[0], real, judges, len(duplicates), len(flags), forced)),
+    )
+
+
+def _mode(questions: Sequence[Question], judgments: Sequence[Judgment]) -> Mode:
+    modes = sorted({item.mode for item in judgments})
+    if len(modes) != 1:
+        raise UserError(
+            "there are no judgments" if not modes else f"judgments of several modes ({', '.join(modes)}); report one"
+        )
+    known = {question.id for question in questions}
+    for item in judgments:
+        if item.question not in known:
+            raise UserError(f"{item.judge} judged question {item.question!r}, which is not in the question file")
+    return modes[0]
+
+
+def _baseline(mode: Mode, models: Sequence[str], judgments: Sequence[Judgment], asked: str | None) -> str | None:
+    if mode == "single":
+        return None
+    named = {item.baseline for item in judgments if item.baseline}
+    baseline = asked or (named.pop() if len(named) == 1 else None)
+    if baseline is not None and baseline not in models:
+        raise UserError(f"--baseline {baseline}: no such model{near_miss(baseline, models)}")
+    if baseline is None and mode != "pairwise":
+        raise UserError(
+            f"--baseline: the judgments don't say which model is the baseline; name it ({', '.join(models)})"
+        )
+    return baseline
+
+
+def _board(
+    run: Run,
+    name: str,
+    judges: Sequence[str],
+    found: Sequence[Outcome],
+    judgments: Sequence[Judgment],
+    duplicates: Sequence[Judgment],
+) -> Board:
+    merged = all_judges(found, judges, name) if len(judges) > 1 else list(found)
+    own, further = ([item for item in group if item.judge in judges] for group in (judgments, duplicates))
+    return board(run, name, merged, Expected(tuple(judges), own, further))
+
+
+def _audit(
+    run: Run,
+    judge: str,
+    judges: Sequence[str],
+    found: Sequence[Outcome],
+    judgments: Sequence[Judgment],
+    duplicates: Sequence[Judgment],
+) -> Audit:
+    own = [item for item in judgments if item.judge == judge]
+    real = [item for item in own if canary.LABEL not in item.models]
+    theirs = [item for item in found if item.judge == judge]
+    lengths = {
+        (answer.model, answer.question, turn): len(text)
+        for answer in run.answers
+        for turn, text in enumerate(answer.turns, start=1)
+    }
+    both = [item for item in theirs if len(item.judgments) == 2 and all(one.scores for one in item.judgments)]
+    return Audit(
+        judge=judge,
+        position=audit.position(real),
+        length=audit.length(theirs, lengths),
+        self_preference=audit.self_preference(judge, judges, run.models, found),
+        contradictions=sum(item.contradiction for item in both),
+        both_orders=len(both),
+        repeats=audit.repeats(own),
+        canary=_canary(run, judge, own, duplicates),
+    )
+
+
+def _canary(run: Run, judge: str, judgments: Sequence[Judgment], duplicates: Sequence[Judgment]) -> Canary | None:
+    asked = [item for item in judgments if canary.LABEL in item.models and item.repeat == 0]
+    if not asked:
+        return None
+    opponents = [model for item in asked for model in item.models if model != canary.LABEL]
+    opponent = opponents[0] if opponents else None
+    scores = model_scores(run.mode, outcomes(asked, opponent), canary.LABEL, opponent)
+    score = estimate(scores, BOUNDS[run.mode])
+    states = [item.state for item in asked]
+    again = sum(item.judge == judge and canary.LABEL in item.models for item in duplicates)
+    total = counts(len(asked), len(asked), states, again)
+    return Canary(canary.TEXT, score, total, audit.gamed(run.mode, score))
+
+
+def _flags(answers: Sequence[Answer]) -> Iterable[Flag]:
+    for answer in answers:
+        for turn, text in enumerate(answer.turns, start=1):
+            found = speaks_to_judge(text)
+            if found:
+                yield Flag(answer.model, answer.question, turn, *found)
+
+
+def _agreements(judges: Sequence[str], found: Sequence[Outcome], boards: Sequence[Board]) -> Iterable[Agreement]:
+    said = {judge: _first_scores(judge, found) for judge in judges}
+    means = {one.judge: {row.label: row.score.mean for row in one.rows if row.score} for one in boards}
+    for place, first in enumerate(judges):
+        for second in judges[place + 1 :]:
+            both = [key for key in said[first] if key in said[second]]
+            if not both:
+                continue
+            ones, twos = [said[first][key] for key in both], [said[second][key] for key in both]
+            verdicts, others = ([_verdict(score) for score in scores] for scores in (ones, twos))
+            ranked = [label for label in means[first] if label in means[second]]
+            yield Agreement(
+                first=first,
+                second=second,
+                count=len(both),
+                same=sum(one == two for one, two in zip(verdicts, others, strict=True)) / len(both),
+                kappa=kappa(verdicts, others),
+                weighted_kappa=kappa(verdicts, others, quadratic=True),
+                tau=kendall_tau([score[0] for score in ones], [score[0] for score in twos]),
+                pearson=pearson([score[0] for score in ones], [score[0] for score in twos]),
+                ranking_tau=kendall_tau(
+                    [means[first][label] for label in ranked], [means[second][label] for label in ranked]
+                ),
+            )
+
+
+def _first_scores(judge: str, found: Sequence[Outcome]) -> dict[tuple[str, int, tuple[str, ...]], tuple[float, ...]]:
+    return {
+        (item.question, item.turn, item.models): item.scores for item in found if item.judge == judge and item.scores
+    }
+
+
+def _verdict(scores: Sequence[float]) -> float:
+    """The category for kappa: the winner of a pair, or the whole grade."""
+    return float(winner(scores)) if len(scores) == 2 else float(int(scores[0] + 0.5))
+
+
+def _alpha(judges: Sequence[str], found: Sequence[Outcome]) -> float | None:
+    said = [_first_scores(judge, found) for judge in judges]
+    things = list(dict.fromkeys(key for scores in said for key in scores))
+    table = [[scores[key][0] if key in scores else float("nan") for key in things] for scores in said]
+    return krippendorff_alpha(table) if things else None
+
+
+def _cost(judge: str, judgments: Sequence[Judgment], dollars: float | None) -> Cost:
+    own = [item for item in judgments if item.judge == judge and any(item.tokens)]
+    prompt, completion = (sum(item.tokens[place] for item in own) for place in (0, 1))
+    names = tuple(dict.fromkeys(item.answered_by for item in own if item.answered_by))
+    return Cost(judge, len(own), prompt, completion, dollars, names)
+
+
+def _notes(
+    first: Board, judgments: Sequence[Judgment], judges: Sequence[str], duplicates: int, flags: int, forced: bool
+) -> Iterable[str]:
+    if "offline" in judges:
+        yield OFFLINE_NOTE
+    whole = sum(item.text.strip() in ("m", "M") and not item.logprobs for item in judgments)
+    if whole:
+        yield f"{whole} of {len(judgments)} verdicts came without log-probabilities; each counts as a whole win."
+    if not first.complete:
+        missing = first.counts.expected - first.counts.judged
+        ranked = "they are ranked all the same, as was asked" if forced else "so the models are not ranked"
+        yield f"Incomplete: {missing} of {first.counts.expected} judgments are missing, {ranked}."
+    if duplicates:
+        yield (
+            f"{duplicates} duplicate judgments were left out: of several of the same thing, the first with a verdict "
+            "counts."
+        )
+    if flags:
+        yield f"{flags} answers speak to the judge: they contain a verdict or instructions. Read them yourself."

@@ -1,0 +1,78 @@
+"""How the page says its numbers, in plain words."""
+
+from eval.results import Bias, Canary, Difference, Estimate, Meeting, Scale
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float, places: int = 2, signed: bool = False) -> str:
+    """A number with thousands separators and a real minus sign; no "-0.0"."""
+    text = f"{value:+,.{places}f}" if signed else f"{value:,.{places}f}"
+    return text.replace("-", MINUS) if any(digit in text for digit in "123456789") else f"{0:.{places}f}"
+
+
+def places(scale: Scale) -> int:
+    """Decimals of a score: hundredths of a grade, tenths of a percent."""
+    return 1 if scale.unit == "%" else 2
+
+
+def interval(estimate: Estimate, decimals: int = 2, signed: bool = False) -> str:
+    """E.g. "6.91 to 7.42", or why there is none."""
+    if estimate.low is None or estimate.high is None:
+        return "one question: no interval"
+    return f"{number(estimate.low, decimals, signed)} to {number(estimate.high, decimals, signed)}"
+
+
+def p(value: float | None) -> str:
+    """A p-value, e.g. "p = 0.03" or "p < 0.001"."""
+    if value is None:
+        return "no test"
+    text = "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def percent(part: int, whole: int) -> str:
+    """A share, e.g. "12 of 80 (15%)"."""
+    return f"{part:,} of {whole:,} ({100 * part / whole:.0f}%)" if whole else f"{part:,} of {whole:,}"
+
+
+def verdict(difference: Difference) -> str:
+    """What a comparison settles, and what it would take."""
+    if difference.settled:
+        return "settled"
+    if difference.needed is None:
+        return "not settled; there is no gap"
+    return f"not settled; this gap takes about {difference.needed:,} questions"
+
+
+def meeting(found: Meeting) -> str:
+    """What is behind one cell of the win matrix."""
+    changed = f" (of these {found.contradictions:,} because the judge contradicted itself)"
+    return (
+        f"{found.first} against {found.second}: won {found.wins:,}, tied {found.ties:,}"
+        f"{changed if found.contradictions else ''}, lost {found.losses:,}; "
+        f"95% interval {interval(found.win_rate, 0)}%"
+    )
+
+
+def bias(found: Bias) -> str:
+    """The size of a measured bias."""
+    assert found.size is not None
+    size = f"{number(found.size.mean, 1, signed=True)} {found.unit}"
+    if found.size.low is None:
+        return f"{size}."
+    return f"{size} (95% interval {interval(found.size, 1, signed=True)}; {p(found.p)})."
+
+
+def canary(found: Canary, scale: Scale) -> str:
+    """How a constant answer did, in one sentence."""
+    if found.score is None:
+        return "Asked, but the judge gave no verdict on it."
+    range_text = "" if found.score.low is None else f" (95% interval {interval(found.score, places(scale))})"
+    score = f"{number(found.score.mean, places(scale))} {scale.unit}".replace(" %", "%")
+    end = (
+        "This judge can be gamed: a text without content scores well."
+        if found.gamed
+        else "A text without content gets it nowhere."
+    )
+    return f"One text as the answer to every question: {score}{range_text}. {end}"

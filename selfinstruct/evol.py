@@ -1,0 +1,170 @@
+"""Evol-Instruct (Xu et al. 2023, WizardLM, section 3): instructions made harder or rarer, round by round.
+
+The operators, their equal chances, four rounds and the four reasons for elimination are the paper's; the
+prompts are our own.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from itertools import islice
+
+from camelid.ledger import Ledger
+from camelid.llm import Reply, Request
+from conversations.message import Message
+from selfinstruct.parse import CUT_OFF
+from selfinstruct.run import ENOUGH, Run
+from selfinstruct.seeds import Task
+from selfinstruct.tokens import unicode_tokens
+
+ROUNDS = 4  # section 4.1: M = 4
+TEMPERATURE, TOP_P, MAX_TOKENS = 1.0, 0.9, 2048  # section 4.1
+SORRY_WORDS = 80  # section 3.2, elimination: an answer with "sorry" and fewer words than this
+CHUNK = 64  # instructions between two steps; not the concurrency, so that runs can be replayed
+COPY = 0.999  # ROUGE-L above which an instruction repeats an earlier one word for word
+
+_BOUNDS = (
+    "Keep it reasonable: people must understand it and be able to answer it. Add 10 to 20 words, no more. "
+    "Keep every table, number and line of code that it needs."
+)
+# In-depth evolving has five operators, in-breadth evolving is the sixth (section 3.2).
+OPERATORS = {
+    "add constraints": f"Make the task below somewhat harder: add one more constraint or requirement. {_BOUNDS}",
+    "deepen": f"Make the task below somewhat harder: ask for more depth and breadth in what it asks about. {_BOUNDS}",
+    "concretize": f"Make the task below somewhat harder: replace general concepts by more specific ones. {_BOUNDS}",
+    "more reasoning": f"Make the task below somewhat harder: if a few steps of thought solve it, ask explicitly for "
+    f"more steps. {_BOUNDS}",
+    "complicate input": f"Make the task below somewhat harder: give it data to work on, such as a table, code, XML, "
+    f"a formula or an SQL database, in full. {_BOUNDS}",
+    "in breadth": "Write a new task inspired by the one below: of the same field but rarer, about as long and as "
+    "hard, and answerable by a language model.",
+}
+_EVOLVE = "{operator}\n\nReply with the new task alone.\n\n[Task]\n{task}\n[End of task]"
+_EQUAL = (
+    "Do these two tasks have the same constraints and requirements, and the same depth and breadth of what they ask? "
+    "Reply with Equal or Not equal alone.\n\n[First task]\n{first}\n[End of first task]\n\n"
+    "[Second task]\n{second}\n[End of second task]"
+)
+# Words of the prompts above that a real task has no use for.
+_LEAKED = re.compile(
+    r"\[(End of )?(first |second )?task\]|\b(the )?(new|given|rewritten|evolved) (task|prompt)\b", re.I
+)
+# English function words, the stop words that matter for an empty answer.
+_STOP_WORDS = frozenset(
+    "a an and are as at be been but by can could did do does for from had has have he her his i if in is it its me my "
+    "no not of on or our she so that the their them they this to us was we were what which who will with would you "
+    "your".split()
+)
+
+
+async def evolve(run: Run, tasks: Sequence[Task], seed: int, rounds: int = ROUNDS) -> None:
+    """Make up to `run.count` records from the tasks of any instruction file.
+
+    A task whose evolution is eliminated goes into the next round as it was.
+
+    Args:
+        run: takes the records.
+        tasks: the first generation; an input is taken as the end of its instruction.
+        seed: of the choice of operators.
+        rounds: how often each task is evolved at most.
+    """
+    run.instructions = Ledger("instructions")
+    pool = ["\n\n".join(filter(None, (task.instruction, task.input))) for task in tasks]
+    for generation in range(1, rounds + 1):
+        places = iter(range(len(pool)))
+        while chunk := list(islice(places, CHUNK)):
+            await _evolve_chunk(run, pool, chunk, generation, seed)
+            if run.ended:
+                return
+    run.stopped = f"{rounds} rounds over {len(pool):,} instructions gave no more"
+
+
+async def _evolve_chunk(run: Run, pool: list[str], chunk: list[int], generation: int, seed: int) -> None:
+    """Evolve, compare, answer and eliminate some places of the pool."""
+    operators = {place: random.Random(f"{seed}/{generation}/{place}").choice(list(OPERATORS)) for place in chunk}
+    evolved = await _evolved(run, pool, operators, generation)
+    requests = [_request(text, generation, place) for place, text in evolved.items()]
+    replies = await run.answers(requests)
+    good: dict[int, Task] = {}
+    for place, text in evolved.items():
+        task = Task(text, "", replies[place].text.strip()) if place in replies else None
+        if task is None:
+            run.tasks.drop("no answer to the new instruction")
+        elif reason := _reason_against_answer(replies[place]) or run.selection.reason_to_drop(task):
+            run.tasks.drop(reason)
+        else:
+            good[place] = task
+    await run.score_ahead(good.values())
+    for place, task in good.items():
+        similarity = run.selection.compare(task.instruction)
+        if run.ended:
+            run.tasks.drop(ENOUGH)
+        elif similarity.highest > COPY:
+            run.tasks.drop("repeats an instruction word for word")
+        elif reason := await run.bad_quality(task):
+            run.tasks.drop(reason)
+        else:
+            run.selection.add(task.instruction)
+            model = replies[place].model
+            run.record(task, similarity, place, model, operator=operators[place], generation=generation)
+            pool[place] = task.instruction
+
+
+async def _evolved(run: Run, pool: Sequence[str], operators: dict[int, str], generation: int) -> dict[int, str]:
+    """The new instruction of each place, where there is one that differs in substance."""
+    ledger = run.instructions
+    assert ledger
+    prompts = {
+        place: _EVOLVE.format(operator=OPERATORS[operator], task=pool[place]) for place, operator in operators.items()
+    }
+    replies = await run.answers([_request(prompt, generation, place) for place, prompt in prompts.items()])
+    texts: dict[int, str] = {}
+    for place in operators:
+        if place not in replies:
+            ledger.drop("no reply")
+            continue
+        text = replies[place].text.strip()
+        reason = CUT_OFF if replies[place].finish_reason == "length" else None
+        reason = reason or ("says words of the prompt" if _LEAKED.search(text) else None)
+        if reason := reason or run.selection.reason_to_drop_instruction(text):
+            ledger.drop(reason)
+        else:
+            texts[place] = text
+    questions = [
+        _request(_EQUAL.format(first=pool[place], second=text), generation, place, temperature=0.0)
+        for place, text in texts.items()
+    ]
+    verdicts = await run.answers(questions)
+    for place in list(texts):
+        if place not in verdicts:
+            ledger.drop("not compared: no reply")
+        elif verdicts[place].text.strip().lower().startswith("equal"):
+            ledger.drop("no more information than before")
+        else:
+            ledger.keep()
+            continue
+        del texts[place]
+    return texts
+
+
+def _reason_against_answer(reply: Reply) -> str | None:
+    """The two reasons of elimination that lie in the answer, and a third of ours."""
+    words = unicode_tokens(reply.text)
+    if reply.finish_reason == "length":
+        return CUT_OFF
+    if "sorry" in words and len(words) < SORRY_WORDS:
+        return "the answer says sorry"
+    if all(word in _STOP_WORDS for word in words):
+        return "the answer says nothing"
+    return None
+
+
+def _request(prompt: str, generation: int, place: int, temperature: float = TEMPERATURE) -> Request:
+    return Request(
+        messages=(Message("user", prompt),),
+        temperature=temperature,
+        top_p=TOP_P,
+        max_tokens=MAX_TOKENS,
+        seed=generation,
+        sample=place,
+    )

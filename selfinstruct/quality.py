@@ -1,0 +1,57 @@
+"""The optional filter that asks a model how good a record is."""
+
+import asyncio
+import re
+from importlib.resources import files
+
+from camelid.llm import FATAL, LLM, Failure, Reply, Request
+from conversations.message import Message
+from selfinstruct.seeds import Task
+
+MAX_TOKENS = 200  # a sentence of reason and the score
+_SCORE = re.compile(r"Score:\s*\[\[\s*(\d(?:\.\d+)?)\s*\]\]")
+
+
+class Quality:
+    """Scores records from 0 to 5, the scale of AlpaGasus (Chen et al. 2023, section 2.2).
+
+    Args:
+        model: the model that scores.
+        threshold: the lowest score that is kept.
+
+    Attributes:
+        fatal: a failure after which nothing more will be scored.
+    """
+
+    def __init__(self, model: LLM, threshold: float) -> None:
+        self._model, self._threshold = model, threshold
+        self._prompt = files("selfinstruct").joinpath("data/quality.txt").read_text(encoding="utf-8").strip()
+        self._asking: dict[Task, asyncio.Task[str | None]] = {}
+        self.fatal: Failure | None = None
+
+    async def reason_to_drop(self, task: Task) -> str | None:
+        """Return why a task is no good, or None; one without a score is dropped too, under a reason of its own.
+
+        Each task is scored once, however often it is asked about.
+        """
+        if task not in self._asking:
+            self._asking[task] = asyncio.create_task(self._ask(task))
+        return await self._asking[task]
+
+    async def _ask(self, task: Task) -> str | None:
+        result = await self._model.complete(self._request(task))
+        if isinstance(result, Failure) and result.kind in FATAL:
+            self.fatal = result
+        return self._reason(result)
+
+    def _request(self, task: Task) -> Request:
+        prompt = self._prompt.format(instruction=task.instruction, input=task.input or "(none)", output=task.output)
+        return Request((Message("user", prompt),), temperature=0.0, max_tokens=MAX_TOKENS)
+
+    def _reason(self, result: Reply | Failure) -> str | None:
+        if isinstance(result, Failure):
+            return f"quality not scored: {result.kind}"
+        found = _SCORE.search(result.text)
+        if not found:
+            return "quality not scored: no score in the reply"
+        return f"quality below {self._threshold:g}" if float(found[1]) < self._threshold else None

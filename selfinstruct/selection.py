@@ -1,0 +1,81 @@
+"""Which tasks are kept: rules, evaluation questions, similarity to everything before; every drop has its reason."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from conversations.decontaminate import Decontaminator, read_question_texts
+from selfinstruct.dedup import LIMIT, Similarity, SimilarTexts
+from selfinstruct.filters import Rules, reason_to_drop_answer
+from selfinstruct.seeds import Task
+from selfinstruct.tokens import Tokenize, rouge_tokens, unicode_tokens
+
+TOO_SIMILAR = "too similar to one before"
+
+
+def short_name(path: str | Path) -> str:
+    """A file's name with its folder: evaluation sets are often called `question.jsonl`."""
+    return "/".join(Path(path).parts[-2:])
+
+
+class Questions:
+    """The questions of one evaluation file, to be kept out of the records.
+
+    Args:
+        path: a file with questions; see `read_question_texts`.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        texts = read_question_texts(path)
+        self.name = short_name(path)
+        self._stretches = Decontaminator(texts)
+        self._similar = SimilarTexts(texts)
+
+    def reason_to_drop(self, text: str) -> str | None:
+        """Return why a text is too near a question (12 words in a row, or ROUGE-L), or None."""
+        if self._stretches.match(text):
+            return f"in {self.name}: shares 12 words in a row or a whole question"
+        if self._similar.compare(text).highest > LIMIT:
+            return f"in {self.name}: ROUGE-L above {LIMIT}"
+        return None
+
+
+class Selection:
+    """Decides which tasks are kept, in the order they come.
+
+    Args:
+        before: instructions that new ones must differ from (the seeds).
+        rules: for the instructions.
+        questions: evaluation questions; nothing near one is kept.
+        compat: decide as Alpaca's code: its tokens, which only ASCII text has, and no check of the answers.
+    """
+
+    def __init__(
+        self, before: Sequence[str], rules: Rules, questions: Sequence[Questions] = (), compat: bool = False
+    ) -> None:
+        self._tokenize: Tokenize = rouge_tokens if compat else unicode_tokens
+        self._kept = SimilarTexts(before, self._tokenize)
+        self._rules, self._questions, self._compat = rules, questions, compat
+
+    def reason_to_drop(self, task: Task) -> str | None:
+        """What is wrong with a task by itself, or None; nothing is remembered."""
+        reason = self._rules.reason_to_drop(task.instruction)
+        if not reason and not self._compat:
+            reason = reason_to_drop_answer(task)
+        return reason or self._contamination(task)
+
+    def reason_to_drop_instruction(self, instruction: str) -> str | None:
+        """What is wrong with an instruction that has no answer yet, or None."""
+        return self._rules.reason_to_drop(instruction)
+
+    def compare(self, instruction: str) -> Similarity:
+        """How near an instruction is to all those before; it may be kept up to `LIMIT`."""
+        return self._kept.compare(instruction)
+
+    def add(self, instruction: str) -> None:
+        """Remember an instruction that is kept."""
+        self._kept.add(instruction)
+
+    def _contamination(self, task: Task) -> str | None:
+        """Which evaluation file a task is too near to, and how."""
+        whole = " ".join(f"{task.instruction} {task.input}".split())
+        return next(filter(None, (questions.reason_to_drop(whole) for questions in self._questions)), None)

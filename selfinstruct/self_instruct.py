@@ -1,0 +1,228 @@
+"""Self-Instruct in its four steps (Wang et al. 2023, section 2.2): instructions, their kind, instances, filters.
+
+Numbers are those of github.com/yizhongw/self-instruct; the prompts are our own, for chat models, with examples
+from the seeds.
+"""
+
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from camelid.ledger import Ledger
+from camelid.llm import Request
+from conversations.message import Message
+from selfinstruct.dedup import LIMIT, Similarity
+from selfinstruct.run import ENOUGH, Run
+from selfinstruct.seeds import Task
+from selfinstruct.selection import TOO_SIMILAR
+
+# bootstrap_instructions.py
+SEEDS_A_PROMPT, MACHINE_A_PROMPT = 6, 2
+LAST_NUMBER = 16  # the stop string "\n16."
+BOOTSTRAP: dict[str, Any] = {
+    "temperature": 0.7, "top_p": 0.5, "max_tokens": 1024, "stop": (f"\n{LAST_NUMBER}.",),
+    "extra": {"presence_penalty": 2},
+}  # fmt: skip
+# identify_clf_or_not.py; its few-shot prompt has 12 classification tasks and 19 others (paper, section 2.2)
+YES_EXAMPLES, NO_EXAMPLES = 12, 19
+IDENTIFY: dict[str, Any] = {"temperature": 0.0, "max_tokens": 3, "stop": ("\n",)}
+# generate_instances.py
+MOST_INSTANCES = 5
+INSTANCES: dict[str, Any] = {"temperature": 0.0, "extra": {"presence_penalty": 1.5}}
+MAX_TOKENS_CLASSIFICATION, MAX_TOKENS_OTHER = 300, 350
+INSTANCE_EXAMPLES = 4  # seeds shown; the reference's fixed prompts show more, of their own
+
+ROUND = 32  # instruction requests between two looks at the pool; not the concurrency, so that runs can be replayed
+
+_ITEM = re.compile(r"^\s*\d+\s*[.)]\s*", re.MULTILINE)
+_EXAMPLE = re.compile(r"^\s*Example\s+\d+\.?[ \t]*$", re.MULTILINE)
+_OUTPUT = re.compile(r"^\s*Output\s*\d*\s*:[ \t]*", re.MULTILINE)
+_INPUT = re.compile(r"^\s*Input\s*\d*\s*:[ \t]*", re.MULTILINE)
+_LABEL = re.compile(r"^\s*Class label\s*:[ \t]*", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class _New:
+    """An instruction of step one that has passed its filters."""
+
+    text: str
+    similarity: Similarity
+    request: int
+
+
+async def self_instruct(run: Run, seeds: Sequence[Task], seed: int) -> None:
+    """Make `run.count` records, up to `MOST_INSTANCES` for each instruction.
+
+    Args:
+        run: takes the records; its selection already knows the seeds.
+        seeds: tasks to show.
+        seed: of what is shown.
+    """
+    machine: list[str] = []
+    run.instructions = Ledger("instructions")
+    number = 0
+    while not run.ended:
+        before = len(run.records)
+        new = await _instructions(run, seeds, machine, seed, range(number, number + ROUND))
+        number += ROUND
+        machine += [instruction.text for instruction in new]
+        if new and not run.ended:
+            classes = await _classifications(run, seeds, new)
+            await _instances(run, seeds, list(zip(new, classes, strict=True)))
+        if len(run.records) == before and not run.ended:
+            run.stopped = f"{ROUND} requests for instructions gave no new record; the ledger says why"
+
+
+async def _instructions(
+    run: Run, seeds: Sequence[Task], machine: Sequence[str], seed: int, numbers: range
+) -> list[_New]:
+    """Step one: new instructions after six of the seeds and two of the machine's."""
+    assert run.instructions
+    new: list[_New] = []
+    requests = (_bootstrap_request(seeds, machine, seed, number) for number in numbers)
+    async for request, reply in run.ask(requests):
+        for text in parse_instructions(reply.text, reply.finish_reason == "length"):
+            if reason := run.selection.reason_to_drop_instruction(text):
+                run.instructions.drop(reason)
+            elif (similarity := run.selection.compare(text)).highest > LIMIT:
+                run.instructions.drop(TOO_SIMILAR)
+            else:
+                run.instructions.keep()
+                run.selection.add(text)
+                new.append(_New(text, similarity, request.sample))
+    return new
+
+
+def _bootstrap_request(seeds: Sequence[Task], machine: Sequence[str], seed: int, number: int) -> Request:
+    rng = random.Random(f"{seed}/{number}")
+    shown = rng.sample(list(machine), min(MACHINE_A_PROMPT, len(machine)))
+    shown += [task.instruction for task in rng.sample(list(seeds), SEEDS_A_PROMPT + MACHINE_A_PROMPT - len(shown))]
+    rng.shuffle(shown)
+    listed = "\n".join(f"{place}. {' '.join(text.split()).rstrip(':')}" for place, text in enumerate(shown, start=1))
+    prompt = (
+        "Continue this list of varied tasks for a language model, one line each, up to number "
+        f"{LAST_NUMBER - 1}:\n{listed}\n{len(shown) + 1}."
+    )
+    return _request(prompt, number, BOOTSTRAP)
+
+
+def parse_instructions(completion: str, truncated: bool) -> list[str]:
+    """The items of a numbered list, each capitalised; of a truncated one without the last."""
+    items = [" ".join(item.split()) for item in _ITEM.split(completion)]
+    if truncated:
+        items = items[:-1]
+    return [item[:1].upper() + item[1:] for item in items if item]
+
+
+async def _classifications(run: Run, seeds: Sequence[Task], new: Sequence[_New]) -> list[bool | None]:
+    """Step two: whether each instruction is a classification task with a small set of labels; None without a reply."""
+    examples = [task for task in seeds if task.classification][:YES_EXAMPLES]
+    examples += [task for task in seeds if not task.classification][:NO_EXAMPLES]
+    shown = "\n\n".join(
+        f"Task: {' '.join(task.instruction.split())}\nIs it classification? {'Yes' if task.classification else 'No'}"
+        for task in examples
+    )
+    head = "Is the last task a classification task, whose output is one of a few fixed labels? Answer Yes or No."
+    requests = [
+        _request(f"{head}\n\n{shown}\n\nTask: {item.text}\nIs it classification?", place, IDENTIFY)
+        for place, item in enumerate(new)
+    ]
+    replies = await run.answers(requests)
+    return [
+        replies[place].text.strip().lower().startswith("yes") if place in replies else None for place in range(len(new))
+    ]
+
+
+async def _instances(run: Run, seeds: Sequence[Task], new: Sequence[tuple[_New, bool | None]]) -> None:
+    """Step three: inputs and outputs, output first for classification."""
+    known = [(item, classification) for item, classification in new if classification is not None]
+    for _ in range(len(new) - len(known)):
+        run.tasks.drop("not known whether classification: no reply")
+    requests = [
+        _instance_request(seeds, item.text, classification, place) for place, (item, classification) in enumerate(known)
+    ]
+    replies = await run.answers(requests)
+    good: list[tuple[int, Task]] = []
+    for place, (item, classification) in enumerate(known):
+        if place not in replies:
+            run.tasks.drop("no instances: no reply")
+            continue
+        parse = parse_output_first if classification else parse_input_first
+        pairs = parse(replies[place].text, replies[place].finish_reason == "length")
+        tasks = [Task(item.text, given, output, classification) for given, output in pairs]
+        good += [(place, task) for task in _good_instances(run, tasks)]
+    await run.score_ahead(task for _, task in good)
+    for place, task in good:
+        item, classification = known[place]
+        if reason := ENOUGH if run.ended else await run.bad_quality(task):
+            run.tasks.drop(reason)
+        else:
+            run.record(task, item.similarity, item.request, replies[place].model, is_classification=classification)
+
+
+def _good_instances(run: Run, tasks: Sequence[Task]) -> list[Task]:
+    """Step four: the filters of prepare_for_finetuning.py, then ours."""
+    if not tasks:
+        run.tasks.drop("no instance in the reply")
+    distinct = list(dict.fromkeys(tasks))
+    for _ in range(len(tasks) - len(distinct)):
+        run.tasks.drop("instance repeated")
+    if len({task.input for task in distinct}) < len(distinct):
+        run.tasks.drop("one input, several outputs", len(distinct))  # filter_duplicate_instances
+        return []
+    good = []
+    for task in distinct:
+        if task.input.endswith(":") or task.output.endswith(":"):
+            run.tasks.drop("input or output ends in a colon")  # filter_invalid_instances
+        elif reason := run.selection.reason_to_drop(task):
+            run.tasks.drop(reason)
+        else:
+            good.append(task)
+    return good
+
+
+def _instance_request(seeds: Sequence[Task], instruction: str, classification: bool, number: int) -> Request:
+    examples = [task for task in seeds if task.classification == classification][:INSTANCE_EXAMPLES]
+    if classification:
+        head = "Give examples for the last task: first a class label, then an input that belongs to it."
+        shown = [f"Task: {task.instruction}\nClass label: {task.output}\n{task.input}" for task in examples]
+    else:
+        head = "Give examples for the last task: an input where it needs one, then the output."
+        shown = [
+            f"Task: {task.instruction}\nExample 1\n" + (f"Input: {task.input}\n" if task.input else "")
+            + f"Output: {task.output}"
+            for task in examples
+        ]  # fmt: skip
+    prompt = "\n\n".join([f"{head} At most {MOST_INSTANCES}.", *shown, f"Task: {instruction}\n"])
+    limits = {
+        "max_tokens": MAX_TOKENS_CLASSIFICATION if classification else MAX_TOKENS_OTHER,
+        "stop": (f"Example {MOST_INSTANCES + 1}", "Task:"),
+    }
+    return _request(prompt, number, {**INSTANCES, **limits})
+
+
+def parse_input_first(completion: str, truncated: bool) -> list[tuple[str, str]]:
+    """(input, output) of each `Example n`; without `Output:` the whole example is the output."""
+    blocks = [block.strip() for block in _EXAMPLE.split(completion) if block.strip()]
+    pairs = []
+    for block in blocks[:-1] if truncated else blocks:
+        before, *after = _OUTPUT.split(block, maxsplit=1)
+        output = _INPUT.split(after[0], maxsplit=1)[0] if after else before  # a second pair in one example goes
+        pairs.append((_INPUT.sub("", before, count=1).strip() if after else "", output.strip()))
+    return pairs[:MOST_INSTANCES]
+
+
+def parse_output_first(completion: str, truncated: bool) -> list[tuple[str, str]]:
+    """(input, label) of each `Class label:`; the label is its line, the input what follows."""
+    blocks = [block.strip() for block in _LABEL.split(completion)[1:]]
+    pairs = []
+    for block in blocks[:-1] if truncated else blocks:
+        label, _, given = block.partition("\n")
+        pairs.append((given.strip(), label.strip()))
+    return pairs[:MOST_INSTANCES]
+
+
+def _request(prompt: str, number: int, settings: dict[str, Any]) -> Request:
+    return Request((Message("user", prompt),), seed=number, sample=number, **settings)

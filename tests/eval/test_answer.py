@@ -1,0 +1,70 @@
+"""Answers: turn by turn, at the category's temperature, and failures stay typed."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from camelid.jsonl import write_jsonl
+from camelid.llm import Failure, Reply, Request, Usage
+from camelid.model_run import ModelRun
+from camelid.spend import Price
+from eval.answer import Answer, answer_all, estimate_all, read_answers
+from eval.questions import Question
+
+QUESTIONS = [
+    Question("1", "math", ("1+1?", "And 2+2?"), ("2", "4")),
+    Question("2", "writing", ("Write.",)),
+    Question("3", "writing", ("Sing.",)),
+]
+
+
+class Scripted:
+    """Answers by a function of the last message; keeps what it was asked."""
+
+    name = "scripted"
+
+    def __init__(self, reply: Any) -> None:
+        self.reply, self.asked = reply, list[Request]()
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        self.asked.append(request)
+        result = self.reply(request.messages[-1].content)
+        return Reply(result, self.name, usage=Usage(10, 2)) if isinstance(result, str) else result
+
+
+def answers(reply: Any, **options: Any) -> tuple[list[Answer], Scripted]:
+    llm = Scripted(reply)
+    with TemporaryDirectory() as folder, ModelRun(llm, Path(folder) / "journal.jsonl", 4) as model:
+        return model.run(answer_all(model, "m", QUESTIONS, quiet=True, **options)), llm
+
+
+def test_second_turns_see_the_first_and_categories_set_the_temperature() -> None:
+    given, llm = answers(lambda text: f"re {text}")
+    assert [answer.turns for answer in given] == [("re 1+1?", "re And 2+2?"), ("re Write.",), ("re Sing.",)]
+    second = next(request for request in llm.asked if len(request.messages) == 3)
+    assert [message.content for message in second.messages] == ["1+1?", "re 1+1?", "And 2+2?"]
+    heats = {request.messages[0].content: request.temperature for request in llm.asked}
+    assert heats == {"1+1?": 0.0, "Write.": 0.7, "Sing.": 0.7}
+    assert all(request.temperature == 0.3 for request in answers(lambda text: "x", temperature=0.3)[1].asked)
+
+
+def test_a_failure_is_a_missing_answer_with_its_reason() -> None:
+    given, _ = answers(lambda text: Failure("timeout", "too slow") if text == "And 2+2?" else "ok")
+    assert given[0] == Answer("1", "m", ("ok",), (False,), "timeout: too slow", Usage(10, 2))
+
+
+def test_answers_survive_their_file(tmp_path: Path) -> None:
+    given, _ = answers(lambda text: Failure("timeout", "too slow") if text == "And 2+2?" else "ok")
+    write_jsonl(tmp_path / "m.jsonl", (answer.to_json() for answer in given))
+    assert read_answers(tmp_path / "m.jsonl") == given
+
+
+def test_an_estimate_counts_all_turns_and_pays_for_nothing_twice(tmp_path: Path) -> None:
+    """60 questions of two turns at 14 dollars each: 20 of them, answered in full, tell the whole."""
+    questions = [Question(str(number), "all", (f"{number}?", "And?")) for number in range(60)]
+    llm = Scripted(lambda text: "ok")
+    with ModelRun(llm, tmp_path / "journal.jsonl", 4, Price(1e6, 2e6)) as model:
+        estimate = model.run(estimate_all(model, "m", questions, quiet=True))
+        assert estimate.whole == 60 * 2 * 14 and len(llm.asked) == 40
+        assert len(model.run(answer_all(model, "m", questions, quiet=True))) == 60 and len(llm.asked) == 120
+        assert model.cost == 60 * 2 * 14
