@@ -34,7 +34,7 @@ def validation_loss(worker: Worker, data: TokenData, rows: Sequence[Row], micro_
     passes = worker.passes(micro_batch, capacity)
     device = worker.accelerator.device
     total = torch.zeros((), device=device)
-    with _evaluating(worker):
+    with _evaluating(worker), worker.computing():
         for micro_rows in share(rows, worker.rank, worker.ranks, micro_batch):
             batch = make_batch(data, micro_rows, device)
             head = partial(
@@ -51,15 +51,12 @@ def validation_loss(worker: Worker, data: TokenData, rows: Sequence[Row], micro_
 def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: list[int]) -> list[dict[str, str]]:
     """Answer the first prompts of the first held-out conversations, with the likeliest tokens.
 
-    Where weights are sharded, every process runs the same generation, so that it can lend its part.
-
     Returns:
-        `prompt`, `answer` and `reference` of each; none where an adapter is trained on sharded weights.
+        `prompt`, `answer` and `reference` of each; none where no process holds the whole model, and none but on the
+        main process.
     """
-    whole = worker.sharding in ("none", "zero1", "zero2")
-    if whole and not worker.accelerator.is_main_process and worker.ranks == worker.accelerator.num_processes:
-        return []
-    if not whole and worker.bare is not worker.accelerator.unwrap_model(worker.model):
+    whole = worker.sharding in ("none", "zero1", "zero2") and worker.ranks == worker.accelerator.num_processes
+    if not whole or not worker.accelerator.is_main_process:
         return []
     exchanges = (_exchange(data, document) for document in data.validation)
     fitting = ((prompt, said) for prompt, said in exchanges if len(prompt) < worker.bare.config.context)

@@ -49,7 +49,7 @@ def start(
     deepspeed = _launcher_says("ACCELERATE_USE_DEEPSPEED")
     accelerator = Accelerator(
         cpu=on_cpu and not deepspeed,  # without it Accelerate starts processes on a CPU that never talk
-        mixed_precision="bf16" if precision == "bf16" else "no",
+        mixed_precision="bf16" if precision == "bf16" and deepspeed else "no",
         log_with=list(trackers) or None,
         project_dir=output,
         kwargs_handlers=[

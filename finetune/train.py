@@ -162,14 +162,13 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     if sharding.startswith("zero"):
         model, optimizer = accelerator.prepare(model, optimizer)
     elif sharding == "none":
-        # Tensor-parallel processes must not be wrapped: they hold different weights.
+        # Tensor-parallel processes hold different weights, so DistributedDataParallel must not wrap them.
         model = accelerator.prepare_model(model, evaluation_mode=run.tensor_parallel > 1)
     launch.check_spread(model, sharding, processes)
     model.train()  # DeepSpeed's engine returns nothing here
-    ranks = processes // run.tensor_parallel
-    return Worker(
-        accelerator, model, bare, optimizer, sharding, accelerator.process_index // run.tensor_parallel, ranks
-    )
+    autocast = run.precision == "bf16" and sharding == "none"  # the others are told to compute in bfloat16 themselves
+    rank = accelerator.process_index // run.tensor_parallel
+    return Worker(accelerator, model, bare, optimizer, sharding, autocast, rank, processes // run.tensor_parallel)
 
 
 def announce(data: TokenData, plan: Plan, worker: Worker, quiet: bool) -> None:

@@ -148,7 +148,8 @@ def _accumulate(
         noise = noisy_embeddings(worker.bare, batch.documents.lengths, neftune) if neftune else nullcontext()
         last = index == len(micro_batches) - 1
         with worker.accumulating(last), noise:
-            loss = worker.model(batch.input_ids, batch.positions, batch.documents, head=head)
+            with worker.computing():
+                loss = worker.model(batch.input_ids, batch.positions, batch.documents, head=head)
             loss_sum += loss.detach()
             if last and isinstance(worker.optimizer, InBackward) and not torch.isfinite(loss_sum):
                 break  # there is no step to skip later

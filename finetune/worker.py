@@ -30,6 +30,7 @@ class Worker:
         bare: the LLaMA itself.
         optimizer: steps the weights.
         sharding: how the weights are spread.
+        autocast: whether float32 weights are used in bfloat16.
         rank, ranks: this process's share of the data, of how many; fewer than processes with tensor parallelism.
         splits: in how many parts (a power of two) each micro-batch is cut because it did not fit into memory.
     """
@@ -39,6 +40,7 @@ class Worker:
     bare: Llama
     optimizer: Any
     sharding: Sharding
+    autocast: bool
     rank: int
     ranks: int
     splits: int = 1
@@ -65,6 +67,10 @@ class Worker:
             return list(flags)
         total = self.accelerator.reduce(torch.tensor(flags, device=self.accelerator.device).float(), reduction="sum")
         return [bool(count > 0) for count in total]
+
+    def computing(self) -> torch.autocast:
+        """A forward pass, in the precision of the run."""
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.autocast)
 
     @contextmanager
     def accumulating(self, last: bool) -> Iterator[None]:
