@@ -23,7 +23,7 @@ from finetune.packing import pack
 PEER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "camelid" / "trl"
 CAPACITY = 2048
 RUNS = 5
-PEER = """
+SCRIPT = """
 import json, sys, time
 import numpy as np, pyarrow as pa
 from datasets import Dataset
@@ -60,7 +60,7 @@ def peer(lengths: np.ndarray) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "lengths.npy"
         np.save(file, lengths)
-        command = [str(python), "-c", PEER, str(file), "3", str(CAPACITY)]
+        command = [str(python), "-c", SCRIPT, str(file), "3", str(CAPACITY)]
         result = subprocess.run(command, capture_output=True, text=True, check=True)
     facts = json.loads(result.stdout.splitlines()[-1])
     return lengths.size / statistics.median(facts["seconds"]), float(lengths.sum() / (facts["rows"] * CAPACITY))
