@@ -15,6 +15,7 @@ from conversations import command as conversations_command
 from eval import command as eval_command
 from finetune import command as finetune_command
 from finetune.llama import command as weights_command
+from finetune.serve import command as serve_command
 from selfinstruct import command as selfinstruct_command
 
 
@@ -31,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     weights_command.register(rooms)
     finetune_command.register(rooms)
     eval_command.register(rooms, open_model, add_model_arguments)
+    serve_command.register(rooms)
     return parser
 
 

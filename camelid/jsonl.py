@@ -100,7 +100,7 @@ def scan_jsonl(path: str | Path) -> Iterator[tuple[str, Record | UserError]]:
             if record is None:
                 continue
             if isinstance(record, UserError) and first:
-                raise record
+                raise UserError(f"{record}; expected one JSON object a line")
             first = False
             yield place, record
 

@@ -110,19 +110,23 @@ class Clean:
             if len(group) == 1:
                 joined.append((group[0], 1))
                 continue
-            texts = list(dict.fromkeys(message.content for message in group if message.content.strip()))
-            if not texts:
+            full = [message for message in group if message.content.strip()]
+            if not full:
                 joined.append((group[0], len(group)))
                 continue
-            empty = sum(not message.content.strip() for message in group)
-            _drop(turns, "empty turn beside another of the same role", empty)
-            _drop(turns, "repeated turn", len(group) - empty - len(texts))
+            texts = {message.content: message for message in full}
+            _drop(turns, "empty turn beside another of the same role", len(group) - len(full))
+            _drop(turns, "repeated turn", len(full) - len(texts))
+            kept = list(texts.values())
             if self.in_a_row == "last":
-                _drop(turns, "turn before another of the same role", len(texts) - 1)
-                texts = texts[-1:]
-            if len(texts) > 1:
+                _drop(turns, "turn before another of the same role", len(kept) - 1)
+                kept = kept[-1:]
+            if len(kept) > 1:
                 turns.repair("turns of one role in a row joined")
-            joined.append((replace(group[0], content="\n\n".join(texts)), len(texts)))
+            # What was marked not to be learned stays so: the smallest weight counts for the whole.
+            weight = min((message.weight for message in kept if message.weight is not None), default=None)
+            content = "\n\n".join(message.content for message in kept)
+            joined.append((Message(kept[0].role, content, weight), len(kept)))
         return joined
 
     def _exchanges(self, messages: list[tuple[Message, int]], turns: Ledger) -> list[Message]:

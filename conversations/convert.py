@@ -12,6 +12,7 @@ from conversations.batch import Batch, Cleaned, Result, Work, batches, drop_kept
 from conversations.message import Conversation
 from conversations.near_duplicates import NearDuplicates
 from conversations.readers import scan_chats
+from conversations.unique_ids import with_unique_id
 
 _AHEAD = 3  # batches waiting for each worker
 
@@ -67,22 +68,11 @@ class Conversion:
                 else:
                     seen.add(cleaned.digest)
                     self.conversations.keep()
-                    yield self._with_unique_id(cleaned.conversation, ids)
+                    yield with_unique_id(cleaned.conversation, ids, self.conversations)
 
     def _drop(self, cleaned: Cleaned, reason: str) -> None:
         self.conversations.drop(reason)
         drop_kept(self.turns, cleaned.turns)
-
-    def _with_unique_id(self, conversation: Conversation, ids: set[str]) -> Conversation:
-        name, number = conversation.id, 1
-        while name in ids:
-            number += 1
-            name = f"{conversation.id}#{number}"
-        ids.add(name)
-        if number == 1:
-            return conversation
-        self.conversations.repair("repeated id made unique")
-        return replace(conversation, id=name)
 
 
 def _in_order(work: "partial[Result]", batches: Iterator[Batch], workers: int) -> Iterator[Result]:

@@ -54,7 +54,9 @@ def to_markdown(html: str) -> str:
         html = _BUTTON.sub("", html)
     if "katex" in html:
         html = _hold_formulas(html, held)
-    html, quotes = _TWO_QUOTES.subn(f"</blockquote><p>{_OPEN}q{_CLOSE}</p><blockquote", html)
+    quotes = 0
+    if "</blockquote>" in html:
+        html, quotes = _TWO_QUOTES.subn(f"</blockquote><p>{_OPEN}q{_CLOSE}</p><blockquote", html)
     markdown = convert(html, _options()).content or ""
     if quotes:
         markdown = _BETWEEN_QUOTES.sub(lambda match: f"\n{match[1].rstrip()}\n", markdown)

@@ -65,7 +65,13 @@ class Conversation:
         if not isinstance(meta, dict):
             raise UserError(f"{place}: field 'meta' must be an object, found {type(meta).__name__}")
         turns = tuple(_message(item, f"{place}: messages[{index}]") for index, item in enumerate(messages))
-        return Conversation(id=str(record.get("id", place)), messages=turns, meta=meta)
+        return Conversation(id=record_id(record, place), messages=turns, meta=meta)
+
+
+def record_id(record: dict[str, Any], place: str) -> str:
+    """The record's own id, or its place where it has none."""
+    name = record.get("id")
+    return place if name is None or name == "" else str(name)
 
 
 def _message(item: object, place: str) -> Message:

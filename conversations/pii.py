@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from camelid.ledger import Ledger
 from conversations.message import Conversation
@@ -19,7 +19,7 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
         r"\b(?:sk-[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[A-Z0-9]{16}\b|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|"
         r"glpat-[\w-]{20,}|AIza[\w-]{35}|xox[abeprs]-[\w-]{10,}|[sr]k_(?:live|test)_[A-Za-z0-9]{16,}|"
         r"hf_[A-Za-z0-9]{30,}|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,})"
-        r"|-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----",
+        r"|-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----(?:(?!-----).)*-----END \1-----",
         re.DOTALL,
     ),
     # The dot-atom form of RFC 5322 with a domain that ends in letters.
@@ -52,7 +52,15 @@ class ScrubPersonalData:
             for kind, count in counts.items():
                 turns.repair(f"[{kind.upper()}] put for personal data", count)
             messages.append(replace(message, content=text) if counts else message)
-        return replace(conversation, messages=tuple(messages))
+        return replace(conversation, messages=tuple(messages), meta=self._scrubbed(conversation.meta))
+
+    def _scrubbed(self, value: Any) -> Any:
+        """`meta`, which repeats an Alpaca record's texts and holds a chat's title; the name of a tree is no text."""
+        if isinstance(value, dict):
+            return {key: item if key == "tree" else self._scrubbed(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._scrubbed(item) for item in value]
+        return scrub(value, self.kinds)[0] if isinstance(value, str) else value
 
 
 def scrub(text: str, kinds: tuple[Kind, ...] = KINDS) -> tuple[str, dict[Kind, int]]:

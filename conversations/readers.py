@@ -8,7 +8,7 @@ from camelid.errors import UserError, near_miss
 from camelid.jsonl import Record
 from conversations.chat import MEDIA, TOOL, Branches, Chat, Lost, make_chat
 from conversations.chatgpt_export import from_chatgpt
-from conversations.message import ROLES, Conversation, Message, Role
+from conversations.message import ROLES, Conversation, Message, Role, record_id
 from conversations.oasst import from_oasst, grow_trees
 from conversations.records import read_records as read_records
 from conversations.records import scan_records
@@ -109,7 +109,7 @@ def from_alpaca(record: Record, place: str) -> Conversation:
     instruction, text, output = (_text(record, name, place) for name in ("instruction", "input", "output"))
     messages = (Message("user", join_input(instruction, text)), Message("assistant", output))
     meta: dict[str, Any] = {"instruction": instruction, "input": text}
-    return Conversation(str(record.get("id", place)), messages, meta)
+    return Conversation(record_id(record, place), messages, meta)
 
 
 def from_sharegpt(record: Record, place: str) -> Conversation:
@@ -123,7 +123,7 @@ def from_sharegpt(record: Record, place: str) -> Conversation:
         if not isinstance(speaker, str) or speaker not in SHAREGPT_ROLES:
             raise UserError(f"{where}.from: unknown role {speaker!r}{near_miss(str(speaker), SHAREGPT_ROLES)}")
         messages.append(Message(SHAREGPT_ROLES[speaker], _text(turn, "value", where)))
-    return Conversation(str(record.get("id", place)), tuple(messages))
+    return Conversation(record_id(record, place), tuple(messages))
 
 
 def _from_messages(record: Record, place: str, name: str) -> Chat:
@@ -135,9 +135,9 @@ def _from_messages(record: Record, place: str, name: str) -> Chat:
     blank = {"role": "user", "content": ""}
     checked = Conversation.from_json({"messages": [blank if isinstance(item, Lost) else item for item in plain]}, place)
     turns = [item if isinstance(item, Lost) else message for item, message in zip(plain, checked.messages, strict=True)]
-    identity = next((record[key] for key in ("id", "conversation_id", "conversation_hash") if record.get(key)), place)
+    other = next((str(record[key]) for key in ("conversation_id", "conversation_hash") if record.get(key)), place)
     meta = {key: record[key] for key in ("model", "language") if isinstance(record.get(key), str)}
-    return make_chat(str(identity), turns, meta)
+    return make_chat(record_id(record, other), turns, meta)
 
 
 def _plain(item: object, place: str) -> Record | Lost:

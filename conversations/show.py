@@ -10,11 +10,11 @@ from camelid.errors import UserError
 from conversations.message import Conversation
 from conversations.tokenize import Shown
 
-NEWLINE = "↵"
+NEWLINE, RETURN = "↵", "←"
 # Two shades of each, by turns, so that a token's end is seen: (trained, not trained).
 SHADES = (("black on green3", "black on dark_sea_green2"), ("default", "bright_black"))
 CONTROL = "bold magenta"
-BAR = "|"
+BAR = "│"  # no letter of any chat format
 
 
 def pick(conversations: Iterator[Conversation], source: str, name: str | None, index: int) -> Conversation:
@@ -69,7 +69,7 @@ def to_html(conversation: Conversation, tokens: Sequence[Shown], template: str, 
     cells = []
     for number, token in enumerate(tokens):
         kind = ("trained" if token.weight else "plain") + " control" * token.control + " odd" * (number % 2)
-        weight = "" if token.weight in (0, 1) else f' style="opacity:{0.4 + 0.6 * token.weight:.2f}"'
+        weight = "" if token.weight in (0, 1) else f' style="--share:{token.weight:.0%}"'
         text = escape(_visible(token))
         cells.append(f'<span class="{kind}" title="id {token.id}, weight {token.weight:g}"{weight}>{text}</span>')
     return PAGE.format(
@@ -84,7 +84,7 @@ def _visible(token: Shown) -> str:
     """The text with its line ends visible; something for a token that adds no character of its own."""
     if not token.text:
         return "·"
-    return token.text.replace("\r", "␍").replace("\n", f"{NEWLINE}\n")
+    return token.text.replace("\r", RETURN).replace("\n", f"{NEWLINE}\n")
 
 
 def _margin(weight: float) -> str:
@@ -106,15 +106,16 @@ p {{ color: var(--faint); margin: .3rem 0 1rem; }}
 pre {{ font: 14px/1.7 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }}
 span {{ border-radius: 3px; }}
 .odd {{ background: var(--odd); }}
-.trained {{ background: var(--on); }}
-.trained.odd {{ background: var(--on-odd); }}
+.trained {{ background: color-mix(in srgb, var(--on) var(--share, 100%), var(--page)); }}
+.trained.odd {{ background: color-mix(in srgb, var(--on-odd) var(--share, 100%), var(--page)); }}
+p span {{ color: var(--ink); padding: 0 .2em; }}
 .control {{ color: var(--control); font-weight: bold; }}
 </style></head><body>
 <h1>{id}</h1>
 <p>{facts}</p>
-<p><span class="trained">trained</span> · <span class="plain">not trained</span> ·
-<span class="control">control token</span> · · a token that completes the character before it ·
-shades tell neighbouring tokens apart</p>
+<p><span class="trained">trained</span> (paler where the weight is less than 1), <span class="plain">not trained</span>,
+<span class="control">control token</span>; two shades tell neighbours apart. <span>·</span> stands for a token that
+completes the character before it, <span>↵</span> for a line end, <span>←</span> for a carriage return.</p>
 <pre>{tokens}</pre>
 </body></html>
 """

@@ -16,4 +16,5 @@ def with_unique_id(conversation: Conversation, ids: set[str], ledger: Ledger) ->
     if number == 1:
         return conversation
     ledger.repair("repeated id made unique")
-    return replace(conversation, id=name)
+    # What had one id may be two exports of one chat; like branches, these stay on one side of a split.
+    return replace(conversation, id=name, meta={"tree": conversation.id, **conversation.meta})

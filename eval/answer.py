@@ -105,10 +105,13 @@ async def answer_all(
     gate = asyncio.Semaphore(model.concurrency)
     estimate = Estimate(model.price, len(questions))
     done = failed = 0
+    stopping = False
 
     async def one(question: Question) -> Answer:
         nonlocal done, failed
         async with gate:
+            if stopping:
+                raise asyncio.CancelledError
             heat = TEMPERATURES.get(question.category, DEFAULT_TEMPERATURE) if temperature is None else temperature
             answer = await _answer(model, label, question, heat, max_tokens)
         done += 1
@@ -118,7 +121,14 @@ async def answer_all(
         return answer
 
     with Progress(f"answer ({label})", len(questions), quiet) as bar:
-        return await asyncio.gather(*(one(question) for question in questions))
+        tasks = [asyncio.create_task(one(question)) for question in questions]
+        try:
+            return await asyncio.shield(asyncio.gather(*tasks))
+        finally:  # an interrupted run still awaits what it has paid for, unless that may take hours
+            stopping = True
+            for task in tasks if model.batch else ():
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def estimate_all(

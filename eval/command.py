@@ -65,7 +65,9 @@ def _verb(
     verbs: Any, name: str, text: str, run: Callable[[argparse.Namespace, OpenModel], int], open_model: OpenModel
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text)
-    parser.add_argument("--questions", required=True, metavar="FILE", help="ours, MT-bench, Vicuna, AlpacaEval, ...")
+    parser.add_argument(
+        "--questions", required=True, metavar="FILE", help="eval/data/questions_single.jsonl or any other"
+    )
     parser.add_argument("--references", metavar="FILE", help="MT-bench's file of reference answers")
     parser.add_argument("--output", required=True, metavar="DIR", help="the evaluation's folder")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
@@ -82,7 +84,7 @@ def _add_estimate(parser: argparse.ArgumentParser) -> None:
 def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `answers/<label>.jsonl`; status 1 if an answer is missing."""
     from eval.answer import answer_all, estimate_all
-    from eval.folder import file_name
+    from eval.folder import answer_path, file_name
     from eval.questions import read_questions
 
     if args.max_tokens < 1:
@@ -91,13 +93,13 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     folder = Path(args.output) / "answers"
     model = open_model(args, lambda name: folder / f"{file_name(args.label or name)}.journal.jsonl")
     label = args.label or model.name
+    path = answer_path(Path(args.output), label)
     with exclusive(folder / f"{file_name(label)}.lock"):
         with model:
             job = (model, label, questions, args.temperature, args.max_tokens, args.quiet)
             if args.estimate:
                 return _estimated(model, model.run(estimate_all(*job)))
             answers = model.run(answer_all(*job))
-        path = folder / f"{file_name(label)}.jsonl"
         write_jsonl(path, (item.to_json() for item in answers))
     failures = [f"question {item.question}: {item.failure}" for item in answers if item.failure]
     print(f"{path}: {len(answers) - len(failures)} of {len(questions)} questions answered by {model.name}")

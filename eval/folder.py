@@ -20,6 +20,18 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w.@-]+", "_", name)
 
 
+def answer_path(folder: Path, label: str) -> Path:
+    """Where a model's answers belong.
+
+    Raises:
+        UserError: another model's are there, whose label makes the same file name.
+    """
+    path = folder / "answers" / f"{file_name(label)}.jsonl"
+    for other in {answer.model for answer in read_answers(path)} - {label} if path.exists() else ():
+        raise UserError(f"{path}: holds the answers of {other!r}; choose another --label than {label!r}")
+    return path
+
+
 def all_answers(folder: Path) -> list[Answer]:
     """Every model's answers; none if there are only published judgments."""
     return [item for path in _files(folder / "answers") for item in read_answers(path)]

@@ -8,6 +8,7 @@ fastchat/eval/table/prompt.jsonl); `m` or `M`, and the ranking as a list, are Al
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 
 from conversations.message import Message
@@ -86,6 +87,10 @@ def _section(name: str, answer: str) -> str:
 
 
 def _messages(file: str, what: str, question: Question, sections: Sequence[str]) -> tuple[Message, ...]:
-    rules = files("eval").joinpath(f"data/{file}").read_text(encoding="utf-8").strip()
     rule = REFERENCE_RULE.format(what=what) if question.references else ""
-    return Message("system", rules.replace("{reference_rule}", rule)), Message("user", "\n\n".join(sections))
+    return Message("system", _rules(file).replace("{reference_rule}", rule)), Message("user", "\n\n".join(sections))
+
+
+@cache
+def _rules(file: str) -> str:
+    return files("eval").joinpath(f"data/{file}").read_text(encoding="utf-8").strip()

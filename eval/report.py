@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from urllib.parse import quote, urlencode
 
+from camelid.spend import dollars
 from eval import charts_svg, wording
 from eval.answer import Answer
 from eval.headline import headline
@@ -58,6 +59,8 @@ def html(
         neighbours=neighbours,
         meetings=meetings,
         only_baseline=only_baseline,
+        turn_names=turn_names,
+        dollars=dollars,
         link=link,
         footer="Made by camelid eval report. The same numbers are in results.json and report.md beside this file.",
         packed=packed(results, questions, answers, judgments),
@@ -90,6 +93,11 @@ def meetings(board: Board) -> dict[tuple[str, str], Meeting]:
 def only_baseline(board: Board, baseline: str | None) -> bool:
     """Whether every model met the baseline only, so that a win matrix would be one row and one column."""
     return all(baseline in (one.first, one.second) for one in board.meetings)
+
+
+def turn_names(board: Board) -> list[str]:
+    """The turns that have scores; a baseline has none."""
+    return [part.name for part in max((row.turns for row in board.rows), key=len, default=())]
 
 
 def link(**parts: str) -> str:

@@ -36,13 +36,20 @@ def percent(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({100 * part / whole:.0f}%)" if whole else f"{part:,} of {whole:,}"
 
 
-def verdict(difference: Difference) -> str:
-    """What a comparison settles, and what it would take."""
+def verdict(difference: Difference, decimals: int) -> str:
+    """What a comparison settles, and what it would take; a gap that isn't seen in so many decimals is none."""
     if difference.settled:
         return "settled"
-    if difference.needed is None:
+    if difference.needed is None or not round(difference.gap.mean, decimals):
         return "not settled; there is no gap"
-    return f"not settled; this gap takes about {difference.needed:,} questions"
+    return f"not settled; needs about {difference.needed:,} questions"
+
+
+def detectable(difference: Difference, decimals: int) -> str:
+    """The gap that the questions at hand can show, for a comparison that isn't settled; empty if it isn't known."""
+    if difference.settled or not difference.detectable or not round(difference.detectable, decimals):
+        return ""
+    return f"these {difference.gap.questions:,} can show a gap of {number(difference.detectable, decimals)}"
 
 
 def meeting(found: Meeting) -> str:

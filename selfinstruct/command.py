@@ -1,4 +1,4 @@
-"""`camelid selfinstruct generate|card`."""
+"""`camelid selfinstruct generate|card|dedup`."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camelid.errors import UserError
-from camelid.jsonl import file_hash, read_json, write_jsonl
+from camelid.jsonl import file_hash, read_json, write_json, write_jsonl
 from camelid.ledger import write_ledgers
 from camelid.lock import exclusive
 from camelid.model_run import ModelRun
@@ -33,6 +33,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     card.add_argument("--output", required=True, metavar="DIR", help="the folder; datasets.load_dataset opens it")
     card.add_argument("--title", metavar="TEXT", help="of the card (default: the file's name)")
     card.set_defaults(run=run_card)
+    _register_dedup(verbs.add_parser("dedup", help="drop near-duplicates from records of any number, on any cluster"))
 
 
 def _register_generate(
@@ -66,6 +67,27 @@ def _register_generate(
     parser.add_argument("--seed", type=int, default=0, help="of the tasks shown (default 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     add_model_arguments(parser)
+
+
+def _register_dedup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="FOLDER", help="instruction records in *.jsonl files, also .gz or .zst")
+    parser.add_argument("--output", required=True, metavar="DIR", help="gets data/*.jsonl.gz and ledger.json")
+    parser.add_argument(
+        "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out of the records"
+    )
+    parser.add_argument("--tasks", type=int, default=1, metavar="N", help="pieces the files are shared out to")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="pieces worked on at the same time")
+    parser.add_argument(
+        "--executor", choices=("local", "slurm", "ray"), default="local", help="datatrove's; default: this machine"
+    )
+    parser.add_argument(
+        "--executor-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="further arguments of datatrove's executor, such as partition=cpu",
+    )
+    parser.set_defaults(run=run_dedup)
 
 
 def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
@@ -187,6 +209,40 @@ def run_card(args: argparse.Namespace) -> int:
     records = Path(args.records)
     count = write_card(records, Path(args.output), args.title or records.stem)
     print(f"{args.output}: {count} records, README.md with plots, data/train.parquet, alpaca_data.json")
+    return 0
+
+
+def run_dedup(args: argparse.Namespace) -> int:
+    """Run or submit the stages that are not done; then say what became of the records."""
+    if args.tasks < 1 or args.workers < 1:
+        raise UserError("--tasks and --workers must be at least 1")
+    try:
+        from selfinstruct import scale
+    except ImportError as error:
+        raise UserError(f"dedup needs datatrove ({error}); pip install 'camelid[scale]'") from None
+    from selfinstruct.selection import Questions, short_name
+
+    output, source = Path(args.output).resolve(), args.source
+    if "://" not in source:
+        source = str(Path(source).resolve())  # jobs run in other folders
+        if not Path(source).is_dir():
+            raise UserError(f"{args.source}: no such folder")
+    options = scale.parse_options(args.executor_option, args.executor)
+    questions = [Questions(path) for path in args.decontaminate]
+    decontaminate = {short_name(path): file_hash(path) for path in args.decontaminate}
+    asked = {"source": source, "tasks": args.tasks, "decontaminate": decontaminate}
+    with exclusive(output / "lock"):
+        if (output / "asked.json").exists() and read_json(output / "asked.json") != asked:
+            raise UserError(f"{output}: was begun with other options (asked.json); name another --output")
+        write_json(output / "asked.json", asked)
+        built = scale.stages(source, str(output), questions, args.tasks)
+        scale.run(args.executor, built, str(output / "logs"), args.workers, options)
+        counts = scale.ledger(output / "logs")
+        if counts is None:
+            print(f"{output}: submitted; the same command, once the jobs are done, says what became of the records")
+            return 0
+        write_ledgers(output / "ledger.json", [counts], asked=asked)
+    print(counts.summary())
     return 0
 
 

@@ -38,7 +38,7 @@ def open_format(name: FormatName, seeds: Sequence[Task], seed: int, language: st
 
 
 def foretell(form: Format, count: int, price: Price | None) -> str:
-    """What a run costs at least and at most if every task is kept, in words, before anything is asked."""
+    """What a run costs if every task is kept, roughly and in words, before anything is asked."""
     replies = math.ceil(count / TASKS_A_REPLY)
     return before_the_first_call(list(islice(form.requests, SAMPLE)), replies, price)
 

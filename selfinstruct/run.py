@@ -78,6 +78,8 @@ class Run:
             tasks_of: for replies that give records; their tasks are scored as soon as they arrive, and `BARREN`
                 replies without a record end the run.
         """
+        if self.ended:
+            return
         barren = 0
         llm = _ScoredAhead(self, tasks_of) if self.quality and tasks_of else self.model
         async with aclosing(complete_in_order(llm, requests, self.model.concurrency, needed)) as done:

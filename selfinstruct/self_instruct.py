@@ -35,6 +35,7 @@ MAX_TOKENS_CLASSIFICATION, MAX_TOKENS_OTHER = 300, 350
 INSTANCE_EXAMPLES = 4  # seeds shown; the reference's fixed prompts show more, of their own
 
 ROUND = 32  # instruction requests between two looks at the pool; not the concurrency, so that runs can be replayed
+RECORDS_A_REQUEST = 4  # reckoned for the size of the last rounds: about 7 instructions, of which filters take some
 
 _ITEM = re.compile(r"^\s*\d+\s*[.)]\s*", re.MULTILINE)
 _EXAMPLE = re.compile(r"^\s*Example\s+\d+\.?[ \t]*$", re.MULTILINE)
@@ -62,17 +63,19 @@ async def self_instruct(run: Run, seeds: Sequence[Task], seed: int) -> None:
     """
     machine: list[str] = []
     run.instructions = Ledger("instructions")
-    number = 0
+    number = barren = 0
     while not run.ended:
         before = len(run.records)
-        new = await _instructions(run, seeds, machine, seed, range(number, number + ROUND))
-        number += ROUND
+        size = min(ROUND, 1 + (run.count - before) // RECORDS_A_REQUEST)
+        new = await _instructions(run, seeds, machine, seed, range(number, number + size))
+        number += size
         machine += [instruction.text for instruction in new]
         if new and not run.ended:
             classes = await _classifications(run, seeds, new)
             await _instances(run, seeds, list(zip(new, classes, strict=True)))
-        if len(run.records) == before and not run.ended:
-            run.stopped = f"{ROUND} requests for instructions gave no new record; the ledger says why"
+        barren = 0 if len(run.records) > before else barren + size
+        if barren >= ROUND and not run.ended:
+            run.stopped = f"{barren} requests for instructions gave no new record; the ledger says why"
 
 
 async def _instructions(
@@ -169,7 +172,8 @@ def _good_instances(run: Run, tasks: Sequence[Task]) -> list[Task]:
     distinct = list(dict.fromkeys(tasks))
     for _ in range(len(tasks) - len(distinct)):
         run.tasks.drop("instance repeated")
-    if len({task.input for task in distinct}) < len(distinct):
+    inputs = [task.input for task in distinct if task.input]
+    if len(set(inputs)) < len(inputs):
         run.tasks.drop("one input, several outputs", len(distinct))  # filter_duplicate_instances
         return []
     good = []

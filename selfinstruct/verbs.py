@@ -43,6 +43,13 @@ _DETERMINERS = frozenset(
     "seven eight nine ten 1 2 3 4 5 6 7 8 9 10".split()
 )
 _PARTICIPLE = re.compile(r"[a-z]{3,}(?:ing|ed)|found|given|made|known|used|written")  # after a noun: a clause begins
+_ADVERB = re.compile(r"(?!family|reply|assembly|supply|anomaly|butterfly|fly|ally|july)[a-z]+ly|again|together|apart")
+# "Make the sentence negative": what follows the noun says what becomes of it.
+_CAUSING = frozenset(["make"])
+_PREDICATES = frozenset(
+    """active better bold casual clear clearer concise easier formal friendly funny informal longer negative passive
+    plain plural polite positive possessive professional readable shorter simple simpler singular stronger""".split()
+)
 # Words that end a noun phrase.
 _ENDS = frozenset(
     """about above across after against along among and around as at because before behind below between but by
@@ -70,6 +77,8 @@ def verb_noun(instruction: str) -> tuple[str, str] | None:
         if word in _ENDS or word == "," or (_PARTICIPLE.fullmatch(word) and not _DETERMINERS.issuperset(phrase)):
             break
         phrase.append(word)
+    while phrase and (_ADVERB.fullmatch(phrase[-1]) or (verb in _CAUSING and phrase[-1] in _PREDICATES)):
+        phrase.pop()
     if _DETERMINERS.issuperset(phrase) or phrase[-1] in _NOT_NOUNS:
         return None
     return verb, _singular(phrase[-1])

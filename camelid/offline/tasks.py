@@ -51,7 +51,7 @@ def add(r: Random) -> Made:
 def subtract(r: Random) -> Made:
     (one, two), thing = r.sample(w.NAMES, 2), plural(r.choice(w.THINGS))
     x = r.randint(10, 50)
-    y = r.randint(1, x - 1)
+    y = r.randint(1, x - 2)  # so that the rest is a plural
     question = r.choice(
         [
             f"{one} had {x} {thing} and gave {y} to {two}. How many are left?",

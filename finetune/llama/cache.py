@@ -1,10 +1,24 @@
 """Keys and values of what a batch of sequences has already read."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from finetune.llama.attention import Documents, attention
+
+
+class KeyValues(Protocol):
+    """What the model needs of a cache: `Cache` here, or the slots of a server."""
+
+    def attend(self, layer: int, q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
+        """Store the new keys and values, then attend from the new tokens to everything stored."""
+        ...
+
+    def advance(self, new: Tensor) -> None:
+        """Count the tokens of one forward pass, per sequence."""
+        ...
 
 
 class Cache:

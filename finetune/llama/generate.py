@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from finetune.llama.attention import Documents
-from finetune.llama.cache import Cache
+from finetune.llama.cache import Cache, KeyValues
 from finetune.llama.model import Llama
 from finetune.llama.text_stream import TextStream
 
@@ -133,7 +133,7 @@ def stream(
     texts = [TextStream(tokenizer, sampling.stop) for _ in prompts]
     written = [0] * len(prompts)
     alive = list(range(len(prompts)))
-    logits_BV = _read_prompts(model, prompts, cache, device)
+    logits_BV = read_prompts(model, prompts, cache, device)
     while alive:
         chosen_B = chooser.choose(logits_BV)
         logprobs = likeliest(logits_BV, chosen_B, sampling.top_logprobs)
@@ -164,7 +164,7 @@ def stream(
             cache.advance(torch.ones_like(cache.lengths))
 
 
-def _read_prompts(model: Llama, prompts: Sequence[Sequence[int]], cache: Cache, device: torch.device) -> Tensor:
+def read_prompts(model: Llama, prompts: Sequence[Sequence[int]], cache: KeyValues, device: torch.device) -> Tensor:
     """Fill the cache with the prompts; return the (B, V) logits after each."""
     lengths = [len(prompt) for prompt in prompts]
     ids_T = torch.tensor([token for prompt in prompts for token in prompt], device=device)
@@ -218,15 +218,19 @@ class Chooser:
         """The logits with the repetition penalty."""
         if self._seen_BV is None:
             return logits_BV
-        penalty = self._sampling.repetition_penalty
-        lowered_BV = torch.where(logits_BV > 0, logits_BV / penalty, logits_BV * penalty)
-        return torch.where(self._seen_BV, lowered_BV, logits_BV)
+        return penalised(logits_BV, self._seen_BV, self._sampling.repetition_penalty)
 
     def keep(self, rows: list[int]) -> None:
         """Drop all answers but these."""
         self._generators = [self._generators[row] for row in rows]
         if self._seen_BV is not None:
             self._seen_BV = self._seen_BV[rows]
+
+
+def penalised(logits_BV: Tensor, seen_BV: Tensor, penalty: float) -> Tensor:
+    """The logits with a repetition penalty on the tokens that were seen."""
+    lowered_BV = torch.where(logits_BV > 0, logits_BV / penalty, logits_BV * penalty)
+    return torch.where(seen_BV, lowered_BV, logits_BV)
 
 
 def chances(logits_BV: Tensor, sampling: Sampling) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from camelid.errors import UserError
 from finetune.llama import weights
 from finetune.llama.config import LlamaConfig
+from finetune.llama.model import Llama
 from finetune.llama.vocabulary import grown
 
 TOKENIZER_FILES = (
@@ -21,23 +22,27 @@ TOKENIZER_FILES = (
 
 
 def merge_adapter(base: str | Path, adapter: str | Path, output: str | Path) -> None:
-    """Write the base with a PEFT adapter (LoRA, DoRA, rsLoRA) added into its weights, in the base's dtype.
+    """Write the base with a PEFT adapter added into its weights, in the base's dtype; see `with_adapter`."""
+    model = with_adapter(weights.load(base), adapter, base)
+    weights.save(model.state_dict(), model.config, output)
+    copy_tokenizer([adapter, base], output)
+
+
+def with_adapter(model: Llama, adapter: str | Path, base: str | Path) -> Llama:
+    """Add a PEFT adapter (LoRA, DoRA, rsLoRA) into a model's weights.
 
     Raises:
-        UserError: `adapter` is no PEFT folder, or doesn't fit the base.
+        UserError: `adapter` is no PEFT folder, or doesn't fit the model, which came from `base`.
     """
     from peft import PeftModel
 
     if not (Path(adapter) / "adapter_config.json").is_file():
         raise UserError(f"{adapter}: no adapter_config.json; expected a PEFT folder")
-    model = weights.load(base)
-    config = model.config
     try:
-        merged = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        merged: Llama = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{adapter}: does not fit {base}: {str(error).splitlines()[0]}") from None
-    weights.save(merged.state_dict(), config, output)
-    copy_tokenizer([adapter, base], output)
+    return merged
 
 
 def combine(base: str | Path, other: str | Path, output: str | Path, operation: Literal["add", "subtract"]) -> None:

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from finetune.llama.activations import Recipes, rms_norm, swiglu
 from finetune.llama.attention import Documents, attention
-from finetune.llama.cache import Cache
+from finetune.llama.cache import KeyValues
 from finetune.llama.config import LlamaConfig
 from finetune.llama.rope import rotate, rotations
 
@@ -49,7 +49,7 @@ class LlamaAttention(nn.Module):
         self.o_proj = nn.Linear(config.num_attention_heads * config.head_size, width, bias=bias)
 
     def forward(
-        self, x_TD: Tensor, cos_Td: Tensor, sin_Td: Tensor, documents: Documents, cache: Cache | None, layer: int
+        self, x_TD: Tensor, cos_Td: Tensor, sin_Td: Tensor, documents: Documents, cache: KeyValues | None, layer: int
     ) -> Tensor:
         q_THd = rotate(self.q_proj(x_TD).unflatten(-1, (-1, self.head_size)), cos_Td, sin_Td)
         k_TKd = rotate(self.k_proj(x_TD).unflatten(-1, (-1, self.head_size)), cos_Td, sin_Td)
@@ -94,7 +94,7 @@ class LlamaDecoderLayer(nn.Module):
         cos_Td: Tensor,
         sin_Td: Tensor,
         documents: Documents,
-        cache: Cache | None = None,
+        cache: KeyValues | None = None,
         layer: int = 0,
         selective: bool = False,
     ) -> Tensor:
@@ -153,7 +153,7 @@ class Llama(nn.Module):
         positions_T: Tensor,
         documents: Documents,
         head: Head | None = None,
-        cache: Cache | None = None,
+        cache: KeyValues | None = None,
     ) -> Tensor:
         """Run the model over packed documents.
 

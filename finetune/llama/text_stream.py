@@ -61,6 +61,22 @@ class TextStream:
         return text
 
 
+class Trimmed:
+    """Text that comes in pieces, without the white space before its first word and after its last."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._held = ""
+
+    def add(self, text: str) -> str:
+        """Take a piece; return what is certain by now."""
+        text = self._held + text if self._begun else text.lstrip()
+        shown = text.rstrip()
+        self._held = text[len(shown) :]
+        self._begun = self._begun or bool(shown)
+        return shown
+
+
 def _overlap(text: str, stop: str) -> int:
     """Length of the longest end of `text` that is a beginning of `stop`."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)

@@ -63,6 +63,14 @@ def test_turns_of_one_role_are_joined() -> None:
     assert ledger.kept == 4 and ledger.repaired["turns of one role in a row joined"] == 2
 
 
+def test_joined_turns_have_the_smallest_weight_and_the_last_turn_its_own() -> None:
+    talk = Conversation("c", (Message("user", "hi"), Message("assistant", "a", 0.0), Message("assistant", "b")))
+    joined = Clean()(talk, Ledger("turns"))
+    assert isinstance(joined, Conversation) and joined.messages[1] == Message("assistant", "a\n\nb", 0.0)
+    last = Clean(in_a_row="last")(talk, Ledger("turns"))
+    assert isinstance(last, Conversation) and last.messages[1] == Message("assistant", "b")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -22,7 +22,7 @@ from conversations.language import KeepLanguages
 from conversations.message import Conversation
 from conversations.pii import KINDS, ScrubPersonalData
 from conversations.readers import FORMATS, read_conversations
-from conversations.sampling import Sample
+from conversations.sampling import Sample, chosen
 from tests.chat_pages import answer, question
 
 SAMPLE = Path(__file__).parents[2] / "conversations" / "data" / "sharegpt_sample.json"
@@ -79,6 +79,7 @@ def test_drops(tmp_path: Path) -> None:
     )
     kept, conversion = convert(path, questions=("what is the CAPITAL of france",))
     assert [conversation.id for conversation in kept] == ["a", "a#2"]
+    assert chosen(kept[0], 0.5, "x") == chosen(kept[1], 0.5, "x") and kept[1].meta == {"tree": "a"}
     assert conversion.conversations.dropped == {
         "exact repeat of one before": 1,
         "no exchange left": 1,

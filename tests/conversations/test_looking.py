@@ -66,8 +66,8 @@ def test_show_prints_the_mask_without_colour(
         out = capsys.readouterr().out
         runs = re.findall(r"^ +([01](?: \+)?) +(.*(?:\n {7}.*)*)", out, flags=re.MULTILINE)
         trained = "".join(text for weight, text in runs if "+" in weight)
-        letters = re.sub(r"\n {7}", "", trained).replace("|", "").replace("↵", "\n")
-        assert letters == from_model + "<im_end>"  # bars are not shown, nor are the bars of the token itself
+        letters = re.sub(r"\n {7}", "", trained).replace("│", "").replace("↵", "\n")
+        assert letters == from_model + "<|im_end|>"
         assert "3 control tokens" not in out and "4 control tokens" in out
 
 

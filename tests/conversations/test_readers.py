@@ -30,6 +30,10 @@ EXCHANGE = (Message("user", "hi"), Message("assistant", "yes"))
             Conversation("7", (Message("assistant", "x", 0.5),), {"a": 1}),
         ),
         (
+            {"id": None, "conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "yes"}]},
+            Conversation("PLACE", EXCHANGE),
+        ),
+        (
             {"instruction": "Add", "input": "1, 2", "output": "3"},
             Conversation(
                 "PLACE",

@@ -1,6 +1,7 @@
 """Each cleaning step by itself: what it changes, what it drops, and what it leaves alone."""
 
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from conversations.language import KeepLanguages, detect_language
 from conversations.message import Conversation, Message
 from conversations.near_duplicates import NearDuplicates, signature
 from conversations.pii import ScrubPersonalData, luhn, scrub
+from conversations.readers import from_alpaca
 from conversations.sampling import Sample, chosen
 
 
@@ -55,11 +57,30 @@ def test_what_only_looks_like_it_stays(text: str) -> None:
     assert scrub(text) == (text, {})
 
 
+@pytest.mark.parametrize("piece", ["1", "+1 ", "a@", "a:", "a.", "-----BEGIN PRIVATE KEY-----\n", "1.", "sk-"])
+def test_scrubbing_takes_time_in_proportion_to_the_text(piece: str) -> None:
+    text = piece * (400_000 // len(piece))
+    started = time.process_time()
+    scrub(text)
+    assert time.process_time() - started < 5  # what looks back for each match would take minutes
+
+
 def test_scrubbing_counts_and_can_be_narrowed() -> None:
     turns = Ledger("turns")
     scrubbed = ScrubPersonalData(("email",))(talk("a@b.org c@d.org 8.8.8.8"), turns)
     assert isinstance(scrubbed, Conversation) and scrubbed.messages[0].content == "[EMAIL] [EMAIL] 8.8.8.8"
     assert turns.repaired == {"[EMAIL] put for personal data": 2}
+
+
+def test_what_a_record_keeps_beside_its_turns_is_scrubbed_too() -> None:
+    record = {"instruction": "Write to a@b.org", "input": "from 8.8.8.8", "output": "Hi"}
+    scrubbed = ScrubPersonalData()(from_alpaca(record, "x"), Ledger("turns"))
+    assert isinstance(scrubbed, Conversation) and scrubbed.messages[0].content == "Write to [EMAIL]\n\nfrom [IP]"
+    assert scrubbed.meta == {"instruction": "Write to [EMAIL]", "input": "from [IP]"}
+    chat = Conversation("c", (), {"tree": "a@b.org", "deep": [{"title": "a@b.org", "turns": 2}]})
+    scrubbed = ScrubPersonalData()(chat, Ledger("turns"))
+    assert isinstance(scrubbed, Conversation)
+    assert scrubbed.meta == {"tree": "a@b.org", "deep": [{"title": "[EMAIL]", "turns": 2}]}
 
 
 def test_luhn_finds_every_single_wrong_digit() -> None:
@@ -135,6 +156,20 @@ def test_near_duplicates_agree_with_the_true_similarity() -> None:
     assert near.seen(signature(talk(first, ""))) and not near.seen(signature(talk("short", "")))
     with pytest.raises(UserError, match="above 0 and at most 1"):
         NearDuplicates(1.5)
+
+
+@pytest.mark.parametrize("similarity", [0.3, 0.5, 0.7, 0.8, 0.9])
+def test_near_duplicates_are_found_at_any_similarity(similarity: float) -> None:
+    """Pairs a little more similar than asked for, by the share of shingles they truly have in common."""
+    rng, near, found = random.Random(0), NearDuplicates(similarity), 0
+    share = similarity + 0.4 * (1 - similarity)
+    common = round(600 * 2 * share / (1 + share))  # words at the start that both have: common / (2 * 600 - common)
+    for number in range(60):
+        words = [f"w{rng.randrange(10**9)}" for _ in range(600)]
+        other = words[:common] + [f"x{rng.randrange(10**9)}" for _ in range(600 - common)]
+        assert not near.seen(signature(talk(" ".join(words), f"a{number}")))
+        found += near.seen(signature(talk(" ".join(other), f"b{number}")))
+    assert found >= 0.85 * 60
 
 
 def test_sampling_depends_on_the_id_alone() -> None:

@@ -26,6 +26,7 @@ PIECES = [
 ]  # fmt: skip
 
 
+BYTE = re.compile("<0x[0-9A-F]{2}>")  # a piece of SentencePiece's that is one byte
 VICUNA = "A chat between a curious user and an artificial intelligence assistant. "
 VICUNA += "The assistant gives helpful, detailed, and polite answers to the user's questions."
 ALPACA = "Below is an instruction that describes a task"
@@ -111,12 +112,13 @@ def sections(spans: list[Span], control: dict[str, int]) -> list[tuple[int | Non
     pattern = re.compile("|".join(re.escape(token) for token in sorted(control, key=len, reverse=True)))
     out: list[tuple[int | None, list[Span]]] = [(None, [])]
     for span in spans:
+        char = {letter: Span(letter, span.weight, span.typed, span.answer) for letter in set(span.text)}
         place = 0
         for match in [] if span.typed else pattern.finditer(span.text):
-            out[-1][1].extend(Span(c, span.weight, span.typed, span.answer) for c in span.text[place : match.start()])
+            out[-1][1].extend(char[letter] for letter in span.text[place : match.start()])
             out += [(control[match[0]], [span]), (None, [])]
             place = match.end()
-        out[-1][1].extend(Span(c, span.weight, span.typed, span.answer) for c in span.text[place:])
+        out[-1][1].extend(char[letter] for letter in span.text[place:])
     return [section for section in out if section[1]]
 
 
@@ -124,7 +126,7 @@ def last_characters(family: Any, encoding: Any, text: str) -> list[int]:
     """The character each token ends with, from the letters of the pieces (offsets where a piece is unknown)."""
     if type(family.tokenizer.backend_tokenizer.model).__name__ == "Unigram":
         return [max(end, 1) - 1 for _, end in encoding.offsets]
-    byte_level = "▁" not in family.tokenizer.get_vocab()
+    byte_level = family.tokenizer.backend_tokenizer.token_to_id("▁") is None
     of_byte = [index for index, char in enumerate(text) for _ in char.encode()]
     places, done = [], 0
     prefixed = not byte_level and len(_decoded(encoding.tokens)) > len(text)  # a blank in front
@@ -132,7 +134,7 @@ def last_characters(family: Any, encoding: Any, text: str) -> list[int]:
         letters = piece[1:] if number == 0 and prefixed else piece
         if byte_level:
             done += len(letters)
-        elif re.fullmatch("<0x[0-9A-F]{2}>", piece):
+        elif BYTE.fullmatch(piece):
             done += 1
         else:  # "▁" is a blank, unless somebody typed it
             for letter in letters:
@@ -146,8 +148,7 @@ def last_characters(family: Any, encoding: Any, text: str) -> list[int]:
 
 def _decoded(pieces: list[str]) -> str:
     data = b"".join(
-        bytes([int(piece[3:5], 16)]) if re.fullmatch("<0x[0-9A-F]{2}>", piece) else piece.replace("▁", " ").encode()
-        for piece in pieces
+        bytes([int(piece[3:5], 16)]) if BYTE.fullmatch(piece) else piece.replace("▁", " ").encode() for piece in pieces
     )
     return data.decode()
 
@@ -213,7 +214,7 @@ def _check_cut(
 
 
 def _plain(family: Any, pieces: list[str]) -> str:
-    if "▁" in family.tokenizer.get_vocab():
+    if family.tokenizer.backend_tokenizer.token_to_id("▁") is not None:
         return "".join(pieces).replace("▁", " ")
     return str(family.tokenizer.backend_tokenizer.decoder.decode(pieces))
 

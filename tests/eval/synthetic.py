@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from itertools import accumulate
 
 from eval.answer import Answer
 from eval.canary import LABEL, canary_answers
@@ -38,10 +39,10 @@ def greet(name: str) -> str:
 
 That is ~~all~~ nearly all."""
 CHINESE = "床前明月光。疑是地上霜。举头望明月。低头思故乡。**粗体**与`代码`。以及很长很长没有空格的一行文字" * 3
-WORDS = (
-    "the model answers with a plan that weighs each option and then names the one it would choose because evidence "
-    "points there although several readers may prefer another order of steps or a shorter list"
-).split()
+_SYLLABLES = [first + middle + last for first in "bdfghklmnprst" for middle in "aeiou" for last in ("", "n", "r", "st")]
+WORDS = "the of and to a in is that it as for with evidence answer question because reader option step plan".split()
+WORDS += ["".join(random.Random(place).choices(_SYLLABLES, k=2 + place % 2)) for place in range(4_000)]
+_OFTEN = list(accumulate(1 / (place + 5) for place in range(len(WORDS))))  # Zipf's law: compresses as English does
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def prose(random_: random.Random, characters: int) -> str:
     """Paragraphs of about so many characters."""
     paragraphs, length = list[str](), 0
     while length < characters:
-        text = " ".join(random_.choices(WORDS, k=random_.randint(20, 70))).capitalize() + "."
+        text = " ".join(random_.choices(WORDS, cum_weights=_OFTEN, k=random_.randint(20, 70))).capitalize() + "."
         paragraphs.append(text)
         length += len(text) + 2
     return "\n\n".join(paragraphs)[:characters]

@@ -1,5 +1,6 @@
 """Answers: turn by turn, at the category's temperature, and failures stay typed."""
 
+import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -57,6 +58,25 @@ def test_answers_survive_their_file(tmp_path: Path) -> None:
     given, _ = answers(lambda text: Failure("timeout", "too slow") if text == "And 2+2?" else "ok")
     write_jsonl(tmp_path / "m.jsonl", (answer.to_json() for answer in given))
     assert read_answers(tmp_path / "m.jsonl") == given
+
+
+def test_an_interrupted_run_keeps_what_is_in_flight(tmp_path: Path) -> None:
+    class Slow(Scripted):
+        async def complete(self, request: Request) -> Reply | Failure:
+            result = await super().complete(request)
+            await asyncio.sleep(0.05)
+            return result
+
+    async def interrupted(model: ModelRun) -> None:
+        run = asyncio.create_task(answer_all(model, "m", [Question(str(q), "all", ("?" * q,)) for q in range(50)]))
+        await asyncio.sleep(0.02)
+        run.cancel()
+        await asyncio.wait([run])
+
+    llm = Slow(lambda text: "ok")
+    with ModelRun(llm, tmp_path / "journal.jsonl", 4) as model:
+        model.run(interrupted(model))
+    assert len(llm.asked) == len((tmp_path / "journal.jsonl").read_text().splitlines()) == 4
 
 
 def test_an_estimate_counts_all_turns_and_pays_for_nothing_twice(tmp_path: Path) -> None:

@@ -168,6 +168,13 @@ def test_judgments_of_other_answers_are_not_reported(camelid_eval: Eval, tmp_pat
     assert camelid_eval("report")[0] == 0
 
 
+def test_no_model_overwrites_anothers_answers(camelid_eval: Eval) -> None:
+    with FakeOpenAI(judge) as server:
+        assert camelid_eval("answer", *model(server, name="org/a"))[0] == 0
+        status, _, err = camelid_eval("answer", *model(server, name="org_a"))
+    assert status == 2 and "holds the answers of 'org/a'; choose another --label than 'org_a'" in err
+
+
 def test_raw_replies_are_kept_and_read_anew(camelid_eval: Eval, tmp_path: Path) -> None:
     with FakeOpenAI(judge) as server:
         two_answers(camelid_eval, server)

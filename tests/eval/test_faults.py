@@ -1,5 +1,6 @@
 """Judging by a server that fails, and killed again and again: every verdict is kept, and the exit status tells."""
 
+import io
 import json
 import os
 import random
@@ -7,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from camelid.cli import main
 from camelid.jsonl import write_jsonl
 from eval.answer import Answer
 from eval.results import Results
@@ -40,14 +43,12 @@ def prepare(folder: Path, questions: int, models: int = 2) -> list[str]:
     return ["--questions", str(path), "--output", str(folder / "eval"), "--quiet"]
 
 
-def command(verb: str, shared: list[str], *more: str) -> list[str]:
-    return [sys.executable, "-m", "camelid.cli", "eval", verb, *shared, *more]
-
-
 def run(verb: str, shared: list[str], *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(verb, shared, *more), env=ENV, capture_output=True, text=True, timeout=120, check=False
-    )
+    """The command in this process: exit status and what it printed."""
+    command, out, err = ["eval", verb, *shared, *more], io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = main(command)
+    return subprocess.CompletedProcess(command, status, out.getvalue(), err.getvalue())
 
 
 def journal_keys(folder: Path) -> list[str]:
@@ -126,10 +127,11 @@ def test_killed_at_twenty_points(tmp_path: Path) -> None:
         assert run("judge", shared, *arguments).returncode == 0
     total = len(journal_keys(tmp_path / "straight"))
     shared, kept = prepare(tmp_path / "killed", 150), list[str]()
+    judge = [sys.executable, "-m", "camelid.cli", "eval", "judge"]
     with FakeOpenAI(grade, latency=0.02) as server:
         arguments = ("--model", "fake", "--base-url", server.url, "--concurrency", "4")
         for point in range(1, 21):
-            process = subprocess.Popen(command("judge", shared, *arguments), env=ENV, stdout=subprocess.DEVNULL)
+            process = subprocess.Popen([*judge, *shared, *arguments], env=ENV, stdout=subprocess.DEVNULL)
             while len(journal_keys(tmp_path / "killed")) < point * total // 22 and process.poll() is None:
                 time.sleep(0.002)
             assert process.poll() is None, "finished before it was killed"

@@ -16,7 +16,7 @@ from eval.answer import Answer
 from eval.judgments import Judgment
 from eval.questions import Question
 from eval.report import html
-from eval.results import Bin, Estimate, Mode
+from eval.results import Bin, Difference, Estimate, Mode
 from eval.summarise import summarise
 from tests.eval.synthetic import CHINESE, HOSTILE, Evaluation, evaluation
 
@@ -162,6 +162,20 @@ def test_the_policy_names_exactly_this_script_and_style() -> None:
     assert len(shown) == 2
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_two_turns_have_a_table_of_their_own(mode: Mode) -> None:
+    made = evaluation(mode, models=3, turns=2, questions=16)
+    table = next(table for table in page(made).tables if "turn 2" in " ".join(table[0]))
+    shown = {cells[0].strip(): [cell.split()[0].rstrip("%") for cell in cells[1:]] for cells in table[1:]}
+    decimals = 2 if mode == "single" else 1
+    expected = {
+        row.label: [f"{part.score.mean:,.{decimals}f}" for part in row.turns]
+        for row in made.results.boards[0].rows
+        if row.turns
+    }
+    assert shown == expected and len(shown) == (2 if made.results.baseline else 3)
+
+
 def test_incomplete_runs_say_so_and_rank_nobody() -> None:
     short, whole = evaluation(models=3), evaluation(models=3, perfect=True)
     assert not short.results.complete and whole.results.complete
@@ -252,6 +266,17 @@ def test_numbers_read_well() -> None:
     assert wording.interval(Estimate(1, None, None, None, 1, 1)) == "one question: no interval"
     assert wording.p(0.0001).replace("\xa0", " ") == "p < 0.001" and wording.p(None) == "no test"
     assert wording.percent(3, 12) == "3 of 12 (25%)" and wording.percent(0, 0) == "0 of 0"
+
+
+def test_what_a_comparison_settles_reads_well() -> None:
+    def said(mean: float, needed: int | None, detectable: float | None, settled: bool = False) -> list[str]:
+        gap = Estimate(mean, None, None, None, 40, 40)
+        one = Difference("a", "b", gap, 0.2, 0.2, settled, needed, detectable)
+        return [wording.verdict(one, 1), wording.detectable(one, 1)]
+
+    assert said(4.8, 1_110, 8.04) == ["not settled; needs about 1,110 questions", "these 40 can show a gap of 8.0"]
+    assert said(9.0, 20, 8.0, settled=True) == ["settled", ""]
+    assert said(0.0, None, None) == said(1e-40, 2, 1e-40) == ["not settled; there is no gap", ""]
 
 
 @pytest.mark.parametrize(

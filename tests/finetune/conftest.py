@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +66,30 @@ def toy_recipe(tmp_path: Path, toy_model: Path, toy_data: Path) -> dict[str, Any
         "optim": {"lr": 1e-3, "global_batch": 8, "micro_batch": 2, "updates": 6, "weight_decay": 0.1},
         "run": {"output": str(tmp_path / "run"), "precision": "fp32", "checkpoint_every": 2},
     }
+
+
+@pytest.fixture(scope="session")
+def lively_model(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Path:
+    """The toy model with larger random weights: its answers are nonsense, but all different, and some end early."""
+    import dataclasses
+
+    from finetune.llama import weights
+    from finetune.llama.config import LlamaConfig
+    from finetune.llama.merge import copy_tokenizer
+
+    folder = tmp_path_factory.mktemp("model") / "lively"
+    config = dataclasses.replace(LlamaConfig.from_folder(toy_model), initializer_range=0.4)
+    weights.save(weights.new(config, seed=1).state_dict(), config, folder)
+    copy_tokenizer([toy_model], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """A toy model's operations are too small to share, and several threads wait for each other on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

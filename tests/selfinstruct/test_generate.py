@@ -205,3 +205,14 @@ def test_no_more_is_asked_than_needed() -> None:
     counted = Shuffled(4)
     outcome = run(counted, 15)
     assert outcome.replies.read <= 3
+
+
+def test_a_duplicated_chinese_instruction_is_rejected(tmp_path: Path) -> None:
+    texts = ["请写一首关于春天的短诗。", "请写一首关于春天的小诗。", "解释光合作用的过程。"]
+    tasks = [{"instruction": text, "input": "", "output": "好。"} for text in texts]
+    reply = Reply(json.dumps({"tasks": tasks}, ensure_ascii=False), "always")
+    with ModelRun(Always(reply), tmp_path / "journal") as model:
+        going = Run(model, Selection([], read_rules("zh")), 2)
+        model.run(generate(going, open_format("json", read_seeds(), 0, "Chinese")))
+    assert [record["instruction"] for record in going.records] == [texts[0], texts[2]]
+    assert going.tasks.dropped == {"too similar to one before": 1}

@@ -1,0 +1,231 @@
+"""The server: OpenAI's endpoints, health and metrics, the chat page."""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from camelid.errors import UserError, near_miss
+from finetune.serve.bodies import ChatBody, CompletionBody, VoteBody
+from finetune.serve.engine import Engine, Limits, Run
+from finetune.serve.errors import ApiError, invalid
+from finetune.serve.metrics import exposition
+from finetune.serve.page import Page
+from finetune.serve.replies import Kind, Writer
+from finetune.serve.served import Served
+from finetune.serve.votes import Votes
+
+MOST_BODY = 8 << 20  # bytes of a request
+MOST_READ = 16 * MOST_BODY  # bytes that are still read, and thrown away, so that the client hears why
+BODY_TIMEOUT = 60.0  # seconds in which a request's body must have come
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+Body = TypeVar("Body", bound=BaseModel)
+Result = TypeVar("Result")
+
+
+def make_app(served: Sequence[Served], limits: Limits, api_key: str | None, votes: Path, host: str) -> FastAPI:
+    """The application; the models' threads start and stop with it.
+
+    Args:
+        served: the models, under different names.
+        limits: for each model.
+        api_key: what clients must send for `/v1/...`; None lets everybody in.
+        votes: the folder for verdicts from the chat page.
+        host: the address it listens at. On loopback it answers only to loopback names, so that no web page can reach
+            it under a name of its own (DNS rebinding).
+    """
+    engines: dict[str, Engine] = {}
+
+    @asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        engines.update({one.name: Engine(one, limits, loop) for one in served})
+        yield
+        for engine in engines.values():
+            engine.scheduler.close()
+
+    async def authorised(request: Request) -> None:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if api_key is not None and not hmac.compare_digest(given.encode(), api_key.encode()):
+            raise ApiError(401, "the API key is missing or wrong; send 'Authorization: Bearer KEY'", "invalid_api_key")
+
+    app = FastAPI(title="Camelid", lifespan=running, docs_url=None, redoc_url=None, openapi_url=None)
+    if host in LOOPBACK:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
+    _add_error_handlers(app)
+    _add_open_routes(app, engines, Page())
+    _add_model_routes(app, engines, Annotated[None, Depends(authorised)], Votes(votes))
+    return app
+
+
+def _add_open_routes(app: FastAPI, engines: Mapping[str, Engine], page: Page) -> None:
+    """What needs no key: the page, health, metrics."""
+
+    @app.get("/")
+    async def chat_page() -> Response:
+        return HTMLResponse(page.html, headers=page.headers)
+
+    @app.get("/health")
+    async def health() -> Response:
+        alive = all(engine.scheduler.alive for engine in engines.values())
+        return JSONResponse({"status": "ok" if alive else "a model's thread has died"}, 200 if alive else 503)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return PlainTextResponse(exposition(engines.values()), media_type="text/plain; version=0.0.4")
+
+
+def _add_model_routes(app: FastAPI, engines: Mapping[str, Engine], key: Any, votes: Votes) -> None:
+    """What needs the key, if there is one."""
+
+    @app.get("/v1/models")
+    async def models(_: key) -> Any:
+        return {"object": "list", "data": [_model(engine) for engine in engines.values()]}
+
+    @app.get("/v1/models/{name:path}")
+    async def model(_: key, name: str) -> Any:
+        return _model(_engine(engines, name))
+
+    @app.post("/v1/chat/completions")
+    async def chat(_: key, request: Request) -> Response:
+        body = await read_body(request, ChatBody)
+        engine = _engine(engines, body.model)
+        try:
+            prompt = await engine.encode_chat([message.message() for message in body.messages])
+        except UserError as error:
+            raise ApiError(
+                400, str(error).removeprefix("conversation 'prompt': "), "invalid_value", "messages"
+            ) from None
+        run = engine.start([prompt], body.seeds(), body.sampling())
+        return await _reply(request, "chat", engine, run, body)
+
+    @app.post("/v1/completions")
+    async def completions(_: key, request: Request) -> Response:
+        body = await read_body(request, CompletionBody)
+        engine = _engine(engines, body.model)
+        prompts = [await engine.encode_text(prompt) for prompt in body.prompts()]
+        if not prompts:
+            raise ApiError(400, "there is no prompt", "invalid_value", "prompt")
+        run = engine.start(prompts, body.seeds(), body.sampling())
+        return await _reply(request, "completion", engine, run, body)
+
+    @app.post("/v1/votes")
+    async def vote(_: key, request: Request) -> Any:
+        body = await read_body(request, VoteBody)
+        for name in body.models:
+            _engine(engines, name)
+        question = votes.add(body)
+        return {"question": question, "folder": str(votes.folder)}
+
+
+async def _reply(request: Request, kind: Kind, engine: Engine, run: Run, body: ChatBody | CompletionBody) -> Response:
+    engine.counts["requests"] += 1
+    writer = Writer(kind, engine, run)
+    if body.stream:
+        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        return StreamingResponse(writer.events(body.usage_in_stream), media_type="text/event-stream", headers=headers)
+    try:
+        return JSONResponse(await unless_gone(request, writer.whole()))
+    finally:
+        run.close()
+
+
+async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
+    """The work's result, or its end as soon as the client hangs up.
+
+    Raises:
+        ApiError: the client has gone (nobody will read it).
+    """
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_disconnected(request))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ApiError(499, "the client closed the connection")  # nginx's status for it
+        return working.result()
+    finally:
+        working.cancel()
+        watching.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def read_body(request: Request, kind: type[Body]) -> Body:
+    """Read and check a JSON body.
+
+    Asking for the JSON content type keeps other web pages out: browsers let them send it only where a server agrees.
+
+    Raises:
+        ApiError: it is of another type, too large, too slow, no JSON, or not what the protocol says.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise ApiError(415, "send the request as 'Content-Type: application/json'", "unsupported_media_type")
+    raw, size = bytearray(), 0
+
+    async def read() -> None:
+        nonlocal size
+        async for part in request.stream():
+            size += len(part)
+            if size <= MOST_BODY:
+                raw.extend(part)
+            elif size > MOST_READ:
+                return
+
+    try:
+        await asyncio.wait_for(read(), BODY_TIMEOUT)
+    except asyncio.TimeoutError:
+        raise ApiError(408, f"the request did not come whole within {BODY_TIMEOUT:g} s", "timeout") from None
+    if size > MOST_BODY:
+        raise ApiError(413, f"the request has more than {MOST_BODY:,} bytes", "request_too_large")
+    try:
+        return kind.model_validate_json(bytes(raw))
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def _engine(engines: Mapping[str, Engine], name: str) -> Engine:
+    if name not in engines:
+        raise ApiError(
+            404, f"the model {name[:200]!r} is not served here{near_miss(name, engines)}", "model_not_found", "model"
+        )
+    return engines[name]
+
+
+def _model(engine: Engine) -> dict[str, Any]:
+    context = engine.scheduler.room(engine.served.model.config.context, 0)
+    facts = {"id": engine.served.name, "object": "model", "created": engine.created, "owned_by": "camelid"}
+    return {**facts, "max_model_len": context}
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    def reply(error: ApiError) -> Response:
+        headers = {"retry-after": "1"} if error.status == 429 else None
+        return JSONResponse(error.to_json(), error.status, headers)
+
+    async def ours(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)
+        return reply(error)
+
+    async def routing(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return reply(ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}"))
+
+    async def bug(_: Request, error: Exception) -> Response:
+        return reply(ApiError(500, f"a fault of this server ({type(error).__name__}); see its log"))
+
+    handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]]
+    handlers = {ApiError: ours, HTTPException: routing, Exception: bug}
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,178 @@
+"""Request bodies of OpenAI's protocol, checked: what is not understood is refused, never ignored."""
+
+import secrets
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from conversations.message import Message, Role
+from finetune.llama.generate import Sampling
+from finetune.llama.local import DEFAULT_NEW_TOKENS
+
+DEFAULT_COMPLETION_TOKENS = 16  # of a completion (OpenAI API reference, completions, max_tokens)
+MOST_ANSWERS = 16  # of one request
+GREEDY_BELOW = 1e-5  # a temperature that small is 0 (vLLM, sampling_params.py, _SAMPLING_EPS)
+
+Stop = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class StreamOptions(_Body):
+    include_usage: bool = False
+    include_obfuscation: bool = False  # never sent; this server is yours
+
+
+class ResponseFormat(_Body):
+    type: Literal["text"]
+
+
+class TextPart(_Body):
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(_Body):
+    """One turn; `developer` is OpenAI's newer word for `system`."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart]
+    name: str | None = None
+    refusal: None = None
+
+    def message(self) -> Message:
+        role: Role = "system" if self.role == "developer" else self.role
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return Message(role, text)
+
+
+class _Generation(_Body):
+    """What chats and completions have in common. Limits are OpenAI's where it has the field.
+
+    `top_k` and `repetition_penalty` are vLLM's. The last fields are accepted because they change nothing here.
+    """
+
+    model: str
+    n: int = Field(1, ge=1, le=MOST_ANSWERS)
+    max_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(1.0, ge=0, le=2)
+    top_p: float | None = Field(1.0, gt=0, le=1)
+    top_k: int | None = Field(0, ge=-1)
+    repetition_penalty: float | None = Field(1.0, gt=0, le=10)
+    presence_penalty: Literal[0] | None = None
+    frequency_penalty: Literal[0] | None = None
+    logit_bias: dict[str, float] | None = Field(None, max_length=0)
+    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+
+    @field_validator("presence_penalty", "frequency_penalty", mode="before")
+    @classmethod
+    def _zero(cls, value: Any) -> Any:
+        if value not in (None, 0):
+            raise ValueError("only 0 is supported; use repetition_penalty")
+        return None
+
+    @field_validator("stream", mode="before")
+    @classmethod
+    def _null_is_off(cls, value: Any) -> Any:
+        return False if value is None else value
+
+    @field_validator("n", mode="before")
+    @classmethod
+    def _null_is_one(cls, value: Any) -> Any:
+        return 1 if value is None else value
+
+    def _sampling(self, default_tokens: int, top_logprobs: int | None) -> Sampling:
+        temperature = 1.0 if self.temperature is None else self.temperature
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        return Sampling(
+            max_new_tokens=self.max_tokens or default_tokens,
+            temperature=0.0 if temperature < GREEDY_BELOW else temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            stop=stop,
+            top_k=max(0, self.top_k or 0),
+            repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
+            top_logprobs=top_logprobs,
+        )
+
+    def seeds(self) -> list[int]:
+        """One for each answer; the request's own seed makes them the same every time."""
+        first = secrets.randbits(62) if self.seed is None else self.seed
+        return [(first + index) % 2**63 for index in range(self.n)]
+
+    @property
+    def usage_in_stream(self) -> bool:
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class ChatBody(_Generation):
+    messages: list[ChatMessage] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: bool | None = False
+    top_logprobs: int | None = Field(None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
+    metadata: dict[str, str] | None = None
+    store: Literal[False] | None = None
+    service_tier: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+
+    @field_validator("response_format", mode="before")
+    @classmethod
+    def _text_only(cls, value: Any) -> Any:
+        kind = value.get("type") if isinstance(value, dict) else None
+        if kind in ("json_object", "json_schema"):
+            raise ValueError(f"'response_format' of type '{kind}' is not supported with this model")
+        return value
+
+    def sampling(self) -> Sampling:
+        top_logprobs = (self.top_logprobs or 0) if self.logprobs else None
+        return self._sampling(self.max_completion_tokens or DEFAULT_NEW_TOKENS, top_logprobs)
+
+
+class CompletionBody(_Generation):
+    """A raw prompt: text, in which the tokenizer's special tokens count, or token ids; or several of either."""
+
+    prompt: str | list[int] | list[str] | list[list[int]]
+    logprobs: int | None = Field(None, ge=0, le=20)
+    best_of: Literal[1] | None = None
+    echo: Literal[False] | None = None
+    suffix: None = None
+
+    def prompts(self) -> list[str | list[int]]:
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if self.prompt and isinstance(self.prompt[0], int):
+            return [[int(token) for token in self.prompt if isinstance(token, int)]]
+        return [item for item in self.prompt if not isinstance(item, int)]
+
+    def sampling(self) -> Sampling:
+        return self._sampling(DEFAULT_COMPLETION_TOKENS, self.logprobs)
+
+
+class VoteBody(_Body):
+    """A person's verdict on two answers to the same chat.
+
+    Attributes:
+        messages: the chat up to the user's last turn.
+        models: of the answers, in the order they were shown; two different ones.
+        answers: the same.
+        winner: which was better.
+    """
+
+    messages: list[ChatMessage] = Field(min_length=1)
+    models: tuple[str, str]
+    answers: tuple[str, str]
+    winner: Literal["first", "second", "tie"]
+
+    @field_validator("models")
+    @classmethod
+    def _different(cls, value: tuple[str, str]) -> tuple[str, str]:
+        if value[0] == value[1]:
+            raise ValueError("must be two different models")
+        return value

@@ -1,0 +1,148 @@
+"""`camelid serve` and `camelid chat`."""
+
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from camelid.errors import UserError
+from camelid.jsonl import read_text
+
+
+def register(rooms: Any) -> None:
+    """Add the `serve` and `chat` commands."""
+    parser = rooms.add_parser("serve", help="an OpenAI-compatible server and a chat page for models trained here")
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="model folder, or NAME=FOLDER to name it for clients"
+    )
+    _add_model_options(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default 127.0.0.1, this machine)")
+    parser.add_argument("--port", type=int, default=8000, help="default 8000; 0 takes a free one")
+    parser.add_argument("--api-key-file", metavar="FILE", help="clients must send the key in this file")
+    parser.add_argument("--max-batch", type=int, default=64, metavar="N", help="answers written at once (default 64)")
+    parser.add_argument(
+        "--cache-tokens",
+        type=int,
+        metavar="N",
+        help="prompt and answer tokens a model keeps in memory (default: a share of what is free)",
+    )
+    parser.add_argument(
+        "--max-waiting", type=int, default=256, metavar="N", help="answers that may wait, then 429 (default 256)"
+    )
+    parser.add_argument("--timeout", type=float, default=600, metavar="S", help="seconds for a request (default 600)")
+    parser.add_argument(
+        "--votes", default="votes", metavar="DIR", help="where the page's votes go, for `eval report` (default votes)"
+    )
+    parser.add_argument(
+        "--engine", choices=("native", "vllm"), default="native", help="vllm: hand over to an installed vLLM"
+    )
+    parser.set_defaults(run=serve)
+
+    parser = rooms.add_parser("chat", help="talk to a model in the terminal")
+    parser.add_argument("model", help="model folder")
+    _add_model_options(parser)
+    parser.add_argument("--system", help="system message")
+    parser.add_argument("--temperature", type=float, default=0.7, help="0 = greedy (default 0.7)")
+    parser.add_argument("--top-p", type=float, default=1.0, help="nucleus sampling mass (default 1)")
+    parser.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="of one answer (default 1024)")
+    parser.add_argument("--seed", type=int, help="makes the answers the same every time")
+    parser.set_defaults(run=chat)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--adapter", metavar="PEFT", help="PEFT folder to add to the model's weights")
+    parser.add_argument("--template", help="prompt template, where the tokenizer carries none")
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C."""
+    for option, value in (
+        ("--max-batch", args.max_batch),
+        ("--max-waiting", args.max_waiting),
+        ("--timeout", args.timeout),
+    ):
+        if value <= 0:
+            raise UserError(f"{option} must be more than 0")
+    if args.cache_tokens is not None and args.cache_tokens < 128:
+        raise UserError("--cache-tokens must be at least 128")
+    if not 0 <= args.port < 65536:
+        raise UserError(f"--port {args.port}: must be from 0 to 65535")
+    folders = _named(args.models)
+    if args.adapter is not None and len(folders) > 1:
+        raise UserError("--adapter: give one MODEL with it; to serve several, merge it first (`camelid weights merge`)")
+    key = None if args.api_key_file is None else read_text(args.api_key_file).strip()
+    if key is not None and not (key and key.isascii() and key.isprintable()):
+        raise UserError(f"{args.api_key_file}: must hold the key, in ASCII, on one line")
+    if args.engine == "vllm":
+        return _vllm(args, folders, key)
+    for package in ("fastapi", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"{package} is not installed; run: pip install 'camelid[serve]'")
+    from finetune.serve.engine import Limits
+    from finetune.serve.run import run_server
+    from finetune.serve.served import open_served
+
+    served = [open_served(folder, name, args.adapter, args.template) for name, folder in folders.items()]
+    limits = Limits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout)
+    return run_server(served, limits, key, Path(args.votes), args.host, args.port)
+
+
+def chat(args: argparse.Namespace) -> int:
+    """Chat until Ctrl-D."""
+    if args.max_tokens < 1 or args.temperature < 0 or not 0 < args.top_p <= 1:
+        raise UserError("--max-tokens must be at least 1, --temperature at least 0, --top-p above 0 and at most 1")
+    from finetune.llama.generate import Sampling
+    from finetune.serve.served import open_served
+    from finetune.serve.terminal import Terminal
+
+    sampling = Sampling(args.max_tokens, args.temperature, args.top_p)
+    served = open_served(args.model, None, args.adapter, args.template)
+    return Terminal(served, sampling, args.system, args.seed).run()
+
+
+def _named(models: list[str]) -> dict[str, str]:
+    """Folders by the names that clients use."""
+    named: dict[str, str] = {}
+    for model in models:
+        name, equals, folder = model.partition("=")
+        if not equals or Path(model).exists():
+            name, folder = model.rstrip("/"), model
+        if not name or not folder:
+            raise UserError(f"{model}: expected a model folder or NAME=FOLDER")
+        if name in named:
+            raise UserError(f"{model}: a second model named {name!r}; name it NAME=FOLDER")
+        named[name] = folder
+    return named
+
+
+def _vllm(args: argparse.Namespace, folders: dict[str, str], key: str | None) -> int:
+    """Become vLLM's own server, which has no chat page."""
+    if importlib.util.find_spec("vllm") is None:
+        raise UserError("--engine vllm: vLLM is not installed (pip install vllm); or leave the option out")
+    command, more = vllm_command(folders, args.adapter, args.template, args.host, args.port, key)
+    os.execve(sys.executable, [sys.executable, *command], {**os.environ, **more})
+
+
+def vllm_command(
+    folders: dict[str, str], adapter: str | None, template: str | None, host: str, port: int, key: str | None
+) -> tuple[list[str], dict[str, str]]:
+    """Arguments for Python, and environment variables, that start vLLM (docs.vllm.ai, `vllm serve`).
+
+    The key goes into the environment, since other users of the machine can read a process's arguments.
+
+    Raises:
+        UserError: several models; vLLM serves one.
+    """
+    if len(folders) > 1:
+        raise UserError("--engine vllm: vLLM serves one model; start it once for each, with different --port")
+    [(name, folder)] = folders.items()
+    command = ["-m", "vllm.entrypoints.openai.api_server", "--model", folder, "--host", host, "--port", str(port)]
+    if adapter is None:
+        command += ["--served-model-name", name]
+    else:
+        command += ["--served-model-name", f"{name}-base", "--enable-lora", "--lora-modules", f"{name}={adapter}"]
+    if template is not None:
+        raise UserError("--template: not with --engine vllm; store the template in the tokenizer")
+    return command, ({} if key is None else {"VLLM_API_KEY": key})

@@ -1,0 +1,189 @@
+"""The models of a server and the way from the event loop to their threads and back."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+
+from conversations.message import Message
+from finetune.llama.generate import Sampling
+from finetune.serve.errors import ApiError
+from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler, merge
+from finetune.serve.served import Served, cache_tokens
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds the server's memory and patience.
+
+    Attributes:
+        batch: answers that a model writes at once.
+        cache_tokens: prompt and answer tokens that a model keeps in memory; None takes what fits.
+        waiting: answers that may wait for a place; beyond that clients get a 429.
+        timeout: seconds for one request.
+    """
+
+    batch: int = 64
+    cache_tokens: int | None = None
+    waiting: int = 256
+    timeout: float = 600.0
+
+
+class Engine:
+    """One model with its scheduler, as the event loop sees it.
+
+    Args:
+        served: the model.
+        limits: see `Limits`.
+        loop: where chunks are delivered.
+
+    Attributes:
+        counts: `requests`, `answers`, `prompt_tokens`, `completion_tokens`, `cancelled`, `refused`, for metrics.
+    """
+
+    def __init__(self, served: Served, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        self.served, self.limits = served, limits
+        self.created = int(time.time())
+        self.counts: Counter[str] = Counter()
+        self._most_characters = served.model.config.context * served.longest_token
+        tokens = limits.cache_tokens or cache_tokens(served.model, limits.batch)
+
+        def publish(chunks: list[tuple[Job, Chunk]]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_deliver, chunks)
+
+        self.scheduler = Scheduler(
+            served.model, served.tokenizer, served.end_ids, publish, limits.batch, tokens, limits.waiting
+        )
+
+    async def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a chat, by the model's own template.
+
+        Raises:
+            ApiError: too long for the model.
+            UserError: the turns don't alternate.
+        """
+        self._check_characters(sum(len(message.content) for message in messages), "messages")
+        ids = await asyncio.to_thread(self.served.encoder.encode_prompt, messages)
+        return self._checked(ids, "messages")
+
+    async def encode_text(self, prompt: str | list[int]) -> list[int]:
+        """Token ids of a raw prompt.
+
+        Raises:
+            ApiError: too long for the model, empty, or ids that the vocabulary lacks.
+        """
+        if isinstance(prompt, list):
+            if any(not 0 <= token < self.served.model.config.vocab_size for token in prompt):
+                raise ApiError(400, "a token id is not in the vocabulary", "invalid_value", "prompt")
+            return self._checked(prompt, "prompt")
+        self._check_characters(len(prompt), "prompt")
+        encoded = await asyncio.to_thread(self.served.tokenizer, prompt)
+        return self._checked(list(encoded["input_ids"]), "prompt")
+
+    def start(self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> "Run":
+        """Queue answers to every prompt, as many as there are seeds.
+
+        Raises:
+            ApiError: 429, too many are waiting.
+        """
+        run = Run(self, prompts, seeds, sampling)
+        try:
+            self.scheduler.submit(run.jobs)
+        except BusyError:
+            self.counts["refused"] += len(run.jobs)
+            message = f"{self.scheduler.waiting} answers are waiting already; try again in a moment"
+            raise ApiError(429, message, "rate_limit_exceeded") from None
+        self.counts["answers"] += len(run.jobs)
+        self.counts["prompt_tokens"] += run.prompt_tokens
+        return run
+
+    def _check_characters(self, count: int, param: str) -> None:
+        """Refuse a text that is certainly too long without the work of tokenising it."""
+        if count > self._most_characters:
+            raise self._too_long(f"has {count} characters", param)
+
+    def _checked(self, ids: list[int], param: str) -> list[int]:
+        room = self.scheduler.room(self.served.model.config.context, 0)
+        if not ids:
+            raise ApiError(400, "the prompt is empty", "invalid_value", param)
+        if len(ids) >= room:
+            raise self._too_long(f"has {len(ids)} tokens", param)
+        return ids
+
+    def _too_long(self, size: str, param: str) -> ApiError:
+        room = self.scheduler.room(self.served.model.config.context, 0)
+        message = f"the prompt {size}; this model takes fewer than {room} tokens, prompt and answer together"
+        return ApiError(400, message, "context_length_exceeded", param)
+
+
+class Run:
+    """The answers to one request while they are written. Close it, and what is not finished leaves the batch."""
+
+    def __init__(self, engine: Engine, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> None:
+        self._engine = engine
+        self._chunks: asyncio.Queue[tuple[int, Chunk]] = asyncio.Queue()
+        self._ends_at = time.monotonic() + engine.limits.timeout
+        self._unfinished = len(prompts) * len(seeds)
+        self.prompt_tokens = sum(len(prompt) for prompt in prompts)
+        self.completion_tokens = 0
+        self.jobs = [
+            Job(prompt, seed, sampling, partial(self._take, index))
+            for index, (prompt, seed) in enumerate(product(prompts, seeds))
+        ]
+
+    async def chunks(self) -> AsyncIterator[list[tuple[int, Chunk]]]:
+        """What has been written since the last time, one chunk for each answer that went on.
+
+        Raises:
+            ApiError: 504, the time is up; 500, the model failed.
+        """
+        while self._unfinished:
+            new: dict[int, list[Chunk]] = {}
+            index, chunk = await self._next()
+            new.setdefault(index, []).append(chunk)
+            while not self._chunks.empty():
+                index, chunk = self._chunks.get_nowait()
+                new.setdefault(index, []).append(chunk)
+            merged = [(index, merge(parts)) for index, parts in sorted(new.items())]
+            for _, chunk in merged:
+                self.completion_tokens += chunk.count
+                self._engine.counts["completion_tokens"] += chunk.count
+                self._unfinished -= chunk.end is not None
+                if chunk.end == "error":
+                    raise ApiError(500, "the model failed while it wrote this answer; see the server's log")
+            yield merged
+
+    async def whole(self) -> list[Chunk]:
+        """All answers, finished."""
+        parts: list[list[Chunk]] = [[] for _ in self.jobs]
+        async for new in self.chunks():
+            for index, chunk in new:
+                parts[index].append(chunk)
+        return [merge(chunks) for chunks in parts]
+
+    def close(self) -> None:
+        """Give up what is not finished; harmless otherwise."""
+        if self._unfinished:
+            self._engine.counts["cancelled"] += self._unfinished
+            self._unfinished = 0
+            for job in self.jobs:
+                job.cancelled = True
+
+    def _take(self, index: int, chunk: Chunk) -> None:
+        self._chunks.put_nowait((index, chunk))
+
+    async def _next(self) -> tuple[int, Chunk]:
+        try:
+            return await asyncio.wait_for(self._chunks.get(), self._ends_at - time.monotonic())
+        except asyncio.TimeoutError:
+            limit = self._engine.limits.timeout
+            raise ApiError(504, f"no full answer within {limit:g} s; ask for fewer tokens or try again") from None
+
+
+def _deliver(chunks: list[tuple[Job, Chunk]]) -> None:
+    for job, chunk in chunks:
+        job.sink(chunk)

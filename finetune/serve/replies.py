@@ -1,0 +1,139 @@
+"""Replies in the form of OpenAI's protocol."""
+
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+
+from finetune.llama.text_stream import Trimmed
+from finetune.serve.engine import Engine, Run
+from finetune.serve.errors import ApiError
+from finetune.serve.scheduler import Chunk
+
+Kind = Literal["chat", "completion"]
+OBJECTS: dict[tuple[Kind, bool], str] = {
+    ("chat", False): "chat.completion",
+    ("chat", True): "chat.completion.chunk",
+    ("completion", False): "text_completion",
+    ("completion", True): "text_completion",
+}
+
+
+class Writer:
+    """Writes the reply to one request, whole or as a stream of events.
+
+    Args:
+        kind: of the request.
+        engine: who answers.
+        run: the answers.
+    """
+
+    def __init__(self, kind: Kind, engine: Engine, run: Run) -> None:
+        self._kind, self._engine, self._run = kind, engine, run
+        self._top_logprobs = run.jobs[0].sampling.top_logprobs
+        self._id = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{uuid.uuid4().hex}"
+        self._created = int(time.time())
+        self._trimmed = [Trimmed() for _ in run.jobs]
+        self._offsets = [0] * len(run.jobs)  # where the next token's text begins
+
+    async def whole(self) -> dict[str, Any]:
+        """One JSON object with all answers."""
+        choices = []
+        for index, chunk in enumerate(await self._run.whole()):
+            choice = {"index": index, **self._text(index, chunk, "message"), "finish_reason": chunk.end}
+            if self._kind == "chat":
+                choice["message"] = {"role": "assistant", **choice["message"], "refusal": None}
+            choices.append({"logprobs": None, **choice})
+        return {**self._head(streamed=False), "choices": choices, "usage": self._usage()}
+
+    async def events(self, usage: bool) -> AsyncIterator[bytes]:
+        """Server-sent events; an error in the middle becomes the last one.
+
+        Args:
+            usage: whether token counts come in a last chunk.
+        """
+        try:
+            if self._kind == "chat":
+                first = {"delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
+                yield _event(self._chunk([{"index": index, **first} for index in range(len(self._run.jobs))], usage))
+            async for new in self._run.chunks():
+                choices = []
+                for index, chunk in new:
+                    choice = {"index": index, "logprobs": None, **self._text(index, chunk, "delta")}
+                    if chunk.end or chunk.tokens or choice.get("text") or choice.get("delta", {}).get("content"):
+                        choices.append({**choice, "finish_reason": chunk.end})
+                if choices:
+                    yield _event(self._chunk(choices, usage))
+            if usage:
+                yield _event({**self._head(streamed=True), "choices": [], "usage": self._usage()})
+            yield b"data: [DONE]\n\n"
+        except ApiError as error:
+            yield _event(error.to_json())
+        finally:
+            self._run.close()
+
+    def _head(self, streamed: bool) -> dict[str, Any]:
+        served = self._engine.served
+        return {
+            "id": self._id,
+            "object": OBJECTS[self._kind, streamed],
+            "created": self._created,
+            "model": served.name,
+            "system_fingerprint": served.fingerprint,
+        }
+
+    def _chunk(self, choices: list[dict[str, Any]], usage: bool) -> dict[str, Any]:
+        chunk = {**self._head(streamed=True), "choices": choices}
+        return {**chunk, "usage": None} if usage else chunk
+
+    def _usage(self) -> dict[str, int]:
+        prompt, completion = self._run.prompt_tokens, self._run.completion_tokens
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+    def _text(self, index: int, chunk: Chunk, place: str) -> dict[str, Any]:
+        if self._kind == "completion":
+            part: dict[str, Any] = {"text": chunk.text}
+            if self._top_logprobs is not None:
+                part["logprobs"] = self._completion_logprobs(index, chunk.tokens)
+            return part
+        part = {place: {"content": self._trimmed[index].add(chunk.text)}}
+        if self._top_logprobs is not None:
+            part["logprobs"] = {"content": [self._chat_logprobs(*token) for token in chunk.tokens], "refusal": None}
+        return part
+
+    def _chat_logprobs(self, token: int, logprobs: dict[int, float]) -> dict[str, Any]:
+        rivals = list(logprobs.items())[: self._top_logprobs]
+        return {
+            **self._described(token, logprobs[token]),
+            "top_logprobs": [self._described(rival, logprob) for rival, logprob in rivals],
+        }
+
+    def _described(self, token: int, logprob: float) -> dict[str, Any]:
+        text = self._token_text(token)
+        known = None if "\N{REPLACEMENT CHARACTER}" in text else list(text.encode())
+        return {"token": text, "logprob": logprob, "bytes": known}
+
+    def _completion_logprobs(self, index: int, tokens: tuple[tuple[int, dict[int, float]], ...]) -> dict[str, Any]:
+        texts = [self._token_text(token) for token, _ in tokens]
+        offsets = []
+        for text in texts:
+            offsets.append(self._offsets[index])
+            self._offsets[index] += len(text)
+        rivals = [list(logprobs.items())[: self._top_logprobs] for _, logprobs in tokens]
+        return {
+            "tokens": texts,
+            "token_logprobs": [logprobs[token] for token, logprobs in tokens],
+            "top_logprobs": [{self._token_text(rival): logprob for rival, logprob in one} for one in rivals],
+            "text_offset": offsets,
+        }
+
+    def _token_text(self, token: int) -> str:
+        """What a token stands for within a text, a leading space included."""
+        decode = self._engine.served.tokenizer.decode
+        one, two = str(decode([token])), str(decode([token, token]))
+        return two[len(one) :] if two.startswith(one) else one
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n\n"

@@ -1,0 +1,56 @@
+"""A server for tests, in a thread of this process, as a context manager."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from finetune.serve.app import make_app
+from finetune.serve.engine import Limits
+from finetune.serve.served import Served
+
+
+@dataclass
+class Running:
+    """A server that runs.
+
+    Attributes:
+        address: like `http://127.0.0.1:1234`.
+        votes: the folder for the page's votes.
+    """
+
+    address: str
+    votes: Path
+
+    @property
+    def url(self) -> str:
+        return self.address + "/v1"
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rsplit(":", 1)[1])
+
+
+@contextlib.contextmanager
+def serving(
+    served: Sequence[Served], votes: Path, limits: Limits | None = None, api_key: str | None = None
+) -> Iterator[Running]:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    app = make_app(served, limits or Limits(), api_key, votes, "127.0.0.1")
+    config = uvicorn.Config(app, log_level="error", lifespan="on", ws="none", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    try:
+        yield Running(f"http://127.0.0.1:{listener.getsockname()[1]}", votes)
+    finally:
+        server.should_exit = True
+        thread.join()

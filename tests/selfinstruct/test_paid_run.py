@@ -1,0 +1,219 @@
+"""The command against a server that costs money and misbehaves."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camelid.batch_api import BatchModel
+from camelid.jsonl import file_hash, read_json, read_jsonl
+from camelid.model_run import ModelRun
+from camelid.openai_api import OpenAIModel
+from camelid.spend import Price
+from selfinstruct.filters import read_rules
+from selfinstruct.generate import generate, open_format
+from selfinstruct.run import Run
+from selfinstruct.seeds import read_seeds
+from selfinstruct.selection import Selection
+from tests.fake_openai import FakeOpenAI
+from tests.selfinstruct.teacher import answer
+
+ROOT = Path(__file__).parents[2]
+REAL = Path(os.environ.get("CAMELID_REAL_DATA", "missing"))
+PRICE = (1000.0, 2000.0)  # USD per million tokens: a word costs 0.1 or 0.2 cents
+
+
+def command(output: Path, url: str, count: int, *more: object) -> list[str]:
+    start = [sys.executable, "-m", "camelid.cli", "selfinstruct", "generate", "--quiet", "--model", "fake"]
+    return [*start, "--base-url", url, "--output", str(output), "--count", str(count), *map(str, more)]
+
+
+def finish(output: Path, url: str, count: int, *more: object) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command(output, url, count, *more), capture_output=True, text=True, env=env, check=False)
+
+
+def assert_all_explained(output: Path, count: int) -> dict[str, Any]:
+    """As many records as wanted; every reply and every task counted, with a reason where it was dropped."""
+    facts = read_json(output.with_suffix(".ledger.json"))
+    records = [record for _, record in read_jsonl(output)]
+    assert len(records) == count == facts["ledgers"][-1]["kept"]
+    assert [record["id"] for record in records] == [f"task_{number:06d}" for number in range(count)]
+    for ledger in facts["ledgers"]:
+        assert ledger["read"] == ledger["kept"] + sum(ledger["dropped"].values())
+    assert facts["ledgers"][-1]["read"] == 17 * facts["ledgers"][0]["kept"]
+    return dict(facts)
+
+
+@pytest.mark.slow
+def test_2000_records_although_30_percent_of_all_replies_fail(tmp_path: Path) -> None:
+    faults = {"429": 0.06, "429-after": 0.04, "500": 0.1, "slow": 0.03, "garbage": 0.04, "reset": 0.03}
+    seeds = read_seeds()
+    with FakeOpenAI(answer, faults={**faults, "refusal": 0.03}, json_schema=True, price=PRICE) as server:
+        llm = OpenAIModel("fake", server.url, 32, timeout=1.0, first_wait=0.02)
+        with ModelRun(llm, tmp_path / "journal.jsonl", 32, Price(*PRICE)) as model:
+            run = Run(model, Selection([seed.instruction for seed in seeds], read_rules()), 2000)
+            model.run(generate(run, open_format("json", seeds, 0, "English")))
+    refused = run.replies.dropped.pop("content_filter")
+    assert len(run.records) == run.tasks.kept == 2000 and run.stopped is None
+    assert run.tasks.read == 17 * run.replies.kept and run.replies.dropped.total() <= 3 < refused
+    assert set(run.tasks.dropped) == {
+        "asks for what text cannot do", "instruction too short or too long", "output has a URL that was not given",
+        "too similar to one before", "not needed: the run had ended",
+    }  # fmt: skip
+    expected: Counter[str] = Counter()
+    for record in run.records:
+        expected[record["request"]] += 1
+    assert max(expected.values()) <= 17 and len(server.requests) > 1.3 * run.replies.read
+    assert model.cost == pytest.approx(server.bill)
+
+
+@pytest.mark.slow
+def test_killed_at_20_points_nothing_answered_is_sent_again_and_the_file_is_the_same(tmp_path: Path) -> None:
+    rng, few = random.Random(0), ("--concurrency", 4)
+    straight, killed = tmp_path / "straight" / "r.jsonl", tmp_path / "killed" / "r.jsonl"
+    journal = killed.with_suffix(".journal.jsonl")
+    numbers = {request.key("fake"): request.seed for request in islice(open_format("json", read_seeds(), 0, "English")
+               .requests, 400)}  # fmt: skip
+
+    def journaled() -> set[int | None]:
+        lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
+        return {numbers[json.loads(line)["key"]] for line in lines if b'"reply"' in line}
+
+    with FakeOpenAI(answer, faults={"500": 0.05, "429-after": 0.05}, latency=0.2, json_schema=True) as server:
+        assert finish(straight, server.url, 3000, *few).returncode == 0
+        for _ in range(20):
+            known, before = journaled(), len(server.requests)
+            process = subprocess.Popen(command(killed, server.url, 3000, *few), stderr=subprocess.DEVNULL, cwd=ROOT)
+            until = len(known) + rng.randint(1, 4)
+            while len(journaled()) < until:
+                assert process.poll() is None, "finished before it could be killed"
+                time.sleep(0.005)
+            time.sleep(rng.random() * 0.05)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert not killed.exists()
+            assert not known & {body["seed"] for body in server.requests[before:]}
+        known, before = journaled(), len(server.requests)
+        result = finish(killed, server.url, 3000, *few)
+        assert result.returncode == 0, result.stderr
+        assert known and not known & {body["seed"] for body in server.requests[before:]}
+    assert file_hash(killed) == file_hash(straight)
+    assert_all_explained(killed, 3000)
+
+
+def test_the_estimate_is_within_15_percent_of_the_bill(tmp_path: Path) -> None:
+    output = tmp_path / "r.jsonl"
+    with FakeOpenAI(answer, json_schema=True, price=PRICE) as server:
+        result = finish(output, server.url, 800, "--price", "1000,2000")
+        assert result.returncode == 0, result.stderr
+        told = re.search(r"estimate for the whole run: \$([\d.,]+)", result.stderr)
+        assert told and float(told[1].replace(",", "")) == pytest.approx(server.bill, rel=0.15)
+        assert "rough estimate before the first call: 48 requests" in result.stderr
+        facts = assert_all_explained(output, 800)
+        assert facts["spent"][0]["cost_usd"] == pytest.approx(server.bill)
+        asked = len(server.requests)
+        assert "already made" in finish(output, server.url, 800, "--price", "1000,2000").stdout
+        output.unlink()  # a replay needs the journal alone
+        assert finish(output, "http://127.0.0.1:9/v1", 800).returncode == 0
+        assert file_hash(output) == facts["sha256"] and len(server.requests) == asked
+
+
+def test_a_budget_is_a_hard_stop(tmp_path: Path) -> None:
+    output = tmp_path / "r.jsonl"
+    with FakeOpenAI(answer, json_schema=True, price=PRICE, latency=0.02) as server:
+        result = finish(output, server.url, 2000, "--price", "1000,2000", "--max-cost", "20")
+        assert result.returncode == 1 and "budget: --max-cost 20 was reached" in result.stderr
+        assert 15 < server.bill < 21  # a reply costs up to a dollar
+        assert 0 < sum(1 for _ in read_jsonl(output)) < 2000
+
+
+def test_a_wrong_key_ends_the_run_at_once(tmp_path: Path) -> None:
+    with FakeOpenAI(answer, faults={"401": 1.0}) as server:
+        before = os.times()
+        result = finish(tmp_path / "r.jsonl", server.url, 2000)
+        after = os.times()
+        assert result.returncode == 1 and "authentication: HTTP 401" in result.stderr
+        assert len(server.requests) == 1
+    # Of the processor: a busy machine takes longer. One request and no wait leave nothing else to take time.
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 2
+
+
+def test_a_quality_model_is_paid_from_the_same_budget(tmp_path: Path) -> None:
+    def teach_or_grade(body: dict[str, Any]) -> str:
+        if body["model"] == "grader":
+            return f"Score: [[{random.Random(body['messages'][0]['content']).choice([3, 5])}]]"
+        return answer(body)
+
+    with FakeOpenAI(teach_or_grade, json_schema=True, price=PRICE) as server:
+        output = tmp_path / "r.jsonl"
+        graded = ("--quality-model", "grader", "--price", "1000,2000", "--quality-price", "1000,2000")
+        result = finish(output, server.url, 100, *graded, "--max-cost", "300")
+        assert result.returncode == 0, result.stderr
+        facts = assert_all_explained(output, 100)
+        assert facts["ledgers"][-1]["dropped"]["quality below 4.5"] > 50
+        assert [spent["model"] for spent in facts["spent"]] == ["fake", "grader"]
+        assert sum(spent["cost_usd"] for spent in facts["spent"]) == pytest.approx(server.bill)
+        before = server.bill
+        stopped = finish(tmp_path / "s.jsonl", server.url, 1000, *graded, "--max-cost", "15")
+        assert "--max-cost 15 was reached" in stopped.stderr and 10 < server.bill - before < 16
+
+
+def test_batches_give_the_same_records_for_half_the_money(tmp_path: Path) -> None:
+    seeds = read_seeds()
+
+    def run(llm: Any, name: str, concurrency: int) -> list[dict[str, Any]]:
+        with ModelRun(llm, tmp_path / name, concurrency, batch=concurrency > 100) as model:
+            going = Run(model, Selection([seed.instruction for seed in seeds], read_rules()), 1000)
+            model.run(generate(going, open_format("json", seeds, 0, "English")))
+        return going.records
+
+    with FakeOpenAI(answer, json_schema=True, price=PRICE) as server:
+        batch = BatchModel("fake", tmp_path / "batches", server.url, poll=0.05, gather=0.05)
+        records = run(batch, "batch", 10_000)
+        assert len(records) == 1000 and len(server.batches) <= 5
+        replies, bill = len(server.requests), server.bill
+        assert replies <= 1.1 * (1 + max(record["request"] for record in records))
+        assert run(OpenAIModel("fake", server.url), "single", 16) == records
+        assert bill == pytest.approx((server.bill - bill) / 2, rel=0.1)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="CAMELID_REAL_DATA is not set")
+def test_published_seeds_run_unchanged_and_published_questions_are_kept_out(tmp_path: Path) -> None:
+    questions = [json.loads(line) for line in (REAL / "selfinstruct/user_oriented_252.jsonl").open(encoding="utf-8")]
+
+    def reworded(text: str) -> str:
+        return " ".join("other" if place % 7 == 6 else word for place, word in enumerate(text.split()))
+
+    def copies(body: dict[str, Any]) -> str:
+        """Tasks of its own and, of the 252, one word for word and one slightly changed."""
+        own = json.loads(answer(body))["tasks"][:8]
+        picked = random.Random(body["seed"]).sample(questions, 2)
+        given = [(item["instruction"], item["instances"][0]["input"]) for item in picked]
+        given[1] = (reworded(given[1][0]), reworded(given[1][1]))
+        return json.dumps({"tasks": own + [{"instruction": i, "input": j, "output": "Yes."} for i, j in given]})
+
+    sets = [REAL / name for name in ("selfinstruct/user_oriented_252.jsonl", "mt_bench/question.jsonl",
+                                     "vicuna80/question.jsonl")]  # fmt: skip
+    output = tmp_path / "r.jsonl"
+    with FakeOpenAI(copies, json_schema=True) as server:
+        seeds = REAL / "selfinstruct/seed_tasks.jsonl"
+        result = finish(output, server.url, 500, "--seeds", seeds, "--decontaminate", *sets)
+    assert result.returncode == 0, result.stderr
+    shown = server.requests[0]["messages"][0]["content"]
+    assert sum(" ".join(seed.instruction.split()).rstrip(":") in shown for seed in read_seeds(seeds)) >= 1
+    facts = read_json(output.with_suffix(".ledger.json"))
+    caught = {reason: count for reason, count in facts["ledgers"][-1]["dropped"].items() if "user_oriented" in reason}
+    assert sum(caught.values()) > 60 and len(caught) == 2
+    theirs = {item["instruction"].lower() for item in questions}
+    assert not [record for _, record in read_jsonl(output) if record["instruction"].lower() in theirs]
