@@ -4,7 +4,7 @@ Run: python benchmarks/train_gpu.py (on one H100). The last line is one JSON obj
 its own, so that its peak memory is its own, one after the other on the same ShareGPT-like conversations:
 
 - native: `run_update` as the recipes use it. Full: bfloat16 weights and moments with stochastic rounding.
-- HF packed: transformers, rows of 2048 with positions that start again, gradient checkpointing; flash-attn if installed.
+- HF packed: transformers, rows of 2048 with positions that start again, gradient checkpointing, flash-attn if there.
 - HF padded: the same, each batch padded to its longest conversation.
 - HF packed + Liger: the first with Liger's kernels, if liger-kernel is installed.
 
