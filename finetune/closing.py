@@ -32,6 +32,17 @@ def summarise(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
     }
 
 
+def told(summary: dict[str, Any], output: Path) -> str:
+    """The summary in one line."""
+    validation, skipped = summary["validation_loss_last"], summary["skipped_updates"]
+    return (
+        f"{output}: {summary['updates']:,} updates{f' ({skipped:,} skipped)' if skipped else ''}, "
+        f"loss {summary['loss_first']:.3f} to {summary['loss_last']:.3f}"
+        f"{f', {validation:.3f} held out' if validation is not None else ''}, {summary['tokens']:,} tokens in "
+        f"{summary['seconds']:,.0f} s ({summary['tokens_per_second']:,.0f} tok/s)"
+    )
+
+
 def plot_loss(metrics: Path, path: Path) -> None:
     """Draw the loss over the updates, training and validation."""
     records = [record for _, record in read_jsonl(metrics)]

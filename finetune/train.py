@@ -150,6 +150,8 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
         raise UserError(
             "optim.in_backward works in one process; use run.sharding=fsdp2 to spread the gradients instead"
         )
+    if recipe.adapter.kind == "qlora" and sharding not in ("none", "zero1", "zero2"):
+        raise UserError(f"adapter.kind = 'qlora' does not go with sharding {sharding!r}; use lora, or ddp.yaml")
     frozen, pure = recipe.adapter.kind != "none", run.precision == "bf16-pure"
     dtype = torch.bfloat16 if pure or (frozen and run.precision == "bf16") else torch.float32
     device = accelerator.device if sharding == "none" else torch.device("cpu")
@@ -352,6 +354,7 @@ def finish(worker: Worker, data: TokenData, recipe: Recipe, tokenizer: Any) -> N
         beside.rename(final)
         closing.plot_loss(folder / "metrics.jsonl", folder / "loss.svg")
         write_json(folder / "summary.json", summary)
+        print(closing.told(summary, final), flush=True)
 
 
 def full_state(worker: Worker, adapter: bool) -> dict[str, Tensor]:
