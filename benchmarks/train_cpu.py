@@ -154,6 +154,7 @@ def compare(name: str, chats: Chats, folder: Path, bars: dict[str, float], batch
             model = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=torch.float32, attn_implementation="sdpa"
             ).train()
+            model.config.use_cache = False  # with a cache, transformers would not look for documents in the positions
             steps[peer] = partial(hf, model, optimizer_of(model), batches[peer], count)
     losses = {side: step() for side, step in steps.items()}  # the first step warms up, from the same weights
     print(f"{name}: {len(chats)} conversations, {tokens:,} tokens; losses {losses}", flush=True)

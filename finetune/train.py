@@ -182,7 +182,9 @@ def announce(data: TokenData, plan: Plan, worker: Worker, quiet: bool) -> None:
     for ledger in data.ledgers:
         print(ledger.summary())
     held_out = f" ({data.validation.size:,} held out)" if data.validation.size else ""
-    weights_trained = sum(parameter.numel() for parameter in worker.model.parameters() if parameter.requires_grad)
+    # Under ZeRO-3 a weight is empty here and knows its size.
+    sizes = (getattr(w, "ds_numel", w.numel()) for w in worker.model.parameters() if w.requires_grad)
+    weights_trained = sum(sizes)
     total = worker.bare.config.num_parameters()
     print(
         f"{total:,} parameters{f', {weights_trained:,} trained' if weights_trained < total else ''} | "
