@@ -2,7 +2,8 @@
 
 Run: python benchmarks/conversations.py. The last line is one JSON object. The peer is `fschat` from PyPI in a
 virtual environment of its own (kept in the cache folder), with the packages that clean_sharegpt imports; nothing
-is stubbed. Both sides read the same 2,000 made-up conversations, take turns, and each timing is a fresh process.
+is stubbed. Both sides read the same 2,000 made-up conversations, take turns, and each timing is a fresh process;
+one process is measured in processor time, which other work on the machine disturbs least.
 """
 
 import json
@@ -30,17 +31,17 @@ import json, sys, time
 from conversations.batch import Work, process
 records = [("", record) for record in json.load(open(sys.argv[1]))]
 process(Work(), records[:20])
-started = time.perf_counter()
+started = time.process_time()
 result = process(Work(), records)
-print(time.perf_counter() - started, len(result.cleaned))
+print(time.process_time() - started, len(result.cleaned))
 """
 PEERS = """
 import json, sys, time
 from fastchat.data.clean_sharegpt import clean_html_one_sample
 records = json.load(open(sys.argv[1]))
-started = time.perf_counter()
+started = time.process_time()
 codes = [clean_html_one_sample(record)[1] for record in records]
-print(time.perf_counter() - started, codes.count(0))
+print(time.process_time() - started, codes.count(0))
 """
 # What clean_sharegpt's `main` does; as published it stops with a TypeError before it begins.
 PEERS_WHOLE = """
@@ -75,7 +76,7 @@ def write_export(path: Path) -> None:
 
 
 def seconds_inside(python: Path | str, program: str, export: Path) -> float:
-    """What the program itself measured: cleaning alone, without start, reading and writing."""
+    """What the program itself measured: processor time of cleaning alone, without start, reading and writing."""
     command = [str(python), "-W", "ignore", "-c", program, str(export)]
     seconds, kept = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert int(kept) > 0.9 * CHATS, kept
@@ -111,7 +112,7 @@ def cleaning(folder: Path) -> list[dict[str, Any]]:
     ]
     whole = [(seconds_outside(ours), seconds_outside(peers)) for _ in range(PAIRS)]
     return [
-        row("cleaning in one process, seconds", [a for a, _ in alone], [b for _, b in alone], 8),
+        row("cleaning in one process, CPU seconds", [a for a, _ in alone], [b for _, b in alone], 8),
         row(f"file to file, {workers} cores, seconds", [a for a, _ in whole], [b for _, b in whole], 4),
     ]
 

@@ -54,6 +54,8 @@ def _gap(results: Results, first: Difference) -> str:
     )
     if first.settled:
         return f"{first.first} beats {first.second} by {first.gap.mean:.2f} {unit} ({interval})."
+    if first.p_adjusted is not None and first.gap.low is not None and first.gap.low > 0:
+        interval += f"; p = {first.p_adjusted:.2g} after correction for all pairs of models"
     return (
         f"{first.first} and {first.second} cannot be told apart: the difference is {first.gap.mean:.2f} {unit} "
         f"({interval})."

@@ -246,4 +246,4 @@ def _notes(
             "counts."
         )
     if flags:
-        yield f"{flags} answers speak to the judge: they contain a verdict or instructions. Read them yourself."
+        yield f"Answers that speak to the judge (a verdict in them, or instructions): {flags}. Read them yourself."

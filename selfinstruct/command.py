@@ -70,7 +70,7 @@ def _register_generate(
 
 
 def _register_dedup(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="FOLDER", help="instruction records in *.jsonl files, also .gz or .zst")
+    parser.add_argument("source", metavar="FOLDER", help="instruction records in *.jsonl or *.jsonl.gz files")
     parser.add_argument("--output", required=True, metavar="DIR", help="gets data/*.jsonl.gz and ledger.json")
     parser.add_argument(
         "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out of the records"

@@ -12,6 +12,7 @@ import pytest
 from camelid.cli import main
 from camelid.jsonl import read_jsonl
 from conversations.message import Conversation, Message
+from conversations.show import to_terminal
 from conversations.template import get_template
 from conversations.tokenize import Encoder
 
@@ -69,6 +70,15 @@ def test_show_prints_the_mask_without_colour(
         letters = re.sub(r"\n {7}", "", trained).replace("│", "").replace("↵", "\n")
         assert letters == from_model + "<|im_end|>"
         assert "3 control tokens" not in out and "4 control tokens" in out
+
+
+def test_show_paints_what_is_trained_and_nothing_else(folder: str) -> None:
+    from transformers import AutoTokenizer
+
+    encoder = Encoder(get_template("chatml"), AutoTokenizer.from_pretrained(folder))
+    painted = to_terminal(encoder.explain(chat("a", "Hi", "The camel. </s>\n", "q", from_model)))
+    green = "".join(painted.plain[at.start : at.end] for at in painted.spans if " on " in str(at.style))
+    assert green.replace("↵", "\n") == f"The camel. </s>\n<|im_end|>{from_model}<|im_end|>"
 
 
 def test_show_writes_a_page_that_runs_nothing(

@@ -154,7 +154,7 @@ def _decoded(pieces: list[str]) -> str:
 
 
 def check(family: Any, encoder: Encoder, conversation: Conversation) -> int:
-    """Compare ids and weights with the oracle's; return how many answers begin inside a token of the render."""
+    """Compare ids and weights with the oracle's; return for how many answers the prompt must keep ids of its own."""
     name, tokenizer = encoder.template.name, family.tokenizer
     control = {token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     tokens = encoder.encode(conversation)
@@ -223,7 +223,7 @@ def run(family: Any, name: str, count: int, seed: int) -> Counter[str]:
     encoder, rng, seen = Encoder(get_template(name), family.tokenizer), random.Random(f"{name} {seed}"), Counter[str]()
     for _ in range(count):
         conversation = fuzzed(rng)
-        seen["answers cut off a token"] += check(family, encoder, conversation)
+        seen["prompts whose ids would be others beside the answer"] += check(family, encoder, conversation)
         seen["answers"] += sum(message.role == "assistant" for message in conversation.messages)
         ids = encoder.encode(conversation).ids.tolist()
         for index, message in enumerate(conversation.messages):
