@@ -49,6 +49,19 @@ def launch(recipes: list[dict[str, Any]], processes: int, **environment: str) ->
     return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
 
 
+def deepspeed(stage: int) -> dict[str, str]:
+    """The variables that `accelerate launch` sets from recipes/launch/deepspeed-zero*.yaml."""
+    return {
+        "ACCELERATE_USE_DEEPSPEED": "true",
+        "ACCELERATE_DEEPSPEED_ZERO_STAGE": str(stage),
+        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1",
+        "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": "none",
+        "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": "none",
+        "ACCELERATE_DEEPSPEED_ZERO3_INIT": "false",
+        "ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL": "true",
+    }
+
+
 def metrics(recipe: dict[str, Any]) -> list[dict[str, Any]]:
     lines = (Path(recipe["run"]["output"]) / "metrics.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]

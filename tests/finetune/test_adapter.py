@@ -13,7 +13,7 @@ from finetune.llama.attention import Documents
 from finetune.llama.merge import merge_adapter
 from finetune.plan import get_config, trained_parameters
 from finetune.recipe import Adapter, Model
-from tests.finetune.runs import launch, metrics, run, tensors, variant
+from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant
 
 IDS = torch.arange(5, 45)
 
@@ -74,11 +74,15 @@ def test_plan_counts_trained_weights(toy_recipe: dict[str, Any], toy_model: Path
 
 
 @pytest.mark.slow
-def test_fully_sharded_adapter_equals_that_of_one_process(toy_recipe: dict[str, Any]) -> None:
-    one = adapted(toy_recipe, "lora")
-    two = variant(one, "sharded", run__sharding="fsdp2", run__processes=2, data__validation=0.0)
+@pytest.mark.parametrize("sharding", ["fsdp2", "zero3"])
+def test_sharded_adapter_equals_that_of_one_process(toy_recipe: dict[str, Any], sharding: str) -> None:
+    """With recomputation, the trap of sharded adapters."""
+    if sharding == "zero3":
+        pytest.importorskip("deepspeed")
+    one = adapted(toy_recipe, "lora", model__recompute="full")
+    two = variant(one, "sharded", run__sharding=sharding, run__processes=2)
     assert run(one) == 0
-    result = launch([two], 2)
+    result = launch([two], 2, **(deepspeed(3) if sharding == "zero3" else {}))
     assert result.returncode == 0, result.stderr[-3000:]
     truth = tensors(one, "adapter/adapter_model.safetensors")
     for name, tensor in tensors(two, "adapter/adapter_model.safetensors").items():
