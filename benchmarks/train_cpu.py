@@ -167,6 +167,7 @@ def compare(name: str, chats: Chats, folder: Path, bars: dict[str, float], batch
             seconds[side].append(time.perf_counter() - started)
         if "TRL" in bars:
             seconds.setdefault("TRL", []).append(trl(chats, folder))
+        print({side: round(times[-1], 2) for side, times in seconds.items()}, flush=True)
     rates = {side: tokens / statistics.median(times) for side, times in seconds.items()}
     print({side: f"{rate:,.0f} tokens/s" for side, rate in rates.items()}, flush=True)
     return [
