@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Literal
 
 from camelid.ledger import Ledger
-from conversations.html import is_html, to_markdown
+from conversations.html import is_html, pages_to_markdown
 from conversations.message import Conversation, Message
 
 # What a chat page shows around an answer, on a line of its own or against the answer's HTML: the branch
@@ -72,7 +72,7 @@ class Clean:
         Returns:
             A system message (if there was one) and at least one whole exchange, or why none is left.
         """
-        messages = [self._text(message, turns) for message in conversation.messages]
+        messages = self._texts(conversation.messages, turns)
         system = messages[:1] if messages and messages[0].role == "system" and messages[0].content.strip() else []
         rest = messages[len(system) :]
         body = [message for message in rest if message.role != "system"]
@@ -84,23 +84,30 @@ class Clean:
         turns.keep(len(system))
         return replace(conversation, messages=(*system, *exchanges))
 
-    def _text(self, message: Message, turns: Ledger) -> Message:
-        text = _encodable(message.content, turns)
-        if message.role == "assistant":
-            if self.captions:
-                text, found = _without_captions(text)
-            if self.html and is_html(text):
-                text = to_markdown(text)
+    def _texts(self, messages: tuple[Message, ...], turns: Ledger) -> list[Message]:
+        """The messages with their texts cleaned."""
+        texts = [_encodable(message.content, turns) for message in messages]
+        answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
+        captioned = set()
+        if self.captions:
+            captioned = {index for index in answers if _without_captions(texts, index)}
+        if self.html:
+            pages = [index for index in answers if is_html(texts[index])]
+            for index, text in zip(pages, pages_to_markdown([texts[index] for index in pages]), strict=True):
+                texts[index] = text
                 turns.repair("HTML to Markdown")
-                if self.captions:
-                    text, more = _without_captions(text)
-                    found = found or more
-            if self.captions:
-                if found:
-                    turns.repair("page captions removed")
-                if len(text) <= _LONGEST_ERROR and _PAGE_ERROR.fullmatch(text.strip()):
-                    text = ""
-        return message if text is message.content else Message(message.role, text, message.weight)
+                if self.captions and _without_captions(texts, index):
+                    captioned.add(index)
+        if self.captions:
+            if captioned:
+                turns.repair("page captions removed", len(captioned))
+            for index in answers:
+                if len(texts[index]) <= _LONGEST_ERROR and _PAGE_ERROR.fullmatch(texts[index].strip()):
+                    texts[index] = ""
+        return [
+            message if text is message.content else Message(message.role, text, message.weight)
+            for message, text in zip(messages, texts, strict=True)
+        ]
 
     def _one_a_role(self, messages: list[Message], turns: Ledger) -> list[tuple[Message, int]]:
         """One message for each run of one role, with the number of turns in it; repeats of a text count once."""
@@ -166,8 +173,9 @@ def _encodable(text: str, turns: Ledger) -> str:
     return text
 
 
-def _without_captions(text: str) -> tuple[str, bool]:
-    """The text without the page's captions around it, and whether there were any."""
+def _without_captions(texts: list[str], index: int) -> bool:
+    """Take the page's captions from around a text; return whether there were any."""
+    text = texts[index]
     start, end = 0, len(text)
     while (before := _CAPTION_BEFORE.match(text, start, end)) and _is_caption(before):
         start = before.end()
@@ -177,7 +185,10 @@ def _without_captions(text: str) -> tuple[str, bool]:
         and _is_caption(after)
     ):
         end = after.start()
-    return (text, False) if (start, end) == (0, len(text)) else (text[start:end].strip(), True)
+    if (start, end) == (0, len(text)):
+        return False
+    texts[index] = text[start:end].strip()
+    return True
 
 
 def _is_caption(match: re.Match[str]) -> bool:

@@ -39,28 +39,39 @@ def is_html(text: str) -> bool:
     return bool(_OPENS.match(text) and _CLOSES.search(text.rstrip()[-_LONGEST_CLOSE:]))
 
 
-def to_markdown(html: str) -> str:
-    """Convert one message.
+def pages_to_markdown(pages: list[str]) -> list[str]:
+    """Convert messages.
 
     Code blocks keep their bytes, with the language of the page's `language-*` class or header line. Formulas
     (KaTeX) become their TeX source between `$` or `$$`. The page's buttons ("Copy code") and icons are removed.
     """
     from html_to_markdown._html_to_markdown import convert  # its public wrapper rebuilds the options on every call
 
-    held: list[str] = []
+    # One step for all pages, then the next: the library runs half again as fast where it runs many times in a row.
+    options = _options()
+    held: list[list[str]] = [[] for _ in pages]
+    prepared = [_hold(html, pieces) for html, pieces in zip(pages, held, strict=True)]
+    converted = [convert(html, options).content or "" for html in prepared]
+    return [_restore(markdown, pieces) for markdown, pieces in zip(converted, held, strict=True)]
+
+
+def _hold(html: str, held: list[str]) -> str:
+    """The page without buttons, and with a placeholder for what the library must not touch."""
     html = html.translate(_STRAY) if _OPEN in html or _CLOSE in html else html
     html = _hold_code(html, held)
     if "<button" in html or "<svg" in html:
         html = _BUTTON.sub("", html)
     if "katex" in html:
         html = _hold_formulas(html, held)
-    quotes = 0
     if "</blockquote>" in html:
-        html, quotes = _TWO_QUOTES.subn(f"</blockquote><p>{_OPEN}q{_CLOSE}</p><blockquote", html)
-    markdown = convert(html, _options()).content or ""
-    if quotes:
+        html = _TWO_QUOTES.sub(f"</blockquote><p>{_OPEN}q{_CLOSE}</p><blockquote", html)
+    return html
+
+
+def _restore(markdown: str, held: list[str]) -> str:
+    """Put back what was held."""
+    if _OPEN in markdown:
         markdown = _BETWEEN_QUOTES.sub(lambda match: f"\n{match[1].rstrip()}\n", markdown)
-    if held:
         markdown = _HELD.sub(lambda match: _indented(held[int(match[1])], match), markdown)
     return markdown.strip()
 

@@ -6,8 +6,13 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from conversations.html import is_html, to_markdown
+from conversations.html import is_html, pages_to_markdown
 from tests.chat_pages import answer
+
+
+def to_markdown(html: str) -> str:
+    [markdown] = pages_to_markdown([html])
+    return markdown
 
 
 def block(code: str, language: str = "python", header: str = "") -> str:
