@@ -6,7 +6,8 @@ conversations with the same AdamW and must have the same loss; they take turns, 
 - HF padded: each batch padded to its longest conversation, as a data collator does.
 - HF packed: rows of 2048 with positions that start again, from which transformers makes a mask between documents.
 - FastChat: every conversation padded to 2048, as fastchat/train/train.py does (`padding="max_length"`).
-- TRL: SFTTrainer(packing=True) in an environment of its own, timed over whole steps by itself.
+- TRL: SFTTrainer(packing=True) in an environment of its own, timed over whole steps by itself. Without flash-attn it
+  lets packed documents see each other, so its loss is another and is not compared.
 
 bf16 is used where the CPU multiplies it (AVX512-BF16 or AMX); elsewhere PyTorch is a hundred times slower in it than in
 float32, so float32 is used, and the JSON says so.
