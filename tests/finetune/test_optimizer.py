@@ -54,6 +54,7 @@ def test_float32_weights_take_adamws_steps() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_pure_bfloat16_moves_as_float32_does(toy_model: Path) -> None:
     """100 steps at lr 2e-5 on one batch: cosine of the movements >= 0.95 and length within 10%; nearest rounding fails.
 

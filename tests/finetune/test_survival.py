@@ -88,6 +88,7 @@ def test_resumes_bitwise_at_twenty_random_moments(
     assert_equal(ours, whole)
 
 
+@pytest.mark.slow
 def test_goes_on_with_another_number_of_processes(recipe: dict[str, Any], tmp_path: Path, stopping: None) -> None:
     """One process to two, and two with fully_shard to one; embeddings without noise, which is drawn per process."""
     recipe = variant(recipe, "any", optim__neftune=0.0)
