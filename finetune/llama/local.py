@@ -1,21 +1,14 @@
 """A model folder behind the LLM protocol: teacher, contestant or judge like any other."""
 
 import asyncio
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoTokenizer
-
-from camelid.errors import UserError
-from camelid.jsonl import file_hash
 from camelid.llm import Failure, Reply, Request, Usage
-from conversations.template import from_tokenizer
 from conversations.tokenize import Encoder
-from finetune.llama import weights
 from finetune.llama.config import LlamaConfig
+from finetune.llama.folder import Words, fingerprint, open_weights, open_words
 from finetune.llama.generate import Generated, Sampling, generate
 
 NATIVE_BATCH = 32  # most requests answered together
@@ -60,22 +53,16 @@ class LocalModel:
             UserError: no weights, no tokenizer, a chat template that is not known, or no vLLM.
         """
         folder = Path(folder)
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-        except (OSError, ValueError) as error:
-            raise UserError(f"{folder}: no tokenizer could be loaded ({str(error).splitlines()[0]})") from None
-        encoder = Encoder(from_tokenizer(tokenizer), tokenizer)
-        end_ids = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(encoder.template.stop))]
-        files = [path for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".bin")]
-        digests = "".join(file_hash(path) for path in files)
-        name = f"{folder}@{hashlib.sha256(digests.encode()).hexdigest()[:12]}"
+        words = open_words(folder)
+        name = f"{folder}@{fingerprint([folder])}"
         context = LlamaConfig.from_folder(folder).context
         if engine == "vllm":
             from finetune.llama.vllm_engine import BATCH, open_vllm
 
-            return LocalModel(name, open_vllm(folder, context, end_ids), BATCH, encoder, tokenizer, context)
-        native = open_native(folder, tokenizer, end_ids)
-        return LocalModel(name, native, NATIVE_BATCH, encoder, tokenizer, context)
+            answer = open_vllm(folder, context, words.end_ids)
+            return LocalModel(name, answer, BATCH, words.encoder, words.tokenizer, context)
+        native = open_native(folder, words)
+        return LocalModel(name, native, NATIVE_BATCH, words.encoder, words.tokenizer, context)
 
     async def complete(self, request: Request) -> Reply | Failure:
         """Answer one request, together with whatever else is waiting."""
@@ -120,14 +107,12 @@ class LocalModel:
         return found
 
 
-def open_native(folder: Path, tokenizer: Any, end_ids: list[int]) -> Engine:
-    """Our own model: on a GPU if there is one, in bfloat16, else on the CPU in float32."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    model = weights.load(folder, dtype=dtype, device=device).eval()
+def open_native(folder: Path, words: Words) -> Engine:
+    """Our own model; see `open_weights`."""
+    model = open_weights(folder)
 
     def answer(prompts: list[list[int]], seeds: list[int], sampling: Sampling) -> list[Generated]:
-        return generate(model, prompts, seeds, tokenizer, end_ids, sampling)
+        return generate(model, prompts, seeds, words.tokenizer, words.end_ids, sampling)
 
     return answer
 

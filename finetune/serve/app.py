@@ -10,11 +10,12 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from camelid.errors import UserError, near_miss
-from finetune.serve.bodies import ChatBody, CompletionBody, VoteBody
+from finetune.serve.bodies import MOST_PROMPTS, ChatBody, CompletionBody, VoteBody
 from finetune.serve.engine import Engine, Limits, Run
 from finetune.serve.errors import ApiError, invalid
 from finetune.serve.metrics import exposition
@@ -23,7 +24,7 @@ from finetune.serve.replies import Kind, Writer
 from finetune.serve.served import Served
 from finetune.serve.votes import Votes
 
-MOST_BODY = 8 << 20  # bytes of a request
+MOST_BODY = 4 << 20  # bytes of a request
 MOST_READ = 16 * MOST_BODY  # bytes that are still read, and thrown away, so that the client hears why
 BODY_TIMEOUT = 60.0  # seconds in which a request's body must have come
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -112,9 +113,10 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, Engine], key: Any, vot
     async def completions(_: key, request: Request) -> Response:
         body = await read_body(request, CompletionBody)
         engine = _engine(engines, body.model)
-        prompts = [await engine.encode_text(prompt) for prompt in body.prompts()]
-        if not prompts:
-            raise ApiError(400, "there is no prompt", "invalid_value", "prompt")
+        given = body.prompts()
+        if not 1 <= len(given) <= MOST_PROMPTS:
+            raise ApiError(400, f"give from 1 to {MOST_PROMPTS} prompts", "invalid_value", "prompt")
+        prompts = [await engine.encode_text(prompt) for prompt in given]
         run = engine.start(prompts, body.seeds(), body.sampling())
         return await _reply(request, "completion", engine, run, body)
 
@@ -132,11 +134,12 @@ async def _reply(request: Request, kind: Kind, engine: Engine, run: Run, body: C
     writer = Writer(kind, engine, run)
     if body.stream:
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        return StreamingResponse(writer.events(body.usage_in_stream), media_type="text/event-stream", headers=headers)
+        events, given_up = writer.events(body.usage_in_stream), BackgroundTask(run.close)  # even if it never begins
+        return StreamingResponse(events, media_type="text/event-stream", headers=headers, background=given_up)
     try:
         return JSONResponse(await unless_gone(request, writer.whole()))
     finally:
-        run.close()
+        await run.close()
 
 
 async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
@@ -198,7 +201,10 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
 def _engine(engines: Mapping[str, Engine], name: str) -> Engine:
     if name not in engines:
         raise ApiError(
-            404, f"the model {name[:200]!r} is not served here{near_miss(name, engines)}", "model_not_found", "model"
+            404,
+            f"the model {name[:200]!r} is not served here{near_miss(name[:200], engines)}",
+            "model_not_found",
+            "model",
         )
     return engines[name]
 

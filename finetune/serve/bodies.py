@@ -3,21 +3,35 @@
 import secrets
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from conversations.message import Message, Role
 from finetune.llama.generate import Sampling
 from finetune.llama.local import DEFAULT_NEW_TOKENS
 
 DEFAULT_COMPLETION_TOKENS = 16  # of a completion (OpenAI API reference, completions, max_tokens)
-MOST_ANSWERS = 16  # of one request
+MOST_ANSWERS = 16  # to one prompt
+MOST_PROMPTS = 128  # of one request
 GREEDY_BELOW = 1e-5  # a temperature that small is 0 (vLLM, sampling_params.py, _SAMPLING_EPS)
 
+Ids = Annotated[list[int], Field(fail_fast=True)]
 Stop = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+# pydantic describes every error it finds; a body of a million wrong items would take it a minute and gigabytes.
+MOST_KEYS = 64  # of one object
+MOST_ITEMS = 4096  # messages of a chat, parts of a message
 
 
 class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _small(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > MOST_KEYS:
+            raise ValueError(f"more than {MOST_KEYS} fields")
+        return value
 
 
 class StreamOptions(_Body):
@@ -38,7 +52,7 @@ class ChatMessage(_Body):
     """One turn; `developer` is OpenAI's newer word for `system`."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | Annotated[list[TextPart], Field(max_length=MOST_ITEMS, fail_fast=True)]
     name: str | None = None
     refusal: None = None
 
@@ -54,7 +68,7 @@ class _Generation(_Body):
     `top_k` and `repetition_penalty` are vLLM's. The last fields are accepted because they change nothing here.
     """
 
-    model: str
+    model: str = Field(max_length=1000)
     n: int = Field(1, ge=1, le=MOST_ANSWERS)
     max_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(1.0, ge=0, le=2)
@@ -63,7 +77,7 @@ class _Generation(_Body):
     repetition_penalty: float | None = Field(1.0, gt=0, le=10)
     presence_penalty: Literal[0] | None = None
     frequency_penalty: Literal[0] | None = None
-    logit_bias: dict[str, float] | None = Field(None, max_length=0)
+    logit_bias: None = None
     stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stream: bool = False
@@ -75,6 +89,13 @@ class _Generation(_Body):
     def _zero(cls, value: Any) -> Any:
         if value not in (None, 0):
             raise ValueError("only 0 is supported; use repetition_penalty")
+        return None
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _no_bias(cls, value: Any) -> Any:
+        if value:
+            raise ValueError("is not supported")
         return None
 
     @field_validator("stream", mode="before")
@@ -111,12 +132,12 @@ class _Generation(_Body):
 
 
 class ChatBody(_Generation):
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True)
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: ResponseFormat | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Any = None
     store: Literal[False] | None = None
     service_tier: str | None = None
     safety_identifier: str | None = None
@@ -138,7 +159,7 @@ class ChatBody(_Generation):
 class CompletionBody(_Generation):
     """A raw prompt: text, in which the tokenizer's special tokens count, or token ids; or several of either."""
 
-    prompt: str | list[int] | list[str] | list[list[int]]
+    prompt: str | Ids | Annotated[list[str], Field(fail_fast=True)] | Annotated[list[Ids], Field(fail_fast=True)]
     logprobs: int | None = Field(None, ge=0, le=20)
     best_of: Literal[1] | None = None
     echo: Literal[False] | None = None
@@ -165,14 +186,14 @@ class VoteBody(_Body):
         winner: which was better.
     """
 
-    messages: list[ChatMessage] = Field(min_length=1)
-    models: tuple[str, str]
-    answers: tuple[str, str]
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True)
+    models: list[str] = Field(min_length=2, max_length=2)
+    answers: list[str] = Field(min_length=2, max_length=2)
     winner: Literal["first", "second", "tie"]
 
     @field_validator("models")
     @classmethod
-    def _different(cls, value: tuple[str, str]) -> tuple[str, str]:
+    def _different(cls, value: list[str]) -> list[str]:
         if value[0] == value[1]:
             raise ValueError("must be two different models")
         return value

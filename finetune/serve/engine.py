@@ -165,7 +165,7 @@ class Run:
                 parts[index].append(chunk)
         return [merge(chunks) for chunks in parts]
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give up what is not finished; harmless otherwise."""
         if self._unfinished:
             self._engine.counts["cancelled"] += self._unfinished

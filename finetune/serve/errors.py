@@ -33,6 +33,7 @@ def invalid(error: ValidationError) -> ApiError:
             400, f"The body is not valid JSON: {first['msg'].removeprefix('Invalid JSON: ')}", "invalid_json"
         )
     param = ".".join(str(part) for part in first["loc"]) or None
+    param = param and param[:200]
     if first["type"] == "extra_forbidden":
         return ApiError(400, f"Unrecognized request argument: {param}", "unknown_parameter", param)
     message = first["msg"].removeprefix("Value error, ")

@@ -71,7 +71,7 @@ class Writer:
         except ApiError as error:
             yield _event(error.to_json())
         finally:
-            self._run.close()
+            await self._run.close()
 
     def _head(self, streamed: bool) -> dict[str, Any]:
         served = self._engine.served

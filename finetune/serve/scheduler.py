@@ -18,7 +18,7 @@ from torch import Tensor
 from finetune.llama.generate import FinishReason, Sampling, chances, likeliest, penalised, read_prompts
 from finetune.llama.model import Llama
 from finetune.llama.text_stream import TextStream
-from finetune.serve.slots import Slots
+from finetune.serve.slots import STEP, Slots
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class Scheduler:
 
     def room(self, prompt: int, new: int) -> int:
         """Tokens of room that an answer gets: prompt and answer, within the model's context and the cache."""
-        return min(prompt + new, self._model.config.context, self._most_tokens // 64 * 64)
+        return min(prompt + new, self._model.config.context, self._most_tokens // STEP * STEP)
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue jobs, all or none.

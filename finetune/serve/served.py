@@ -1,21 +1,18 @@
 """A model folder, opened to be served."""
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 
 from camelid.errors import UserError
-from camelid.jsonl import file_hash
-from conversations.template import from_tokenizer, get_template
 from conversations.tokenize import Encoder
-from finetune.llama import weights
+from finetune.llama.folder import fingerprint, open_weights, open_words
 from finetune.llama.merge import with_adapter
 from finetune.llama.model import Llama
+from finetune.serve.slots import rounded
 
 MOST_CACHE = 0.8, 0.25  # shares of free GPU memory, or of a CPU's memory, that keys and values take by themselves
 
@@ -27,10 +24,8 @@ class Served:
     Attributes:
         name: what clients call it.
         fingerprint: of its weights.
-        model: on the GPU in bfloat16 if there is one, else on the CPU in float32.
-        tokenizer: a fast one.
-        encoder: writes chats by the model's own template.
-        end_ids: tokens that end an answer.
+        model: the weights.
+        tokenizer, encoder, end_ids: as in `Words`.
     """
 
     name: str
@@ -38,7 +33,7 @@ class Served:
     model: Llama
     tokenizer: Any
     encoder: Encoder
-    end_ids: tuple[int, ...]
+    end_ids: list[int]
 
     @property
     def longest_token(self) -> int:
@@ -63,21 +58,12 @@ def open_served(
     path = Path(folder)
     if not (path / "config.json").is_file():
         raise UserError(f"{folder}: no model folder (it has no config.json)")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: no tokenizer could be loaded ({str(error).splitlines()[0]})") from None
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = weights.load(path, dtype=torch.bfloat16 if device == "cuda" else torch.float32, device=device)
-    files = sorted(path.glob("*.safetensors"))
+    words = open_words(path, template)
+    model = open_weights(path)
     if adapter is not None:
         model = with_adapter(model, adapter, folder)
-        files += sorted(Path(adapter).glob("*.safetensors"))
-    digest = hashlib.sha256("".join(file_hash(file) for file in files).encode()).hexdigest()[:12]
-    encoder = Encoder(get_template(template) if template else from_tokenizer(tokenizer), tokenizer)
-    ends = {tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(encoder.template.stop))}
-    end_ids = tuple(sorted(token for token in ends if token is not None))
-    return Served(name or str(folder).rstrip("/"), digest, model.eval(), tokenizer, encoder, end_ids)
+    digest = fingerprint([path] if adapter is None else [path, Path(adapter)])
+    return Served(name or str(folder).rstrip("/"), digest, model.eval(), words.tokenizer, words.encoder, words.end_ids)
 
 
 def cache_tokens(model: Llama, most_batch: int) -> int:
@@ -88,4 +74,4 @@ def cache_tokens(model: Llama, most_batch: int) -> int:
         memory = MOST_CACHE[0] * torch.cuda.mem_get_info(weight.device)[0]
     else:
         memory = MOST_CACHE[1] * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(most_batch * config.context, int(memory / one))
+    return min(most_batch * rounded(config.context), int(memory / one))

@@ -37,7 +37,7 @@ class Votes:
             "mode": "pairwise",
             "question": question,
             "turn": 1,
-            "models": list(vote.models),
+            "models": vote.models,
             "judge": "human",
             "scores": list(scores),
             "text": verdict,

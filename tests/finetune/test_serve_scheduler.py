@@ -57,10 +57,10 @@ def alone(served: Served, prompt: list[int], seed: int, sampling: Sampling) -> G
     return generate(served.model, [prompt], [seed], served.tokenizer, served.end_ids, sampling)[0]
 
 
-@pytest.mark.parametrize("tokens", [2048, 512, 320])
+@pytest.mark.parametrize("tokens", [2048, 320])
 def test_answers_are_those_of_generate(served: Served, tokens: int) -> None:
     rng = random.Random(tokens)
-    prompts = [[rng.randrange(3, 400) for _ in range(rng.randint(1, 70))] for _ in range(40)]
+    prompts = [[rng.randrange(3, 400) for _ in range(rng.randint(1, 70))] for _ in range(25)]
     samplings = [rng.choice(SAMPLINGS) for _ in prompts]
     answers, biggest = Answers(len(prompts)), 0
     scheduler = start(served, tokens=tokens)

@@ -1,0 +1,60 @@
+"""What a model folder holds besides the weights: the tokenizer, the template, the tokens that end an answer."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from camelid.errors import UserError
+from camelid.jsonl import file_hash
+from conversations.template import from_tokenizer, get_template
+from conversations.tokenize import Encoder
+from finetune.llama import weights
+from finetune.llama.model import Llama
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a model reads and writes text.
+
+    Attributes:
+        tokenizer: a fast one.
+        encoder: writes chats by the model's template.
+        end_ids: tokens that end an answer.
+    """
+
+    tokenizer: Any
+    encoder: Encoder
+    end_ids: list[int]
+
+
+def open_words(folder: Path, template: str | None = None) -> Words:
+    """Load a folder's tokenizer, which carries the template as its chat template, or use the template named.
+
+    Raises:
+        UserError: no tokenizer, or a template that is not known.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: no tokenizer could be loaded ({str(error).splitlines()[0]})") from None
+    encoder = Encoder(get_template(template) if template else from_tokenizer(tokenizer), tokenizer)
+    ends = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(encoder.template.stop))]
+    return Words(tokenizer, encoder, [token for token in ends if token is not None])
+
+
+def open_weights(folder: Path) -> Llama:
+    """Our own model: on a GPU if there is one, in bfloat16, else on the CPU in float32."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    return weights.load(folder, dtype=dtype, device=device).eval()
+
+
+def fingerprint(folders: Iterable[Path]) -> str:
+    """A short hash of the weights in these folders."""
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".bin")]
+    return hashlib.sha256("".join(map(file_hash, files)).encode()).hexdigest()[:12]
