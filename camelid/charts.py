@@ -1,4 +1,4 @@
-"""The three charts Camelid draws, each as `.svg` (for pages) and `.png` (for whatever shows no SVG).
+"""The charts Camelid draws, each as `.svg` (for pages) and `.png` (for whatever shows no SVG).
 
 Backgrounds are transparent and the grey of the text has the same contrast (4.4:1) on white as on near-black,
 so a chart reads well on light and dark pages alike. The same numbers give the same SVG, byte for byte.
@@ -103,6 +103,30 @@ def bars(path: Path, counts: Mapping[str, float], title: str, xlabel: str) -> No
         axes.grid(axis="x", color=FAINT, linewidth=0.8)
         if not counts:
             axes.text(0.5, 0.5, "no values", ha="center", va="center", transform=axes.transAxes)
+        _save(figure, path)
+
+
+def lines(
+    path: Path, curves: Mapping[str, Sequence[tuple[float, float]]], title: str, xlabel: str, ylabel: str
+) -> None:
+    """Draw curves over one axis.
+
+    Args:
+        path: where it goes; `.svg` and `.png` take the place of the suffix.
+        curves: name -> points (x, y), two curves at most.
+        title: what is shown.
+        xlabel: what x is, with its unit.
+        ylabel: what y is, with its unit.
+    """
+    with rc_context(STYLE):
+        figure, axes = _axes(title, height=3.6)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.grid(axis="y", color=FAINT, linewidth=0.8)
+        for (name, points), color in zip(curves.items(), (BLUE, ORANGE), strict=False):
+            xs, ys = zip(*points, strict=True) if points else ((), ())
+            axes.plot(xs, ys, color=color, linewidth=1.4, marker="o" if len(xs) < 2 else None, label=name)
+        if len(curves) > 1:
+            axes.legend(frameon=False)
         _save(figure, path)
 
 

@@ -24,7 +24,7 @@ class Plan:
     """The order of a run.
 
     Args:
-        data: all documents.
+        data: holds the documents to train on.
         capacity: tokens of a sequence.
         packing: whether documents share sequences.
         global_batch: sequences per update.
@@ -43,7 +43,7 @@ class Plan:
         updates: int | None,
         seed: int,
     ) -> None:
-        self._data, self._capacity, self._packing, self._seed = data, capacity, packing, seed
+        self._data, self.capacity, self._packing, self._seed = data, capacity, packing, seed
         self._global_batch = global_batch
         self._epoch = -1
         self._rows: list[Row] = []
@@ -63,13 +63,18 @@ class Plan:
         if epoch == self._epoch:
             return
         random = np.random.default_rng([self._seed, epoch])
-        shuffled = random.permutation(self._data.documents)
+        shuffled = random.permutation(self._data.training)
         if self._packing:
-            rows = [shuffled[row] for row in pack(self._data.lengths[shuffled], self._capacity)]
+            rows = [shuffled[row] for row in pack(self._data.lengths[shuffled], self.capacity)]
             self._rows = [rows[index] for index in random.permutation(len(rows))]
         else:
             self._rows = list(shuffled[:, None])
         self._epoch = epoch
+
+
+def validation_rows(data: TokenData, capacity: int) -> list[Row]:
+    """The held-out documents, packed."""
+    return [data.validation[row] for row in pack(data.lengths[data.validation], capacity)]
 
 
 def share(rows: Sequence[Row], rank: int, processes: int, micro_batch: int) -> list[Sequence[Row]]:
@@ -80,6 +85,17 @@ def share(rows: Sequence[Row], rank: int, processes: int, micro_batch: int) -> l
     count = ceil(ceil(len(rows) / processes) / micro_batch)
     mine = rows[rank::processes]
     return [mine[index * micro_batch : (index + 1) * micro_batch] for index in range(count)]
+
+
+def cut(rows: Sequence[Row], lengths: npt.NDArray[np.int64], parts: int) -> list[Sequence[Row]]:
+    """Cut a micro-batch between documents into at most `parts` pieces of about as many tokens each."""
+    if parts == 1:
+        return [rows]
+    documents = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+    ends = lengths[documents].cumsum()
+    piece = (ends - 1) * parts // ends[-1] if ends.size else ends  # of each document, by where it ends
+    pieces = [documents[piece == number] for number in range(parts)]
+    return [[documents] for documents in pieces if documents.size]
 
 
 @dataclass(frozen=True)

@@ -1,65 +1,213 @@
-"""Checkpoints: written beside, renamed whole, so a killed run always finds a complete one."""
+"""Checkpoints: staged at once, written in the background, renamed whole.
+
+A killed run always finds a complete one. Weights and optimizer are saved by name (torch.distributed.checkpoint), so
+a run goes on with another number of processes or with other sharding; DeepSpeed writes its own, for the same layout.
+"""
 
 import os
 import re
 import shutil
-from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
+from torch import Tensor, distributed
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load as load_sharded
+from torch.distributed.checkpoint.state_dict_saver import async_save
+from torch.distributed.tensor import DTensor
+
+from camelid.errors import UserError
 from camelid.jsonl import read_json, sync_folder, write_json
+from finetune.llama.config import LlamaConfig
+from finetune.optimizer import InBackward
+from finetune.worker import Worker
 
 NAME = re.compile(r"update-(\d{8})")
+TRAINED = StateDictOptions(ignore_frozen_params=True, strict=False)  # an adapter's base is not saved again
+ROOM = 1.05  # free disk space that is wanted, of the size of the state: metadata and file headers
 
 
-def latest(folder: Path) -> tuple[int, Path] | None:
-    """The newest complete checkpoint as (updates done, folder), or None."""
+@dataclass(frozen=True)
+class Position:
+    """Where in the run a checkpoint was made.
+
+    Attributes:
+        update: updates done.
+        tokens: tokens trained on so far.
+        skipped: updates skipped in a row just before.
+        validation_loss: if it was measured at this update.
+        processes: that wrote it.
+        sharding: of the run that wrote it.
+        model: the shape of the model.
+    """
+
+    update: int
+    tokens: int
+    skipped: int
+    validation_loss: float | None
+    processes: int
+    sharding: str
+    model: dict[str, Any]
+
+
+def position(checkpoint: Path) -> Position:
+    """Read where a checkpoint stands."""
+    return Position(**read_json(checkpoint / "position.json"))
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest complete checkpoint, or None."""
     found = _all(folder)
     return found[-1] if found else None
 
 
-def tokens_seen(checkpoint: Path) -> int:
-    """Tokens the run had processed when the checkpoint was made."""
-    seen = read_json(checkpoint / "position.json")["tokens"]
-    assert isinstance(seen, int)
-    return seen
+def best(folder: Path) -> Path | None:
+    """The checkpoint with the lowest validation loss, or None if none was validated."""
+    losses = [(position(path).validation_loss, path) for path in _all(folder)]
+    return min(((loss, path) for loss, path in losses if loss is not None), default=(0.0, None))[1]
 
 
-def save(
-    folder: Path,
-    update: int,
-    tokens: int,
-    keep: int,
-    write_state: Callable[[Path], None],
-    is_main: bool,
-    barrier: Callable[[], None],
-) -> None:
-    """Save a checkpoint; every process calls this at the same update.
+class Saver:
+    """Saves the state of a worker; every process calls it at the same updates.
 
     Args:
+        worker: whose weights and optimizer are saved.
         folder: the run's `checkpoints` folder.
-        update: updates done so far.
-        tokens: tokens processed so far.
-        keep: how many of the newest checkpoints stay.
-        write_state: writes model, optimizer and random state of this process into a folder.
-        is_main: whether this is the process that renames and removes.
-        barrier: waits for all processes.
+        keep: how many of the newest checkpoints stay, beside the best one.
     """
-    final = folder / f"update-{update:08d}"
-    partial = folder / f".update-{update:08d}.partial"
-    if is_main:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-    barrier()
-    write_state(partial)
-    barrier()
-    if is_main:
-        write_json(partial / "position.json", {"update": update, "tokens": tokens})
+
+    def __init__(self, worker: Worker, folder: Path, keep: int) -> None:
+        self._worker, self._folder, self._keep = worker, folder, keep
+        several = worker.accelerator.num_processes > 1
+        # Of its own, so that its messages never mix with those of the training.
+        self._group = distributed.new_group(backend="gloo") if several else None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: Future[None] | None = None
+
+    def save(self, where: Position) -> None:
+        """Copy the state now and write it in the background, after the save before it has finished.
+
+        Raises:
+            UserError: the disk is too full; the checkpoints that are there stay.
+        """
+        self.wait()
+        worker, final = self._worker, self._folder / f"update-{where.update:08d}"
+        partial = final.with_name(f".{final.name}.partial")
+        main = worker.accelerator.is_main_process
+        if main and final.is_dir():  # this update was saved before the run was resumed
+            shutil.rmtree(final)
+        if main:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+        self._require_room()
+        worker.accelerator.wait_for_everyone()
+        if worker.engine is not None:
+            worker.engine.save_checkpoint(str(partial), tag="deepspeed", exclude_frozen_parameters=True)
+            worker.accelerator.wait_for_everyone()
+            written: Future[Any] | None = None
+        else:
+            saving = async_save(_state(worker), checkpoint_id=partial, process_group=self._group)
+            assert isinstance(saving, Future)
+            written = saving
+        finish = self._finish if main else self._await
+        self._pending = self._thread.submit(finish, written, partial, final, where)
+
+    def wait(self) -> None:
+        """Wait for the save that is being written.
+
+        Raises:
+            UserError: it could not be written.
+        """
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        try:
+            pending.result()
+        except OSError as error:
+            raise UserError(f"{self._folder}: the checkpoint could not be written: {error}") from None
+        except CheckpointException as error:
+            reason = str(next(iter(error.failures.values()))[0]).splitlines()[0]
+            raise UserError(f"{self._folder}: the checkpoint could not be written: {reason}") from None
+
+    def _await(self, written: Future[Any] | None, partial: Path, final: Path, where: Position) -> None:
+        if written is not None:
+            written.result()
+
+    def _finish(self, written: Future[Any] | None, partial: Path, final: Path, where: Position) -> None:
+        """Once every process has written its part, make the checkpoint count and remove old ones."""
+        self._await(written, partial, final, where)
+        write_json(partial / "position.json", asdict(where))
         _sync_tree(partial)
         partial.rename(final)
-        sync_folder(folder)
-        for _, old in _all(folder)[:-keep]:
-            shutil.rmtree(old)
-    barrier()
+        sync_folder(self._folder)
+        keep = best(self._folder)
+        for old in _all(self._folder)[: -self._keep]:
+            if old != keep:
+                shutil.rmtree(old)
+
+    def _require_room(self) -> None:
+        worker = self._worker
+        trained = [weight for weight in worker.model.parameters() if weight.requires_grad]
+        mine = float(sum(_bytes(tensor) for tensor in [*trained, *_tensors(_optimizer_state(worker))]))
+        size = worker.sum(torch.tensor(mine, device=worker.accelerator.device))
+        if worker.sharding == "none":
+            size = size / worker.ranks  # every process has all of it, one writes it
+        needed, free = int(float(size) * ROOM), shutil.disk_usage(_existing(self._folder)).free
+        if worker.any(free < needed)[0]:
+            newest = latest(self._folder)
+            raise UserError(
+                f"{self._folder}: a checkpoint needs {needed / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free; make "
+                f"room and start the same command again, it goes on from {newest.name if newest else 'the beginning'}"
+            )
+
+
+def load(worker: Worker, path: Path, config: LlamaConfig) -> Position:
+    """Load a checkpoint into the worker's weights and optimizer.
+
+    Raises:
+        UserError: it is of another model, or of DeepSpeed with another layout.
+    """
+    where = position(path)
+    require_model(where, path, config)
+    processes = worker.accelerator.num_processes
+    deepspeed = worker.engine is not None
+    written, here = (where.processes, where.sharding), (processes, worker.sharding)
+    if written != here and (deepspeed or where.sharding.startswith("zero")):
+        raise UserError(
+            f"{path}: written by {where.processes} process(es) with {where.sharding}, which {processes} with "
+            f"{worker.sharding} can't read; launch as before (those of fsdp2 and none fit any number of processes)"
+        )
+    if deepspeed:
+        worker.engine.load_checkpoint(str(path), tag="deepspeed", load_module_strict=False)
+        return where
+    state = _state(worker)
+    load_sharded(state, checkpoint_id=path)
+    set_state_dict(
+        worker.model,
+        _optimizers(worker),
+        model_state_dict=state["model"],
+        optim_state_dict=state["optimizer"],
+        options=TRAINED,
+    )
+    return where
+
+
+def require_model(where: Position, path: Path, config: LlamaConfig) -> None:
+    """Refuse a checkpoint of another model.
+
+    Raises:
+        UserError: names the first field that differs.
+    """
+    for name, value in asdict(config).items():
+        if where.model.get(name) != value:
+            raise UserError(
+                f"{path}: the checkpoint is of another model ({name} = {where.model.get(name)!r}, model.path has "
+                f"{value!r}); choose another run.output, or remove that folder"
+            )
 
 
 def remove_partial(folder: Path) -> None:
@@ -68,11 +216,41 @@ def remove_partial(folder: Path) -> None:
         shutil.rmtree(path)
 
 
-def _all(folder: Path) -> list[tuple[int, Path]]:
+def _optimizers(worker: Worker) -> Any:
+    return worker.optimizer.optimizers if isinstance(worker.optimizer, InBackward) else worker.optimizer
+
+
+def _state(worker: Worker) -> dict[str, Any]:
+    model, optimizer = get_state_dict(worker.model, _optimizers(worker), options=TRAINED)
+    return {"model": model, "optimizer": optimizer}
+
+
+def _optimizer_state(worker: Worker) -> Any:
+    optimizers = worker.optimizer.optimizers if isinstance(worker.optimizer, InBackward) else [worker.optimizer]
+    return [optimizer.state for optimizer in optimizers]
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [tensor for item in value for tensor in _tensors(item)] if isinstance(value, list | tuple) else []
+
+
+def _bytes(tensor: Tensor) -> int:
+    return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).nbytes
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.is_dir() else _existing(folder.parent)
+
+
+def _all(folder: Path) -> list[Path]:
+    """Complete checkpoints, oldest first."""
     if not folder.is_dir():
         return []
-    matches = ((NAME.fullmatch(path.name), path) for path in folder.iterdir())
-    return sorted((int(match[1]), path) for match, path in matches if match)
+    return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
 
 
 def _sync_tree(folder: Path) -> None:

@@ -19,17 +19,27 @@ def register(rooms: Any) -> None:
     parser.add_argument("recipe", help="YAML file; see recipes/")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optim.lr=1e-5")
     parser.add_argument("--launch", metavar="FILE", help="accelerate configuration, e.g. recipes/launch/fsdp2.yaml")
+    parser.add_argument("--plan", action="store_true", help="print memory, updates, time and cost; train nothing")
+    parser.add_argument("--gpu", default="H100", metavar="NAME", help="that --plan reckons with (default H100)")
+    parser.add_argument("--price", type=float, metavar="USD", help="of an hour of one GPU, for --plan")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train in this process, or replace it by the launcher."""
-    load_config(Recipe, packaged(args.recipe), args.overrides)  # a typo is found before anything starts
+    recipe = load_config(Recipe, packaged(args.recipe), args.overrides)  # a typo is found before anything starts
+    if args.plan:
+        from finetune.plan import report
+
+        settings = launch_settings(str(packaged(args.launch))) if args.launch else {"num_processes": 1}
+        sharding = recipe.run.sharding or launched_sharding(settings)
+        print(report(recipe, settings["num_processes"], sharding, args.gpu, args.price))
+        return 0
     rest = [args.recipe, *args.overrides, *(["--quiet"] if args.quiet else [])]
     if args.launch is not None:
         launch = str(packaged(args.launch))
-        count = launched_processes(launch)
+        count = launch_settings(launch)["num_processes"]
         threads = max(1, (os.cpu_count() or 1) // count)
         accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", launch]
         accelerate += ["--num_cpu_threads_per_process", str(threads)]
@@ -39,15 +49,26 @@ def run(args: argparse.Namespace) -> int:
     return main(rest)
 
 
-def launched_processes(path: str) -> int:
-    """The number of processes an accelerate configuration asks for."""
+def launched_sharding(settings: dict[str, Any]) -> str:
+    """How an accelerate configuration spreads the weights."""
+    if settings.get("distributed_type") == "FSDP":
+        return "fsdp2"
+    stage = (settings.get("deepspeed_config") or {}).get("zero_stage", 0)
+    return f"zero{stage}" if settings.get("distributed_type") == "DEEPSPEED" else "none"
+
+
+def launch_settings(path: str) -> dict[str, Any]:
+    """Read an accelerate configuration.
+
+    Raises:
+        UserError: it is broken, or names no number of processes.
+    """
     try:
         settings = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise UserError(f"{path}: broken YAML: {error}") from None
-    count = settings.get("num_processes") if isinstance(settings, dict) else None
-    if not isinstance(count, int):
+    if not isinstance(settings, dict) or not isinstance(settings.get("num_processes"), int):
         raise UserError(
             f"{path}: no 'num_processes'; expected an accelerate configuration such as recipes/launch/cpu.yaml"
         )
-    return count
+    return settings

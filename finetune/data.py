@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from camelid.errors import UserError
-from camelid.jsonl import file_hash, read_json, sync_folder, write_json
+from camelid.jsonl import read_json, sync_folder, write_json
 from camelid.ledger import Ledger
 from conversations.message import Conversation
-from conversations.readers import read_conversations
 from conversations.split import split
 from conversations.template import get_template
 from conversations.tokenize import Encoder
 from finetune.recipe import Source
+from finetune.sources import fingerprint, read_source
 
-FORMAT = 1  # raise it when the meaning of the cached arrays changes
+FORMAT = 2  # raise it when the meaning of the cached arrays changes
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,19 @@ class TokenData:
         weights: (tokens,) float32 loss weight of each token as a target; 0 = not trained. A document's first
             token has nothing before it to predict it from, so its weight is always 0.
         bounds: (documents + 1,) int64; document d is `ids[bounds[d]:bounds[d + 1]]`.
+        training: (n,) int64 documents to train on.
+        validation: (m,) int64 documents held out.
         ledgers: what became of every conversation that was read.
     """
 
     ids: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float32]
     bounds: npt.NDArray[np.int64]
+    training: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
     ledgers: list[Ledger]
 
-    @property
+    @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
         return np.diff(self.bounds)
 
@@ -67,11 +71,17 @@ class TokenData:
 
 
 def load_tokens(
-    cache: Path, sources: Sequence[Source], template: str, tokenizer: Any, max_length: int, seed: int
+    cache: Path,
+    sources: Sequence[Source],
+    template: str,
+    tokenizer: Any,
+    max_length: int,
+    seed: int,
+    validation: float = 0.0,
 ) -> TokenData:
     """Return the tokenised data, from the cache folder if it is there, else tokenise and fill the cache.
 
-    The folder's name is a hash of everything the tokens depend on: the files' bytes, their weights, the
+    The folder's name is a hash of everything the tokens depend on: the sources' content, their weights, the
     template, the tokenizer, the length and (for fractional weights) the seed.
 
     Args:
@@ -80,19 +90,27 @@ def load_tokens(
         template: template name.
         tokenizer: a Hugging Face fast tokenizer.
         max_length: longest document, tokens.
-        seed: picks the part of a source whose weight has a fraction.
+        seed: picks the part of a source whose weight has a fraction, and what is held out.
+        validation: share of the conversations that is held out, each with all its pieces and copies.
 
     Raises:
-        UserError: a file is missing or broken, or nothing in it can be trained on.
+        UserError: a source is missing or broken, or nothing in it can be trained on.
     """
     folder = cache / _key(sources, template, tokenizer, max_length, seed)
     if not (folder / "facts.json").is_file():
-        _write(folder, *_tokenise(sources, template, tokenizer, max_length, seed))
+        _fill(folder, sources, template, tokenizer, max_length, seed)
     facts = read_json(folder / "facts.json")
+    conversation = np.load(folder / "conversation.npy")
+    held_out = np.random.default_rng([seed, 1]).random(conversation[-1] + 1)[conversation] < validation
+    training, held = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    if validation and not (training.size and held.size):
+        raise UserError(f"data.validation = {validation}: too little data to hold out a part and train on the rest")
     return TokenData(
-        ids=np.load(folder / "ids.npy", mmap_mode="r"),
-        weights=np.load(folder / "weights.npy", mmap_mode="r"),
+        ids=np.memmap(folder / "ids.i32", np.int32, "r"),
+        weights=np.memmap(folder / "weights.f32", np.float32, "r"),
         bounds=np.load(folder / "bounds.npy"),
+        training=training,
+        validation=held,
         ledgers=[Ledger.from_json(ledger) for ledger in facts["ledgers"]],
     )
 
@@ -100,7 +118,7 @@ def load_tokens(
 def _key(sources: Sequence[Source], template: str, tokenizer: Any, max_length: int, seed: int) -> str:
     parts = [
         FORMAT,
-        [(file_hash(source.path), source.weight) for source in sources],
+        [(fingerprint(source.path), source.weight) for source in sources],
         get_template(template).jinja,
         hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
         max_length,
@@ -109,64 +127,64 @@ def _key(sources: Sequence[Source], template: str, tokenizer: Any, max_length: i
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def _conversations(source: Source, seed: int) -> Iterator[Conversation]:
-    """The conversations of one source, each as often as its weight says."""
-    random = np.random.default_rng([seed, len(source.path)])
-    for conversation in read_conversations(source.path):
-        whole, fraction = divmod(source.weight, 1.0)
-        copies = int(whole) + (random.random() < fraction)
-        for _ in range(copies):
-            yield conversation
+def _conversations(sources: Sequence[Source], seed: int) -> Iterator[tuple[int, Conversation]]:
+    """Number and content of every conversation, each as often as the weight of its source says."""
+    number = 0
+    for index, source in enumerate(sources):
+        random = np.random.default_rng([seed, 2, index])
+        for conversation in read_source(source.path):
+            whole, fraction = divmod(source.weight, 1.0)
+            for _ in range(int(whole) + (random.random() < fraction)):
+                yield number, conversation
+            number += 1
 
 
-def _tokenise(
-    sources: Sequence[Source], template: str, tokenizer: Any, max_length: int, seed: int
-) -> tuple[list[npt.NDArray[np.int32]], list[npt.NDArray[np.float32]], list[Ledger]]:
+def _documents(
+    sources: Sequence[Source], encoder: Encoder, max_length: int, seed: int, ledgers: list[Ledger]
+) -> Iterator[tuple[int, npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
+    """Conversation number, token ids and loss weights of every document."""
+    conversations, pieces = ledgers
+    for number, conversation in _conversations(sources, seed):
+        conversations.keep()
+        parts = split(conversation, encoder, max_length)
+        if len(parts) > 1:
+            conversations.repair("split at max_length")
+        for part in parts:
+            tokens = encoder.encode(part)
+            # As Alpaca and FastChat: what does not fit is cut off, and with it the end-of-turn token.
+            trained = tokens.weights[:max_length].copy()
+            trained[0] = 0
+            if not trained.any():
+                pieces.drop("nothing to train on")
+                continue
+            pieces.keep()
+            if len(tokens.ids) > max_length:
+                pieces.repair("answer cut at max_length")
+            yield number, tokens.ids[:max_length], trained
+
+
+def _fill(folder: Path, sources: Sequence[Source], template: str, tokenizer: Any, max_length: int, seed: int) -> None:
+    """Tokenise beside `folder`, document by document, then move it there at once."""
     encoder = Encoder(get_template(template), tokenizer)
-    ids: list[npt.NDArray[np.int32]] = []
-    weights: list[npt.NDArray[np.float32]] = []
-    conversations, pieces = Ledger("conversations"), Ledger("documents")
-    for source in sources:
-        for conversation in _conversations(source, seed):
-            conversations.keep()
-            parts = split(conversation, encoder, max_length)
-            if len(parts) > 1:
-                conversations.repair("split at max_length")
-            for part in parts:
-                tokens = encoder.encode(part)
-                # As Alpaca and FastChat: what does not fit is cut off, and with it the end-of-turn token.
-                trained = tokens.weights[:max_length].copy()
-                trained[0] = 0
-                if not trained.any():
-                    pieces.drop("nothing to train on")
-                    continue
-                pieces.keep()
-                if len(tokens.ids) > max_length:
-                    pieces.repair("answer cut at max_length")
-                ids.append(tokens.ids[:max_length])
-                weights.append(trained)
-    if not ids:
-        files = ", ".join(source.path for source in sources)
-        raise UserError(f"data.train: {files}: no conversation has an assistant turn to train on")
-    return ids, weights, [conversations, pieces]
-
-
-def _write(
-    folder: Path,
-    ids: list[npt.NDArray[np.int32]],
-    weights: list[npt.NDArray[np.float32]],
-    ledgers: list[Ledger],
-) -> None:
-    """Write the arrays beside `folder`, then move them there at once."""
+    ledgers = [Ledger("conversations"), Ledger("documents")]
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
-    np.save(partial / "ids.npy", np.concatenate(ids))
-    np.save(partial / "weights.npy", np.concatenate(weights))
-    np.save(partial / "bounds.npy", np.cumsum([0, *(len(document) for document in ids)]))
-    write_json(partial / "facts.json", {"ledgers": [ledger.to_json() for ledger in ledgers]})
     try:
-        partial.rename(folder)
-        sync_folder(folder.parent)
-    except OSError:  # another process was faster, with the same content
-        shutil.rmtree(partial)
-        assert (folder / "facts.json").is_file()
+        bounds, conversation = [0], []
+        with (partial / "ids.i32").open("wb") as ids_file, (partial / "weights.f32").open("wb") as weights_file:
+            for number, ids, weights in _documents(sources, encoder, max_length, seed, ledgers):
+                ids_file.write(ids.tobytes())
+                weights_file.write(weights.tobytes())
+                bounds.append(bounds[-1] + len(ids))
+                conversation.append(number)
+        if not conversation:
+            names = ", ".join(source.path for source in sources)
+            raise UserError(f"data.train: {names}: no conversation has an assistant turn to train on")
+        np.save(partial / "bounds.npy", np.array(bounds))
+        np.save(partial / "conversation.npy", np.array(conversation))
+        write_json(partial / "facts.json", {"ledgers": [ledger.to_json() for ledger in ledgers]})
+        if not folder.is_dir():  # else another process was faster, with the same content
+            partial.rename(folder)
+            sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -14,7 +14,13 @@ CHUNK = 2048  # positions whose logits exist at once: 2048 x 32,000 x 4 bytes = 
 
 
 def token_loss(
-    hidden_TD: Tensor, lm_head: nn.Module, positions_N: Tensor, targets_N: Tensor, weights_N: Tensor
+    hidden_TD: Tensor,
+    lm_head: nn.Module,
+    positions_N: Tensor,
+    targets_N: Tensor,
+    weights_N: Tensor,
+    label_smoothing: float = 0.0,
+    passes: int | None = None,
 ) -> Tensor:
     """Sum over trained positions of weight times cross-entropy, in nats.
 
@@ -27,17 +33,28 @@ def token_loss(
         positions_N: indices into T whose next token is trained.
         targets_N: that next token.
         weights_N: its share of the loss, 0..1.
+        label_smoothing: share of the target's probability that is spread evenly over the vocabulary (Szegedy et al.
+            2016, section 7).
+        passes: how often the output layer is called, the same on every process, where each call is a collective
+            operation (ZeRO-3); None calls it as often as its chunks need.
     """
+    if passes is not None:  # so many positions that count nothing, that no chunk is empty
+        positions_N, targets_N = (torch.cat([x_N, x_N.new_zeros(passes)]) for x_N in (positions_N, targets_N))
+        weights_N = torch.cat([weights_N, weights_N.new_zeros(passes)])
     if positions_N.numel() == 0:  # an empty share of an update still takes part in the collectives
         zero: Tensor = lm_head(hidden_TD[:1]).sum() * 0.0
         return zero
     chosen_ND = hidden_TD.index_select(0, positions_N)
     if torch.is_grad_enabled() and _is_plain(lm_head):
-        total: Tensor = _LinearLoss.apply(chosen_ND, lm_head.weight, targets_N, weights_N)  # type: ignore[no-untyped-call]
+        total: Tensor = _LinearLoss.apply(  # type: ignore[no-untyped-call]
+            chosen_ND, lm_head.weight, targets_N, weights_N, label_smoothing
+        )
         return total
     total = hidden_TD.new_zeros((), dtype=torch.float32)
-    for hidden_nD, targets_n, weights_n in zip(*_chunks(chosen_ND, targets_N, weights_N), strict=True):
-        total = total + checkpoint(_chunk_loss, hidden_nD, lm_head, targets_n, weights_n, use_reentrant=False)
+    for hidden_nD, targets_n, weights_n in zip(*_chunks(chosen_ND, targets_N, weights_N, passes=passes), strict=True):
+        total = total + checkpoint(
+            _chunk_loss, hidden_nD, lm_head, targets_n, weights_n, label_smoothing, use_reentrant=False
+        )
     return total
 
 
@@ -48,13 +65,18 @@ def _is_plain(lm_head: nn.Module) -> bool:
     return whole and type(lm_head) is nn.Linear and lm_head.bias is None
 
 
-def _chunks(*tensors: Tensor) -> list[tuple[Tensor, ...]]:
+def _chunks(*tensors: Tensor, passes: int | None = None) -> list[tuple[Tensor, ...]]:
+    if passes is not None:
+        return [torch.tensor_split(tensor, passes) for tensor in tensors]
     return [torch.split(tensor, CHUNK) for tensor in tensors]
 
 
-def _chunk_loss(hidden_nD: Tensor, lm_head: nn.Module, targets_n: Tensor, weights_n: Tensor) -> Tensor:
+def _chunk_loss(
+    hidden_nD: Tensor, lm_head: nn.Module, targets_n: Tensor, weights_n: Tensor, label_smoothing: float
+) -> Tensor:
     logits_nV = lm_head(hidden_nD).float()
-    return (cross_entropy(logits_nV, targets_n, reduction="none") * weights_n).sum()
+    losses_n = cross_entropy(logits_nV, targets_n, reduction="none", label_smoothing=label_smoothing)
+    return (losses_n * weights_n).sum()
 
 
 class _LinearLoss(torch.autograd.Function):
@@ -65,7 +87,9 @@ class _LinearLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden_ND: Tensor, matrix_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, hidden_ND: Tensor, matrix_VD: Tensor, targets_N: Tensor, weights_N: Tensor, smoothing: float
+    ) -> Tensor:
         total = torch.zeros((), device=hidden_ND.device)
         grad_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
         grad_VD = torch.zeros_like(matrix_VD) if ctx.needs_input_grad[1] else None
@@ -75,9 +99,14 @@ class _LinearLoss(torch.autograd.Function):
             logits_nV = linear(hidden_nD, cast_VD).float()
             mass_n1 = logits_nV.logsumexp(-1, keepdim=True)
             at_target_n1 = logits_nV.gather(1, targets_n[:, None])
-            total += ((mass_n1 - at_target_n1)[:, 0] * weights_n).sum()
+            aimed_n1 = at_target_n1
+            if smoothing:
+                aimed_n1 = (1 - smoothing) * at_target_n1 + smoothing * logits_nV.mean(-1, keepdim=True)
+            total += ((mass_n1 - aimed_n1)[:, 0] * weights_n).sum()
             slope_nV = logits_nV.sub_(mass_n1).exp_()
-            slope_nV[torch.arange(len(targets_n), device=targets_n.device), targets_n] -= 1.0
+            slope_nV[torch.arange(len(targets_n), device=targets_n.device), targets_n] -= 1.0 - smoothing
+            if smoothing:
+                slope_nV -= smoothing / slope_nV.shape[-1]
             slope_nV = slope_nV.mul_(weights_n[:, None]).to(hidden_nD.dtype)
             if grad_ND is not None:
                 grad_ND[start : start + len(targets_n)] = slope_nV @ cast_VD
@@ -90,4 +119,4 @@ class _LinearLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         scaled = [None if grad is None else grad * grads[0] for grad in ctx.saved_tensors]
-        return *scaled, None, None
+        return *scaled, None, None, None

@@ -30,7 +30,8 @@ def pack(lengths: Ints, capacity: int) -> list[Ints]:
     for size, start, count in zip((-sizes).tolist(), starts.tolist(), counts.tolist(), strict=True):
         rows.place(size, start, start + count)
     by_row = order[np.argsort(rows.row_of, kind="stable")]
-    return np.split(by_row, np.cumsum(np.bincount(rows.row_of))[:-1])
+    ends = np.cumsum(np.bincount(rows.row_of)).tolist()
+    return [by_row[start:end] for start, end in zip([0, *ends], ends, strict=False)]  # np.split takes ten times as long
 
 
 class _Rows:

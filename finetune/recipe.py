@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from camelid.errors import UserError
+from camelid.errors import UserError, near_miss
 from conversations.template import get_template
+
+LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 def _require(ok: bool, name: str, value: object, rule: str) -> None:
@@ -28,10 +30,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Source:
-    """One data file.
+    """One source of data.
 
     Attributes:
-        path: conversations (JSONL) or instruction records (JSON or JSONL).
+        path: a file of conversations or instruction records (JSON, JSONL), a folder that `datasets` saved, or
+            the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`).
         weight: how often each conversation is seen in an epoch; 0.5 takes a fixed random half.
     """
 
@@ -47,29 +50,34 @@ class Data:
     """What it is trained on.
 
     Attributes:
-        train: the data files, mixed.
+        train: the sources, mixed.
         template: name of the prompt template (`vicuna_v1.1`, `alpaca`, ...).
         max_length: longest sequence, tokens; longer conversations are split at exchange boundaries.
         packing: put several conversations into one sequence of `max_length` (no attention across them).
             Without packing a sequence is one conversation; no padding is computed either way.
+        validation: share of the conversations that is held out to validate on; 0 = none.
     """
 
     train: tuple[Source, ...]
     template: str
     max_length: int = 2048
     packing: bool = True
+    validation: float = 0.0
 
     def __post_init__(self) -> None:
         _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
         get_template(self.template)
         _require(self.max_length >= 8, "data.max_length", self.max_length, "must be at least 8 tokens")
+        _require(0 <= self.validation < 1, "data.validation", self.validation, "must be in [0, 1)")
 
 
 @dataclass(frozen=True)
 class Optim:
-    """How it is trained (AdamW).
+    """How it is trained.
 
     Attributes:
+        optimizer: `adamw`, or from bitsandbytes `adamw-8bit` (Dettmers et al. 2022: moments in 8 bits) or
+            `paged-adamw-8bit` (moments move to host memory when the GPU is full).
         lr: peak learning rate.
         schedule: shape of the learning rate after warm-up; `cosine` and `linear` end at 0.
         warmup_ratio: share of all updates spent warming up linearly from 0.
@@ -81,9 +89,16 @@ class Optim:
         micro_batch: sequences per forward pass on one process.
         epochs: passes over the data.
         updates: stop after this many updates instead; None trains for `epochs`.
+        in_backward: apply each weight's gradient during the last backward pass and free it at once. One process
+            only, and `clip_norm` must be 0: the norm of all gradients is not known in time.
+        label_smoothing: share of the target's probability spread over the vocabulary; 0 = off.
+        neftune: noise on the embeddings, alpha of NEFTune (Jain et al. 2023; they use 5 to 15); 0 = off.
+        max_skipped: updates in a row that may be skipped because a gradient is NaN or infinite; one more
+            stops the run.
     """
 
     lr: float
+    optimizer: Literal["adamw", "adamw-8bit", "paged-adamw-8bit"] = "adamw"
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_ratio: float = 0.03
     weight_decay: float = 0.0
@@ -94,6 +109,10 @@ class Optim:
     micro_batch: int = 1
     epochs: float = 3.0
     updates: int | None = None
+    in_backward: bool = False
+    label_smoothing: float = 0.0
+    neftune: float = 0.0
+    max_skipped: int = 5
 
     def __post_init__(self) -> None:
         _require(self.lr > 0, "optim.lr", self.lr, "must be greater than 0")
@@ -107,6 +126,44 @@ class Optim:
         _require(self.micro_batch >= 1, "optim.micro_batch", self.micro_batch, "must be at least 1 sequence")
         _require(self.epochs > 0, "optim.epochs", self.epochs, "must be greater than 0")
         _require(self.updates is None or self.updates >= 1, "optim.updates", self.updates, "must be at least 1")
+        _require(0 <= self.label_smoothing < 1, "optim.label_smoothing", self.label_smoothing, "must be in [0, 1)")
+        _require(self.neftune >= 0, "optim.neftune", self.neftune, "must not be negative")
+        _require(self.max_skipped >= 0, "optim.max_skipped", self.max_skipped, "must not be negative")
+        if self.in_backward:
+            _require(self.clip_norm == 0, "optim.clip_norm", self.clip_norm, "must be 0 with optim.in_backward")
+            _require(
+                self.optimizer == "adamw", "optim.optimizer", self.optimizer, "must be adamw with optim.in_backward"
+            )
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Low-rank matrices that are trained instead of the model (Hu et al. 2021, LoRA).
+
+    Attributes:
+        kind: `none` trains all weights; `lora`; `dora` (Liu et al. 2024: direction and length apart); `rslora`
+            (Kalajdzievski 2023: scaled by alpha / sqrt(rank)); `qlora` (Dettmers et al. 2023: LoRA on a model
+            held in 4-bit NF4, through bitsandbytes).
+        rank: rank of the matrices.
+        alpha: the adapter's output is multiplied by alpha / rank.
+        dropout: share of the adapter's inputs dropped in training.
+        targets: names of the linear layers that get an adapter.
+    """
+
+    kind: Literal["none", "lora", "dora", "rslora", "qlora"] = "none"
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+    targets: tuple[str, ...] = LINEAR_LAYERS
+
+    def __post_init__(self) -> None:
+        _require(self.rank >= 1, "adapter.rank", self.rank, "must be at least 1")
+        _require(self.alpha > 0, "adapter.alpha", self.alpha, "must be greater than 0")
+        _require(0 <= self.dropout < 1, "adapter.dropout", self.dropout, "must be in [0, 1)")
+        for name in self.targets:
+            if name not in LINEAR_LAYERS:
+                raise UserError(f"adapter.targets: no linear layer {name!r}{near_miss(name, LINEAR_LAYERS)}")
+        _require(len(self.targets) > 0, "adapter.targets", self.targets, "must name at least one layer")
 
 
 @dataclass(frozen=True)
@@ -116,25 +173,37 @@ class Run:
     Attributes:
         output: the run folder.
         seed: seed of the data order and of everything else that is random.
-        precision: `fp32`, or `bf16` (autocast; weights and optimizer stay fp32).
+        precision: `fp32`; `bf16`: computes in bfloat16, weights and optimizer stay float32; `bf16-pure`: weights and
+            optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged).
         checkpoint_every: updates between checkpoints.
-        keep_checkpoints: how many of the newest checkpoints stay on disk.
+        checkpoint_minutes: save when so many minutes have passed since the last checkpoint, too; None = never.
+        keep_checkpoints: how many of the newest checkpoints stay on disk, beside the best validated one.
+        evaluate_every: updates between evaluations on `data.validation`.
         processes: the world size this run must have; None accepts whatever the launcher started.
-        trackers: `tensorboard`, `wandb`, ... (Accelerate's names), beside `metrics.jsonl`.
+        sharding: how the model must be spread over the processes: `none` (every process holds all of it), `fsdp2`
+            (torch fully_shard), `zero2` or `zero3` (DeepSpeed, by `accelerate launch`); None accepts what was launched.
+        tensor_parallel: processes that share every matrix; they must be on one machine.
+        trackers: `tensorboard`, `wandb`, `trackio`, ... (Accelerate's names), beside `metrics.jsonl`.
     """
 
     output: str
     seed: int = 0
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Literal["fp32", "bf16", "bf16-pure"] = "bf16"
     checkpoint_every: int = 200
+    checkpoint_minutes: float | None = None
     keep_checkpoints: int = 2
+    evaluate_every: int = 100
     processes: int | None = None
+    sharding: Literal["none", "fsdp2", "zero2", "zero3"] | None = None
+    tensor_parallel: int = 1
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _require(self.checkpoint_every >= 1, "run.checkpoint_every", self.checkpoint_every, "must be at least 1 update")
-        _require(self.keep_checkpoints >= 1, "run.keep_checkpoints", self.keep_checkpoints, "must be at least 1")
-        _require(self.processes is None or self.processes >= 1, "run.processes", self.processes, "must be at least 1")
+        for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "processes", "tensor_parallel"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"run.{name}", value, "must be at least 1")
+        minutes = self.checkpoint_minutes
+        _require(minutes is None or minutes > 0, "run.checkpoint_minutes", minutes, "must be greater than 0")
 
 
 @dataclass(frozen=True)
@@ -144,4 +213,5 @@ class Recipe:
     model: Model
     data: Data
     optim: Optim
-    run: Run = field()
+    run: Run
+    adapter: Adapter = field(default_factory=Adapter)

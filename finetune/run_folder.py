@@ -10,8 +10,9 @@ import yaml
 
 from camelid.config import to_tree
 from camelid.errors import UserError
-from camelid.jsonl import atomic_write, dumps, file_hash, read_json, read_jsonl, read_text, write_json
+from camelid.jsonl import atomic_write, dumps, read_json, read_jsonl, read_text, write_json
 from finetune.recipe import Recipe
+from finetune.sources import fingerprint
 
 PACKAGES = (
     "camelid",
@@ -25,6 +26,21 @@ PACKAGES = (
     "flash-attn",
 )
 
+# What may change when a run goes on, because the result does not depend on it: layout, pace of saving, reporting.
+FREE = {
+    "model.recompute",
+    "optim.micro_batch",
+    "optim.max_skipped",
+    "run.checkpoint_every",
+    "run.checkpoint_minutes",
+    "run.evaluate_every",
+    "run.keep_checkpoints",
+    "run.processes",
+    "run.sharding",
+    "run.tensor_parallel",
+    "run.trackers",
+}
+
 
 def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     """Write the resolved recipe and the data's hashes into the run folder, or check that those there are the same.
@@ -35,7 +51,7 @@ def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     Raises:
         UserError: the folder belongs to a run with another recipe, or a data file is missing or has changed.
     """
-    data = {source.path: file_hash(existing(source.path)) for source in recipe.data.train}
+    data = {source.path: fingerprint(source.path) for source in recipe.data.train}
     tree = to_tree(recipe)
     path = folder / "recipe.yaml"
     if path.is_file():
@@ -57,17 +73,6 @@ def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
             yaml.safe_dump(tree, file, sort_keys=False, allow_unicode=True)
     summary = folder / "summary.json"
     return dict(read_json(summary)) if summary.is_file() else None
-
-
-def existing(path: str) -> str:
-    """The path of a training file.
-
-    Raises:
-        UserError: there is no such file.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"data.train: {path}: no such file")
-    return path
 
 
 def write_environment(folder: Path, processes: int, distributed: str, device: str) -> None:
@@ -106,9 +111,20 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             names += _differences(before, after, f"{prefix}{key}.")
-        elif before != after and f"{prefix}{key}" != "run.processes":  # the world size may change between resumes
+        elif before != after and f"{prefix}{key}" not in FREE:
             names.append(f"{prefix}{key}")
     return names
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str | int | float | bool]:
+    """A nested recipe as `section.key: value`, for trackers, which take scalars only."""
+    flattened: dict[str, str | int | float | bool] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flattened |= flat(value, f"{prefix}{key}.")
+        else:
+            flattened[f"{prefix}{key}"] = value if isinstance(value, str | int | float | bool) else str(value)
+    return flattened
 
 
 def _git_revision() -> str | None:

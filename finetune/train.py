@@ -8,37 +8,44 @@ pass, so the loss and its gradient are the same for every micro-batch size and n
 import argparse
 import math
 import os
+import resource
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, InitProcessGroupKwargs, set_seed
-from torch import nn
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import AutoTokenizer
 
-from camelid.config import load_config
+from camelid.config import load_config, to_tree
 from camelid.errors import UserError
-from camelid.jsonl import AppendLog, packaged, read_jsonl, write_json
-from camelid.ledger import Ledger
+from camelid.jsonl import AppendLog, packaged, write_json
 from camelid.lock import exclusive
 from camelid.progress import Progress
 from conversations.template import get_template
-from finetune import checkpoint, run_folder
-from finetune.batches import Plan, make_batch, share
+from finetune import checkpoint, closing, launch, run_folder
+from finetune.adapter import add_adapter, save_adapter
+from finetune.batches import Plan, validation_rows
+from finetune.checkpoint import Position
 from finetune.data import TokenData, load_tokens
+from finetune.evaluate import sample_answers, validation_loss
+from finetune.hardware import flops_per_token, peak_flops
+from finetune.launch import Sharding
 from finetune.llama import weights
-from finetune.llama.config import LlamaConfig
-from finetune.loss import token_loss
-from finetune.recipe import Optim, Recipe
+from finetune.optimizer import make_optimizer
+from finetune.recipe import Recipe
 from finetune.schedule import learning_rate
+from finetune.stop import Stop
+from finetune.update import Facts, run_update
+from finetune.worker import Worker
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,33 +56,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     args = parser.parse_args(arguments)
     try:
-        train(load_config(Recipe, packaged(args.recipe), args.overrides), args.quiet)
-        return 0
+        stopped = train(load_config(Recipe, packaged(args.recipe), args.overrides), args.quiet)
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":  # one line, not one a process
             print(f"camelid: error: {error}", file=sys.stderr)
         return 2
+    return 0 if stopped is None else 128 + stopped  # as a shell reports a command that a signal ended
 
 
-def train(recipe: Recipe, quiet: bool = False) -> None:
+def train(recipe: Recipe, quiet: bool = False) -> signal.Signals | None:
     """Run a recipe to its end, from its newest checkpoint if there is one.
 
+    Returns:
+        The signal that ended it early, with a checkpoint saved; None if it reached its end.
+
     Raises:
-        UserError: a file, a template or the launch does not fit the recipe, or the loss is not finite.
+        UserError: a file, a template or the launch does not fit the recipe, the disk is full, or gradients stay
+            NaN or infinite.
     """
-    accelerator = start(recipe)
-    with exclusive(Path(recipe.run.output) / "lock") if accelerator.is_main_process else nullcontext():
-        _train(accelerator, recipe, quiet)
+    run = recipe.run
+    accelerator, sharding = launch.start(
+        run.precision,
+        run.processes,
+        run.sharding,
+        run.trackers,
+        run.output,
+        recipe.optim.micro_batch,
+        recipe.optim.clip_norm,
+    )
+    with exclusive(Path(run.output) / "lock") if accelerator.is_main_process else nullcontext():
+        return _train(accelerator, sharding, recipe, quiet)
 
 
-def _train(accelerator: Accelerator, recipe: Recipe, quiet: bool) -> None:
+def _train(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, quiet: bool) -> signal.Signals | None:
     folder = Path(recipe.run.output)
     with accelerator.main_process_first():
         finished = run_folder.claim(folder, recipe)
     if finished:
         if accelerator.is_main_process:
-            print(f"{folder}: this run has already finished; its model is in {folder / 'model'}")
-        return
+            print(f"{folder}: this run has already finished; its model is in {output_folder(recipe)}")
+        return None
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
     with accelerator.main_process_first():
         data = load_tokens(
@@ -85,6 +105,7 @@ def _train(accelerator: Accelerator, recipe: Recipe, quiet: bool) -> None:
             tokenizer,
             recipe.data.max_length,
             recipe.run.seed,
+            recipe.data.validation,
         )
     plan = Plan(
         data,
@@ -95,53 +116,18 @@ def _train(accelerator: Accelerator, recipe: Recipe, quiet: bool) -> None:
         recipe.optim.updates,
         recipe.run.seed,
     )
-    model = weights.load(recipe.model.path, dtype=torch.float32)
-    config = model.config
-    model.set_recompute(recipe.model.recompute)
-    optimizer = make_optimizer(model, recipe.optim)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    worker = make_worker(accelerator, sharding, recipe)
     if accelerator.is_main_process:
-        run_folder.write_environment(
-            folder, accelerator.num_processes, accelerator.distributed_type.value, str(accelerator.device)
-        )
-        announce(data, plan, config, accelerator.num_processes, quiet)
-    run_updates(accelerator, model, optimizer, data, plan, recipe, quiet)
-    save_model(accelerator, model, config, tokenizer, folder / "model")
-    if accelerator.is_main_process:
-        write_json(folder / "summary.json", summarise(folder / "metrics.jsonl", data.ledgers))
+        run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))
+        announce(data, plan, worker, quiet)
+    if recipe.run.trackers:
+        accelerator.init_trackers("camelid", config=run_folder.flat(to_tree(recipe)))
+    stopped = run_updates(worker, data, plan, recipe, tokenizer, quiet)
+    if stopped is None:
+        finish(worker, data, recipe, tokenizer)
     accelerator.wait_for_everyone()
     accelerator.end_training()
-
-
-def start(recipe: Recipe) -> Accelerator:
-    """Start the Accelerator and check that what was launched is what was asked."""
-    on_cpu = not torch.accelerator.is_available()
-    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"  # set by accelerate launch
-    accelerator = Accelerator(
-        cpu=on_cpu and not deepspeed,  # without it Accelerate starts processes on a CPU that never talk
-        mixed_precision="bf16" if recipe.run.precision == "bf16" else "no",
-        log_with=list(recipe.run.trackers) or None,
-        project_dir=recipe.run.output,
-        kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")] if on_cpu and deepspeed else [],
-    )
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    asked = launched if recipe.run.processes is None else recipe.run.processes
-    alone = accelerator.distributed_type == DistributedType.NO
-    actual = 1 if alone else accelerator.num_processes
-    if asked != actual:
-        raise UserError(
-            f"asked for {asked} process(es), but {actual} work(s) together; on CPU start several with: "
-            "torchrun --nproc_per_node N -m finetune.train RECIPE"
-        )
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        settings = accelerator.state.deepspeed_plugin.deepspeed_config
-        settings["train_micro_batch_size_per_gpu"] = recipe.optim.micro_batch
-        settings["gradient_accumulation_steps"] = 1  # accumulation is ours; the engine must not scale again
-        settings["gradient_clipping"] = recipe.optim.clip_norm
-    set_seed(recipe.run.seed)
-    if recipe.run.trackers:
-        accelerator.init_trackers("camelid")
-    return accelerator
+    return stopped
 
 
 def load_tokenizer(path: str, template: str) -> Any:
@@ -156,21 +142,38 @@ def load_tokenizer(path: str, template: str) -> Any:
     return tokenizer
 
 
-def make_optimizer(model: nn.Module, optim: Optim) -> torch.optim.Optimizer:
-    """AdamW; vectors (norms, biases) are not decayed."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(
-        [
-            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": optim.weight_decay},
-            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=optim.lr,
-        betas=(optim.beta1, optim.beta2),
-        fused=True,
-    )
+def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> Worker:
+    """Load the model, add the adapter, spread both over the processes, and make the optimizer."""
+    run, optim = recipe.run, recipe.optim
+    processes = accelerator.num_processes
+    if optim.in_backward and processes > 1:
+        raise UserError(
+            "optim.in_backward works in one process; use run.sharding=fsdp2 to spread the gradients instead"
+        )
+    if recipe.adapter.kind == "qlora" and sharding not in ("none", "zero1", "zero2"):
+        raise UserError(f"adapter.kind = 'qlora' does not go with sharding {sharding!r}; use lora, or ddp.yaml")
+    frozen, pure = recipe.adapter.kind != "none", run.precision == "bf16-pure"
+    dtype = torch.bfloat16 if pure or (frozen and run.precision == "bf16") else torch.float32
+    device = accelerator.device if sharding == "none" else torch.device("cpu")
+    bare = weights.load(recipe.model.path, dtype=dtype, device=str(device))
+    bare.set_recompute(recipe.model.recompute)
+    model = add_adapter(bare, recipe.adapter, recipe.model.path, run.seed) if frozen else bare
+    grid = launch.mesh(accelerator, run.tensor_parallel)
+    launch.spread(model, bare, grid, sharding, run.precision)
+    optimizer = make_optimizer(model.parameters(), optim, pure)
+    if sharding.startswith("zero"):
+        model, optimizer = accelerator.prepare(model, optimizer)
+    elif sharding == "none":
+        # Tensor-parallel processes hold different weights, so DistributedDataParallel must not wrap them.
+        model = accelerator.prepare_model(model, evaluation_mode=run.tensor_parallel > 1)
+    launch.check_spread(model, sharding, processes)
+    model.train()  # DeepSpeed's engine returns nothing here
+    autocast = run.precision == "bf16" and sharding == "none"  # the others are told to compute in bfloat16 themselves
+    rank = accelerator.process_index // run.tensor_parallel
+    return Worker(accelerator, model, bare, optimizer, sharding, autocast, rank, processes // run.tensor_parallel)
 
 
-def announce(data: TokenData, plan: Plan, config: LlamaConfig, processes: int, quiet: bool) -> None:
+def announce(data: TokenData, plan: Plan, worker: Worker, quiet: bool) -> None:
     """Say what is about to be trained on what."""
     if quiet:
         return
@@ -178,142 +181,192 @@ def announce(data: TokenData, plan: Plan, config: LlamaConfig, processes: int, q
     tokens = data.ids.size
     for ledger in data.ledgers:
         print(ledger.summary())
+    held_out = f" ({data.validation.size:,} held out)" if data.validation.size else ""
+    # Under ZeRO-3 a weight is empty here and knows its size.
+    sizes = (getattr(w, "ds_numel", w.numel()) for w in worker.model.parameters() if w.requires_grad)
+    weights_trained = sum(sizes)
+    total = worker.bare.config.num_parameters()
     print(
-        f"{config.num_parameters():,} parameters | {data.documents:,} documents, {tokens:,} tokens, "
-        f"{trained / tokens:.0%} trained | {plan.rows_per_epoch:,} sequences a pass | "
-        f"{plan.updates:,} updates on {processes} process(es)",
+        f"{total:,} parameters{f', {weights_trained:,} trained' if weights_trained < total else ''} | "
+        f"{data.documents:,} documents{held_out}, {tokens:,} tokens, {trained / tokens:.0%} trained | "
+        f"{plan.rows_per_epoch:,} sequences a pass | {plan.updates:,} updates on "
+        f"{worker.accelerator.num_processes} process(es), sharding {worker.sharding}",
         flush=True,
     )
 
 
 def run_updates(
-    accelerator: Accelerator,
-    model: nn.Module,
-    optimizer: Any,
-    data: TokenData,
-    plan: Plan,
-    recipe: Recipe,
-    quiet: bool,
-) -> None:
-    """All updates that are still to do, with metrics and checkpoints."""
-    folder = Path(recipe.run.output)
-    done, tokens = resume(accelerator, folder)
-    log = AppendLog(folder / "metrics.jsonl") if accelerator.is_main_process else None
-    bar = Progress("train", plan.updates, quiet or log is None, done=done)
-    with bar:
+    worker: Worker, data: TokenData, plan: Plan, recipe: Recipe, tokenizer: Any, quiet: bool
+) -> signal.Signals | None:
+    """All updates that are still to do, with metrics, evaluations and checkpoints; return a signal that ended them."""
+    run, optim, folder = recipe.run, recipe.optim, Path(recipe.run.output)
+    alone = worker.accelerator.num_processes == 1
+    held_out = validation_rows(data, recipe.data.max_length) if data.validation.size else []
+    done, tokens, skipped = resume(worker, folder)
+    saver = checkpoint.Saver(worker, folder / "checkpoints", run.keep_checkpoints)
+    saved, saved_at = done, time.monotonic()
+    log = AppendLog(folder / "metrics.jsonl") if worker.accelerator.is_main_process else None
+    with Stop() as stop, Progress("train", plan.updates, quiet or log is None, done=done) as bar:
         for update in range(done, plan.updates):
             started = time.perf_counter()
-            lr = learning_rate(update, plan.updates, recipe.optim.lr, recipe.optim.warmup_ratio, recipe.optim.schedule)
-            facts = run_update(accelerator, model, optimizer, data, plan, update, lr, recipe.optim)
+            lr = learning_rate(update, plan.updates, optim.lr, optim.warmup_ratio, optim.schedule)
+            facts = run_update(
+                worker,
+                data,
+                plan,
+                update,
+                lr,
+                optim.micro_batch,
+                optim.clip_norm,
+                optim.label_smoothing,
+                optim.neftune,
+                run.seed,
+                lambda: alone and stop.wanted,  # several processes agree after the update
+            )
+            if facts is None:
+                break
             seconds = time.perf_counter() - started
-            tokens += facts["tokens"]
-            record = {"update": update + 1, "epoch": update // plan.updates_per_epoch, "lr": lr, **facts}
-            record |= {"total_tokens": tokens, "seconds": round(seconds, 4)}
+            done, tokens = update + 1, tokens + facts.tokens
+            skipped = skipped + 1 if facts.skipped else 0
+            validation = None
+            if held_out and (done % run.evaluate_every == 0 or done == plan.updates):
+                validation = evaluate(worker, data, held_out, recipe, tokenizer, done)
             if log:
-                log.append(record)
-                accelerator.log({"loss": facts["loss"], "lr": lr, "grad_norm": facts["grad_norm"]}, step=update + 1)
-            bar.update(update + 1, f"loss {facts['loss']:.3f} | {facts['tokens'] / seconds:,.0f} tok/s")
-            if (update + 1) % recipe.run.checkpoint_every == 0 and update + 1 < plan.updates:
-                checkpoint.save(
-                    folder / "checkpoints",
-                    update + 1,
-                    tokens,
-                    recipe.run.keep_checkpoints,
-                    lambda path: accelerator.save_state(str(path), safe_serialization=False),  # tied weights
-                    accelerator.is_main_process,
-                    accelerator.wait_for_everyone,
+                record = {"update": done, "epoch": update // plan.updates_per_epoch, "lr": lr}
+                record |= measurements(worker, data, facts, seconds, validation, recipe.adapter.kind != "none")
+                log.append(record | {"total_tokens": tokens})
+                worker.accelerator.log({k: v for k, v in record.items() if isinstance(v, int | float)}, step=done)
+                bar.update(done, shown(record))
+            if skipped > optim.max_skipped:
+                raise UserError(
+                    f"update {done}: {skipped} updates in a row had a NaN or infinite gradient (optim.max_skipped = "
+                    f"{optim.max_skipped}); lower optim.lr or look at the data"
                 )
+            overdue = run.checkpoint_minutes is not None and time.monotonic() - saved_at > 60 * run.checkpoint_minutes
+            overdue, stopping = worker.any(overdue, stop.wanted)
+            due = overdue or done % run.checkpoint_every == 0 or validation is not None
+            if done < plan.updates and (due or stopping):
+                saver.save(where(worker, done, tokens, skipped, validation))
+                saved, saved_at = done, time.monotonic()
+            if stopping:
+                break
+        if done < plan.updates and done > saved:
+            saver.save(where(worker, done, tokens, skipped, None))
+        saver.wait()
+    if done == plan.updates:
+        return None
+    if log:
+        print(f"stopped after update {done} of {plan.updates}; the same command resumes there", file=sys.stderr)
+    return stop.signal or signal.SIGTERM  # another process received it
 
 
-def resume(accelerator: Accelerator, folder: Path) -> tuple[int, int]:
-    """Load the newest checkpoint; return updates done and tokens seen (0, 0 for a new run)."""
+def where(worker: Worker, done: int, tokens: int, skipped: int, validation: float | None) -> Position:
+    """The position of a checkpoint made now."""
+    processes = worker.accelerator.num_processes
+    shape = to_tree(worker.bare.config)
+    return Position(done, tokens, skipped, validation, processes, worker.sharding, shape)
+
+
+def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
+    """Load the newest checkpoint; return updates done, tokens seen and updates skipped just before (0s if none)."""
     found = checkpoint.latest(folder / "checkpoints")
-    if accelerator.is_main_process:
+    worker.accelerator.wait_for_everyone()
+    if worker.accelerator.is_main_process:
         checkpoint.remove_partial(folder / "checkpoints")
-        run_folder.cut_metrics(folder / "metrics.jsonl", found[0] if found else 0)
-    accelerator.wait_for_everyone()
+        for name in ("metrics.jsonl", "samples.jsonl"):
+            run_folder.cut_metrics(folder / name, checkpoint.position(found).update if found else 0)
+    worker.accelerator.wait_for_everyone()
     if not found:
-        return 0, 0
-    update, path = found
-    accelerator.load_state(str(path))
-    accelerator.print(f"resumed from {path}")
-    return update, checkpoint.tokens_seen(path)
+        return 0, 0, 0
+    position = checkpoint.load(worker, found, worker.bare.config)
+    worker.accelerator.print(f"resumed from {found}")
+    return position.update, position.tokens, position.skipped
 
 
-def run_update(
-    accelerator: Accelerator,
-    model: nn.Module,
-    optimizer: Any,
-    data: TokenData,
-    plan: Plan,
-    update: int,
-    lr: float,
-    optim: Optim,
+def evaluate(worker: Worker, data: TokenData, held_out: list[Any], recipe: Recipe, tokenizer: Any, done: int) -> float:
+    """The validation loss; sample answers go to `samples.jsonl`."""
+    loss = validation_loss(worker, data, held_out, recipe.optim.micro_batch, recipe.data.max_length)
+    stops = tokenizer.convert_tokens_to_ids(list(get_template(recipe.data.template).stop))
+    samples = sample_answers(worker, data, tokenizer, [tokenizer.eos_token_id, *stops])
+    if samples and worker.accelerator.is_main_process:
+        with AppendLog(Path(recipe.run.output) / "samples.jsonl") as log:
+            log.append_all({"update": done, **sample} for sample in samples)
+    return loss
+
+
+def measurements(
+    worker: Worker, data: TokenData, facts: Facts, seconds: float, validation: float | None, adapter: bool
 ) -> dict[str, Any]:
-    """One optimizer step.
-
-    Returns:
-        `loss` (nats per trained token over the whole update), `grad_norm` (before clipping), `tokens` and
-        `trained_tokens` (over all processes).
-    """
-    rows = plan.rows(update)
-    documents = np.concatenate(rows)
-    weight = data.trained_weight(documents)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    micro_batches = share(rows, accelerator.process_index, accelerator.num_processes, optim.micro_batch)
-    loss_sum = torch.zeros((), device=accelerator.device)
-    for index, micro_rows in enumerate(micro_batches):
-        batch = make_batch(data, micro_rows, accelerator.device)
-        head = partial(token_loss, positions_N=batch.trained, targets_N=batch.targets, weights_N=batch.weights)
-        last = index == len(micro_batches) - 1
-        accelerator.sync_gradients = last
-        with nullcontext() if last else accelerator.no_sync(model):
-            loss = model(batch.input_ids, batch.positions, batch.documents, head=head)
-            # Gradients are averaged over processes; multiplying by their number turns that into the sum.
-            accelerator.backward(loss * (accelerator.num_processes / weight))
-        loss_sum += loss.detach()
-    norm = accelerator.clip_grad_norm_(model.parameters(), optim.clip_norm or math.inf)
-    optimizer.step()
-    optimizer.zero_grad()
-    loss_value = float(accelerator.reduce(loss_sum, reduction="sum")) / weight
-    if not math.isfinite(loss_value):
-        raise UserError(f"update {update + 1}: the loss is {loss_value}; lower optim.lr or look at the data")
+    """One line of `metrics.jsonl`, but for what the loop knows."""
+    device = worker.accelerator.device
+    if device.type == "cuda":
+        memory = torch.cuda.max_memory_allocated(device)
+        peak = peak_flops(torch.cuda.get_device_name(device))
+    else:
+        memory, peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, None
+    mfu = None
+    if peak is not None:
+        mean_length = float(np.average(data.lengths, weights=data.lengths))
+        share = facts.trained_tokens / facts.tokens
+        done = facts.tokens * flops_per_token(worker.bare.config, mean_length, share, adapter)
+        mfu = round(done / seconds / peak / worker.accelerator.num_processes, 4)
     return {
-        "loss": loss_value,
-        "grad_norm": float(norm),
-        "tokens": int(data.lengths[documents].sum()),
-        "trained_tokens": data.trained_tokens(documents),
+        "loss": facts.loss if math.isfinite(facts.loss) else None,
+        "grad_norm": facts.grad_norm if math.isfinite(facts.grad_norm) else None,
+        "skipped": facts.skipped,
+        "validation_loss": validation,
+        "tokens": facts.tokens,
+        "trained_tokens": facts.trained_tokens,
+        "seconds": round(seconds, 4),
+        "tokens_per_second": round(facts.tokens / seconds, 1),
+        "trained_tokens_per_second": round(facts.trained_tokens / seconds, 1),
+        "memory_gb": round(memory / 1e9, 3),
+        "mfu": mfu,
     }
 
 
-def save_model(accelerator: Accelerator, model: nn.Module, config: LlamaConfig, tokenizer: Any, folder: Path) -> None:
-    """Write the tuned model as a Hugging Face folder, whole or not at all."""
-    state = accelerator.get_state_dict(model)
-    if accelerator.is_main_process:
-        beside = folder.with_name(f".{folder.name}.partial")
+def shown(record: dict[str, Any]) -> str:
+    """What the progress bar says of an update."""
+    loss = f"loss {record['loss']:.3f}" if record["loss"] is not None else "loss not finite, skipped"
+    rates = f"{record['tokens_per_second']:,.0f} tok/s ({record['trained_tokens_per_second']:,.0f} trained)"
+    mfu = f" | MFU {record['mfu']:.0%}" if record["mfu"] is not None else ""
+    return f"{loss} | {rates} | {record['memory_gb']:.1f} GB{mfu}"
+
+
+def output_folder(recipe: Recipe) -> Path:
+    """Where the tuned model goes, or the adapter."""
+    return Path(recipe.run.output) / ("model" if recipe.adapter.kind == "none" else "adapter")
+
+
+def finish(worker: Worker, data: TokenData, recipe: Recipe, tokenizer: Any) -> None:
+    """Write model or adapter, summary, loss plot and model card; the folder appears whole or not at all."""
+    folder, final = Path(recipe.run.output), output_folder(recipe)
+    state = full_state(worker, recipe.adapter.kind != "none")
+    if worker.accelerator.is_main_process:
+        beside = final.with_name(f".{final.name}.partial")
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        weights.save(state, config, beside)
+        shutil.rmtree(final, ignore_errors=True)
+        if recipe.adapter.kind == "none":
+            weights.save(state, worker.bare.config, beside)
+        else:
+            save_adapter(worker.accelerator.unwrap_model(worker.model), state, beside)
         tokenizer.save_pretrained(beside)
-        beside.rename(folder)
-    accelerator.wait_for_everyone()
+        summary = closing.summarise(folder / "metrics.jsonl", data.ledgers)
+        closing.write_card(beside, recipe, summary)
+        beside.rename(final)
+        closing.plot_loss(folder / "metrics.jsonl", folder / "loss.svg")
+        write_json(folder / "summary.json", summary)
+        print(closing.told(summary, final), flush=True)
 
 
-def summarise(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
-    """The closing facts of a run, from its metrics alone (so resumes don't change them)."""
-    records = [record for _, record in read_jsonl(metrics)]
-    seconds = sum(record["seconds"] for record in records)
-    return {
-        "updates": len(records),
-        "loss_first": records[0]["loss"],
-        "loss_last": records[-1]["loss"],
-        "tokens": records[-1]["total_tokens"],
-        "trained_tokens": sum(record["trained_tokens"] for record in records),
-        "seconds": round(seconds, 1),
-        "tokens_per_second": round(records[-1]["total_tokens"] / seconds, 1),
-        "ledgers": [ledger.to_json() for ledger in ledgers],
-    }
+def full_state(worker: Worker, adapter: bool) -> dict[str, Tensor]:
+    """All weights by name, gathered from the processes, on the main one; an adapter's alone if `adapter`."""
+    if worker.engine is not None:
+        gathered: dict[str, Tensor] = worker.accelerator.get_state_dict(worker.model) or {}  # None elsewhere
+        return {name: tensor for name, tensor in gathered.items() if not adapter or "lora_" in name}
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapter)
+    state: dict[str, Tensor] = get_model_state_dict(worker.model, options=options)  # type: ignore[assignment]
+    return state
 
 
 if __name__ == "__main__":

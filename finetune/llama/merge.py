@@ -34,12 +34,14 @@ def with_adapter(model: Llama, adapter: str | Path, base: str | Path) -> Llama:
     Raises:
         UserError: `adapter` is no PEFT folder, or doesn't fit the model, which came from `base`.
     """
-    from peft import PeftModel
+    from peft import PeftConfig, PeftModel
 
     if not (Path(adapter) / "adapter_config.json").is_file():
         raise UserError(f"{adapter}: no adapter_config.json; expected a PEFT folder")
     try:
-        merged: Llama = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        config = PeftConfig.from_pretrained(str(adapter))
+        config.task_type = None  # "CAUSAL_LM" would have peft look for transformers' way to generate
+        merged: Llama = PeftModel.from_pretrained(model, str(adapter), config=config).merge_and_unload()
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{adapter}: does not fit {base}: {str(error).splitlines()[0]}") from None
     return merged

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camelid.charts import bars, histogram
+from camelid.charts import bars, histogram, lines
 
 
 def texts(path: Path) -> list[str]:
@@ -36,6 +36,16 @@ def test_whole_numbers_get_a_bar_each(tmp_path: Path) -> None:
 def test_marks_are_labelled(tmp_path: Path) -> None:
     histogram(tmp_path / "lengths", list(np.linspace(0, 3000, 500)), "Lengths", "tokens", marks={"max_length": 2048})
     assert "max_length" in [text.strip() for text in texts(tmp_path / "lengths.svg")]
+
+
+def test_curves_are_named_and_have_all_their_points(tmp_path: Path) -> None:
+    curves = {"training": [(1, 3.0), (2, 2.5), (3, 2.4)], "validation": [(3, 2.6)]}
+    lines(tmp_path / "loss", curves, "Loss", "update", "nats")
+    svg = (tmp_path / "loss.svg").read_text()
+    for text in ("training", "validation", "Loss", "update", "nats"):
+        assert text in texts(tmp_path / "loss.svg")
+    [path] = re.findall(r'd="(M [^"]*)"[^>]*style="[^"]*stroke: #3f7fd9[^"]*stroke-linecap: square', svg)[:1]
+    assert len(re.findall(r"[ML] ", path)) == 3
 
 
 @pytest.mark.parametrize("values", [[], [3], [0.5], [0.0, 0.0], [-2.5, 1e6], range(100_000, 100_900)])

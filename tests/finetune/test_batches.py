@@ -82,9 +82,9 @@ def test_cache_is_used_and_keyed_by_content(tmp_path: Path, toy_model: Path, toy
     cache = tmp_path / "cache"
     first = load_tokens(cache, [Source(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
     [folder] = cache.iterdir()
-    stamp = (folder / "ids.npy").stat().st_mtime_ns
+    stamp = (folder / "ids.i32").stat().st_mtime_ns
     load_tokens(cache, [Source(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
-    assert (folder / "ids.npy").stat().st_mtime_ns == stamp
+    assert (folder / "ids.i32").stat().st_mtime_ns == stamp
     copy.write_text("".join(copy.read_text().splitlines(keepends=True)[:30]))
     second = load_tokens(cache, [Source(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
     assert second.documents < first.documents

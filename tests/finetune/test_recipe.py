@@ -8,8 +8,9 @@ import yaml
 
 from camelid.config import load_config, to_tree
 from camelid.errors import UserError
-from finetune.command import launched_processes
+from finetune.command import launch_settings
 from finetune.recipe import Recipe
+from tests.finetune.runs import metrics, run
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -34,8 +35,9 @@ def test_published_hyper_parameters() -> None:
 def test_launch_files_name_a_world_size_and_known_settings(path: Path) -> None:
     from accelerate.commands.config.config_args import ClusterConfig
 
-    assert launched_processes(str(path)) >= 1
-    assert ClusterConfig.from_yaml_file(str(path)).num_processes == launched_processes(str(path))
+    processes = launch_settings(str(path))["num_processes"]
+    assert processes >= 1
+    assert ClusterConfig.from_yaml_file(str(path)).num_processes == processes
     fsdp = yaml.safe_load(path.read_text()).get("fsdp_config")
     assert fsdp is None or fsdp["fsdp_transformer_layer_cls_to_wrap"] == "LlamaDecoderLayer"
 
@@ -89,3 +91,39 @@ def test_overrides() -> None:
     assert recipe.data.train[0].weight == 2.0
     with pytest.raises(UserError, match="must look like key=value"):
         load_config(Recipe, RECIPES / "smoke.yaml", ["lr"])
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_are_planned_and_run_two_steps(
+    path: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything as shipped but for the size: a toy model with the template's control tokens, short sequences."""
+    from conversations.readers import read_conversations
+    from conversations.template import get_template
+    from finetune.command import launched_sharding
+    from finetune.llama import weights
+    from finetune.llama.config import LlamaConfig
+    from finetune.llama.tokenizer import train_tokenizer
+    from finetune.plan import report
+
+    recipe = load_config(Recipe, path)
+    if path.stem != "smoke":
+        plan = report(
+            recipe, 8, launched_sharding(launch_settings(str(RECIPES / "launch" / "fsdp2.yaml"))), "H100", 2.0
+        )
+        assert "DOES NOT FIT" not in plan and "USD" in plan
+    if recipe.adapter.kind == "qlora":
+        pytest.importorskip("bitsandbytes")
+    template = get_template(recipe.data.template)
+    texts = [span.text for conversation in read_conversations(toy_data) for span in template.spans(conversation)]
+    tokenizer = train_tokenizer(texts, 450, template)
+    shape = LlamaConfig(len(tokenizer), 64, 128, 2, 4, 2, max_position_embeddings=512)
+    weights.save(weights.new(shape, seed=0).state_dict(), shape, tmp_path / "toy")
+    tokenizer.save_pretrained(tmp_path / "toy")
+    tree = to_tree(recipe)
+    tree["model"]["path"], tree["data"]["train"] = str(tmp_path / "toy"), [{"path": str(toy_data)}]
+    tree["data"]["max_length"], tree["run"]["output"] = 256, str(tmp_path / "run")
+    tree["data"]["validation"] = min(1.0, 5 * tree["data"]["validation"])
+    tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}
+    assert run(tree) == 0, capsys.readouterr().err
+    assert [record["skipped"] for record in metrics(tree)] == [False, False]

@@ -1,68 +1,14 @@
-"""The runner: the loss does not depend on how an update is cut; a killed run resumes exactly."""
+"""The runner from recipe to model folder: the right loss, the right files, and one line for each mistake."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import yaml
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-ROOT = Path(__file__).parents[2]
-
-
-def write(recipe: dict[str, Any], path: Path) -> Path:
-    path.write_text(yaml.safe_dump(recipe))
-    return path
-
-
-def command(recipe: Path, processes: int = 1) -> list[str]:
-    if processes == 1:
-        return [sys.executable, "-m", "finetune.train", str(recipe), "--quiet"]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    return [sys.executable, *launch, "-m", "finetune.train", str(recipe), "--quiet"]
-
-
-def train(recipe: dict[str, Any], tmp_path: Path, processes: int = 1) -> list[dict[str, Any]]:
-    """Run a recipe in processes of its own; return its metrics."""
-    path = write(recipe, tmp_path / f"{Path(recipe['run']['output']).name}.yaml")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command(path, processes), cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
-    metrics = Path(recipe["run"]["output"]) / "metrics.jsonl"
-    return [json.loads(line) for line in metrics.read_text().splitlines()]
-
-
-def variant(recipe: dict[str, Any], tmp_path: Path, name: str, **optim: object) -> dict[str, Any]:
-    return {
-        **recipe,
-        "optim": {**recipe["optim"], **optim},
-        "run": {**recipe["run"], "output": str(tmp_path / name)},
-    }
-
-
-def test_update_does_not_depend_on_micro_batch_or_processes(toy_recipe: dict[str, Any], tmp_path: Path) -> None:
-    runs = {
-        f"micro {micro}, {processes} process(es)": train(
-            variant(toy_recipe, tmp_path, f"m{micro}p{processes}", micro_batch=micro), tmp_path, processes
-        )
-        for micro, processes in [(1, 1), (2, 1), (4, 1), (2, 2), (1, 2)]
-    }
-    reference = runs.pop("micro 1, 1 process(es)")
-    assert len(reference) == 6
-    assert reference[-1]["loss"] < reference[0]["loss"]
-    for name, metrics in runs.items():
-        for ours, truth in zip(metrics, reference, strict=True):
-            assert ours["loss"] == pytest.approx(truth["loss"], rel=1e-6), name
-            assert ours["grad_norm"] == pytest.approx(truth["grad_norm"], rel=1e-5), name
-            assert ours["tokens"] == truth["tokens"] and ours["trained_tokens"] == truth["trained_tokens"]
+from tests.finetune.runs import metrics, run, variant
 
 
 def test_first_loss_equals_transformers_on_each_conversation_alone(toy_recipe: dict[str, Any], tmp_path: Path) -> None:
@@ -71,8 +17,9 @@ def test_first_loss_equals_transformers_on_each_conversation_alone(toy_recipe: d
     from finetune.data import load_tokens
     from finetune.recipe import Source
 
-    recipe = variant(toy_recipe, tmp_path, "truth", updates=1)
-    [metrics] = train(recipe, tmp_path)
+    recipe = variant(toy_recipe, "truth", optim__updates=1)
+    assert run(recipe) == 0
+    [record] = metrics(recipe)
     tokenizer = AutoTokenizer.from_pretrained(recipe["model"]["path"])
     [source] = recipe["data"]["train"]
     data = load_tokens(tmp_path / "cache", [Source(**source)], "vicuna_v1.1", tokenizer, 128, seed=0)
@@ -88,68 +35,102 @@ def test_first_loss_equals_transformers_on_each_conversation_alone(toy_recipe: d
             losses = torch.nn.functional.cross_entropy(logits, ids[1:], reduction="none")
             total += float((losses * weights).sum())
             weight += float(weights.sum())
-    assert metrics["loss"] == pytest.approx(total / weight, rel=1e-5)
+    assert record["loss"] == pytest.approx(total / weight, rel=1e-5)
 
 
-def test_killed_run_resumes_to_the_same_weights(toy_recipe: dict[str, Any], tmp_path: Path) -> None:
-    train(variant(toy_recipe, tmp_path, "whole", updates=40), tmp_path)
-    recipe = variant(toy_recipe, tmp_path, "killed", updates=40)
-    path = write(recipe, tmp_path / "killed.yaml")
-    folder = Path(recipe["run"]["output"])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for wanted in (2, 10):
-        process = subprocess.Popen(command(path), cwd=ROOT, env=environment, start_new_session=True)
-        deadline = time.monotonic() + 60
-        while not any(int(found.name[-8:]) >= wanted for found in (folder / "checkpoints").glob("update-*")):
-            assert time.monotonic() < deadline and process.poll() is None
-            time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        assert not (folder / "summary.json").exists()
-    metrics = train(recipe, tmp_path)
-    assert [record["update"] for record in metrics] == list(range(1, 41))
-    ours, truth = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("killed", "whole"))
-    assert ours.keys() == truth.keys()
-    assert all(torch.equal(ours[name], truth[name]) for name in truth)
-
-
-def test_trained_folder_loads_in_transformers_with_its_template(toy_recipe: dict[str, Any], tmp_path: Path) -> None:
-    train(toy_recipe, tmp_path)
-    folder = Path(toy_recipe["run"]["output"]) / "model"
-    AutoModelForCausalLM.from_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+def test_what_a_run_leaves_behind(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(toy_recipe) == 0
+    folder = Path(toy_recipe["run"]["output"])
+    AutoModelForCausalLM.from_pretrained(folder / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": "Hello!"}], tokenize=False, add_generation_prompt=True
     )
     assert text.endswith("USER: Hello! ASSISTANT:")
-    again = subprocess.run(command(tmp_path / "run.yaml"), cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "already finished" in again.stdout
+    card = (folder / "model" / "README.md").read_text()
+    assert "pipeline_tag: text-generation" in card and "`vicuna_v1.1`, at most 128 tokens" in card
+    assert (folder / "loss.svg").is_file() and (folder / "loss.png").is_file()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["updates"] == 6 and summary["tokens"] == sum(record["tokens"] for record in metrics(toy_recipe))
+    assert run(toy_recipe) == 0
+    assert "already finished" in capsys.readouterr().out
+
+
+def test_trackers_are_fed(toy_recipe: dict[str, Any]) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    toy_recipe["run"]["trackers"] = ["tensorboard"]
+    assert run(toy_recipe) == 0
+    reader = events.EventAccumulator(str(Path(toy_recipe["run"]["output"]) / "camelid"))
+    reader.Reload()
+    losses = [record["loss"] for record in metrics(toy_recipe)]
+    assert [point.value for point in reader.Scalars("loss")] == pytest.approx(losses)
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "value", "says"),
+    "changes",
     [
-        ("run", "processes", 2, "asked for 2 process(es), but 1 work(s) together"),
-        ("model", "path", "no/such/folder", "model.path = 'no/such/folder': no such folder"),
-        ("data", "train", [{"path": "missing.jsonl"}], "missing.jsonl: no such file"),
-        ("data", "template", "vicuna_v1", "did you mean 'vicuna_v1.1'?"),
+        {"optim__label_smoothing": 0.1, "optim__neftune": 5.0, "optim__schedule": "linear"},
+        {"run__precision": "bf16", "model__recompute": "selective"},
+        {"run__precision": "bf16-pure", "model__recompute": "full"},
+        {"optim__in_backward": True, "optim__clip_norm": 0.0},
     ],
+    ids=lambda changes: ",".join(key.partition("__")[2] for key in changes),
+)
+def test_options_train(toy_recipe: dict[str, Any], changes: dict[str, object]) -> None:
+    ours = variant(toy_recipe, "option", data__validation=0.2, run__evaluate_every=3, **changes)
+    assert run(ours) == 0
+    losses = [record["loss"] for record in metrics(ours)]
+    assert losses[-1] < losses[0]
+    assert not any(record["skipped"] for record in metrics(ours))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"model__path": "no/such/folder"}, "model.path = 'no/such/folder': no such folder"),
+        ({"data__train": [{"path": "missing.jsonl"}]}, "data.train: missing.jsonl: no such file"),
+        ({"data__template": "vicuna_v1"}, "did you mean 'vicuna_v1.1'?"),
+        ({"data__template": "llama-3"}, "template 'llama-3' needs the special token(s)"),
+        ({"optim__lrr": 1e-5}, "unknown key 'optim.lrr'; did you mean 'lr'?"),
+        ({"adapter__targets": ["q_pro"]}, "adapter.targets: no linear layer 'q_pro'; did you mean 'q_proj'?"),
+        ({"optim__in_backward": True}, "optim.clip_norm = 1.0: must be 0 with optim.in_backward"),
+        ({"run__tensor_parallel": 2}, "run.tensor_parallel = 2 must divide the number of processes, 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_mistakes_end_in_one_line(
-    toy_recipe: dict[str, Any], tmp_path: Path, section: str, key: str, value: object, says: str
+    toy_recipe: dict[str, Any], changes: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    toy_recipe[section][key] = value
-    path = write(toy_recipe, tmp_path / "recipe.yaml")
-    result = subprocess.run(command(path), cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 2
-    assert says in result.stderr
-    assert "Traceback" not in result.stderr
+    assert run(variant(toy_recipe, "mistake", **changes)) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("camelid: error: ") and says in line
 
 
-def test_run_folder_of_another_recipe_is_refused(toy_recipe: dict[str, Any], tmp_path: Path) -> None:
-    train(toy_recipe, tmp_path)
+def test_unknown_role_names_its_line(
+    toy_recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "roles.jsonl"
+    path.write_text('{"messages": [{"role": "human", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n')
+    toy_recipe["data"]["train"] = [{"path": str(path)}]
+    assert run(toy_recipe) == 2
+    error = capsys.readouterr().err
+    assert f"{path}:1" in error and "'human'" in error and error.count("\n") == 1
+
+
+def test_run_folder_of_another_recipe_is_refused(
+    toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(toy_recipe) == 0
     toy_recipe["optim"]["lr"] = 5e-4
-    path = write(toy_recipe, tmp_path / "run.yaml")
-    result = subprocess.run(command(path), cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 2
-    assert "it differs in optim.lr" in result.stderr
+    assert run(toy_recipe) == 2
+    assert "it differs in optim.lr" in capsys.readouterr().err
+
+
+def test_data_sets_of_the_datasets_library(toy_recipe: dict[str, Any], toy_data: Path, tmp_path: Path) -> None:
+    """The same rows as a file and as a folder that `datasets` saved give the same losses."""
+    from datasets import Dataset
+
+    Dataset.from_list([json.loads(line) for line in toy_data.read_text().splitlines()]).save_to_disk(tmp_path / "saved")
+    other = variant(toy_recipe, "saved", data__train=[{"path": str(tmp_path / "saved")}])
+    assert run(toy_recipe) == run(other) == 0
+    assert [record["loss"] for record in metrics(other)] == [record["loss"] for record in metrics(toy_recipe)]

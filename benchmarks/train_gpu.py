@@ -1,0 +1,273 @@
+"""One GPU: a random 7B at 2048 tokens, full fine-tune and LoRA, the runner's own code against transformers.
+
+Run: python benchmarks/train_gpu.py (on one H100). The last line is one JSON object. Every side runs in a process of
+its own, so that its peak memory is its own, one after the other on the same ShareGPT-like conversations:
+
+- native: `run_update` as the recipes use it. Full: bfloat16 weights and moments with stochastic rounding.
+- HF packed: transformers, rows of 2048 with positions that start again, gradient checkpointing, flash-attn if there.
+- HF padded: the same, each batch padded to its longest conversation.
+- HF packed + Liger: the first with Liger's kernels, if liger-kernel is installed.
+
+transformers' full fine-tune holds weights and AdamW's moments in bfloat16 too, so that it fits.
+"""
+
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from accelerate import Accelerator
+
+from finetune.adapter import add_adapter
+from finetune.batches import Plan
+from finetune.data import TokenData
+from finetune.hardware import flops_per_token, peak_flops
+from finetune.llama import weights
+from finetune.llama.architectures import get_architecture
+from finetune.llama.config import LlamaConfig
+from finetune.optimizer import make_optimizer
+from finetune.plan import memory
+from finetune.recipe import Adapter, Model, Optim, Run
+from finetune.update import run_update
+from finetune.worker import Worker
+
+CAPACITY, WARM_UP, STEPS, CHATS = 2048, 3, 10, 2000
+OPTIM = Optim(lr=2e-5, global_batch=16, micro_batch=2)
+ADAPTERS = {"full": Adapter(), "lora": Adapter(kind="lora", rank=16)}
+BARS = {"full": {"rate": 10_000, "gib": 72}, "lora": {"rate": 15_000, "gib": 32}}
+RATIOS = {"HF packed": 1.3, "HF padded": 2.5}
+
+
+def conversations(vocab_size: int) -> TokenData:
+    """Random ids in ShareGPT-like lengths; 70% of the tokens are answers of about 85 tokens."""
+    random = np.random.default_rng(0)
+    lengths = np.clip(random.lognormal(6.2, 0.9, CHATS), 32, CAPACITY).astype(np.int64)
+    bounds = np.concatenate([[0], lengths.cumsum()])
+    places = np.concatenate([np.arange(length) for length in lengths])
+    return TokenData(
+        ids=random.integers(3, vocab_size, bounds[-1]).astype(np.int32),
+        weights=(places % 120 >= 36).astype(np.float32),
+        bounds=bounds,
+        training=np.arange(CHATS),
+        validation=np.zeros(0, dtype=np.int64),
+        ledgers=[],
+    )
+
+
+def plan_of(data: TokenData) -> Plan:
+    return Plan(data, CAPACITY, True, OPTIM.global_batch, epochs=1, updates=None, seed=0)
+
+
+def native(kind: str, config: LlamaConfig, device: torch.device) -> dict[str, Any]:
+    """Seconds an update, and the planner's memory against the measured peak."""
+    pure, adapter = kind == "full", ADAPTERS[kind]
+    run, section = Run("bench", precision="bf16-pure" if pure else "bf16"), Model("bench", recompute="selective")
+    bare = weights.new(config, seed=0, dtype=torch.bfloat16, device=str(device))
+    bare.set_recompute(section.recompute)
+    model = bare if kind == "full" else add_adapter(bare, adapter, "bench", seed=0)
+    optimizer = make_optimizer(model.parameters(), OPTIM, pure)
+    accelerator = Accelerator(cpu=device.type == "cpu")
+    worker = Worker(accelerator, model.to(device), bare, optimizer, "none", not pure, rank=0, ranks=1)
+    data = conversations(config.vocab_size)
+    plan = plan_of(data)
+
+    def update(number: int) -> int:
+        facts = run_update(worker, data, plan, number, 2e-5, OPTIM.micro_batch, 1.0, 0.0, 0.0, 0, lambda: False)
+        assert facts is not None and not facts.skipped
+        return facts.tokens
+
+    facts = timed(update, device)
+    planned = sum(memory(config, section, OPTIM, adapter, run, CAPACITY, "none", 1).values())
+    return facts | {"planned_gib": planned / 2**30}
+
+
+def transformers(kind: str, config: LlamaConfig, device: torch.device, packed: bool, liger: bool) -> dict[str, Any]:
+    """The same of transformers."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+    from transformers import LlamaConfig as PeerConfig
+
+    if liger:
+        from liger_kernel.transformers import apply_liger_kernel_to_llama
+
+        apply_liger_kernel_to_llama()
+    flash = "flash_attention_2" if importlib.util.find_spec("flash_attn") and device.type == "cuda" else "sdpa"
+    with device:
+        model = AutoModelForCausalLM.from_config(
+            PeerConfig(**config.to_json()), attn_implementation=flash, dtype=torch.bfloat16
+        )
+    model.config.use_cache = False
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    if kind == "lora":
+        adapter = ADAPTERS[kind]
+        settings = LoraConfig(r=adapter.rank, lora_alpha=adapter.alpha, target_modules=list(adapter.targets))
+        model = get_peft_model(model, settings)
+    model.train()
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=2e-5, fused=True)
+    data = conversations(config.vocab_size)
+    plan = plan_of(data)
+
+    def update(number: int) -> int:
+        rows = plan.rows(number)
+        documents = np.concatenate(rows)
+        count = torch.tensor(data.trained_tokens(documents), device=device)
+        for batch in packed_batches(data, rows) if packed else padded_batches(data, documents):
+            on_device = {name: tensor.to(device) for name, tensor in batch.items()}
+            with torch.autocast(device.type, torch.bfloat16, enabled=kind == "lora"):
+                loss = model(**on_device, num_items_in_batch=count).loss
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        return int(data.lengths[documents].sum())
+
+    return timed(update, device)
+
+
+def labelled(data: TokenData, document: int) -> tuple[Tensor, Tensor]:
+    """Ids and labels of a document."""
+    start, end = data.bounds[document], data.bounds[document + 1]
+    ids = torch.from_numpy(data.ids[start:end].astype(np.int64))
+    trained = torch.from_numpy(data.weights[start:end] > 0)
+    trained[0] = False
+    return ids, torch.where(trained, ids, -100)
+
+
+def packed_batches(data: TokenData, rows: list[Any]) -> list[dict[str, Tensor]]:
+    batches = []
+    for start in range(0, len(rows), OPTIM.micro_batch):  # one long row, as DataCollatorWithFlattening makes it
+        parts = [labelled(data, document) for row in rows[start : start + OPTIM.micro_batch] for document in row]
+        batches.append(
+            {
+                "input_ids": torch.cat([ids for ids, _ in parts])[None],
+                "labels": torch.cat([labels for _, labels in parts])[None],
+                "position_ids": torch.cat([torch.arange(len(ids)) for ids, _ in parts])[None],
+            }
+        )
+    return batches
+
+
+def padded_batches(data: TokenData, documents: Any) -> list[dict[str, Tensor]]:
+    batches = []
+    for start in range(0, len(documents), OPTIM.micro_batch):
+        parts = [labelled(data, document) for document in documents[start : start + OPTIM.micro_batch]]
+        pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
+        batches.append(
+            {
+                "input_ids": pad([ids for ids, _ in parts]),
+                "labels": pad([labels for _, labels in parts], padding_value=-100),
+                "attention_mask": pad([torch.ones(len(ids), dtype=torch.long) for ids, _ in parts]),
+            }
+        )
+    return batches
+
+
+def timed(update: Any, device: torch.device) -> dict[str, Any]:
+    """Real tokens a second over `STEPS` updates after the warm-up (median), peak memory, and graphs compiled late."""
+    from torch._dynamo.utils import counters
+
+    rates: list[float] = []
+    graphs = 0
+    for number in range(WARM_UP + STEPS):
+        if number == WARM_UP:
+            graphs = counters["stats"]["unique_graphs"]
+        started = time.perf_counter()
+        tokens = update(number)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        rates.append(tokens / (time.perf_counter() - started))
+    peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
+    late = counters["stats"]["unique_graphs"] - graphs
+    return {"rate": statistics.median(rates[WARM_UP:]), "peak_gib": peak, "recompiles": late}
+
+
+def leg(kind: str, side: str) -> dict[str, Any] | str:
+    """Run one side in a process of its own; a text says why there is no result."""
+    result = subprocess.run([sys.executable, __file__, kind, side], capture_output=True, text=True, check=False)
+    if result.returncode:
+        return result.stderr.strip().splitlines()[-1] if result.stderr.strip() else f"exit {result.returncode}"
+    facts: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return facts
+
+
+def rows_of(
+    kind: str, mine: dict[str, Any], peers: dict[str, dict[str, Any]], config: LlamaConfig
+) -> list[dict[str, Any]]:
+    """The results of one kind of training against its bars."""
+    bars = BARS[kind]
+    data = conversations(config.vocab_size)
+    length = float(np.average(data.lengths, weights=data.lengths))
+    share = float((data.weights > 0).mean())
+    peak = peak_flops(torch.cuda.get_device_name()) or float("nan")
+    error = mine["planned_gib"] / mine["peak_gib"] - 1
+
+    def row(what: str, ours: float, peer: float | None, bar: str, met: bool) -> dict[str, Any]:
+        ratio = round(ours / peer, 2) if peer else None
+        return {"what": f"{kind}: {what}", "ours": ours, "peer": peer, "ratio": ratio, "bar": bar, "met": met}
+
+    rate = round(mine["rate"])
+    mfu = round(rate * flops_per_token(config, length, share, kind == "lora") / peak, 3)
+    rows = [
+        row("tokens/s", rate, None, f">= {bars['rate']}", rate >= bars["rate"]),
+        row("MFU", mfu, None, "none", True),
+        row("peak GiB", round(mine["peak_gib"], 2), None, f"<= {bars['gib']}", mine["peak_gib"] <= bars["gib"]),
+        row("planner error", round(error, 3), None, "<= 0.08 either way", abs(error) <= 0.08),
+        row("recompiles after warm-up", mine["recompiles"], None, "0", mine["recompiles"] == 0),
+    ]
+    for side, peer in peers.items():
+        bar = RATIOS.get(side)
+        met = bar is None or rate / peer["rate"] >= bar
+        rows.append(row(f"tokens/s against {side}", rate, round(peer["rate"]), f">= {bar}" if bar else "none", met))
+        print(f"{kind} {side}: peak {peer['peak_gib']:.1f} GiB", flush=True)
+    return rows
+
+
+def main() -> None:
+    results: list[dict[str, Any]] = []
+    skipped = []
+    if torch.cuda.is_available():
+        config = get_architecture("llama-7b")
+        sides = ["HF packed", "HF padded"]
+        if importlib.util.find_spec("liger_kernel"):
+            sides.append("HF packed + Liger")
+        else:
+            skipped.append("HF packed + Liger: liger-kernel is not installed")
+        print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
+        for kind in ADAPTERS:
+            mine, peers = leg(kind, "native"), {side: leg(kind, side) for side in sides}
+            skipped += [f"{kind} {side}: {why}" for side, why in peers.items() if isinstance(why, str)]
+            if isinstance(mine, str):
+                skipped.append(f"{kind} native: {mine}")
+                continue
+            results += rows_of(kind, mine, {k: v for k, v in peers.items() if not isinstance(v, str)}, config)
+            for result in results[-8:]:
+                print(result, flush=True)
+    else:
+        skipped.append("all of it: no CUDA device")
+    met = bool(results) and all(result["met"] for result in results)
+    print(json.dumps({"name": "train_gpu", "met": met, "results": results, "skipped": skipped}))
+
+
+def one_leg(kind: str, side: str, config: LlamaConfig, device: torch.device) -> dict[str, Any]:
+    if side == "native":
+        return native(kind, config, device)
+    return transformers(kind, config, device, packed="packed" in side, liger="Liger" in side)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:  # a leg, in a process of its own
+        print(json.dumps(one_leg(sys.argv[1], sys.argv[2], get_architecture("llama-7b"), torch.device("cuda"))))
+    else:
+        main()

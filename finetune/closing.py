@@ -1,0 +1,84 @@
+"""What a run leaves to read: a summary, a plot of the loss, and a model card."""
+
+from pathlib import Path
+from typing import Any
+
+from camelid.charts import lines
+from camelid.jsonl import atomic_write, read_jsonl
+from camelid.ledger import Ledger
+from finetune.recipe import Recipe
+
+
+def summarise(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
+    """The closing facts of a run, from its metrics alone (so resumes don't change them)."""
+    records = [record for _, record in read_jsonl(metrics)]
+    trained = [record for record in records if not record["skipped"]] or records
+    validated = [record for record in records if record["validation_loss"] is not None]
+    seconds = sum(record["seconds"] for record in records)
+    best = min(validated, key=lambda record: float(record["validation_loss"]), default=None)
+    return {
+        "updates": len(records),
+        "skipped_updates": sum(record["skipped"] for record in records),
+        "loss_first": trained[0]["loss"],
+        "loss_last": trained[-1]["loss"],
+        "validation_loss_last": validated[-1]["validation_loss"] if validated else None,
+        "validation_loss_best": best["validation_loss"] if best else None,
+        "best_update": best["update"] if best else None,
+        "tokens": records[-1]["total_tokens"],
+        "trained_tokens": sum(record["trained_tokens"] for record in records),
+        "seconds": round(seconds, 1),
+        "tokens_per_second": round(records[-1]["total_tokens"] / seconds, 1),
+        "ledgers": [ledger.to_json() for ledger in ledgers],
+    }
+
+
+def told(summary: dict[str, Any], output: Path) -> str:
+    """The summary in one line."""
+    validation, skipped = summary["validation_loss_last"], summary["skipped_updates"]
+    return (
+        f"{output}: {summary['updates']:,} updates{f' ({skipped:,} skipped)' if skipped else ''}, "
+        f"loss {summary['loss_first']:.3f} to {summary['loss_last']:.3f}"
+        f"{f', {validation:.3f} held out' if validation is not None else ''}, {summary['tokens']:,} tokens in "
+        f"{summary['seconds']:,.0f} s ({summary['tokens_per_second']:,.0f} tok/s)"
+    )
+
+
+def plot_loss(metrics: Path, path: Path) -> None:
+    """Draw the loss over the updates, training and validation."""
+    records = [record for _, record in read_jsonl(metrics)]
+    curves = {"training": [(record["update"], record["loss"]) for record in records if record["loss"] is not None]}
+    validated = [(record["update"], record["validation_loss"]) for record in records if record["validation_loss"]]
+    if validated:
+        curves["validation"] = validated
+    lines(path, curves, "Loss", "update", "nats per trained token")
+
+
+def write_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
+    """Write the model card (README.md with the hub's metadata) into the folder of the model or adapter."""
+    adapter = recipe.adapter.kind != "none"
+    base, optim = recipe.model.path, recipe.optim
+    head = ["---", f"base_model: {base}", "tags: [camelid, llama, instruction-tuning]", "pipeline_tag: text-generation"]
+    head += ["library_name: peft" if adapter else "library_name: transformers", "---", ""]
+    what = f"A {recipe.adapter.kind} adapter for `{base}`" if adapter else f"`{base}`, fine-tuned"
+    validation = summary["validation_loss_last"]
+    facts = {
+        "Data": ", ".join(f"`{source.path}` (weight {source.weight:g})" for source in recipe.data.train),
+        "Template": f"`{recipe.data.template}`, at most {recipe.data.max_length} tokens",
+        "Trained on": f"{summary['tokens']:,} tokens, {summary['trained_tokens']:,} of them with a loss "
+        "(assistant turns only)",
+        "Updates": f"{summary['updates']:,} of {optim.global_batch} sequences, {summary['skipped_updates']} skipped",
+        "Optimizer": f"{optim.optimizer}, peak learning rate {optim.lr:g}, {optim.schedule}, weight decay "
+        f"{optim.weight_decay:g}",
+        "Precision": recipe.run.precision,
+        "Loss": f"{summary['loss_first']:.4f} first, {summary['loss_last']:.4f} last"
+        + (f", {validation:.4f} on held-out conversations" if validation is not None else ""),
+    }
+    if adapter:
+        facts["Adapter"] = (
+            f"rank {recipe.adapter.rank}, alpha {recipe.adapter.alpha:g}, on {', '.join(recipe.adapter.targets)}"
+        )
+    body = [f"# {folder.resolve().parent.name}", "", f"{what} with Camelid.", "", "| | |", "|---|---|"]
+    body += [f"| {name} | {value} |" for name, value in facts.items()]
+    body += ["", "It has not been checked for harmful, biased or wrong answers.", ""]
+    with atomic_write(folder / "README.md") as file:
+        file.write("\n".join([*head, *body]))

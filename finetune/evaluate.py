@@ -1,0 +1,90 @@
+"""The validation loss, and what the model says by now."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from finetune.batches import Row, make_batch, share
+from finetune.data import TokenData
+from finetune.llama.generate import Sampling, generate
+from finetune.loss import token_loss
+from finetune.worker import Worker
+
+SAMPLES = 3  # held-out prompts that are answered at each evaluation
+SAMPLE_TOKENS = 128  # of each answer
+
+
+@contextmanager
+def _evaluating(worker: Worker) -> Iterator[None]:
+    worker.model.eval()
+    try:
+        yield
+    finally:
+        worker.model.train()
+
+
+@torch.no_grad()
+def validation_loss(worker: Worker, data: TokenData, rows: Sequence[Row], micro_batch: int, capacity: int) -> float:
+    """Nats per trained token (weights included) over the held-out documents, without smoothing or noise."""
+    passes = worker.passes(micro_batch, capacity)
+    device = worker.accelerator.device
+    total = torch.zeros((), device=device)
+    with _evaluating(worker), worker.computing():
+        for micro_rows in share(rows, worker.rank, worker.ranks, micro_batch):
+            batch = make_batch(data, micro_rows, device)
+            head = partial(
+                token_loss,
+                positions_N=batch.trained,
+                targets_N=batch.targets,
+                weights_N=batch.weights,
+                passes=passes,
+            )
+            total += worker.model(batch.input_ids, batch.positions, batch.documents, head=head)
+    return float(worker.sum(total)) / data.trained_weight(np.concatenate(rows))
+
+
+def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: list[int]) -> list[dict[str, str]]:
+    """Answer the first prompts of the first held-out conversations, with the likeliest tokens.
+
+    Returns:
+        `prompt`, `answer` and `reference` of each; none where no process holds the whole model, and none but on the
+        main process.
+    """
+    whole = worker.sharding in ("none", "zero1", "zero2") and worker.ranks == worker.accelerator.num_processes
+    if not whole or not worker.accelerator.is_main_process:
+        return []
+    exchanges = (_exchange(data, document) for document in data.validation)
+    fitting = ((prompt, said) for prompt, said in exchanges if len(prompt) < worker.bare.config.context)
+    chosen = list(islice(fitting, SAMPLES))
+    with _evaluating(worker):
+        answers = generate(
+            worker.bare,
+            [prompt for prompt, _ in chosen],
+            [0] * len(chosen),
+            tokenizer,
+            end_ids,
+            Sampling(max_new_tokens=SAMPLE_TOKENS, temperature=0.0),
+        )
+    return [
+        {
+            "prompt": tokenizer.decode(prompt),
+            "answer": answer.text.strip(),
+            "reference": tokenizer.decode(said, skip_special_tokens=True).strip(),
+        }
+        for (prompt, said), answer in zip(chosen, answers, strict=True)
+    ]
+
+
+def _exchange(data: TokenData, document: int) -> tuple[list[int], list[int]]:
+    """Token ids before the first trained token of a document, and of the trained ones that follow."""
+    start, end = data.bounds[document], data.bounds[document + 1]
+    trained = np.asarray(data.weights[start:end]) > 0
+    first = int(trained.argmax())
+    stop = first + int(np.append(~trained[first:], True).argmax())
+    ids = data.ids[start:end]
+    return ids[:first].tolist(), ids[first:stop].tolist()

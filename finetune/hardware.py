@@ -1,0 +1,55 @@
+"""Peak rates of accelerators, and how near to them a run comes."""
+
+from dataclasses import dataclass
+
+from finetune.llama.config import LlamaConfig
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """One kind of GPU.
+
+    Attributes:
+        flops: dense bfloat16 operations a second with float32 accumulation.
+        memory: bytes.
+    """
+
+    flops: float
+    memory: float
+
+
+# NVIDIA's data sheets (dense, without sparsity): H100 and H200 2023, A100 2021, L40S 2023, RTX 4090 2022 (Ada
+# whitepaper, appendix A), B200 2024. The first name found in the device's name counts.
+ACCELERATORS = {
+    "B200": Accelerator(2250e12, 180e9),
+    "H200": Accelerator(989e12, 141e9),
+    "H100 PCIe": Accelerator(756e12, 80e9),
+    "H100": Accelerator(989e12, 80e9),
+    "A100": Accelerator(312e12, 80e9),
+    "L40S": Accelerator(362e12, 48e9),
+    "RTX 4090": Accelerator(165e12, 24e9),
+}
+
+
+def peak_flops(device_name: str) -> float | None:
+    """Peak of the named device, None if it is not known."""
+    return next((kind.flops for name, kind in ACCELERATORS.items() if name in device_name), None)
+
+
+def flops_per_token(
+    config: LlamaConfig, mean_length: float, trained_share: float = 1.0, adapter: bool = False
+) -> float:
+    """Operations a token costs forwards and backwards: 6 a weight it meets (Kaplan et al. 2020, section 2.1).
+
+    Args:
+        config: the model. The embedding is a look-up; the output layer counts at trained positions only.
+        mean_length: tokens of the document a token is in, on average over tokens. Attention costs 12 operations a
+            layer, unit of width and token looked at (Chowdhery et al. 2022, PaLM, appendix B), half of them if causal.
+        trained_share: share of the tokens that are trained.
+        adapter: whether the weights are frozen, so that their gradients (2 of the 6) are not computed.
+    """
+    head = config.vocab_size * config.hidden_size
+    inner = config.num_parameters() - head * (1 if config.tie_word_embeddings else 2)
+    per_weight = 4 if adapter else 6
+    attention = 6 * config.num_hidden_layers * config.num_attention_heads * config.head_size * mean_length
+    return per_weight * (inner + head * trained_share) + attention

@@ -1,0 +1,34 @@
+"""Matrices cut over processes (Shoeybi et al. 2019, Megatron-LM, section 3), through torch's DTensor.
+
+Attention is cut by heads and the feed-forward by its inner width, so each needs one sum over the processes.
+"""
+
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
+
+from camelid.errors import UserError
+from finetune.llama.model import Llama
+
+
+def plan() -> dict[str, ParallelStyle]:
+    """How each linear layer of a decoder layer is cut."""
+    outwards = {name: ColwiseParallel() for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")}
+    outwards |= {name: ColwiseParallel() for name in ("mlp.gate_proj", "mlp.up_proj")}
+    return {**outwards, "self_attn.o_proj": RowwiseParallel(), "mlp.down_proj": RowwiseParallel()}
+
+
+def parallelise(model: Llama, mesh: DeviceMesh) -> None:
+    """Cut the layers of a model over a one-dimensional mesh, in place.
+
+    Embedding, norms and output layer stay whole: with the loss at trained positions only, the logits are the
+    smaller part, and every process computes the same loss.
+
+    Raises:
+        UserError: heads or inner width don't divide by the number of processes.
+    """
+    size, config = mesh.size(), model.config
+    for name, count in (("key and value heads", config.kv_heads), ("intermediate_size", config.intermediate_size)):
+        if count % size:
+            raise UserError(f"run.tensor_parallel = {size} must divide the {count} {name}")
+    for layer in model.model.layers:
+        parallelize_module(layer, mesh, plan())

@@ -1,0 +1,185 @@
+"""One optimizer step: forward, backward, and what happens when memory runs out or a gradient is not a number."""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from camelid.errors import UserError
+from finetune.batches import Plan, Row, cut, make_batch, share
+from finetune.data import TokenData
+from finetune.loss import token_loss
+from finetune.neftune import noisy_embeddings
+from finetune.optimizer import InBackward
+from finetune.worker import Worker
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known after an update.
+
+    Attributes:
+        loss: nats per trained token, over the whole update and all processes.
+        grad_norm: global norm of the gradient before clipping; NaN or infinite if the update was skipped for it.
+        tokens, trained_tokens: over all processes.
+        skipped: whether the gradient was not finite, so that the weights did not change.
+    """
+
+    loss: float
+    grad_norm: float
+    tokens: int
+    trained_tokens: int
+    skipped: bool
+
+
+def run_update(
+    worker: Worker,
+    data: TokenData,
+    plan: Plan,
+    update: int,
+    lr: float,
+    micro_batch: int,
+    clip_norm: float,
+    label_smoothing: float,
+    neftune: float,
+    seed: int,
+    stopped: Callable[[], bool],
+) -> Facts | None:
+    """Train on the sequences of one update.
+
+    All that is random in it is a function of the seed, the update and the rank, so that it can be done again: after
+    a kill, or in smaller pieces when it does not fit into memory.
+
+    Args:
+        worker: this process.
+        data: all documents.
+        plan: which of them make the update.
+        update: its 0-based number.
+        lr: learning rate.
+        micro_batch: sequences of a forward pass.
+        clip_norm: largest gradient norm; 0 does not clip.
+        label_smoothing: see `Optim`.
+        neftune: see `Optim`.
+        seed: of the run.
+        stopped: asked between micro-batches; True drops the unfinished update.
+
+    Returns:
+        None if it was dropped; the weights are then as before.
+
+    Raises:
+        UserError: a single document does not fit into memory.
+    """
+    rows = plan.rows(update)
+    documents = np.concatenate(rows)
+    weight = data.trained_weight(documents)
+    for group in worker.optimizer.param_groups:
+        group["lr"] = lr
+    while True:
+        torch.manual_seed(int(np.random.SeedSequence([seed, update, worker.rank]).generate_state(1)[0]))
+        micro_batches = [
+            part
+            for batch in share(rows, worker.rank, worker.ranks, micro_batch)
+            for part in cut(batch, data.lengths, worker.splits)
+        ]
+        try:
+            loss_sum = _accumulate(
+                worker,
+                data,
+                micro_batches,
+                weight,
+                label_smoothing,
+                neftune,
+                worker.passes(micro_batch, plan.capacity),
+                stopped,
+            )
+            break
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0]
+        _split(worker, micro_batches, reason)
+    if loss_sum is None:
+        worker.forget_gradients()
+        return None
+    finite = math.isfinite(loss_sum)
+    if finite or not isinstance(worker.optimizer, InBackward):
+        norm, stepped = worker.step(clip_norm)
+    else:
+        worker.forget_gradients()
+        norm, stepped = math.nan, False
+    return Facts(
+        loss=loss_sum / weight,
+        grad_norm=norm,
+        tokens=int(data.lengths[documents].sum()),
+        trained_tokens=data.trained_tokens(documents),
+        skipped=not stepped,
+    )
+
+
+def _accumulate(
+    worker: Worker,
+    data: TokenData,
+    micro_batches: Sequence[Sequence[Row]],
+    weight: float,
+    label_smoothing: float,
+    neftune: float,
+    passes: int | None,
+    stopped: Callable[[], bool],
+) -> float | None:
+    """Gradients of all micro-batches; return the sum of token losses over all processes, None if stopped."""
+    device = worker.accelerator.device
+    loss_sum = torch.zeros((), device=device)
+    for index, rows in enumerate(micro_batches):
+        if stopped():
+            return None
+        batch = make_batch(data, rows, device)
+        head = partial(
+            token_loss,
+            positions_N=batch.trained,
+            targets_N=batch.targets,
+            weights_N=batch.weights,
+            label_smoothing=label_smoothing,
+            passes=passes,
+        )
+        noise = noisy_embeddings(worker.bare, batch.documents.lengths, neftune) if neftune else nullcontext()
+        last = index == len(micro_batches) - 1
+        with worker.accumulating(last), noise:
+            with worker.computing():
+                loss = worker.model(batch.input_ids, batch.positions, batch.documents, head=head)
+            loss_sum += loss.detach()
+            if last and isinstance(worker.optimizer, InBackward) and not torch.isfinite(loss_sum):
+                break  # there is no step to skip later
+            # Gradients are averaged over the ranks; multiplying by their number turns that into the sum.
+            worker.backward(loss * (worker.ranks / weight))
+    return float(worker.sum(loss_sum))
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
+
+
+def _split(worker: Worker, micro_batches: Sequence[Sequence[Row]], reason: str) -> None:
+    """Cut micro-batches in two from now on and forget what was accumulated.
+
+    Raises:
+        UserError: they are single documents already, or other processes wait in a collective operation.
+    """
+    if worker.accelerator.num_processes > 1 or isinstance(worker.optimizer, InBackward):
+        raise UserError(f"out of memory ({reason}); halve optim.micro_batch or set model.recompute=full, then go on")
+    if all(sum(len(row) for row in rows) <= 1 for rows in micro_batches):
+        raise UserError(
+            f"out of memory with a single document ({reason}); lower data.max_length, set model.recompute=full, "
+            "or train an adapter"
+        )
+    worker.forget_gradients()
+    if worker.accelerator.device.type == "cuda":
+        torch.cuda.empty_cache()
+    worker.splits *= 2
+    print(
+        f"out of memory: micro-batches are cut into {worker.splits} parts from here on; the update stays the same",
+        flush=True,
+    )

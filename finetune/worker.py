@@ -1,0 +1,148 @@
+"""What one process trains with, and the few things that each way of spreading a model does differently."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from finetune.launch import Sharding
+from finetune.llama.model import Llama
+from finetune.loss import CHUNK
+from finetune.optimizer import InBackward
+
+
+@dataclass
+class Worker:
+    """One process of a run.
+
+    Attributes:
+        accelerator: talks to the other processes.
+        model: what is called: the LLaMA, in adapters, in DistributedDataParallel or a DeepSpeed engine.
+        bare: the LLaMA itself.
+        optimizer: steps the weights.
+        sharding: how the weights are spread.
+        autocast: whether float32 weights are used in bfloat16.
+        rank, ranks: this process's share of the data, of how many; fewer than processes with tensor parallelism.
+        splits: in how many parts (a power of two) each micro-batch is cut because it did not fit into memory.
+    """
+
+    accelerator: Accelerator
+    model: nn.Module
+    bare: Llama
+    optimizer: Any
+    sharding: Sharding
+    autocast: bool
+    rank: int
+    ranks: int
+    splits: int = 1
+
+    def passes(self, micro_batch: int, capacity: int) -> int | None:
+        """How often the output layer is called for a micro-batch of so many sequences; None if that may differ."""
+        return math.ceil(micro_batch * capacity / CHUNK) if self.sharding == "zero3" else None
+
+    @property
+    def engine(self) -> Any:
+        """The DeepSpeed engine, or None."""
+        return self.model if self.sharding.startswith("zero") else None
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Sum over the shares of the data; every process of a tensor-parallel group has the same value."""
+        if self.accelerator.num_processes == 1:
+            return value
+        total: Tensor = self.accelerator.reduce(value, reduction="sum") * (self.ranks / self.accelerator.num_processes)
+        return total
+
+    def any(self, *flags: bool) -> list[bool]:
+        """Whether each flag is set on any process."""
+        if self.accelerator.num_processes == 1:
+            return list(flags)
+        total = self.accelerator.reduce(torch.tensor(flags, device=self.accelerator.device).float(), reduction="sum")
+        return [bool(count > 0) for count in total]
+
+    def computing(self) -> torch.autocast:
+        """A forward pass, in the precision of the run."""
+        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.autocast)
+
+    @contextmanager
+    def accumulating(self, last: bool) -> Iterator[None]:
+        """A forward and backward pass; gradients are summed over the processes in the `last` one of an update."""
+        if isinstance(self.optimizer, InBackward):
+            self.optimizer.armed = last
+        if self.engine is not None:
+            self.engine.set_gradient_accumulation_boundary(is_boundary=last)
+            yield
+        elif isinstance(self.model, FSDPModule):
+            self.model.set_requires_gradient_sync(last)
+            yield
+        elif isinstance(self.model, DistributedDataParallel) and not last:
+            with self.model.no_sync():
+                yield
+        else:
+            yield
+
+    def backward(self, loss: Tensor) -> None:
+        if self.engine is not None:
+            self.engine.backward(loss)
+        else:
+            loss.backward()  # type: ignore[no-untyped-call]
+
+    def step(self, clip_norm: float) -> tuple[float, bool]:
+        """Clip, step, and forget the gradients.
+
+        Args:
+            clip_norm: largest global gradient norm; 0 does not clip.
+
+        Returns:
+            The norm before clipping, and whether the step was made: not if the gradient is NaN or infinite.
+        """
+        if self.engine is not None:
+            return self._step_engine()
+        if isinstance(self.optimizer, InBackward):
+            bad, self.optimizer.bad = self.optimizer.bad, 0
+            return self.optimizer.norm(), bad == 0
+        weights = [weight for weight in self.model.parameters() if weight.grad is not None]
+        norm = _global_norm([weight.grad for weight in weights if weight.grad is not None])
+        good = bool(torch.isfinite(norm))
+        if good:
+            if clip_norm:
+                for group in _alike(weights):
+                    clip_grads_with_norm_(group, clip_norm, norm)
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+        return float(norm), good
+
+    def _step_engine(self) -> tuple[float, bool]:
+        optimizer = self.engine.optimizer
+        optimizer.check_grad_overflow = True  # in float32, DeepSpeed would step on NaN
+        self.engine.step()  # clips with the norm from its settings, steps, and forgets the gradients
+        if optimizer.overflow:
+            return math.nan, False
+        return float(self.engine.get_global_grad_norm()), True
+
+    def forget_gradients(self) -> None:
+        (self.engine or self.optimizer).zero_grad()
+
+
+def _alike(tensors: list[Any]) -> list[list[Any]]:
+    """Plain tensors and those on each mesh apart: torch does not mix them in one operation."""
+    groups: dict[object, list[Any]] = {}
+    for tensor in tensors:
+        groups.setdefault(tensor.device_mesh if isinstance(tensor, DTensor) else None, []).append(tensor)
+    return list(groups.values())
+
+
+def _global_norm(gradients: list[Tensor]) -> Tensor:
+    norms = []
+    for group in _alike(gradients):
+        norm = get_total_norm(group)
+        norms.append(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+    return norms[0] if len(norms) == 1 else torch.stack(norms).norm()

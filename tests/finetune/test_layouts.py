@@ -1,0 +1,116 @@
+"""Loss, gradient norm and weights do not depend on how an update is cut over micro-batches and processes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant
+
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, toy_model: Path, toy_data: Path) -> dict[str, Any]:
+    """20 updates of 8 sequences whose masks are uneven."""
+    folder = tmp_path_factory.mktemp("layouts")
+    return {
+        "model": {"path": str(toy_model)},
+        "data": {"train": [{"path": str(toy_data)}], "template": "vicuna_v1.1", "max_length": 128},
+        "optim": {"lr": 1e-3, "global_batch": 8, "micro_batch": 1, "updates": 20, "weight_decay": 0.1},
+        "run": {"output": str(folder / "run"), "precision": "fp32"},
+    }
+
+
+@pytest.fixture(scope="module")
+def reference(recipe: dict[str, Any]) -> dict[str, Any]:
+    """One process, one sequence at a time."""
+    one = variant(recipe, "reference")
+    assert run(one) == 0
+    records = metrics(one)
+    assert len(records) == 20 and records[-1]["loss"] < records[0]["loss"]
+    return one
+
+
+def assert_same(ours: dict[str, Any], truth: dict[str, Any]) -> None:
+    for mine, theirs in zip(metrics(ours), metrics(truth), strict=True):
+        for name in ("loss", "grad_norm"):
+            assert mine[name] == pytest.approx(theirs[name], rel=TOLERANCE), (name, mine["update"])
+        assert (mine["tokens"], mine["trained_tokens"]) == (theirs["tokens"], theirs["trained_tokens"])
+    weights = tensors(truth)
+    assert tensors(ours).keys() == weights.keys()
+    for name, tensor in tensors(ours).items():
+        torch.testing.assert_close(tensor, weights[name], rtol=0, atol=TOLERANCE, msg=name)
+
+
+@pytest.mark.parametrize("micro_batch", [3, 8])
+def test_micro_batch_and_accumulation(recipe: dict[str, Any], reference: dict[str, Any], micro_batch: int) -> None:
+    ours = variant(recipe, f"micro-{micro_batch}", optim__micro_batch=micro_batch)
+    assert run(ours) == 0
+    assert_same(ours, reference)
+
+
+def test_two_processes(recipe: dict[str, Any], reference: dict[str, Any]) -> None:
+    """DistributedDataParallel, fully_shard and tensor parallelism under one launcher."""
+    ours = [
+        variant(recipe, "ddp-1", run__processes=2, run__sharding="none"),
+        variant(recipe, "ddp-4", run__processes=2, optim__micro_batch=4),
+        variant(recipe, "fsdp-1", run__processes=2, run__sharding="fsdp2"),
+        variant(recipe, "fsdp-3", run__processes=2, run__sharding="fsdp2", optim__micro_batch=3),
+        variant(recipe, "tensor", run__processes=2, run__tensor_parallel=2),
+    ]
+    result = launch(ours, 2)
+    assert result.returncode == 0, result.stderr[-3000:]
+    for each in ours:
+        assert_same(each, reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("micro_batch", [1, 4])
+@pytest.mark.parametrize("stage", [2, 3])
+def test_deepspeed(recipe: dict[str, Any], reference: dict[str, Any], stage: int, micro_batch: int) -> None:
+    pytest.importorskip("deepspeed")
+    ours = variant(recipe, f"zero{stage}-{micro_batch}", run__sharding=f"zero{stage}", optim__micro_batch=micro_batch)
+    ours["run"]["processes"] = 2
+    result = launch([ours], 2, **deepspeed(stage))
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert_same(ours, reference)
+
+
+@pytest.mark.slow
+def test_half_precision_over_two_processes(recipe: dict[str, Any]) -> None:
+    """bfloat16 rounds differently in each layout, so the losses are near, not equal."""
+    for precision in ("bf16", "bf16-pure"):
+        one = variant(recipe, f"one-{precision}", run__precision=precision)
+        two = [variant(one, f"{name}-{precision}", run__sharding=name, run__processes=2) for name in ("none", "fsdp2")]
+        assert run(one) == 0
+        result = launch(two, 2)
+        assert result.returncode == 0, result.stderr[-3000:]
+        for each in two:
+            for mine, theirs in zip(metrics(each), metrics(one), strict=True):
+                assert mine["loss"] == pytest.approx(theirs["loss"], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("processes", "changes", "says"),
+    [
+        (1, {"run__processes": 2}, "asked for 2 process(es), but 1 work(s) together"),
+        (1, {"run__sharding": "zero3"}, "run.sharding = 'zero3', but the launcher set up 'none'"),
+        (1, {"run__sharding": "fsdp2"}, "fsdp2 needs more than one process"),
+        (2, {"run__processes": 1}, "asked for 1 process(es), but 2 work(s) together"),
+    ],
+)
+def test_a_launch_that_is_not_what_was_asked_is_refused(
+    recipe: dict[str, Any], processes: int, changes: dict[str, Any], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ours = variant(recipe, "refused", **changes)
+    if processes == 1:
+        assert run(ours) == 2
+        error = capfd.readouterr().err
+    else:
+        result = launch([ours], processes)
+        assert result.returncode != 0
+        error = result.stderr
+    assert says in error
+    assert error.count("camelid: error") == 1

@@ -1,0 +1,120 @@
+"""The plan against what is really allocated, and its text."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from camelid.cli import main
+from finetune.adapter import add_adapter
+from finetune.hardware import flops_per_token, peak_flops
+from finetune.llama import weights
+from finetune.llama.architectures import get_architecture
+from finetune.llama.attention import Documents
+from finetune.llama.config import LlamaConfig
+from finetune.loss import token_loss
+from finetune.optimizer import make_optimizer
+from finetune.plan import activation_bytes, memory
+from finetune.recipe import Adapter, Model, Optim, Run
+from tests.finetune.runs import run, variant, write
+
+CONFIG = LlamaConfig(300, 64, 176, 4, 4, 2)
+TOKENS = 256
+
+
+def saved_bytes(config: LlamaConfig, recompute: str, precision: str) -> int:
+    """Bytes of all tensors that autograd keeps for the backward pass, weights not counted."""
+    model = weights.new(config, 0, torch.bfloat16 if precision == "bf16-pure" else torch.float32)
+    model.set_recompute(recompute)  # type: ignore[arg-type]
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    ids = torch.randint(0, 300, (TOKENS,))
+    some = torch.arange(TOKENS // 2)
+    head = partial(token_loss, positions_N=some, targets_N=some, weights_N=torch.ones(len(some)))
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
+    ):
+        model(ids, torch.arange(TOKENS), Documents.from_lengths([TOKENS]), head=head)
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-pure"])
+@pytest.mark.parametrize("recompute", ["none", "full"])
+def test_activations_of_a_layer(recompute: str, precision: str) -> None:
+    """What two more layers keep, but for autocast's copies of their weights."""
+    deeper = LlamaConfig(**{**CONFIG.__dict__, "num_hidden_layers": 6})
+    more = saved_bytes(deeper, recompute, precision) - saved_bytes(CONFIG, recompute, precision)
+    layer = (deeper.num_parameters() - CONFIG.num_parameters()) // 2 - 2 * CONFIG.hidden_size
+    copies = 2 * 2 * layer if precision == "bf16" and recompute == "none" else 0
+    stream, compute = {"fp32": (4, 4), "bf16": (4, 2), "bf16-pure": (2, 2)}[precision]
+    planned, _ = activation_bytes(CONFIG, recompute, stream, compute)
+    assert planned * TOKENS * 2 == pytest.approx(more - copies, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("precision", "adapter"),
+    [("fp32", Adapter()), ("bf16-pure", Adapter()), ("bf16", Adapter(kind="lora")), ("bf16", Adapter(kind="dora"))],
+)
+def test_weights_gradients_and_optimizer(precision: Any, adapter: Adapter) -> None:
+    pure, frozen = precision == "bf16-pure", adapter.kind != "none"
+    bare = weights.new(CONFIG, 0, torch.bfloat16 if pure or frozen else torch.float32)
+    model = add_adapter(bare, adapter, "base", 0) if frozen else bare
+    optim = Optim(lr=1e-3, global_batch=2)
+    optimizer = make_optimizer(model.parameters(), optim, pure)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    state = sum(t.nbytes for values in optimizer.state.values() for t in values.values() if t.ndim)
+    parts = memory(CONFIG, Model("base"), optim, adapter, Run("run", precision=precision), TOKENS, "none", 1)
+    assert parts["weights"] == sum(parameter.nbytes for parameter in model.parameters())
+    assert parts["gradients"] == sum(parameter.nbytes for parameter in trained)
+    assert parts["optimizer"] == state
+
+
+def test_sharding_cuts_what_it_says() -> None:
+    config = get_architecture("llama-7b")
+    whole = memory(config, Model("m"), Optim(lr=1e-5), Adapter(), Run("r", precision="fp32"), 2048, "none", 8)
+    cut = {"zero2": {"gradients", "optimizer"}, "zero3": {"weights", "gradients", "optimizer"}}
+    cut["fsdp2"] = cut["zero3"]
+    for sharding, names in cut.items():
+        parts = memory(config, Model("m"), Optim(lr=1e-5), Adapter(), Run("r", precision="fp32"), 2048, sharding, 8)
+        for name in ("weights", "gradients", "optimizer"):
+            assert parts[name] == pytest.approx(whole[name] / (8 if name in names else 1))
+
+
+def test_operations_of_a_token() -> None:
+    """6 a weight but the embedding's, as in Kaplan et al.; the peaks of devices as their drivers name them."""
+    config = get_architecture("llama-7b")
+    without_embedding = config.num_parameters() - 32000 * 4096
+    assert flops_per_token(config, 0, 1.0, False) == 6 * without_embedding
+    assert peak_flops("NVIDIA H100 80GB HBM3") == 989e12 and peak_flops("NVIDIA H100 PCIe") == 756e12
+    assert peak_flops("a toaster") is None
+
+
+def test_plan_says_what_then_happens(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """Updates, sequences and share of trained tokens are those that the run announces."""
+    ours = variant(toy_recipe, "planned", data__validation=0.1)
+    assert main(["finetune", str(write(ours)), "--plan", "--price", "2"]) == 0
+    plan = capsys.readouterr().out
+    assert not (Path(ours["run"]["output"]) / "recipe.yaml").exists()  # nothing has begun
+    assert run(ours) == 0
+    summary = (Path(ours["run"]["output"]) / "metrics.jsonl").read_text().count("\n")
+    assert f"updates      {summary:,}," in plan
+    assert "USD at 2 USD an hour each" in plan and "% trained" in plan and "full\n" in plan
+
+
+def test_unknown_model_is_one_line(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    ours = variant(toy_recipe, "nowhere", model__path="models/nowhere")
+    assert main(["finetune", str(write(ours)), "--plan"]) == 2
+    assert "no such folder, and no published model of that name" in capsys.readouterr().err

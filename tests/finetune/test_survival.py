@@ -1,0 +1,278 @@
+"""A run goes on exactly where it was, whatever ended it; and what goes wrong inside an update does not change it."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from collections.abc import Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from finetune import checkpoint, update
+from finetune.llama.model import Llama
+from finetune.stop import Stop
+from tests.finetune.runs import ROOT, launch, metrics, run, tensors, variant, write
+
+UPDATES = 24
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, toy_model: Path, toy_data: Path) -> dict[str, Any]:
+    """Several epochs of 4 micro-batches an update, the last one of an epoch shorter, with noise on the embeddings."""
+    folder = tmp_path_factory.mktemp("survival")
+    return {
+        "model": {"path": str(toy_model)},
+        "data": {"train": [{"path": str(toy_data)}], "template": "vicuna_v1.1", "max_length": 128},
+        "optim": {"lr": 1e-3, "global_batch": 8, "micro_batch": 2, "updates": UPDATES, "neftune": 5.0},
+        "run": {"output": str(folder / "run"), "precision": "fp32", "checkpoint_every": 1000},
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The uninterrupted run."""
+    undisturbed = variant(recipe, "whole")
+    assert run(undisturbed) == 0
+    epochs = [record["epoch"] for record in metrics(undisturbed)]
+    assert max(epochs) >= 3
+    return undisturbed
+
+
+def assert_equal(ours: dict[str, Any], truth: dict[str, Any], tolerance: float = 0.0) -> None:
+    for name, tensor in tensors(truth).items():
+        torch.testing.assert_close(tensors(ours)[name], tensor, rtol=0, atol=tolerance)
+    for mine, theirs in zip(metrics(ours), metrics(truth), strict=True):
+        assert mine["update"] == theirs["update"]
+        assert mine["loss"] == pytest.approx(theirs["loss"], rel=tolerance, abs=0)
+
+
+class StopAfter(Stop):
+    """Stops as a signal would, after it was asked so many times: between micro-batches and after updates."""
+
+    left = 0
+
+    @property
+    def wanted(self) -> bool:
+        StopAfter.left -= 1
+        if StopAfter.left <= 0:
+            self.signal = signal.SIGTERM
+        return self.signal is not None
+
+
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.train.Stop", StopAfter)
+
+
+def test_resumes_bitwise_at_twenty_random_moments(
+    recipe: dict[str, Any], whole: dict[str, Any], stopping: None
+) -> None:
+    ours, chance = variant(recipe, "stopped"), random.Random(0)
+    places = []
+    for _ in range(20):
+        StopAfter.left = chance.randint(2, 9)  # 5 questions an update
+        assert run(ours) == 128 + signal.SIGTERM
+        newest = checkpoint.latest(Path(ours["run"]["output"]) / "checkpoints")
+        places.append(newest and newest.name)
+    assert len(set(places)) > 10  # it did come forward in between
+    StopAfter.left = 10**6
+    assert run(ours) == 0
+    assert_equal(ours, whole)
+
+
+@pytest.mark.slow
+def test_goes_on_with_another_number_of_processes(recipe: dict[str, Any], tmp_path: Path, stopping: None) -> None:
+    """One process to two, and two with fully_shard to one; embeddings without noise, which is drawn per process."""
+    recipe = variant(recipe, "any", optim__neftune=0.0)
+    truth, growing = variant(recipe, "truth"), variant(recipe, "growing")
+    shrinking = variant(recipe, "shrinking", run__checkpoint_every=7, run__keep_checkpoints=9, run__sharding="fsdp2")
+    StopAfter.left = 10**6
+    assert run(truth) == 0
+    StopAfter.left = 33
+    assert run(growing) == 128 + signal.SIGTERM
+    result = launch([variant(growing, "growing", run__sharding="fsdp2"), shrinking], 2)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert_equal(growing, truth, 1e-5)
+    folder = Path(shrinking["run"]["output"])
+    for late in ("summary.json", "checkpoints/update-00000014", "checkpoints/update-00000021"):
+        (folder / late).rename(tmp_path / Path(late).name)
+    StopAfter.left = 10**6
+    assert run(variant(shrinking, "shrinking", run__sharding=None)) == 0
+    assert_equal(shrinking, truth, 1e-5)
+
+
+def test_sigterm_saves_and_leaves(recipe: dict[str, Any], whole: dict[str, Any]) -> None:
+    ours = variant(recipe, "terminated")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "finetune.train", str(write(ours)), "--quiet"],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = Path(ours["run"]["output"]) / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not log.is_file() or log.stat().st_size == 0:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.terminate()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "the same command resumes there" in errors and "Traceback" not in errors
+    assert run(ours) == 0
+    assert_equal(ours, whole)
+
+
+@pytest.mark.slow
+def test_sigkill_at_twenty_random_moments(recipe: dict[str, Any]) -> None:
+    """With a save after every third update, many of them are hit in the middle."""
+    recipe = variant(recipe, "kills", optim__updates=400, run__checkpoint_every=3)
+    truth, ours = variant(recipe, "unkilled"), variant(recipe, "killed")
+    folder, chance = Path(ours["run"]["output"]), random.Random(1)
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["finetune.train"])
+    for _ in range(20):
+        before = _newest(folder)
+        process = context.Process(target=run, args=(ours,))
+        process.start()
+        while _newest(folder) == before and process.is_alive():  # a checkpoint more each time, or it would never end
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.5))
+        process.kill()
+        process.join()
+        done = len((folder / "metrics.jsonl").read_bytes().splitlines())
+        assert done - _newest(folder) <= 3 + 3  # an interval, and the save that was under way
+    assert run(ours) == 0
+    assert run(truth) == 0
+    assert_equal(ours, truth)
+
+
+def _newest(folder: Path) -> int:
+    found = checkpoint.latest(folder / "checkpoints")
+    return int(found.name[-8:]) if found else 0
+
+
+def test_out_of_memory_splits_without_changing_the_update(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model refuses more than 130 tokens at once, at first in the middle of an update."""
+    truth = variant(recipe, "roomy", optim__neftune=0.0)
+    ours = variant(truth, "cramped")
+    assert run(truth) == 0
+    forward, calls = Llama.forward, iter(range(10**6))
+
+    def cramped(self: Llama, input_ids: torch.Tensor, *args: Any, **options: Any) -> Any:
+        if next(calls) >= 6 and input_ids.numel() > 130:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return forward(self, input_ids, *args, **options)
+
+    monkeypatch.setattr(Llama, "forward", cramped)
+    assert run(ours) == 0
+    said = capsys.readouterr().out
+    assert "out of memory: micro-batches are cut into 2 parts from here on; the update stays the same" in said
+    assert_equal(ours, truth, 1e-5)
+
+
+def test_a_document_that_does_not_fit_is_one_line(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(self: Llama, *args: Any, **options: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Llama, "forward", never)
+    assert run(variant(recipe, "never")) == 2
+    assert "out of memory with a single document" in capsys.readouterr().err
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
+    """Micro-batches, counted from 0, whose loss is NaN."""
+    numbers: set[int] = set()
+    loss, calls = update.token_loss, iter(range(10**6))
+
+    def sometimes(*args: Any, **options: Any) -> torch.Tensor:
+        value = loss(*args, **options)
+        return value * float("nan") if next(calls) in numbers else value
+
+    monkeypatch.setattr(update, "token_loss", sometimes)
+    yield numbers
+
+
+def test_nan_skips_the_update_and_is_counted(recipe: dict[str, Any], broken: set[int]) -> None:
+    ours = variant(recipe, "one-nan", optim__updates=6)
+    broken.add(5)  # in the second update
+    assert run(ours) == 0
+    records = metrics(ours)
+    assert [record["skipped"] for record in records] == [False, True, False, False, False, False]
+    assert records[1]["loss"] is None and all(record["loss"] < 7 for record in records[2:])
+    assert json.loads((Path(ours["run"]["output"]) / "summary.json").read_text())["skipped_updates"] == 1
+    assert all(tensor.isfinite().all() for tensor in tensors(ours).values())
+
+
+def test_nan_without_end_stops_the_run(
+    recipe: dict[str, Any], broken: set[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken.update(range(4, 10**4))
+    ours = variant(recipe, "nans", optim__max_skipped=2)
+    assert run(ours) == 2
+    assert "update 4: 3 updates in a row had a NaN or infinite gradient" in capsys.readouterr().err
+    assert len(metrics(ours)) == 4
+
+
+def test_full_disk_is_said_before_the_old_checkpoint_is_touched(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = variant(recipe, "full", run__checkpoint_every=2, run__keep_checkpoints=1)
+    usage, answers = namedtuple("usage", "total used free"), iter([10**12])
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: usage(0, 0, next(answers, 1000)))
+    assert run(ours) == 2
+    error = capsys.readouterr().err
+    assert "a checkpoint needs" in error and "update-00000002" in error
+    monkeypatch.undo()
+    assert [path.name for path in (Path(ours["run"]["output"]) / "checkpoints").glob("update-*")] == ["update-00000002"]
+    assert run(ours) == 0
+
+
+def test_last_and_best_checkpoints_stay(recipe: dict[str, Any]) -> None:
+    """With a huge learning rate the first validation is the best one."""
+    ours = variant(recipe, "best", data__validation=0.2, run__evaluate_every=3, run__keep_checkpoints=2, optim__lr=0.3)
+    assert run(ours) == 0
+    folder = Path(ours["run"]["output"])
+    validated = {record["update"]: record["validation_loss"] for record in metrics(ours) if record["validation_loss"]}
+    assert list(validated) == list(range(3, UPDATES + 1, 3))
+    validated.pop(UPDATES)  # the end is the model itself
+    best = min(validated, key=lambda number: validated[number])
+    kept = {int(path.name[-8:]) for path in (folder / "checkpoints").iterdir()}
+    assert kept == {best, 18, 21}
+    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+    assert {sample["update"] for sample in samples} == set(range(3, UPDATES + 1, 3))
+    assert all(sample["prompt"].endswith("ASSISTANT:") and sample["reference"] for sample in samples)
+
+
+def test_checkpoint_of_another_model_is_one_line(
+    recipe: dict[str, Any], toy_model: Path, tmp_path: Path, stopping: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from finetune.llama import weights
+    from finetune.llama.config import LlamaConfig
+
+    base = tmp_path / "base"
+    base.symlink_to(toy_model)
+    ours = variant(recipe, "other", model__path=str(base))
+    StopAfter.left = 12
+    assert run(ours) == 128 + signal.SIGTERM
+    base.unlink()
+    config = LlamaConfig.from_folder(toy_model)
+    smaller = LlamaConfig(**{**config.__dict__, "num_hidden_layers": 1})
+    weights.save(weights.new(smaller, seed=0).state_dict(), smaller, base)
+    for file in toy_model.glob("tokenizer*"):
+        (base / file.name).write_bytes(file.read_bytes())
+    assert run(ours) == 2
+    assert "the checkpoint is of another model (num_hidden_layers = 2, model.path has 1)" in capsys.readouterr().err
