@@ -18,7 +18,7 @@ from camelid.jsonl import read_json, sync_folder, write_json
 from camelid.ledger import Ledger
 from conversations.message import Conversation
 from conversations.split import split
-from conversations.template import get_template
+from conversations.template import template_for
 from conversations.tokenize import Encoder
 from finetune.recipe import Source
 from finetune.sources import fingerprint, read_source
@@ -87,7 +87,7 @@ def load_tokens(
     Args:
         cache: folder that holds one folder per distinct data set.
         sources: the files and how often each is used.
-        template: template name.
+        template: template name, or `tokenizer` for the tokenizer's own.
         tokenizer: a Hugging Face fast tokenizer.
         max_length: longest document, tokens.
         seed: picks the part of a source whose weight has a fraction, and what is held out.
@@ -119,7 +119,7 @@ def _key(sources: Sequence[Source], template: str, tokenizer: Any, max_length: i
     parts = [
         FORMAT,
         [(fingerprint(source.path), source.weight) for source in sources],
-        get_template(template).jinja,
+        template_for(template, tokenizer).jinja,
         hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
         max_length,
         seed,
@@ -165,7 +165,7 @@ def _documents(
 
 def _fill(folder: Path, sources: Sequence[Source], template: str, tokenizer: Any, max_length: int, seed: int) -> None:
     """Tokenise beside `folder`, document by document, then move it there at once."""
-    encoder = Encoder(get_template(template), tokenizer)
+    encoder = Encoder(template_for(template, tokenizer), tokenizer)
     ledgers = [Ledger("conversations"), Ledger("documents")]
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)

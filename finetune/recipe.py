@@ -51,7 +51,8 @@ class Data:
 
     Attributes:
         train: the sources, mixed.
-        template: name of the prompt template (`vicuna_v1.1`, `alpaca`, ...).
+        template: name of the prompt template (`vicuna_v1.1`, `alpaca`, ...), or `tokenizer`: the chat template that
+            the tokenizer of `model.path` carries, any Jinja.
         max_length: longest sequence, tokens; longer conversations are split at exchange boundaries.
         packing: put several conversations into one sequence of `max_length` (no attention across them).
             Without packing a sequence is one conversation; no padding is computed either way.
@@ -66,7 +67,8 @@ class Data:
 
     def __post_init__(self) -> None:
         _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
-        get_template(self.template)
+        if self.template != "tokenizer":
+            get_template(self.template)
         _require(self.max_length >= 8, "data.max_length", self.max_length, "must be at least 8 tokens")
         _require(0 <= self.validation < 1, "data.validation", self.validation, "must be in [0, 1)")
 

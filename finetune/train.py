@@ -30,7 +30,7 @@ from camelid.errors import UserError
 from camelid.jsonl import AppendLog, packaged, write_json
 from camelid.lock import exclusive
 from camelid.progress import Progress
-from conversations.template import get_template
+from conversations.template import template_for
 from finetune import checkpoint, closing, launch, run_folder
 from finetune.adapter import add_adapter, save_adapter
 from finetune.batches import Plan, validation_rows
@@ -138,7 +138,7 @@ def load_tokenizer(path: str, template: str) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise UserError(f"model.path = {path!r}: no tokenizer could be loaded ({str(error).splitlines()[0]})") from None
-    tokenizer.chat_template = get_template(template).jinja
+    tokenizer.chat_template = template_for(template, tokenizer).jinja
     return tokenizer
 
 
@@ -286,7 +286,7 @@ def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
 def evaluate(worker: Worker, data: TokenData, held_out: list[Any], recipe: Recipe, tokenizer: Any, done: int) -> float:
     """The validation loss; sample answers go to `samples.jsonl`."""
     loss = validation_loss(worker, data, held_out, recipe.optim.micro_batch, recipe.data.max_length)
-    stops = tokenizer.convert_tokens_to_ids(list(get_template(recipe.data.template).stop))
+    stops = tokenizer.convert_tokens_to_ids(list(template_for(recipe.data.template, tokenizer).stop))
     samples = sample_answers(worker, data, tokenizer, [tokenizer.eos_token_id, *stops])
     if samples and worker.accelerator.is_main_process:
         with AppendLog(Path(recipe.run.output) / "samples.jsonl") as log:

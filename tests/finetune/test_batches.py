@@ -90,6 +90,19 @@ def test_cache_is_used_and_keyed_by_content(tmp_path: Path, toy_model: Path, toy
     assert second.documents < first.documents
 
 
+def test_the_tokenizers_own_template(tmp_path: Path, toy_model: Path, toy_data: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(toy_model)
+    named = load_tokens(tmp_path, [Source(str(toy_data))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    same = load_tokens(tmp_path, [Source(str(toy_data))], "tokenizer", tokenizer, 128, seed=0)
+    assert len(list(tmp_path.iterdir())) == 1 and np.array_equal(named.ids, same.ids)  # it carries vicuna_v1.1
+    tokenizer.chat_template = tokenizer.chat_template.replace("USER:", "HUMAN:")
+    other = load_tokens(tmp_path, [Source(str(toy_data))], "tokenizer", tokenizer, 128, seed=0)
+    text = tokenizer.decode(other.ids[other.bounds[0] : other.bounds[1]])
+    assert "HUMAN:" in text and "USER:" not in text and "USER:" in tokenizer.decode(named.ids[: named.bounds[1]])
+    trained = tokenizer.decode(other.ids[: other.bounds[1]][other.weights[: other.bounds[1]] > 0])
+    assert trained == tokenizer.decode(named.ids[: named.bounds[1]][named.weights[: named.bounds[1]] > 0])
+
+
 def test_source_weight_repeats_and_samples(tmp_path: Path, toy_model: Path, toy_data: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(toy_model)
 
