@@ -3,17 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from camelid.llm import Failure, Reply, Request, Usage
-from conversations.tokenize import Encoder
 from finetune.llama.config import LlamaConfig
 from finetune.llama.folder import Words, fingerprint, open_weights, open_words
 from finetune.llama.generate import Generated, Sampling, generate
 
 NATIVE_BATCH = 32  # most requests answered together
 DEFAULT_NEW_TOKENS = 1024  # where the request leaves it open (FastChat's max_new_token for MT-bench)
-
 
 # Prompts, a seed for each, how to sample; one answer for each prompt.
 Engine = Callable[[list[list[int]], list[int], Sampling], list[Generated]]
@@ -26,18 +23,17 @@ class LocalModel:
         name: see below.
         engine: what answers.
         batch: most requests that `engine` gets together.
-        encoder: makes a prompt of a chat.
-        tokenizer: the one that `encoder` uses.
+        words: how the model reads and writes text.
         context: tokens that prompt and answer share.
 
     Attributes:
         name: the folder and a hash of its weights, so that a journal never answers for other weights.
     """
 
-    def __init__(self, name: str, engine: Engine, batch: int, encoder: Encoder, tokenizer: Any, context: int) -> None:
+    def __init__(self, name: str, engine: Engine, batch: int, words: Words, context: int) -> None:
         self.name = name
         self._engine, self._batch, self._context = engine, batch, context
-        self._encoder, self._tokenizer = encoder, tokenizer
+        self._words = words
         self._waiting: list[tuple[Request, asyncio.Future[Reply | Failure]]] = []
         self._worker: asyncio.Task[None] | None = None
 
@@ -60,9 +56,9 @@ class LocalModel:
             from finetune.llama.vllm_engine import BATCH, open_vllm
 
             answer = open_vllm(folder, context, words.end_ids)
-            return LocalModel(name, answer, BATCH, words.encoder, words.tokenizer, context)
+            return LocalModel(name, answer, BATCH, words, context)
         native = open_native(folder, words)
-        return LocalModel(name, native, NATIVE_BATCH, words.encoder, words.tokenizer, context)
+        return LocalModel(name, native, NATIVE_BATCH, words, context)
 
     async def complete(self, request: Request) -> Reply | Failure:
         """Answer one request, together with whatever else is waiting."""
@@ -84,7 +80,7 @@ class LocalModel:
                     future.set_result(result)
 
     def _answer(self, requests: list[Request], sampling: Sampling) -> list[Reply | Failure]:
-        prompts = [self._encoder.encode_prompt(request.messages) for request in requests]
+        prompts = [self._words.encoder.encode_prompt(request.messages) for request in requests]
         fitting = [index for index, prompt in enumerate(prompts) if len(prompt) < self._context]
         results: list[Reply | Failure] = [
             Failure("bad_request", f"the prompt has {len(prompt)} tokens, the model takes fewer than {self._context}")
@@ -103,7 +99,7 @@ class LocalModel:
         """Tokens as the text they stand for, likeliest first; of two with one text (halves of characters) the first."""
         found: dict[str, float] = {}
         for token, logprob in sorted(logprobs.items(), key=lambda item: -item[1]):
-            found.setdefault(self._tokenizer.decode([token]), logprob)
+            found.setdefault(self._words.tokenizer.decode([token]), logprob)
         return found
 
 
