@@ -13,17 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from pathlib import Path
 from random import Random
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.peers import fastchat_python
 from tests.chat_pages import answer, question
 
 ROOT = Path(__file__).parents[1]
-PEER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "camelid" / "fschat-clean"
 CHATS, PAIRS = 2000, 5
 
 MINE = """
@@ -50,18 +49,6 @@ from fastchat.data.clean_sharegpt import clean_html_all
 content = clean_html_all(json.load(open(sys.argv[1])), None, None)
 json.dump(content, open(sys.argv[2], "w"), indent=2, ensure_ascii=False)
 """
-
-
-def peer_python() -> Path:
-    """The interpreter of the peer's environment, made on first use."""
-    python = PEER / "bin" / "python"
-    if not (PEER / "ready").exists():
-        venv.create(PEER, clear=True, with_pip=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--no-deps", "fschat==0.2.36"], check=True)
-        subprocess.run([*pip, "beautifulsoup4", "markdownify==0.11.6", "tqdm"], check=True)
-        (PEER / "ready").touch()
-    return python
 
 
 def write_export(path: Path) -> None:
@@ -101,7 +88,7 @@ def row(what: str, mine: list[float], peer: list[float], bar: float) -> dict[str
 
 def cleaning(folder: Path) -> list[dict[str, Any]]:
     """Both bars of cleaning; each ratio is the median over pairs that ran one after the other."""
-    python, export = peer_python(), folder / "export.json"
+    python, export = fastchat_python(), folder / "export.json"
     write_export(export)
     workers = str(os.cpu_count())
     ours = [sys.executable, "-m", "camelid.cli", "conversations", "convert", str(export), "--quiet"]

@@ -14,7 +14,6 @@ import sys
 import sysconfig
 import tempfile
 import time
-import venv
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -26,13 +25,13 @@ from transformers import AutoTokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.peers import fastchat_python
 from conversations.message import Conversation, Message
 from conversations.template import get_template
 from conversations.tokenize import Encoder
 from finetune.llama.meta_tokenizer import read_tokenizer
 
 ROOT = Path(__file__).parents[1]
-PEER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "camelid" / "fschat-mask"
 CHATS, PAIRS, MAX_LENGTH = 600, 5, 2048
 
 PEERS = """
@@ -49,18 +48,6 @@ labels = preprocess(sources, tokenizer)["labels"]
 print(time.perf_counter() - started)
 np.save(sys.argv[3], labels.numpy())
 """
-
-
-def peer_python() -> Path:
-    """The interpreter of the peer's environment, made on first use."""
-    python = PEER / "bin" / "python"
-    if not (PEER / "ready").exists():
-        venv.create(PEER, clear=True, with_pip=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--no-deps", "fschat==0.2.36"], check=True)
-        subprocess.run([*pip, "requests"], check=True)
-        (PEER / "ready").touch()
-    return python
 
 
 def words() -> list[str]:
@@ -126,7 +113,7 @@ def against_fastchat(folder: Path, rng: Random, vocabulary: list[str], encoder: 
     sources = [[{"from": names[m.role], "value": m.content} for m in one.messages] for one in chats]
     export, labels = folder / "chats.json", folder / "labels.npy"
     export.write_text(json.dumps(sources))
-    command = [str(peer_python()), "-W", "ignore", "-c", PEERS]
+    command = [str(fastchat_python()), "-W", "ignore", "-c", PEERS]
     command += [str(folder / "tokenizer"), str(export), str(labels), str(MAX_LENGTH)]
     shared = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
     seconds(encoder, chats[:8])

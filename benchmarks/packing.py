@@ -5,22 +5,20 @@ ShareGPT after splitting at 2048 (log-normal, median about 300, many at the limi
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import venv
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.peers import trl_python
 from finetune.packing import pack
 
-PEER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "camelid" / "trl"
 CAPACITY = 2048
 RUNS = 5
 SCRIPT = """
@@ -56,7 +54,7 @@ def ours(lengths: np.ndarray) -> tuple[float, float]:
 
 def peer(lengths: np.ndarray) -> tuple[float, float]:
     """The same of TRL, in an environment of its own."""
-    python = environment()
+    python = trl_python()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "lengths.npy"
         np.save(file, lengths)
@@ -64,19 +62,6 @@ def peer(lengths: np.ndarray) -> tuple[float, float]:
         result = subprocess.run(command, capture_output=True, text=True, check=True)
     facts = json.loads(result.stdout.splitlines()[-1])
     return lengths.size / statistics.median(facts["seconds"]), float(lengths.sum() / (facts["rows"] * CAPACITY))
-
-
-def environment() -> Path:
-    """The interpreter of TRL's environment, made on first use; all but TRL is this environment's."""
-    python = PEER / "bin" / "python"
-    if not (PEER / "ready").exists():
-        venv.create(PEER, clear=True, with_pip=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "--no-deps", "trl"], check=True)
-        site = next((PEER / "lib").glob("python3*")) / "site-packages"
-        (site / "shared.pth").write_text(str(Path(np.__file__).parents[1]) + "\n")
-        (PEER / "ready").touch()
-    return python
 
 
 def main() -> None:

@@ -14,13 +14,11 @@ float32, so float32 is used, and the JSON says so.
 """
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,6 +31,7 @@ from transformers import AutoModelForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.peers import trl_python
 from finetune.llama import weights
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
@@ -41,7 +40,6 @@ from finetune.loss import token_loss
 from finetune.packing import pack
 
 ROOT = Path(__file__).parents[1]
-PEER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "camelid" / "trl"
 CAPACITY, ROUNDS = 2048, 3
 # Proportions of LLaMA 7B at a sixteenth of its width; the vocabulary shrinks with it, so that logits keep their share.
 CONFIG = LlamaConfig(
@@ -218,24 +216,11 @@ def trl(chats: Chats, folder: Path) -> float:
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "chats.pt"
         torch.save(chats, file)
-        command = [str(peer_python()), "-c", TRL, str(folder), str(file), str(BF16), str(Path(temporary) / "out")]
+        command = [str(trl_python()), "-c", TRL, str(folder), str(file), str(BF16), str(Path(temporary) / "out")]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise SystemExit(f"TRL failed:\n{result.stderr[-3000:]}")
     return float(result.stdout.split("SECONDS")[-1])
-
-
-def peer_python() -> Path:
-    """The interpreter of TRL's environment, made on first use; torch and transformers are this environment's."""
-    python = PEER / "bin" / "python"
-    if not (PEER / "ready").exists():
-        venv.create(PEER, clear=True, with_pip=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "--no-deps", "trl"], check=True)
-        site = next((PEER / "lib").glob("python3*")) / "site-packages"
-        (site / "shared.pth").write_text(str(Path(torch.__file__).parents[1]) + "\n")
-        (PEER / "ready").touch()
-    return python
 
 
 def main() -> None:
