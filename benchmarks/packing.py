@@ -61,7 +61,7 @@ def peer(lengths: np.ndarray) -> tuple[float, float]:
 def main() -> None:
     results = []
     for count in (100_000, 1_000_000):
-        lengths = sharegpt_like(count, np.random.default_rng(0))
+        lengths = sharegpt_like(count)
         rate, fill = ours(lengths)
         print(f"{count:,} lengths: {rate:,.0f} sequences/s, {fill:.4%} full", flush=True)
         peer_rate, peer_fill = peer(lengths) if count == 100_000 else (None, None)
