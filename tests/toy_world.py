@@ -132,6 +132,13 @@ def make_models(folder: Path, names: set[str]) -> None:
     shutil.rmtree(folder / "made")
 
 
+def finish_runs(folder: Path, page: str) -> None:
+    """The tuned models that a page takes from another page's training."""
+    for name in set(re.findall(r"\bruns/([\w.-]+)/model\b", page)):
+        if not re.search(rf"(?:finetune|finetune\.train) recipes/{name}\.yaml", page):
+            shutil.copytree(folder / "demo-run" / "untrained", folder / "runs" / name / "model")
+
+
 def reply(body: dict[str, Any]) -> str:
     """A model for everything: judge, teacher by each method, contestant."""
     text = "\n".join(message["content"] for message in body["messages"])
