@@ -35,7 +35,6 @@ TEMPLATE_OF = {"llama-3": "llama-3"}
 # finds that the extra exists. A failing command ends the page and names its block.
 PRELUDE = """
 set -eEuo pipefail
-shopt -s extglob
 AT="the beginning"
 trap 'echo "failed: $AT: $BASH_COMMAND" >&2' ERR
 trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
