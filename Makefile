@@ -17,8 +17,8 @@ check: $(READY)  ## ruff, mypy strict, import layers
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-bench: $(READY)  ## every bar in benchmarks/, each against its named peer
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; .venv/bin/python $$script; done
+bench: $(READY)  ## every bar in benchmarks/, each against its named peer; writes benchmarks/RESULTS.md
+	.venv/bin/python benchmarks/run_all.py
 
 clean:  ## remove the environment and the demo's output
 	rm -rf .venv demo-run
