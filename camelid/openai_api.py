@@ -179,6 +179,30 @@ def connect(name: str, base_url: str | None, timeout: float = TIMEOUT, retries: 
     )
 
 
+async def list_models(base_url: str | None, timeout: float) -> list[str] | Failure:
+    """Names of the models a server offers: the cheapest question there is, to see whether the key works.
+
+    Args:
+        base_url: the server; None means OpenAI.
+        timeout: seconds for the whole question.
+
+    Raises:
+        UserError: there is no API key.
+    """
+    import openai
+
+    async with connect("any", base_url, timeout) as client:
+        try:
+            return [model.id async for model in client.models.list()]
+        except openai.APIConnectionError as error:
+            return connection_failure(error, client.base_url, timeout)
+        except openai.APIStatusError as error:
+            failure, _ = status_failure(error.status_code, error.body, error.message, error.response.headers)
+            return failure
+        except (openai.APIError, ValueError, TypeError) as error:
+            return Failure("malformed", f"not an OpenAI reply: {error}")
+
+
 class BodyWriter:
     """Writes requests as the protocol's JSON.
 
