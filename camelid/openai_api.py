@@ -151,7 +151,7 @@ class OpenAIModel:
         """Sleep, unless meanwhile something fails for good."""
         try:
             await asyncio.wait_for(self._fatal_known.wait(), seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return
 
 

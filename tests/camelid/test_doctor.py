@@ -1,10 +1,10 @@
 """`camelid doctor`: what is broken makes status 1, what is merely absent does not, and the key is never shown."""
 
 import importlib.metadata
+import tomllib
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from camelid import doctor
 from camelid.cli import main
