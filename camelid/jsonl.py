@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from camelid.errors import UserError
+from camelid.errors import UserError, closest
 
 Record = dict[str, Any]
 
@@ -32,6 +32,15 @@ def packaged(path: str | Path) -> Path:
     return ours if not Path(path).exists() and ours.exists() else Path(path)
 
 
+def no_such_file(path: Path) -> UserError:
+    """The error for a file that is not there, with the one that was probably meant."""
+    folder = packaged(path.parent)
+    if not folder.is_dir():
+        return UserError(f"{path}: no such file; there is no folder {path.parent}")
+    near = closest(path.name, [entry.name for entry in folder.iterdir()])
+    return UserError(f"{path}: no such file" + (f"; did you mean {str(path.parent / near)!r}?" if near else ""))
+
+
 def read_text(path: str | Path) -> str:
     """Return the UTF-8 text of a file.
 
@@ -42,7 +51,7 @@ def read_text(path: str | Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise no_such_file(path) from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, expected a file") from None
     except UnicodeDecodeError as error:
@@ -149,7 +158,7 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             yield file  # type: ignore[misc]
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise no_such_file(path) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: broken gzip file: {error}") from None
 

@@ -151,7 +151,7 @@ class OpenAIModel:
         """Sleep, unless meanwhile something fails for good."""
         try:
             await asyncio.wait_for(self._fatal_known.wait(), seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return
 
 
@@ -177,6 +177,30 @@ def connect(name: str, base_url: str | None, timeout: float = TIMEOUT, retries: 
     return openai.AsyncOpenAI(
         api_key=key, base_url=base_url, timeout=limits, max_retries=retries, http_client=http_client
     )
+
+
+async def list_models(base_url: str | None, timeout: float) -> list[str] | Failure:
+    """Names of the models a server offers: the cheapest question there is, to see whether the key works.
+
+    Args:
+        base_url: the server; None means OpenAI.
+        timeout: seconds for the whole question.
+
+    Raises:
+        UserError: there is no API key.
+    """
+    import openai
+
+    async with connect("any", base_url, timeout) as client:
+        try:
+            return [model.id async for model in client.models.list()]
+        except openai.APIConnectionError as error:
+            return connection_failure(error, client.base_url, timeout)
+        except openai.APIStatusError as error:
+            failure, _ = status_failure(error.status_code, error.body, error.message, error.response.headers)
+            return failure
+        except (openai.APIError, ValueError, TypeError) as error:
+            return Failure("malformed", f"not an OpenAI reply: {error}")
 
 
 class BodyWriter:
