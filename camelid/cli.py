@@ -4,6 +4,7 @@ Every room registers its verbs in `<room>/command.py`; those modules import noth
 `camelid --help` answers in well under a second.
 """
 
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,12 @@ from finetune import command as finetune_command
 from finetune.llama import command as weights_command
 from finetune.serve import command as serve_command
 from selfinstruct import command as selfinstruct_command
+
+# What the user can mend about a file or folder; any other error of the system keeps its traceback.
+MENDABLE = (
+    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR,
+    errno.EPERM, errno.EROFS,
+)  # fmt: skip
 
 
 def build_parser() -> Parser:
@@ -59,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        if error.errno not in MENDABLE or error.filename is None:
+            raise
+        print(f"camelid: error: {error.filename2 or error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("camelid: interrupted; the same command resumes", file=sys.stderr)
         return 130

@@ -31,9 +31,9 @@ class Parser(argparse.ArgumentParser):
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Exit with the error for arguments that this command does not have."""
         option = next((item for item in unknown if item.startswith("-")), unknown[0])
-        near = closest(option.partition("=")[0], self._options())
+        near = closest(option.partition("=")[0].lstrip("-"), [name.lstrip("-") for name in self._options()])
         if near is not None:
-            hint = f"did you mean {near!r}?"
+            hint = f"did you mean '--{near}'?"
         elif "=" in option and any(action.dest == "overrides" for action in self._actions):
             hint = f"write settings without dashes: {option.lstrip('-')}"
         else:

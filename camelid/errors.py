@@ -27,5 +27,5 @@ def near_miss(name: str, known: Iterable[str]) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The name among `known` that was probably meant."""
+    """The name among `known` that was probably meant; None if nothing is near."""
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)

@@ -32,6 +32,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
     (tmp_path / "lines.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"instruction": \n')
+    (tmp_path / "good.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
     (tmp_path / "array.json").write_text('[{"instruction": "a", "output": "b"},\n{"instr')
     (tmp_path / "seeds.jsonl").write_text('{"instruction": "a", "instances": []}\n')
     (tmp_path / "recipe.yaml").write_text("model:\n  pth: x\n")
@@ -44,6 +45,16 @@ def broken(tmp_path: Path) -> Path:
     [
         ("finetune no.yaml", "no.yaml: no such file"),
         ("finetune recipes/alpaca-7.yaml", "no such file; did you mean 'recipes/alpaca-7b.yaml'?"),
+        ("finetune alpaca-7b", "alpaca-7b: no such file; did you mean 'recipes/alpaca-7b.yaml'?"),
+        (
+            "weights new tinny {0}/m --data {0}/lines.jsonl --template alpaca",
+            "did you mean 'recipes/models/tiny.yaml'?",
+        ),
+        ("finetune recipes/smoke.yaml lr=1", "unknown key 'lr'; did you mean 'optim.lr'?"),
+        ("conversations convert {0}/lines.jsonl --output {0}/empty/../lines.jsonl", "is an input, too"),
+        ("conversations convert {0}/good.jsonl --output {0}/empty", "{0}/empty: Is a directory"),
+        ("conversations convert {0}/good.jsonl --output {0}/lines.jsonl/x", "{0}/lines.jsonl: File exists"),
+        ("selfinstruct generate --count 1 --output {0}/x --model m --base-url localhost:1", "must begin with http://"),
         ("finetune {0}/nowhere/recipe.yaml", "no such file; there is no folder"),
         ("conversations convert {0}/aray.json --output {0}/x", "no such file; did you mean '{0}/array.json'?"),
         ("finetune {0}/recipe.yaml", "unknown key 'model.pth'; did you mean 'path'?"),
