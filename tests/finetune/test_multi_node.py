@@ -1,4 +1,4 @@
-"""Two machines train as one process does: network namespaces joined by a cable, or two agents where those aren't allowed."""
+"""Two machines train as one process: network namespaces joined by a cable, else two agents on the loopback."""
 
 import os
 import shutil

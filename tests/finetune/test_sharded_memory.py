@@ -1,4 +1,4 @@
-"""Two processes read a model: each ends with its half of every weight, and neither ever held the whole."""
+"""Under fsdp2 no process holds the whole model: not while it is read, nor its gradients between micro-batches."""
 
 import dataclasses
 import os
@@ -27,6 +27,8 @@ from accelerate import Accelerator
 from torch.distributed.tensor import DTensor
 from finetune import launch
 from finetune.llama import weights
+from finetune.llama.attention import Documents
+from finetune.worker import Worker
 
 def memory(field):
     with open("/proc/self/status") as lines:
@@ -48,6 +50,15 @@ for name in ("tied", "large"):
         assert isinstance(weight, DTensor) and torch.equal(weight.full_tensor(), truth[key]), key
     del truth
     print("peak", name, peak, flush=True)
+
+worker = Worker(accelerator, model, model, None, sharding, False, 0, 2)
+ids = torch.arange(64)
+with worker.accumulating(last=False):
+    worker.backward(model(ids, ids, Documents.from_lengths([64])).float().sum())
+whole = sum(weight.numel() for weight in model.parameters())
+waiting = sum(weight.grad.to_local().numel() for weight in model.parameters())  # AttributeError: it waits elsewhere
+assert waiting == sum(weight.to_local().numel() for weight in model.parameters())
+assert waiting < 0.6 * whole or grid["data"].size() == 1
 """
 
 
