@@ -3,7 +3,7 @@ PYTHON ?= python3
 DEMO ?=
 READY := .venv/.ready
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check docs bench clean
 
 demo: $(READY)  ## the whole main job, offline: data, training, judged report (DEMO="--records 120" for options)
 	.venv/bin/camelid demo $(DEMO)
@@ -17,11 +17,15 @@ check: $(READY)  ## ruff, mypy strict, import layers
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+docs: $(READY)  ## the documentation as a site: site/index.html
+	.venv/bin/python docs/generate.py
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
 bench: $(READY)  ## every bar in benchmarks/, each against its named peer
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; .venv/bin/python $$script; done
 
 clean:  ## remove the environment and the demo's output
-	rm -rf .venv demo-run
+	rm -rf .venv demo-run site
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,7 +1,6 @@
 """Packing 100,000 and 1,000,000 document lengths into rows of 2048 tokens, against TRL's best-fit-decreasing.
 
-How full the rows are, and sequences a second; medians of five runs, paired. The lengths follow the shape of cleaned
-ShareGPT after splitting at 2048 (log-normal, median about 300, many at the limit).
+How full the rows are, and sequences a second; medians of five runs, paired.
 """
 
 import json
@@ -16,10 +15,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.lengths import CAPACITY, sharegpt_like
 from benchmarks.peers import trl_python
 from finetune.packing import pack
 
-CAPACITY = 2048
 RUNS = 5
 SCRIPT = """
 import json, sys, time
@@ -35,11 +34,6 @@ for _ in range(int(sys.argv[2])):
     seconds.append(time.perf_counter() - started)
 print(json.dumps({"seconds": seconds, "rows": len(packed)}))
 """
-
-
-def lengths_of(count: int) -> np.ndarray:
-    random = np.random.default_rng(0)
-    return np.clip(random.lognormal(5.7, 1.1, count), 4, CAPACITY).astype(np.int64)
 
 
 def ours(lengths: np.ndarray) -> tuple[float, float]:
@@ -67,9 +61,10 @@ def peer(lengths: np.ndarray) -> tuple[float, float]:
 def main() -> None:
     results = []
     for count in (100_000, 1_000_000):
-        rate, fill = ours(lengths_of(count))
+        lengths = sharegpt_like(count)
+        rate, fill = ours(lengths)
         print(f"{count:,} lengths: {rate:,.0f} sequences/s, {fill:.4%} full", flush=True)
-        peer_rate, peer_fill = peer(lengths_of(100_000)) if count == 100_000 else (None, None)
+        peer_rate, peer_fill = peer(lengths) if count == 100_000 else (None, None)
         results += [
             {
                 "what": f"fill, {count:,}",

@@ -3,7 +3,7 @@
 Run: python benchmarks/train_cpu.py. The last line is one JSON object. All sides train the same weights on the same
 conversations with the same AdamW and must have the same loss; they take turns, and ratios are those of medians.
 
-- HF padded: each batch padded to its longest conversation, as a data collator does.
+- HF padded: each batch of 8 (transformers' default) padded to its longest conversation, as a data collator does.
 - HF packed: rows of 2048 with positions that start again, from which transformers makes a mask between documents.
 - FastChat: every conversation padded to 2048, as fastchat/train/train.py does (`padding="max_length"`).
 - TRL: SFTTrainer(packing=True) in an environment of its own, timed over whole steps by itself. Without flash-attn it
@@ -31,6 +31,7 @@ from transformers import AutoModelForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.lengths import CAPACITY, alpaca_like, sharegpt_like
 from benchmarks.peers import trl_python
 from finetune.llama import weights
 from finetune.llama.attention import Documents
@@ -40,7 +41,8 @@ from finetune.loss import token_loss
 from finetune.packing import pack
 
 ROOT = Path(__file__).parents[1]
-CAPACITY, ROUNDS = 2048, 3
+ROUNDS = 3
+BATCH = 8  # of the padded sides: transformers' default (TrainingArguments.per_device_train_batch_size)
 # Proportions of LLaMA 7B at a sixteenth of its width; the vocabulary shrinks with it, so that logits keep their share.
 CONFIG = LlamaConfig(
     vocab_size=2048, hidden_size=256, intermediate_size=688, num_hidden_layers=6, num_attention_heads=4,
@@ -52,16 +54,9 @@ Chats = list[tuple[Tensor, Tensor]]  # (ids, labels) of each conversation; -100 
 Step = Callable[[], float]
 
 
-def sharegpt_like(random: np.random.Generator) -> Chats:
-    """8 conversations of about 700 tokens in the mean, some at the limit; 70% of the tokens are answers."""
-    lengths = np.clip(random.lognormal(6.2, 0.9, 8), 32, CAPACITY).astype(int)
-    return [chat(random, length, turn=120, trained=0.7) for length in lengths]
-
-
-def alpaca_like(random: np.random.Generator) -> Chats:
-    """48 instructions of about 110 tokens in the mean, at most 512; half of the tokens are answers."""
-    lengths = np.clip(random.lognormal(4.55, 0.5, 48), 40, 512).astype(int)
-    return [chat(random, length, turn=length, trained=0.5) for length in lengths]
+def chats_of(lengths: np.ndarray, turn: int, trained: float, random: np.random.Generator) -> Chats:
+    """Conversations of random tokens: turns of `turn` tokens, whose last share `trained` is the answer."""
+    return [chat(random, int(length), min(turn, int(length)), trained) for length in lengths]
 
 
 def chat(random: np.random.Generator, length: int, turn: int, trained: float) -> tuple[Tensor, Tensor]:
@@ -125,10 +120,10 @@ def packed(chats: Chats) -> list[dict[str, Tensor]]:
     return batches
 
 
-def padded(chats: Chats, batch_size: int, length: int | None) -> list[dict[str, Tensor]]:
+def padded(chats: Chats, length: int | None) -> list[dict[str, Tensor]]:
     batches = []
-    for start in range(0, len(chats), batch_size):
-        part = chats[start : start + batch_size]
+    for start in range(0, len(chats), BATCH):
+        part = chats[start : start + BATCH]
         width = length or max(len(ids) for ids, _ in part)
         ids, labels = (torch.full((len(part), width), fill) for fill in (0, -100))
         mask = torch.zeros(len(part), width, dtype=torch.long)
@@ -138,15 +133,15 @@ def padded(chats: Chats, batch_size: int, length: int | None) -> list[dict[str, 
     return batches
 
 
-def compare(name: str, chats: Chats, folder: Path, bars: dict[str, float], batch_size: int) -> list[dict[str, Any]]:
+def compare(name: str, chats: Chats, folder: Path, bars: dict[str, float]) -> list[dict[str, Any]]:
     """Medians of all sides over `ROUNDS` rounds in which each takes one step."""
     tokens, count = sum(len(ids) for ids, _ in chats), targets(chats)
     native = weights.load(folder, dtype=torch.float32)
     steps: dict[str, Step] = {"ours": partial(ours, native, optimizer_of(native), chats)}
     batches = {
         "HF packed": packed(chats),
-        "HF padded": padded(chats, batch_size, None),
-        "FastChat": padded(chats, batch_size, CAPACITY),
+        "HF padded": padded(chats, None),
+        "FastChat": padded(chats, CAPACITY),
     }
     for peer in bars:
         if peer in batches:
@@ -175,11 +170,18 @@ def compare(name: str, chats: Chats, folder: Path, bars: dict[str, float], batch
             "ours": round(rates["ours"]),
             "peer": round(rates[peer]),
             "ratio": round(rates["ours"] / rates[peer], 2),
+            "spread": spread(seconds["ours"], seconds[peer]),
             "bar": bar,
             "met": rates["ours"] / rates[peer] >= bar,
         }
         for peer, bar in bars.items()
     ]
+
+
+def spread(ours: list[float], peers: list[float]) -> list[float]:
+    """The lowest and highest ratio of a round."""
+    ratios = [theirs / own for own, theirs in zip(ours, peers, strict=True)]
+    return [round(min(ratios), 2), round(max(ratios), 2)]
 
 
 TRL = """
@@ -226,19 +228,14 @@ def trl(chats: Chats, folder: Path) -> float:
 def main() -> None:
     torch.manual_seed(0)
     random = np.random.default_rng(0)
+    chats = chats_of(sharegpt_like(24), 120, 0.7, random)
+    instructions = chats_of(alpaca_like(48), CAPACITY, 0.5, random)
+    bars = {"HF packed": 1.35, "HF padded": 3.5, "FastChat": 8.0, "TRL": 2.0}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         weights.save(weights.new(CONFIG, seed=0).state_dict(), CONFIG, folder)
-        results = compare(
-            "ShareGPT-like",
-            sharegpt_like(random),
-            folder,
-            {"HF packed": 1.35, "HF padded": 3.5, "FastChat": 8.0, "TRL": 2.0},
-            batch_size=4,
-        )
-        results += compare(
-            "Alpaca-like", alpaca_like(random), folder, {"HF packed": 1.7, "HF padded": 2.1}, batch_size=16
-        )
+        results = compare("ShareGPT-like", chats, folder, bars)
+        results += compare("Alpaca-like", instructions, folder, {"HF packed": 1.7, "HF padded": 2.1})
     skipped = [] if BF16 else ["bf16: this CPU has no bf16 units; float32 was timed instead"]
     met = all(result["met"] for result in results)
     print(json.dumps({"name": "train_cpu", "met": met, "results": results, "skipped": skipped}))

@@ -11,26 +11,13 @@ from camelid.model_run import ModelRun
 from camelid.spend import Price
 from eval.answer import Answer, answer_all, estimate_all, read_answers
 from eval.questions import Question
+from tests.eval.scripted import Scripted
 
 QUESTIONS = [
     Question("1", "math", ("1+1?", "And 2+2?"), ("2", "4")),
     Question("2", "writing", ("Write.",)),
     Question("3", "writing", ("Sing.",)),
 ]
-
-
-class Scripted:
-    """Answers by a function of the last message; keeps what it was asked."""
-
-    name = "scripted"
-
-    def __init__(self, reply: Any) -> None:
-        self.reply, self.asked = reply, list[Request]()
-
-    async def complete(self, request: Request) -> Reply | Failure:
-        self.asked.append(request)
-        result = self.reply(request.messages[-1].content)
-        return Reply(result, self.name, usage=Usage(10, 2)) if isinstance(result, str) else result
 
 
 def answers(reply: Any, **options: Any) -> tuple[list[Answer], Scripted]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from camelid.errors import UserError
-from camelid.llm import Failure, Reply, Request
+from camelid.llm import Failure
 from camelid.model_run import ModelRun
 from eval import canary
 from eval.answer import Answer
@@ -15,26 +15,13 @@ from eval.judge import judge_all, plan
 from eval.judgments import Judgment
 from eval.questions import Question
 from eval.results import Mode
+from tests.eval.scripted import Scripted
 
 QUESTIONS = [
     Question("1", "math", ("1+1?", "And 2+2?"), ("2", "4")),
     Question("2", "writing", ("Write.",)),
     Question("3", "writing", ("Sing.",)),
 ]
-
-
-class Scripted:
-    """Answers by a function of the last message; keeps what it was asked."""
-
-    name = "scripted"
-
-    def __init__(self, reply: Any) -> None:
-        self.reply, self.asked = reply, list[Request]()
-
-    async def complete(self, request: Request) -> Reply | Failure:
-        self.asked.append(request)
-        result = self.reply(request.messages[-1].content)
-        return Reply(result, self.name) if isinstance(result, str) else result
 
 
 def answers(*models: str) -> list[Answer]:

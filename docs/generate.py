@@ -1,0 +1,213 @@
+"""Writes what the code already says: `python docs/generate.py`.
+
+`reference/commands.md` comes from the command line's parser, `reference/recipe.md` from the recipe's dataclasses and
+their docstrings, `layers.svg` from the import contract in pyproject.toml and the packages' first lines.
+"""
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import json
+import re
+import textwrap
+import types
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from importlinter.api import read_configuration
+
+from camelid.cli import build_parser
+from finetune.recipe import Recipe
+
+ROOT = Path(__file__).parents[1]
+NOTE = "<!-- Written by docs/generate.py from {}; edit that instead. -->\n"
+
+
+def main() -> None:
+    """Write the files."""
+    for path, text in generated().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file with its text."""
+    docs = ROOT / "docs"
+    return {
+        docs / "reference" / "commands.md": commands_page(),
+        docs / "reference" / "recipe.md": recipe_page(),
+        docs / "layers.svg": layers_picture(),
+    }
+
+
+def commands_page() -> str:
+    """Every command with its arguments."""
+    text = NOTE.format("camelid/cli.py and the rooms' command.py") + (
+        "# Commands\n\nWhat `camelid COMMAND --help` says, on one page. Exit status: 0, or 1 if something asked "
+        "for is missing from the\noutput, or 2 for a mistake in the command or a file, which is named in one line.\n"
+    )
+    for name, about, parser in _leaves("camelid", "", build_parser()):
+        text += f"\n## {name}\n\n{about[:1].upper()}{about[1:]}.\n\n| argument | meaning |\n|---|---|\n"
+        for action in parser._actions:
+            if not isinstance(action, argparse._HelpAction):
+                text += f"| {_argument(action)} | {_cell(_meaning(action))} |\n"
+    return text
+
+
+def _leaves(
+    name: str, about: str, parser: argparse.ArgumentParser
+) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
+    """Commands that do something: name, what their parent says of them, parser."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield name, about, parser
+    for action in below:
+        help_of = {choice.dest: choice.help or "" for choice in action._choices_actions}
+        for verb, child in action.choices.items():
+            yield from _leaves(f"{name} {verb}", help_of[verb], child)
+
+
+def _argument(action: argparse.Action) -> str:
+    """As one writes it: `FILE ...`, or `--option VALUE`."""
+    value = action.metavar or action.dest
+    if action.choices:
+        value = "|".join(map(str, action.choices))
+    elif action.option_strings and not action.metavar:
+        value = value.upper()
+    more = {"*": f"[{value} ...]", "+": f"{value} ...", "?": f"[{value}]", 0: ""}
+    values = more.get(action.nargs, value)  # type: ignore[arg-type]
+    written = " ".join(filter(None, [" / ".join(action.option_strings), values]))
+    return f"`{written}`".replace("|", "\\|") + (" (required)" if action.option_strings and action.required else "")
+
+
+def _meaning(action: argparse.Action) -> str:
+    """Its help, and the default where the help does not name one."""
+    text, default = action.help or "", action.default
+    if default in (None, False, "", [], argparse.SUPPRESS) or "default" in text or action.nargs == 0:
+        return text
+    return f"{text} (default {default})"
+
+
+def recipe_page() -> str:
+    """Every field of a recipe."""
+    text = NOTE.format("finetune/recipe.py") + (
+        "# Recipe fields\n\nA recipe is a YAML file of five sections. On the command line `key=value` changes a field\n"
+        "(`optim.lr=1e-5`). A name that does not exist is an error with a suggestion, and so is a value out of range.\n"
+    )
+    for name, kind in get_type_hints(Recipe).items():
+        text += f"\n## {name}\n\n" + _fields(kind)
+        for hint in get_type_hints(kind).values():
+            inner = get_args(hint)[:1]
+            if inner and dataclasses.is_dataclass(inner[0]):
+                text += f"\nEach entry of `{name}.train`:\n\n" + _fields(inner[0], heading=False)
+    return text
+
+
+def _fields(kind: Any, heading: bool = True) -> str:
+    """One section: its summary and a table."""
+    doc = inspect.getdoc(kind) or ""
+    about = _attributes(doc)
+    text = doc.split("\n\n")[0].replace("\n", " ") + "\n\n" if heading else ""
+    text += "| field | values | default | meaning |\n|---|---|---|---|\n"
+    hints = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        meaning = _cell(about[field.name]).replace("None", "`null`")
+        text += f"| `{field.name}` | {_values(hints[field.name])} | {_default(field)} | {meaning} |\n"
+    return text
+
+
+def _attributes(doc: str) -> dict[str, str]:
+    """The entries of a docstring's `Attributes` section, each on one line."""
+    entries = doc.split("Attributes:\n")[1]
+    found = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", entries, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", text) for name, text in found}
+
+
+def _values(hint: Any) -> str:
+    """What a field may hold, in words."""
+    options = get_args(hint)
+    if get_origin(hint) is Literal:
+        return ", ".join(f"`{option}`" for option in options)
+    if get_origin(hint) is tuple:
+        return "list" if dataclasses.is_dataclass(options[0]) else f"list of {_values(options[0])}"
+    if isinstance(hint, types.UnionType) or type(None) in options:
+        return f"{_values(options[0])} or `null`"
+    return {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}[hint]
+
+
+def _default(field: Any) -> str:
+    """As YAML has it."""
+    if field.default is dataclasses.MISSING:
+        return "required"
+    return f"`{json.dumps(field.default)}`".replace('"', "")
+
+
+def _cell(text: str) -> str:
+    """Markdown that a table cell can hold; code between backticks stays."""
+    parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    plain = [re.sub(r"([*_<\[\]])", r"\\\1", part) if not part.startswith("`") else part for part in parts]
+    return "".join(plain).replace("|", "\\|")
+
+
+def layers() -> list[list[str]]:
+    """The layers of the import contract, the highest first; names side by side never import each other."""
+    [contract] = [
+        one for one in read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"] if one["type"] == "layers"
+    ]
+    return [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
+
+
+def _first_line(name: str) -> str:
+    """What a package or module says it is."""
+    path = ROOT / name.replace(".", "/")
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").split("\n")[0]
+
+
+def layers_picture() -> str:
+    """The layers as an SVG of its own background, so that it can be read on light and dark pages."""
+    width, height, gap, left, top = 900, 76, 10, 70, 20
+    rows = layers()
+    total = top + len(rows) * (height + gap) + 10
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" font-family="sans-serif" role="img">',
+        "<title>Import layers: a module imports from the rows below its own, never from its own or those above</title>",
+        f'<rect width="{width}" height="{total}" rx="12" fill="#faf7f5"/>',
+        f'<path d="M35 {top} V{total - 32}" stroke="#bf4416" stroke-width="3"/>',
+        f'<path d="M27 {total - 36} L35 {total - 16} L43 {total - 36} Z" fill="#bf4416"/>',
+        f'<text transform="translate(26 {total // 2}) rotate(-90)" text-anchor="middle" font-size="15" fill="#bf4416">'
+        "imports go this way only</text>",
+    ]
+    for number, names in enumerate(rows):
+        each = (width - left - top - gap * (len(names) - 1)) / len(names)
+        for place, name in enumerate(names):
+            parts += _box(
+                name, left + place * (each + gap), top + number * (height + gap), each, height, len(names) <= 3
+            )
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _box(name: str, x: float, y: float, width: float, height: float, roomy: bool) -> list[str]:
+    """One package or module; where there is room with what it says it is."""
+    package = (ROOT / name.replace(".", "/")).is_dir() and not name.startswith("camelid")
+    middle, fill = x + width / 2, "#ffd9c7" if package else "#ffffff"
+    about = textwrap.wrap(_first_line(name).replace("`", ""), int(width / 6.2))[:3] if roomy else []
+    lines = [f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{height}" rx="6" fill="{fill}" stroke="#8a6d5f"/>']
+    first = y + height / 2 + 5 - 8 * len(about)
+    lines.append(
+        f'<text x="{middle:.1f}" y="{first:.0f}" text-anchor="middle" font-weight="bold" '
+        f'font-size="{15 if roomy else 13}" fill="#2b211c">{escape(name)}</text>'
+    )
+    for number, line in enumerate(about, start=1):
+        lines.append(
+            f'<text x="{middle:.1f}" y="{first + 16 * number:.0f}" text-anchor="middle" font-size="12" '
+            f'fill="#4a3c35">{escape(line)}</text>'
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    main()
