@@ -91,7 +91,7 @@ def number(value: float | None) -> str:
         return "-"
     if value == int(value) or abs(value) >= 10_000:
         return f"{value:,.0f}"
-    return f"{value:.4f}".rstrip("0") if 0.9 < abs(value) < 1 else f"{value:.4g}"
+    return f"{value:.5f}" if 0.99 < abs(value) < 1 else f"{value:.4g}"
 
 
 def bar(value: float | str) -> str:

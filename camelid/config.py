@@ -69,10 +69,10 @@ def from_tree(kind: type[T], tree: object, place: str, key: str = "") -> T:
 
 def _nearest(name: str, hints: dict[str, Any]) -> str:
     """The key that was meant by a name that is none; a section's own keys count, too: `lr` is `optim.lr`."""
-    inner = [
-        f"{section}.{name}" for section, hint in hints.items() if name in getattr(hint, "__dataclass_fields__", ())
-    ]
-    return f"; did you mean {inner[0]!r}?" if inner else near_miss(name, hints)
+    for section, hint in hints.items():
+        if name in getattr(hint, "__dataclass_fields__", ()):
+            return f"; did you mean '{section}.{name}'?"
+    return near_miss(name, hints)
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

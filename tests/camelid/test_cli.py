@@ -52,7 +52,7 @@ def broken(tmp_path: Path) -> Path:
         ),
         ("finetune recipes/smoke.yaml lr=1", "unknown key 'lr'; did you mean 'optim.lr'?"),
         ("conversations convert {0}/lines.jsonl --output {0}/empty/../lines.jsonl", "is an input, too"),
-        ("conversations convert {0}/good.jsonl --output {0}/empty", "{0}/empty: Is a directory"),
+        ("conversations convert {0}/good.jsonl --output {0}/empty", "{0}/empty: is a folder, expected a file"),
         ("conversations convert {0}/good.jsonl --output {0}/lines.jsonl/x", "{0}/lines.jsonl: File exists"),
         ("selfinstruct generate --count 1 --output {0}/x --model m --base-url localhost:1", "must begin with http://"),
         ("finetune {0}/nowhere/recipe.yaml", "no such file; there is no folder"),
