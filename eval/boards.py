@@ -12,7 +12,7 @@ from eval.judgments import Judgment
 from eval.length_control import Comparison, length_controlled
 from eval.outcomes import Outcome, pair_order, winner
 from eval.questions import Question
-from eval.results import Bin, Board, Counts, Difference, Estimate, Meeting, Mode, Part, Row
+from eval.results import SCALES, Bin, Board, Counts, Difference, Estimate, Meeting, Mode, Part, Row
 from eval.stats import Scores, difference, estimate, holm, plain, power
 from eval.verdict import speaks_to_judge
 
@@ -22,7 +22,6 @@ BOUNDS: dict[Mode, tuple[float, float]] = {
     "pairwise": (0.0, 100.0),
     "alpaca": (0.0, 100.0),
 }
-EVEN: dict[Mode, float] = {"vicuna": 100.0, "pairwise": 50.0, "alpaca": 50.0}
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _row(run: Run, model: str, outcomes: Sequence[Outcome], scores: Scores, deno
         if item.scores and run.mode != "single"
     ]
     shares = [item.scores[item.models.index(model)] for item in mine if item.scores]
-    even = EVEN.get(run.mode)
+    even = SCALES[run.mode].even
     by_definition = Estimate(even, even, even, 0.0, 0, 0) if model == run.baseline and even is not None else None
     return Row(
         label=model,

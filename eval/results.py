@@ -57,6 +57,14 @@ class Scale:
     even: float | None
 
 
+SCALES: dict[Mode, Scale] = {
+    "single": Scale("mean grade", "of 10", 1.0, 10.0, None),
+    "vicuna": Scale("relative score", "%", 0.0, 100.0, 100.0),
+    "pairwise": Scale("win rate", "%", 0.0, 100.0, 50.0),
+    "alpaca": Scale("win rate", "%", 0.0, 100.0, 50.0),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What became of every judgment that a complete run has: nothing is left out of the denominator unsaid.

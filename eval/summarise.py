@@ -10,17 +10,11 @@ from eval.boards import BOUNDS, Expected, Run, board, counts, model_scores
 from eval.judgments import Judgment
 from eval.outcomes import Outcome, all_judges, orders, outcomes, winner, without_duplicates
 from eval.questions import Question
-from eval.results import Agreement, Audit, Board, Canary, Cost, Flag, Mode, Results, Scale
+from eval.results import SCALES, Agreement, Audit, Board, Canary, Cost, Flag, Mode, Results
 from eval.stats import estimate
 from eval.verdict import speaks_to_judge
 
 ALL = "all judges"
-SCALES: dict[Mode, Scale] = {
-    "single": Scale("mean grade", "of 10", 1.0, 10.0, None),
-    "vicuna": Scale("relative score", "%", 0.0, 100.0, 100.0),
-    "pairwise": Scale("win rate", "%", 0.0, 100.0, 50.0),
-    "alpaca": Scale("win rate", "%", 0.0, 100.0, 50.0),
-}
 OFFLINE_NOTE = (
     "The judge is Camelid's embedded rule: it grades the overlap of an answer's words with the reference answer "
     "(ROUGE-L). That is agreement with the reference, not quality as a person or GPT-4 would see it."

@@ -226,6 +226,7 @@ def run_updates(
                 optim.neftune,
                 run.seed,
                 lambda: alone and stop.wanted,  # several processes agree after the update
+                saver.wait,
             )
             if facts is None:
                 break

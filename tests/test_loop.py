@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -33,6 +34,7 @@ TEACHER = (
 )
 JUDGE = "The answer says too little. Rating: [[4]]"
 UPDATES = 400
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def learn_by_heart(folder: Path, prompts: Sequence[Sequence[Message]], answer: str) -> None:
@@ -87,19 +89,25 @@ def url(tmp_path_factory: pytest.TempPathFactory, questions: Path) -> Iterator[s
     judged = [task.request.messages for task in plan("single", "judge", asked, answers)]
     learn_by_heart(folder / "teacher", [*tasks, *([Message("user", q.turns[0])] for q in asked)], TEACHER)
     learn_by_heart(folder / "judge", judged, JUDGE)
-    models = [f"{name}={folder / name}" for name in ("teacher", "judge")]
-    command = [sys.executable, "-m", "camelid.cli", "serve", *models, "--port", "0", "--votes", str(folder / "votes")]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+    with served({"teacher": folder / "teacher", "judge": folder / "judge"}, folder / "votes") as address:
+        yield address
+
+
+@contextmanager
+def served(models: dict[str, Path], votes: Path) -> Iterator[str]:
+    """The address of `camelid serve` with some models."""
+    named = [f"{name}={folder}" for name, folder in models.items()]
+    command = [sys.executable, "-m", "camelid.cli", "serve", *named, "--port", "0", "--votes", str(votes)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as server:
         assert server.stdout is not None
         line = server.stdout.readline()
-        assert line.startswith("serving teacher, judge at http://127.0.0.1:")
+        assert line.startswith(f"serving {', '.join(models)} at http://127.0.0.1:")
         yield line.split(" at ")[1].split(",")[0]
         server.terminate()
     assert server.returncode in (0, -15)
 
 
-def test_the_loop(url: str, questions: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_learned_by_heart(url: str, questions: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     server = ["--base-url", url, "--quiet"]
     records = tmp_path / "tasks.jsonl"
     generate = ["selfinstruct", "generate", "--model", "teacher", "--count", "2", "--max-requests", "20"]
@@ -121,3 +129,31 @@ def test_the_loop(url: str, questions: Path, tmp_path: Path, capfd: pytest.Captu
     results = read_json(tmp_path / "eval" / "results.json")
     assert results["complete"] and results["judges"] == ["judge"]
     json.dumps(results)
+
+
+def test_the_demos_model(questions: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """What `camelid demo` trained evolves its own instructions and judges its own answers.
+
+    It has two million weights: its tasks are valid and foolish, and it has no verdicts to give. Every request is
+    answered, every judgment kept with its reply, and the exit status says that the verdicts are missing.
+    """
+    demo = tmp_path / "demo"
+    subprocess.run([sys.executable, "-m", "camelid.cli", "demo", "--output", str(demo)], check=True, env=ENVIRONMENT)
+    with served({"tuned": demo / "tuned" / "model"}, tmp_path / "votes") as url:
+        server = ["--model", "tuned", "--base-url", url, "--quiet"]
+        records, evaluation = tmp_path / "evolved.jsonl", tmp_path / "eval"
+        evolve = ["selfinstruct", "generate", "--method", "evol", "--instructions", str(demo / "instructions.jsonl")]
+        assert main([*evolve, "--count", "10", "--output", str(records), *server]) == 0, capfd.readouterr()
+        made = [record for _, record in read_jsonl(records)]
+        assert len(made) == 10 and all(one["output"] and one["model"] == "tuned" for one in made)
+        ledgers = read_json(tmp_path / "evolved.ledger.json")["ledgers"]
+        assert all(one["read"] == one["kept"] + sum(one["dropped"].values()) for one in ledgers)
+
+        folder = ["--questions", str(questions), "--output", str(evaluation)]
+        assert main(["eval", "answer", "--temperature", "0", *folder, *server]) == 0, capfd.readouterr()
+        assert main(["eval", "judge", "--audit", "0", *folder, *server]) == 1
+        assert "the reply holds no verdict" in capfd.readouterr().err
+    judgments = [record for _, record in read_jsonl(evaluation / "judgments" / "single" / "tuned.jsonl")]
+    assert len(judgments) == 6 and all(one["failure"] is None and one["answered_by"] == "tuned" for one in judgments)
+    assert main(["eval", "report", *folder, "--quiet"]) == 1
+    assert not read_json(evaluation / "results.json")["complete"]
