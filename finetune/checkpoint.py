@@ -1,4 +1,4 @@
-"""Checkpoints: staged at once, written in the background, renamed whole.
+"""Checkpoints: copied at once, written while the next update is computed, renamed whole.
 
 A killed run always finds a complete one. Weights and optimizer are saved by name (torch.distributed.checkpoint), so
 a run goes on with another number of processes or with other sharding; DeepSpeed writes its own, for the same layout.
@@ -98,8 +98,6 @@ class Saver:
         worker, final = self._worker, self._folder / f"update-{where.update:08d}"
         partial = final.with_name(f".{final.name}.partial")
         main = worker.accelerator.is_main_process
-        if main and final.is_dir():  # this update was saved before the run was resumed
-            shutil.rmtree(final)
         if main:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
@@ -142,12 +140,14 @@ class Saver:
         self._await(written, partial, final, where)
         write_json(partial / "position.json", asdict(where))
         _sync_tree(partial)
+        if final.is_dir():  # this update was saved before the run was resumed
+            _remove(final)
         partial.rename(final)
         sync_folder(self._folder)
         keep = best(self._folder)
         for old in _all(self._folder)[: -self._keep]:
             if old != keep:
-                shutil.rmtree(old)
+                _remove(old)
 
     def _require_room(self) -> None:
         worker = self._worker
@@ -211,9 +211,16 @@ def require_model(where: Position, path: Path, config: LlamaConfig) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what a killed save left behind."""
+    """Remove what a killed save or a killed removal left behind."""
     for path in folder.glob(".update-*.partial"):
         shutil.rmtree(path)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Remove a checkpoint; a kill halfway leaves nothing that looks like a complete one."""
+    going = checkpoint.with_name(f".{checkpoint.name}.removed.partial")
+    checkpoint.rename(going)
+    shutil.rmtree(going)
 
 
 def _optimizers(worker: Worker) -> Any:

@@ -48,6 +48,7 @@ def run_update(
     neftune: float,
     seed: int,
     stopped: Callable[[], bool],
+    settle: Callable[[], None] = lambda: None,
 ) -> Facts | None:
     """Train on the sequences of one update.
 
@@ -66,12 +67,14 @@ def run_update(
         neftune: see `Optim`.
         seed: of the run.
         stopped: asked between micro-batches; True drops the unfinished update.
+        settle: called before the weights change; it waits for the checkpoint that is being written, so that a kill
+            never loses it and this update, too.
 
     Returns:
         None if it was dropped; the weights are then as before.
 
     Raises:
-        UserError: a single document does not fit into memory.
+        UserError: a single document does not fit into memory, or `settle` raises it.
     """
     rows = plan.rows(update)
     documents = np.concatenate(rows)
@@ -95,6 +98,7 @@ def run_update(
                 neftune,
                 worker.passes(micro_batch, plan.capacity),
                 stopped,
+                settle,
             )
             break
         except RuntimeError as error:
@@ -105,6 +109,7 @@ def run_update(
     if loss_sum is None:
         worker.forget_gradients()
         return None
+    settle()
     finite = math.isfinite(loss_sum)
     if finite or not isinstance(worker.optimizer, InBackward):
         norm, stepped = worker.step(clip_norm)
@@ -129,6 +134,7 @@ def _accumulate(
     neftune: float,
     passes: int | None,
     stopped: Callable[[], bool],
+    settle: Callable[[], None],
 ) -> float | None:
     """Gradients of all micro-batches; return the sum of token losses over all processes, None if stopped."""
     device = worker.accelerator.device
@@ -151,8 +157,10 @@ def _accumulate(
             with worker.computing():
                 loss = worker.model(batch.input_ids, batch.positions, batch.documents, head=head)
             loss_sum += loss.detach()
-            if last and isinstance(worker.optimizer, InBackward) and not torch.isfinite(loss_sum):
-                break  # there is no step to skip later
+            if last and isinstance(worker.optimizer, InBackward):
+                if not torch.isfinite(loss_sum):
+                    break  # there is no step to skip later
+                settle()
             # Gradients are averaged over the ranks; multiplying by their number turns that into the sum.
             worker.backward(loss * (worker.ranks / weight))
     return float(worker.sum(loss_sum))

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from peft.utils import set_peft_model_state_dict
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+from finetune.adapter import add_adapter
 from finetune.llama import weights
 from finetune.llama.attention import Documents
-from finetune.llama.merge import merge_adapter
+from finetune.llama.merge import copy_tokenizer, merge_adapter
 from finetune.plan import get_config, trained_parameters
 from finetune.recipe import Adapter, Model
 from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant
@@ -74,12 +77,13 @@ def test_plan_counts_trained_weights(toy_recipe: dict[str, Any], toy_model: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lora", "dora"])
 @pytest.mark.parametrize("sharding", ["fsdp2", "zero3"])
-def test_sharded_adapter_equals_that_of_one_process(toy_recipe: dict[str, Any], sharding: str) -> None:
+def test_sharded_adapter_equals_that_of_one_process(toy_recipe: dict[str, Any], sharding: str, kind: str) -> None:
     """With recomputation, the trap of sharded adapters."""
     if sharding == "zero3":
         pytest.importorskip("deepspeed")
-    one = adapted(toy_recipe, "lora", model__recompute="full")
+    one = adapted(toy_recipe, kind, model__recompute="full")
     two = variant(one, "sharded", run__sharding=sharding, run__processes=2)
     assert run(one) == 0
     result = launch([two], 2, **(deepspeed(3) if sharding == "zero3" else {}))
@@ -89,16 +93,44 @@ def test_sharded_adapter_equals_that_of_one_process(toy_recipe: dict[str, Any], 
         torch.testing.assert_close(tensor, truth[name], rtol=0, atol=1e-5)
 
 
-def test_four_bit_base(toy_recipe: dict[str, Any], toy_model: Path) -> None:
-    """QLoRA trains, and its adapter fits the base as transformers loads it."""
+def test_four_bit_base(toy_recipe: dict[str, Any], toy_model: Path, tmp_path: Path) -> None:
+    """QLoRA trains; on transformers' own 4-bit base its adapter gives our logits, and merged it is peft's merge."""
     pytest.importorskip("bitsandbytes")
-    ours = adapted(toy_recipe, "qlora", run__precision="bf16")
+    base = tmp_path / "base"  # in bfloat16, from which both quantise
+    config = get_config(Model(str(toy_model)))
+    weights.save(weights.load(toy_model, dtype=torch.bfloat16).state_dict(), config, base)
+    copy_tokenizer([toy_model], base)
+    ours = adapted(toy_recipe, "qlora", model__path=str(base), run__precision="bf16")
     assert run(ours) == 0
     losses = [record["loss"] for record in metrics(ours)]
     assert losses[-1] < losses[0]
-    base = AutoModelForCausalLM.from_pretrained(toy_model, dtype=torch.float32)
-    model = PeftModel.from_pretrained(base, Path(ours["run"]["output"]) / "adapter").eval()
+    folder = Path(ours["run"]["output"]) / "adapter"
+
+    native = add_adapter(weights.load(base, dtype=torch.float32), Adapter(kind="qlora", rank=4), str(base), seed=1)
+    set_peft_model_state_dict(native, load_file(folder / "adapter_model.safetensors"))
+    four_bit = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
+    place: dict[str, Any] = {"quantization_config": four_bit, "dtype": torch.float32, "device_map": {"": "cpu"}}
+    quantised = AutoModelForCausalLM.from_pretrained(base, **place)
+    in_single_precision(native, quantised)
+    whole = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     with torch.no_grad():
-        with_adapter = model(IDS[None]).logits[0]
-        merged = model.merge_and_unload()(IDS[None]).logits[0]
-    torch.testing.assert_close(merged, with_adapter, rtol=1e-4, atol=1e-4)
+        mine = native.eval()(IDS, torch.arange(40), Documents.from_lengths([40]))
+        before = quantised(IDS[None]).logits[0]
+        theirs = PeftModel.from_pretrained(quantised, folder).eval()(IDS[None]).logits[0]
+        unquantised = whole(IDS[None]).logits[0]
+        merged = PeftModel.from_pretrained(whole, folder).merge_and_unload()(IDS[None]).logits[0]
+    assert (theirs - before).abs().max() > 0.1  # the adapter was trained
+    assert (before - unquantised).abs().max() > 1e-3  # and transformers' base is in 4 bits
+    torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)
+    single = tmp_path / "single"  # merged in float32, like peft's
+    weights.save(weights.load(base, dtype=torch.float32).state_dict(), config, single)
+    merge_adapter(single, folder, tmp_path / "merged")
+    torch.testing.assert_close(native_logits(tmp_path / "merged"), merged, rtol=0, atol=1e-5)
+
+
+def in_single_precision(*models: torch.nn.Module) -> None:
+    """Have 4-bit layers compute in float32, so that rounding hides no difference."""
+    from bitsandbytes.nn import Linear4bit
+
+    for layer in (layer for model in models for layer in model.modules() if isinstance(layer, Linear4bit)):
+        layer.compute_dtype, layer.compute_type_is_set = torch.float32, True

@@ -1,11 +1,15 @@
 """Loss, gradient norm and weights do not depend on how an update is cut over micro-batches and processes."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import distributed
 
+from camelid.errors import UserError
+from finetune.launch import _check_world
 from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant
 
 TOLERANCE = 1e-5
@@ -52,18 +56,38 @@ def test_micro_batch_and_accumulation(recipe: dict[str, Any], reference: dict[st
 
 
 def test_two_processes(recipe: dict[str, Any], reference: dict[str, Any]) -> None:
-    """DistributedDataParallel, fully_shard and tensor parallelism under one launcher."""
+    """DistributedDataParallel, fully_shard and tensor parallelism under one launcher, and a launch that is refused."""
     ours = [
         variant(recipe, "ddp-1", run__processes=2, run__sharding="none"),
-        variant(recipe, "ddp-4", run__processes=2, optim__micro_batch=4),
-        variant(recipe, "fsdp-1", run__processes=2, run__sharding="fsdp2"),
         variant(recipe, "fsdp-3", run__processes=2, run__sharding="fsdp2", optim__micro_batch=3),
         variant(recipe, "tensor", run__processes=2, run__tensor_parallel=2),
+    ]
+    result = launch([*ours, variant(recipe, "refused", run__processes=1)], 2)
+    for each in ours:
+        assert_same(each, reference)
+    assert result.returncode != 0
+    assert result.stderr.count("camelid: error: asked for 1 process(es), but 2 work(s) together") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_with_other_micro_batches(recipe: dict[str, Any], reference: dict[str, Any]) -> None:
+    ours = [
+        variant(recipe, "ddp-4", run__processes=2, optim__micro_batch=4),
+        variant(recipe, "fsdp-1", run__processes=2, run__sharding="fsdp2"),
     ]
     result = launch(ours, 2)
     assert result.returncode == 0, result.stderr[-3000:]
     for each in ours:
         assert_same(each, reference)
+
+
+@pytest.mark.slow
+def test_tensor_parallelism_within_fully_shard(recipe: dict[str, Any], reference: dict[str, Any]) -> None:
+    """Four processes, two by two."""
+    ours = variant(recipe, "grid", run__processes=4, run__sharding="fsdp2", run__tensor_parallel=2)
+    result = launch([ours], 4)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert_same(ours, reference)
 
 
 @pytest.mark.slow
@@ -93,24 +117,28 @@ def test_half_precision_over_two_processes(recipe: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("processes", "changes", "says"),
+    ("changes", "says"),
     [
-        (1, {"run__processes": 2}, "asked for 2 process(es), but 1 work(s) together"),
-        (1, {"run__sharding": "zero3"}, "run.sharding = 'zero3', but the launcher set up 'none'"),
-        (1, {"run__sharding": "fsdp2"}, "fsdp2 needs more than one process"),
-        (2, {"run__processes": 1}, "asked for 1 process(es), but 2 work(s) together"),
+        ({"run__processes": 2}, "asked for 2 process(es), but 1 work(s) together"),
+        ({"run__sharding": "zero3"}, "run.sharding = 'zero3', but the launcher set up 'none'"),
+        ({"run__sharding": "fsdp2"}, "fsdp2 needs more than one process"),
     ],
 )
 def test_a_launch_that_is_not_what_was_asked_is_refused(
-    recipe: dict[str, Any], processes: int, changes: dict[str, Any], says: str, capfd: pytest.CaptureFixture[str]
+    recipe: dict[str, Any], changes: dict[str, Any], says: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    ours = variant(recipe, "refused", **changes)
-    if processes == 1:
-        assert run(ours) == 2
-        error = capfd.readouterr().err
-    else:
-        result = launch([ours], processes)
-        assert result.returncode != 0
-        error = result.stderr
+    assert run(variant(recipe, "refused", **changes)) == 2
+    error = capfd.readouterr().err
     assert says in error
     assert error.count("camelid: error") == 1
+
+
+def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes on CPUs that would talk through MPI."""
+    accelerator = SimpleNamespace(num_processes=2, device=torch.device("cpu"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(distributed, "get_backend", lambda: "mpi")
+    with pytest.raises(UserError, match="talk through 'mpi' on cpu; expected 'gloo'"):
+        _check_world(accelerator, 2)  # type: ignore[arg-type]
