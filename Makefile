@@ -21,8 +21,8 @@ docs: $(READY)  ## the documentation as a site: site/index.html
 	.venv/bin/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
-bench: $(READY)  ## every bar in benchmarks/, each against its named peer
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; .venv/bin/python $$script; done
+bench: $(READY)  ## every bar in benchmarks/, each against its named peer; writes benchmarks/RESULTS.md
+	.venv/bin/python benchmarks/run_all.py
 
 clean:  ## remove the environment and the demo's output
 	rm -rf .venv demo-run site

@@ -20,6 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.peers import fastchat_python
+from benchmarks.spread import spread
 from tests.chat_pages import answer, question
 
 ROOT = Path(__file__).parents[1]
@@ -77,13 +78,14 @@ def seconds_outside(command: list[str]) -> float:
 
 
 def row(what: str, mine: list[float], peer: list[float], bar: float) -> dict[str, Any]:
-    ratio = statistics.median(b / a for a, b in zip(mine, peer, strict=True))
+    ratios = [b / a for a, b in zip(mine, peer, strict=True)]
+    ratio = statistics.median(ratios)
     ours, theirs = statistics.median(mine), statistics.median(peer)
     met = ratio >= bar
     verdict = "met" if met else "MISSED"
     print(f"{what:45s} ours {ours:7.2f}  peer {theirs:7.2f}  ratio {ratio:5.1f}  bar >= {bar:g}  {verdict}")
     result = {"what": what, "ours": round(ours, 3), "peer": round(theirs, 3), "ratio": round(ratio, 2)}
-    return {**result, "bar": f">= {bar:g}", "met": met}
+    return {**result, "spread": spread(ratios), "bar": f">= {bar:g}", "met": met}
 
 
 def cleaning(folder: Path) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.spread import spread
 from camelid.model_run import ModelRun
 from camelid.openai_api import OpenAIModel
 from eval.answer import Answer
@@ -70,6 +71,7 @@ def main() -> None:
             what = f"{JUDGMENTS} judgments at 1 s latency, {in_flight} in flight, seconds"
             print(f"{what}: {seconds:.2f} ({processor:.2f} of the processor), FastChat {peer}, bar {BARS[in_flight]}")
             row = {"what": what, "ours": round(seconds, 2), "peer": peer, "ratio": round(seconds / peer, 3)}
+            row["spread"] = spread([once / peer for once, _ in runs])
             results.append({**row, "bar": f"<= {BARS[in_flight]}", "met": seconds <= BARS[in_flight]})
     finally:
         server.terminate()

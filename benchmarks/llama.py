@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.spread import spread
 from finetune.llama import weights
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
@@ -93,11 +94,12 @@ def train_seconds(model: torch.nn.Module, step: Step) -> float:
     return time.perf_counter() - started
 
 
-def paired(first: Callable[[], float], second: Callable[[], float], pairs: int = PAIRS) -> tuple[float, float]:
-    """Medians of two timings that take turns."""
+def paired(first: Callable[[], float], second: Callable[[], float]) -> tuple[float, float, list[float]]:
+    """Medians of two timings that take turns, and first / second of each turn."""
     first(), second()
-    times = [(first(), second()) for _ in range(pairs)]
-    return statistics.median(t for t, _ in times), statistics.median(t for _, t in times)
+    times = [(first(), second()) for _ in range(PAIRS)]
+    a, b = (statistics.median(column) for column in zip(*times, strict=True))
+    return a, b, [one / other for one, other in times]
 
 
 def saved_bytes(model: torch.nn.Module, step: Step) -> float:
@@ -117,21 +119,22 @@ def name(model: Llama, bf16: bool) -> str:
     return f"{'bf16' if bf16 else 'fp32'} D={model.config.hidden_size}"
 
 
-def row(what: str, mine: float, peer: float, ratio: float, bar: str, met: bool) -> dict[str, Any]:
+def row(
+    what: str, mine: float, peer: float, ratio: float, bar: str, met: bool, ratios: list[float] | None = None
+) -> dict[str, Any]:
     result = {"what": what, "ours": round(mine, 4), "peer": round(peer, 4), "ratio": round(ratio, 4)}
     verdict = "met" if met else "MISSED"
     print(f"{what:66s} ours {mine:10.3f}  peer {peer:10.3f}  ratio {ratio:6.3f}  bar {bar:8s} {verdict}", flush=True)
-    return {**result, "bar": bar, "met": met}
+    return {**result, "spread": spread(ratios) if ratios else None, "bar": bar, "met": met}
 
 
 def training(mine: Llama, peer: Any, bf16: bool) -> list[dict[str, Any]]:
     ids = tokens(mine)
     my_step, peer_step = partial(ours, mine, ids, bf16), partial(theirs, peer, ids, bf16)
     assert abs(float(my_step()) - float(peer_step())) < (2e-2 if bf16 else 1e-4), "not the same loss"
-    a, b = paired(partial(train_seconds, mine, my_step), partial(train_seconds, peer, peer_step))
-    return [
-        row(f"training step, {name(mine, bf16)}, tokens/s", TOKENS / a, TOKENS / b, b / a, ">= 0.97", b / a >= 0.97)
-    ]
+    a, b, ratios = paired(partial(train_seconds, peer, peer_step), partial(train_seconds, mine, my_step))
+    what = f"training step, {name(mine, bf16)}, tokens/s"
+    return [row(what, TOKENS / b, TOKENS / a, a / b, ">= 0.97", a / b >= 0.97, ratios)]
 
 
 def activations(mine: Llama, peer: Any, bf16: bool) -> list[dict[str, Any]]:
@@ -162,10 +165,11 @@ def recomputation(mine: Llama, bf16: bool) -> list[dict[str, Any]]:
         return [p.grad.clone() for p in mine.parameters() if p.grad is not None]
 
     equal = all(torch.equal(a, b) for a, b in zip(gradients("none"), gradients("selective"), strict=True))
-    a, b = paired(partial(seconds, "selective"), partial(seconds, "none"))
+    a, b, ratios = paired(partial(seconds, "selective"), partial(seconds, "none"))
     mine.set_recompute("none")
+    what = f"selective against none, {name(mine, bf16)}, seconds a step"
     return [
-        row(f"selective against none, {name(mine, bf16)}, seconds a step", a, b, a / b, "<= 1.08", a / b <= 1.08),
+        row(what, a, b, a / b, "<= 1.08", a / b <= 1.08, ratios),
         row("same, gradients bit-equal", float(equal), 1.0, float(equal), "1", equal),
     ]
 
@@ -222,10 +226,10 @@ def generation(mine: Llama, peer: Any) -> list[dict[str, Any]]:
         return time.perf_counter() - started
 
     same = sum(a == b for a, b in zip(my_answers(), peer_answers(), strict=True)) / 16
-    a, b = paired(partial(seconds, my_answers), partial(seconds, peer_answers))
+    a, b, ratios = paired(partial(seconds, peer_answers), partial(seconds, my_answers))
     count = 16 * new
     return [
-        row("batched generation, tokens/s", count / a, count / b, b / a, ">= 1", b / a >= 1),
+        row("batched generation, tokens/s", count / b, count / a, a / b, ">= 1", a / b >= 1, ratios),
         row("same, share of equal answers", same, 1.0, same, "1", same == 1),
     ]
 

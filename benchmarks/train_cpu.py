@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.lengths import CAPACITY, alpaca_like, sharegpt_like
 from benchmarks.peers import trl_python
+from benchmarks.spread import spread
 from finetune.llama import weights
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
@@ -170,18 +171,12 @@ def compare(name: str, chats: Chats, folder: Path, bars: dict[str, float]) -> li
             "ours": round(rates["ours"]),
             "peer": round(rates[peer]),
             "ratio": round(rates["ours"] / rates[peer], 2),
-            "spread": spread(seconds["ours"], seconds[peer]),
+            "spread": spread([theirs / own for own, theirs in zip(seconds["ours"], seconds[peer], strict=True)]),
             "bar": bar,
             "met": rates["ours"] / rates[peer] >= bar,
         }
         for peer, bar in bars.items()
     ]
-
-
-def spread(ours: list[float], peers: list[float]) -> list[float]:
-    """The lowest and highest ratio of a round."""
-    ratios = [theirs / own for own, theirs in zip(ours, peers, strict=True)]
-    return [round(min(ratios), 2), round(max(ratios), 2)]
 
 
 TRL = """

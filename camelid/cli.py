@@ -4,11 +4,12 @@ Every room registers its verbs in `<room>/command.py`; those modules import noth
 `camelid --help` answers in well under a second.
 """
 
-import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
-from camelid import __version__, demo
+from camelid import __version__, completion, demo, doctor
+from camelid.command_line import Parser, leaves
 from camelid.errors import UserError
 from camelid.open_model import add_model_arguments, open_model
 from conversations import command as conversations_command
@@ -18,11 +19,20 @@ from finetune.llama import command as weights_command
 from finetune.serve import command as serve_command
 from selfinstruct import command as selfinstruct_command
 
+# What the user can mend about a file or folder; any other error of the system keeps its traceback.
+MENDABLE = (
+    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR,
+    errno.EPERM, errno.EROFS,
+)  # fmt: skip
 
-def build_parser() -> argparse.ArgumentParser:
+
+def build_parser() -> Parser:
     """The whole command line as one parser; each leaf sets `run`, a function from arguments to exit status."""
-    parser = argparse.ArgumentParser(
-        prog="camelid", description="Instruction tuning, from seed tasks to a judged report."
+    parser = Parser(
+        prog="camelid",
+        description="Instruction tuning, from seed tasks to a judged report.",
+        epilog="`camelid doctor` says whether this machine is ready; `camelid completion --help` how to complete "
+        "these commands with the Tab key.",
     )
     parser.add_argument("--version", action="version", version=f"camelid {__version__}")
     rooms = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -33,6 +43,10 @@ def build_parser() -> argparse.ArgumentParser:
     finetune_command.register(rooms)
     eval_command.register(rooms, open_model, add_model_arguments)
     serve_command.register(rooms)
+    doctor.register(rooms)
+    completion.register(rooms, parser)
+    for leaf in leaves(parser):
+        leaf.set_defaults(leaf=leaf)
     return parser
 
 
@@ -43,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if more and hasattr(args, "overrides") and not any(item.startswith("-") for item in more):
         args.overrides += more  # argparse gives up on a list of positionals that goes on behind an option
     elif more:
-        parser.error(f"unrecognized arguments: {' '.join(more)}")
+        args.leaf.refuse(more)
     try:
         status: int = args.run(args)
         return status
@@ -52,6 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        if error.errno not in MENDABLE or error.filename is None:
+            raise
+        print(f"camelid: error: {error.filename2 or error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("camelid: interrupted; the same command resumes", file=sys.stderr)
         return 130

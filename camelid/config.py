@@ -55,7 +55,7 @@ def from_tree(kind: type[T], tree: object, place: str, key: str = "") -> T:
     for name, value in tree.items():
         full = f"{key}.{name}" if key else str(name)
         if name not in fields:
-            raise UserError(f"{place}: unknown key {full!r}{near_miss(str(name), fields)}")
+            raise UserError(f"{place}: unknown key {full!r}{_nearest(str(name), hints)}")
         values[name] = _convert(hints[name], value, place, full)
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -65,6 +65,14 @@ def from_tree(kind: type[T], tree: object, place: str, key: str = "") -> T:
         return kind(**values)
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
+
+
+def _nearest(name: str, hints: dict[str, Any]) -> str:
+    """The key that was meant by a name that is none; a section's own keys count, too: `lr` is `optim.lr`."""
+    for section, hint in hints.items():
+        if name in getattr(hint, "__dataclass_fields__", ()):
+            return f"; did you mean '{section}.{name}'?"
+    return near_miss(name, hints)
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

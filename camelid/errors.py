@@ -20,7 +20,12 @@ def near_miss(name: str, known: Iterable[str]) -> str:
         known: the names that would have been accepted.
     """
     names = sorted(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    near = closest(name, names)
+    if near is not None:
+        return f"; did you mean {near!r}?"
     return f"; known: {', '.join(names)}" if names else ""
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The name among `known` that was probably meant; None if nothing is near."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)

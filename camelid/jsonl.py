@@ -16,11 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from camelid.errors import UserError
+from camelid.errors import UserError, closest
 
 Record = dict[str, Any]
 
 MAX_RECORD = 64 << 20  # bytes of a line, characters of an array's element: far beyond any chat, small beside memory
+SHIPPED = ("recipes", "recipes/models", "recipes/launch", "eval/data")  # where a bare file name is looked up
 
 
 def packaged(path: str | Path) -> Path:
@@ -30,6 +31,28 @@ def packaged(path: str | Path) -> Path:
     """
     ours = Path(__file__).parent.parent / path
     return ours if not Path(path).exists() and ours.exists() else Path(path)
+
+
+def no_such_file(path: Path) -> UserError:
+    """The error for a file that is not there, with the one that was probably meant."""
+    if not packaged(path.parent).is_dir():
+        return UserError(f"{path}: no such file; there is no folder {path.parent}")
+    for folder in (path.parent, *(Path(name) for name in SHIPPED if path.parent == Path())):
+        names = {entry.stem: entry.name for entry in sorted(packaged(folder).iterdir())}
+        near = closest(path.stem, names)
+        if near is not None:
+            return UserError(f"{path}: no such file; did you mean {str(folder / names[near])!r}?")
+    return UserError(f"{path}: no such file")
+
+
+def spare_inputs(output: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        UserError: `output` is one of the inputs.
+    """
+    if Path(output).resolve() in {Path(path).resolve() for path in inputs}:
+        raise UserError(f"--output {output}: is an input, too, and would be replaced; give another name")
 
 
 def read_text(path: str | Path) -> str:
@@ -42,7 +65,7 @@ def read_text(path: str | Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise no_such_file(path) from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, expected a file") from None
     except UnicodeDecodeError as error:
@@ -149,7 +172,7 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             yield file  # type: ignore[misc]
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise no_such_file(path) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: broken gzip file: {error}") from None
 
@@ -179,6 +202,8 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Yield a file name beside `path`; on success that file takes its place, on error it goes."""
+    if path.is_dir():  # or all the work would be done before the system says so
+        raise UserError(f"{path}: is a folder, expected a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:

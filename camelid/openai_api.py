@@ -1,6 +1,7 @@
 """The OpenAI-compatible client: OpenAI, vLLM and every server that speaks the same protocol."""
 
 import asyncio
+import logging
 import os
 import random
 import time
@@ -12,6 +13,8 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.llm import FATAL, Failure, FailureKind, Reply, Request, Usage
 from camelid.throttle import Throttle
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6  # how often one request is sent at most
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between attempts, doubling, where the server names no time
@@ -37,7 +40,9 @@ class _Server:
     down_until: float = 0.0
     used: float = 0.0
 
-    def connection_failed(self) -> None:
+    def connection_failed(self, detail: str) -> None:
+        if not self.failed:
+            logger.warning("camelid: %s; trying again", detail)
         self.failed += 1
         self.down_until = time.monotonic() + min(LONGEST_WAIT, FIRST_WAIT * 2 ** (self.failed - 1))
 
@@ -128,7 +133,7 @@ class OpenAIModel:
         elif outcome[0].kind == "rate_limit":
             server.throttle.limited(sent, outcome[1] or 0.0)
         elif outcome[0].kind == "connection":
-            server.connection_failed()
+            server.connection_failed(outcome[0].detail)
         return outcome
 
     async def _send(self, client: Any, request: Request) -> Reply | tuple[Failure, float | None]:
@@ -151,7 +156,7 @@ class OpenAIModel:
         """Sleep, unless meanwhile something fails for good."""
         try:
             await asyncio.wait_for(self._fatal_known.wait(), seconds)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return
 
 
@@ -162,10 +167,12 @@ def connect(name: str, base_url: str | None, timeout: float = TIMEOUT, retries: 
     it looking for a free connection.
 
     Raises:
-        UserError: there is no API key. With a `base_url` none is needed.
+        UserError: there is no API key (with a `base_url` none is needed), or `base_url` is no address.
     """
     import openai
 
+    if base_url is not None and not base_url.startswith(("http://", "https://")):
+        raise UserError(f"--base-url {base_url}: must begin with http:// or https://, as http://localhost:8000/v1")
     key = os.environ.get("OPENAI_API_KEY") or (None if base_url is None else "none")
     if key is None:
         raise UserError(
@@ -177,6 +184,30 @@ def connect(name: str, base_url: str | None, timeout: float = TIMEOUT, retries: 
     return openai.AsyncOpenAI(
         api_key=key, base_url=base_url, timeout=limits, max_retries=retries, http_client=http_client
     )
+
+
+async def list_models(base_url: str | None, timeout: float) -> list[str] | Failure:
+    """Names of the models a server offers: the cheapest question there is, to see whether the key works.
+
+    Args:
+        base_url: the server; None means OpenAI.
+        timeout: seconds for the whole question.
+
+    Raises:
+        UserError: there is no API key.
+    """
+    import openai
+
+    async with connect("any", base_url, timeout) as client:
+        try:
+            return [model.id async for model in client.models.list()]
+        except openai.APIConnectionError as error:
+            return connection_failure(error, client.base_url, timeout)
+        except openai.APIStatusError as error:
+            failure, _ = status_failure(error.status_code, error.body, error.message, error.response.headers)
+            return failure
+        except (openai.APIError, ValueError, TypeError) as error:
+            return Failure("malformed", f"not an OpenAI reply: {error}")
 
 
 class BodyWriter:

@@ -72,7 +72,7 @@ def _add_whole(parser: argparse.ArgumentParser) -> None:
 
 def convert(args: argparse.Namespace) -> int:
     """Convert; write the ledger beside the output; name what could not be read."""
-    from camelid.jsonl import atomic_write, dumps, packaged
+    from camelid.jsonl import atomic_write, dumps, packaged, spare_inputs
     from camelid.ledger import Ledger
     from camelid.progress import Progress
     from conversations.convert import Conversion
@@ -81,6 +81,7 @@ def convert(args: argparse.Namespace) -> int:
 
     _check_share("--test", args.test)
     _check_count("--workers", args.workers)
+    spare_inputs(args.output, args.inputs)
     output = Path(args.output)
     test = output.with_suffix(f".test{output.suffix}") if args.test else None
     conversion, tested = Conversion(), 0

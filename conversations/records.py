@@ -6,7 +6,7 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.json_array import scan_json_array
-from camelid.jsonl import Record, first_character, scan_jsonl
+from camelid.jsonl import Record, first_character, no_such_file, scan_jsonl
 
 _ROWS = 256  # rows of a table turned into records at a time
 
@@ -44,7 +44,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Record]]:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield from _rows(file.iter_batches(_ROWS), path)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise no_such_file(Path(path)) from None
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: broken Parquet file: {str(error).splitlines()[0]}") from None
 

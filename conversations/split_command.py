@@ -27,13 +27,14 @@ def register_split(verbs: Any) -> None:
 
 def split(args: argparse.Namespace) -> int:
     """Split; write the ledger beside the output; 1 if nothing is left."""
-    from camelid.jsonl import write_jsonl
+    from camelid.jsonl import spare_inputs, write_jsonl
     from camelid.ledger import write_ledgers
     from conversations.read_inputs import read_inputs
     from conversations.split import Splitting
 
     if args.max_tokens < 1:
         raise UserError(f"--max-tokens {args.max_tokens}: must be at least 1 token")
+    spare_inputs(args.output, args.inputs)
     splitting = Splitting(open_encoder(args), args.max_tokens, args.overlong)
     write_jsonl(args.output, (piece.to_json() for piece in splitting.run(read_inputs(args.inputs))))
     ledgers = [splitting.conversations, splitting.exchanges]

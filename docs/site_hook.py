@@ -1,6 +1,7 @@
 """README, CONTRIBUTING and CHANGELOG as pages of the site, with links that work there as they do in the repository."""
 
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,19 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Turn links into docs/, seen from the top folder, and links out of docs/ to the three files, into the site's."""
-    markdown = re.sub(r"\]\(docs/", "](", markdown) if page.file.src_uri in PAGES.values() else markdown
-    return re.sub(
-        rf"\]\((?:(?:\.\./)+)?({'|'.join(map(re.escape, PAGES))})(?=[)#])",
-        lambda found: f"]({'../' * page.file.src_uri.count('/')}{PAGES[found[1]]}",
-        markdown,
+    """Write for Python-Markdown what GitHub reads otherwise.
+
+    Links into docs/, seen from the top folder, and links out of docs/ to the three files lead to pages of the site.
+    Code in a table cell may hold `\\|`; only GitHub takes the backslash away.
+    """
+    name = page.file.src_uri
+    markdown = re.sub(r"\]\(docs/", "](", markdown) if name in PAGES.values() else markdown
+    files = "|".join(map(re.escape, PAGES))
+    markdown = re.sub(
+        rf"\]\((?:\.\./)*({files})(?=[)#])", lambda link: f"]({'../' * name.count('/')}{PAGES[link[1]]}", markdown
     )
+    return re.sub(r"(?m)^\|.*\|$", lambda row: re.sub(r"`([^`]*\\\|[^`]*)`", _code, row[0]), markdown)
+
+
+def _code(found: re.Match[str]) -> str:
+    return f"<code>{escape(found[1].replace(chr(92) + '|', '|')).replace('|', '&#124;')}</code>"

@@ -79,6 +79,14 @@ _HOW = {
 }
 
 
+OFFLOAD = "FSDP_OFFLOAD_PARAMS"
+
+
+def home(accelerator: Accelerator) -> torch.device:
+    """Where the weights of fsdp2 live between uses."""
+    return torch.device("cpu") if _launcher_says(OFFLOAD) else accelerator.device
+
+
 def _launcher_says(name: str) -> bool:
     """Whether `accelerate launch` has set this of its variables."""
     return os.environ.get(name, "false").lower() == "true"
@@ -156,7 +164,7 @@ def spread(model: nn.Module, bare: Llama, grid: DeviceMesh | None, sharding: Sha
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
     elif precision == "bf16-pure":
         policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
-    offload = CPUOffloadPolicy() if _launcher_says("FSDP_OFFLOAD_PARAMS") else OffloadPolicy()
+    offload = CPUOffloadPolicy() if _launcher_says(OFFLOAD) else OffloadPolicy()
     reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() == "true"
     for layer in bare.model.layers:
         fully_shard(layer, mesh=data, reshard_after_forward=reshard, mp_policy=policy, offload_policy=offload)

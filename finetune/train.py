@@ -155,11 +155,15 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     frozen, pure = recipe.adapter.kind != "none", run.precision == "bf16-pure"
     dtype = torch.bfloat16 if pure or (frozen and run.precision == "bf16") else torch.float32
     device = accelerator.device if sharding == "none" else torch.device("cpu")
-    bare = weights.load(recipe.model.path, dtype=dtype, device=str(device))
+    cut_first = sharding == "fsdp2" and not frozen  # then no process ever holds the whole model
+    path = recipe.model.path
+    bare = weights.outline(path, dtype) if cut_first else weights.load(path, dtype=dtype, device=str(device))
     bare.set_recompute(recipe.model.recompute)
-    model = add_adapter(bare, recipe.adapter, recipe.model.path, run.seed) if frozen else bare
+    model = add_adapter(bare, recipe.adapter, path, run.seed) if frozen else bare
     grid = launch.mesh(accelerator, run.tensor_parallel)
     launch.spread(model, bare, grid, sharding, run.precision)
+    if cut_first:
+        weights.fill(bare, path, str(launch.home(accelerator)))
     optimizer = make_optimizer(model.parameters(), optim, pure)
     if sharding.startswith("zero"):
         model, optimizer = accelerator.prepare(model, optimizer)

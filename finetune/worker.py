@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -74,14 +73,15 @@ class Worker:
 
     @contextmanager
     def accumulating(self, last: bool) -> Iterator[None]:
-        """A forward and backward pass; gradients are summed over the processes in the `last` one of an update."""
+        """A forward and backward pass, the `last` one of an update or not.
+
+        Gradients are summed over the processes in the last one; under fsdp2 in each, for what waits to be summed is
+        whole on every process, in float32: 276 GB for a 70B.
+        """
         if isinstance(self.optimizer, InBackward):
             self.optimizer.armed = last
         if self.engine is not None:
             self.engine.set_gradient_accumulation_boundary(is_boundary=last)
-            yield
-        elif isinstance(self.model, FSDPModule):
-            self.model.set_requires_gradient_sync(last)
             yield
         elif isinstance(self.model, DistributedDataParallel) and not last:
             with self.model.no_sync():

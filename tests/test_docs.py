@@ -131,9 +131,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_block_runs_as_written(page: Path, world: Path, tmp_path: Path) -> None:
     folder = tmp_path / "world"
     shutil.copytree(world, folder)
+    toy_world.finish_runs(folder, page.read_text())
     with FakeOpenAI(toy_world.reply, json_schema=True) as server:
         result = execute(blocks(page), folder, server.url)
     assert result.returncode == 0, f"{result.stdout[-3000:]}\n{result.stderr[-5000:]}"
+    assert not {body["model"] for body in server.requests if "/model" in body["model"]}, "no folder, taken for a name"
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -35,7 +35,6 @@ TEMPLATE_OF = {"llama-3": "llama-3"}
 # finds that the extra exists. A failing command ends the page and names its block.
 PRELUDE = """
 set -eEuo pipefail
-shopt -s extglob
 AT="the beginning"
 trap 'echo "failed: $AT: $BASH_COMMAND" >&2' ERR
 trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
@@ -130,6 +129,13 @@ def make_models(folder: Path, names: set[str]) -> None:
     for place in ("untrained", "tuned/model"):
         shutil.copytree(folder / "made" / "vicuna_v1.1", folder / "demo-run" / place)
     shutil.rmtree(folder / "made")
+
+
+def finish_runs(folder: Path, page: str) -> None:
+    """The tuned models that a page takes from another page's training."""
+    for name in set(re.findall(r"\bruns/([\w.-]+)/model\b", page)):
+        if not re.search(rf"(?:finetune|finetune\.train) recipes/{name}\.yaml", page):
+            shutil.copytree(folder / "demo-run" / "untrained", folder / "runs" / name / "model")
 
 
 def reply(body: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from camelid.errors import UserError
 from camelid.jsonl import read_json, write_json
@@ -67,6 +68,38 @@ def build(
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return model
+
+
+def outline(folder: str | Path, dtype: torch.dtype) -> Llama:
+    """The model of a folder without storage, to be cut over processes before `fill` reads it."""
+    with torch.device("meta"):
+        return Llama(LlamaConfig.from_folder(folder)).to(dtype)
+
+
+@torch.no_grad()
+def fill(model: Llama, folder: str | Path, device: str) -> None:
+    """Allocate and read a model from `outline`; of each matrix a process keeps its own part.
+
+    Memory holds one whole tensor at a time beside the parts, so the model may be larger than what a process has.
+
+    Args:
+        model: its weights may be cut over processes (DTensor).
+        folder: as for `load`.
+        device: where the parts go.
+
+    Raises:
+        UserError: as in `load`.
+    """
+    source, place, expected = open_folder(folder), str(folder), _shapes(model.config)
+    _require_names(expected, source, place)
+    model.to_empty(device=device)
+    if model.config.tie_word_embeddings:
+        model.lm_head.weight = model.model.embed_tokens.weight
+    for name, weight in model.named_parameters():
+        tensor = _read(source, name, expected[name], place).to(weight.dtype)
+        if isinstance(weight, DTensor):  # every process reads the file itself: nothing is sent
+            tensor = distribute_tensor(tensor, weight.device_mesh, weight.placements, src_data_rank=None)
+        weight.copy_(tensor)
 
 
 def save(state: Mapping[str, Tensor], config: LlamaConfig, folder: str | Path, shard_bytes: int = SHARD_BYTES) -> None:

@@ -188,7 +188,7 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
 
     try:
         await asyncio.wait_for(read(), BODY_TIMEOUT)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         raise ApiError(408, f"the request did not come whole within {BODY_TIMEOUT:g} s", "timeout") from None
     if size > MOST_BODY:
         raise ApiError(413, f"the request has more than {MOST_BODY:,} bytes", "request_too_large")

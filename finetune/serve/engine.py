@@ -179,7 +179,7 @@ class Run:
     async def _next(self) -> tuple[int, Chunk]:
         try:
             return await asyncio.wait_for(self._chunks.get(), self._ends_at - time.monotonic())
-        except asyncio.TimeoutError:
+        except TimeoutError:
             limit = self._engine.limits.timeout
             raise ApiError(504, f"no full answer within {limit:g} s; ask for fewer tokens or try again") from None
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from camelid.cli import main
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,6 +32,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 @pytest.fixture
 def broken(tmp_path: Path) -> Path:
     (tmp_path / "lines.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"instruction": \n')
+    (tmp_path / "good.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
     (tmp_path / "array.json").write_text('[{"instruction": "a", "output": "b"},\n{"instr')
     (tmp_path / "seeds.jsonl").write_text('{"instruction": "a", "instances": []}\n')
     (tmp_path / "recipe.yaml").write_text("model:\n  pth: x\n")
@@ -41,6 +44,19 @@ def broken(tmp_path: Path) -> Path:
     ("arguments", "message"),
     [
         ("finetune no.yaml", "no.yaml: no such file"),
+        ("finetune recipes/alpaca-7.yaml", "no such file; did you mean 'recipes/alpaca-7b.yaml'?"),
+        ("finetune alpaca-7b", "alpaca-7b: no such file; did you mean 'recipes/alpaca-7b.yaml'?"),
+        (
+            "weights new tinny {0}/m --data {0}/lines.jsonl --template alpaca",
+            "did you mean 'recipes/models/tiny.yaml'?",
+        ),
+        ("finetune recipes/smoke.yaml lr=1", "unknown key 'lr'; did you mean 'optim.lr'?"),
+        ("conversations convert {0}/lines.jsonl --output {0}/empty/../lines.jsonl", "is an input, too"),
+        ("conversations convert {0}/good.jsonl --output {0}/empty", "{0}/empty: is a folder, expected a file"),
+        ("conversations convert {0}/good.jsonl --output {0}/lines.jsonl/x", "{0}/lines.jsonl: File exists"),
+        ("selfinstruct generate --count 1 --output {0}/x --model m --base-url localhost:1", "must begin with http://"),
+        ("finetune {0}/nowhere/recipe.yaml", "no such file; there is no folder"),
+        ("conversations convert {0}/aray.json --output {0}/x", "no such file; did you mean '{0}/array.json'?"),
         ("finetune {0}/recipe.yaml", "unknown key 'model.pth'; did you mean 'path'?"),
         ("finetune recipes/smoke.yaml optim.lrate=1", "unknown key 'optim.lrate'"),
         ("finetune recipes/smoke.yaml data.template=vicuna", "did you mean 'vicuna_v1.1'?"),
@@ -74,8 +90,33 @@ def test_mistakes_get_one_line(arguments: str, message: str, broken: Path, monke
     result = camelid(*arguments.format(broken).split())
     assert result.returncode == 2, result.stderr
     [line] = result.stderr.splitlines()
-    assert line.startswith("camelid: error: ") and message in line
+    assert line.startswith("camelid: error: ") and message.format(broken) in line
     assert not (broken / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "convresations",
+            "camelid: error: argument COMMAND: 'convresations' is unknown; did you mean 'conversations'?",
+        ),
+        ("frobnicate", "'frobnicate' is unknown; known: chat, completion, conversations, demo,"),
+        ("eval anser", "'anser' is unknown; did you mean 'answer'?"),
+        ("eval judge --mode singel --questions q --output o", "'singel' is unknown; did you mean 'single'?"),
+        ("demo --recrods 4", "camelid demo: error: unrecognized arguments: --recrods 4; did you mean '--records'?"),
+        ("conversations convert a.json --ouput x", "unrecognized arguments: --ouput; did you mean '--output'?"),
+        ("finetune recipes/smoke.yaml --optim.lr=1", "write settings without dashes: optim.lr=1"),
+        ("eval report --questions q", "arguments are required: --output; see `camelid eval report --help`"),
+        ("demo --records many", "invalid int value: 'many'; see `camelid demo --help`"),
+    ],
+)
+def test_a_wrong_word_gets_the_right_one(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments.split())
+    assert stopped.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
 
 
 def test_overrides_may_stand_behind_options() -> None:

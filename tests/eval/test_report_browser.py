@@ -1,7 +1,7 @@
 """The report in a real browser, driven as a reader would; needs Chromium."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,28 +24,15 @@ def made(mode: Mode = "single", models: int = 3, judges: int = 1) -> Evaluation:
 
 
 @pytest.fixture
-def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    """Open a report; fails afterwards if the page logged an error or asked for anything but itself."""
-    contexts, troubles = [], list[str]()
+def show(open_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """Opens a report."""
 
-    def open_page(shown: Evaluation, address: str = "", **options: Any) -> Any:
+    def shown_page(shown: Evaluation, address: str = "", **options: Any) -> Any:
         path = tmp_path / "report.html"
         path.write_text(html(shown.results, shown.questions, shown.answers, shown.judgments), encoding="utf-8")
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: troubles.append(request.url) if "report.html" not in request.url else None)
-        page.on("dialog", lambda dialog: troubles.append(dialog.message))
-        page.goto(f"{path.as_uri()}{address}")
-        page.wait_for_selector("html[data-ready]", state="attached")
-        return page
+        return open_page(f"{path.as_uri()}{address}", path.as_uri(), **options)
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert troubles == []
+    return shown_page
 
 
 def opened(page: Any) -> str:

@@ -109,7 +109,11 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     recipe = load_config(Recipe, path)
     if path.stem != "smoke":
         plan = report(
-            recipe, 8, launched_sharding(launch_settings(str(RECIPES / "launch" / "fsdp2.yaml"))), "H100", 2.0
+            recipe,
+            64 if "70b" in path.stem else 8,
+            launched_sharding(launch_settings(str(RECIPES / "launch" / "fsdp2.yaml"))),
+            "H100",
+            2.0,
         )
         assert "DOES NOT FIT" not in plan and "USD" in plan
     if recipe.adapter.kind == "qlora":

@@ -1,0 +1,63 @@
+"""The parser of the command line: a mistake gets one line and, where there is one, the nearest right word."""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+from camelid.errors import closest, near_miss
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` whose errors are one line. What it makes for commands is of this class too."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As in the base class; remembers what was given."""
+        self._given = [str(item) for item in args or ()]
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and exit with status 2."""
+        unknown = [item for item in getattr(self, "_given", ()) if self._is_unknown(item)]
+        if unknown and "arguments are required" in message:  # most likely one of them, misspelled
+            self.refuse(unknown)
+        wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)$", message)
+        if wrong:
+            choices = [choice.strip(" '") for choice in wrong[2].split(",")]
+            self._stop(f"{message[: wrong.start()]}{wrong[1]!r} is unknown{near_miss(wrong[1], choices)}")
+        self._stop(f"{message}; see `{self.prog} --help`")
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Exit with the error for arguments that this command does not have."""
+        option = next((item for item in unknown if item.startswith("-")), unknown[0])
+        near = closest(option.partition("=")[0].lstrip("-"), [name.lstrip("-") for name in self._options()])
+        if near is not None:
+            hint = f"did you mean '--{near}'?"
+        elif "=" in option and any(action.dest == "overrides" for action in self._actions):
+            hint = f"write settings without dashes: {option.lstrip('-')}"
+        else:
+            hint = f"see `{self.prog} --help`"
+        self._stop(f"unrecognized arguments: {' '.join(unknown)}; {hint}")
+
+    def _options(self) -> list[str]:
+        return [name for action in self._actions for name in action.option_strings if name.startswith("--")]
+
+    def _is_unknown(self, item: str) -> bool:
+        """Whether this is an option, and none of ours (nor the beginning of one)."""
+        name = item.partition("=")[0]
+        return name.startswith("--") and not any(option.startswith(name) for option in self._options())
+
+    def _stop(self, message: str) -> NoReturn:
+        print(f"{self.prog}: error: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+def leaves(parser: Parser) -> Iterator[Parser]:
+    """The commands that can be run: parsers that have no commands below them."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield parser
+    for action in below:
+        for child in action.choices.values():
+            yield from leaves(child)

@@ -1,0 +1,37 @@
+"""What torch finds on this machine: GPUs, and which attention kernel packed training will use."""
+
+import importlib.util
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One CUDA device.
+
+    Attributes:
+        memory: bytes.
+        bf16: whether it computes in bfloat16, as all recipes do.
+    """
+
+    name: str
+    memory: int
+    bf16: bool
+
+
+def gpus() -> list[Gpu]:
+    """The CUDA devices that torch can use."""
+    found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return [Gpu(device.name, device.total_memory, device.major >= 8) for device in found]  # Ampere was the first
+
+
+def cuda_build() -> str | None:
+    """The CUDA version that this torch was built for; None for a CPU build."""
+    version: str | None = torch.version.cuda
+    return version
+
+
+def has_varlen_attention() -> bool:
+    """Whether this torch has a kernel for packed attention of its own."""
+    return importlib.util.find_spec("torch.nn.attention.varlen") is not None
