@@ -79,9 +79,10 @@ def test_blocks_are_commands_that_exist(page: Path) -> None:
     for block in blocks(page):
         for words in commands(block, "camelid"):
             try:
-                build_parser().parse_known_args(words)
+                args, more = build_parser().parse_known_args(words)
             except SystemExit:
                 pytest.fail(f"{block.place}: camelid {shlex.join(words)}")
+            assert not more or ("overrides" in args and all("=" in item for item in more)), (block.place, more)
 
 
 def test_a_block_that_fails_is_noticed(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def make_models(folder: Path, names: set[str]) -> None:
 def finish_runs(folder: Path, page: str) -> None:
     """The tuned models that a page takes from another page's training."""
     for name in set(re.findall(r"\bruns/([\w.-]+)/model\b", page)):
-        if not re.search(rf"(?:finetune|finetune\.train) recipes/{name}\.yaml", page):
+        if not re.search(rf"(?:finetune|finetune\.train) recipes/{name}\.yaml|run\.output=runs/{name}\b", page):
             shutil.copytree(folder / "demo-run" / "untrained", folder / "runs" / name / "model")
 
 
