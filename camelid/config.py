@@ -54,6 +54,8 @@ def from_tree(kind: type[T], tree: object, place: str, key: str = "") -> T:
     values: dict[str, Any] = {}
     for name, value in tree.items():
         full = f"{key}.{name}" if key else str(name)
+        if value is None and ":" in str(name):  # {path:x} is one key without a value
+            raise UserError(f"{place}: {full!r}: YAML wants a space behind the colon")
         if name not in fields:
             raise UserError(f"{place}: unknown key {full!r}{_nearest(str(name), hints)}")
         values[name] = _convert(hints[name], value, place, full)

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{finding.level:8} {finding.what}: {finding.text}", flush=True)
         problems += finding.level == "problem"
         warnings += finding.level == "warning"
-    print(f"{problems} problems, {warnings} warnings")
+    print(f"problems: {problems}, warnings: {warnings}")
     return 1 if problems else 0
 
 

@@ -26,11 +26,12 @@ FailureKind = Literal[
     "rate_limit",  # 429, retries used up
     "timeout",  # no answer in time, retries used up
     "connection",  # could not connect, or the connection broke, retries used up
+    "unreachable",  # the same, and no server has answered anything yet: the address is wrong, or nobody is there
     "server",  # 5xx, retries used up
     "malformed",  # the answer was not what the protocol promises, retries used up
 ]
 
-FATAL: frozenset[FailureKind] = frozenset({"authentication", "quota", "not_found", "budget"})
+FATAL: frozenset[FailureKind] = frozenset({"authentication", "quota", "not_found", "budget", "unreachable"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ class OpenAIModel:
         self._gate = asyncio.Semaphore(concurrency)
         self._timeout, self._first_wait = timeout, first_wait
         self._writer = BodyWriter(name, at_openai=base_url is None)
+        self._answered = False  # whether any server has said anything yet
         self._fatal: Failure | None = None  # once something fails for good, nothing more is sent
         self._fatal_known = asyncio.Event()
 
@@ -91,7 +92,9 @@ class OpenAIModel:
                     return replace(outcome, usage=outcome.usage + billed)
                 failure, wait = outcome
                 billed += failure.usage
-                failure = replace(failure, attempts=attempt, usage=billed)
+                failure = replace(failure, attempts=attempt - 1 + failure.attempts, usage=billed)
+                if failure.kind == "connection" and attempt == ATTEMPTS and not self._answered:
+                    failure = replace(failure, kind="unreachable")
                 if failure.kind in FATAL and self._fatal is None:
                     self._fatal = failure
                     self._fatal_known.set()
@@ -127,6 +130,7 @@ class OpenAIModel:
                 return replace(self._fatal, attempts=0, usage=Usage()), None
             sent = time.monotonic()
             outcome = await self._send(server.client, request)
+        self._answered |= isinstance(outcome, Reply) or outcome[0].kind != "connection"
         if isinstance(outcome, Reply):
             server.failed, server.down_until = 0, 0.0
             server.throttle.replied()

@@ -1,6 +1,7 @@
 """One optimizer step: forward, backward, and what happens when memory runs out or a gradient is not a number."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -177,7 +178,10 @@ def _split(worker: Worker, micro_batches: Sequence[Sequence[Row]], reason: str) 
         UserError: they are single documents already, or other processes wait in a collective operation.
     """
     if worker.accelerator.num_processes > 1 or isinstance(worker.optimizer, InBackward):
-        raise UserError(f"out of memory ({reason}); halve optim.micro_batch or set model.recompute=full, then go on")
+        message = f"out of memory ({reason}); halve optim.micro_batch or set model.recompute=full, then go on"
+        if not worker.accelerator.is_main_process:  # which reports its own errors, and waits for this process
+            print(f"camelid: error: process {worker.accelerator.process_index}: {message}", file=sys.stderr, flush=True)
+        raise UserError(message)
     if all(sum(len(row) for row in rows) <= 1 for rows in micro_batches):
         raise UserError(
             f"out of memory with a single document ({reason}); lower data.max_length, set model.recompute=full, "

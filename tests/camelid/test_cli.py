@@ -50,6 +50,7 @@ def broken(tmp_path: Path) -> Path:
             "weights new tinny {0}/m --data {0}/lines.jsonl --template alpaca",
             "did you mean 'recipes/models/tiny.yaml'?",
         ),
+        ("finetune recipes/smoke.yaml data.train=[{{path:x.jsonl}}]", "YAML wants a space behind the colon"),
         ("finetune recipes/smoke.yaml lr=1", "unknown key 'lr'; did you mean 'optim.lr'?"),
         ("conversations convert {0}/lines.jsonl --output {0}/empty/../lines.jsonl", "is an input, too"),
         ("conversations convert {0}/good.jsonl --output {0}/empty", "{0}/empty: is a folder, expected a file"),

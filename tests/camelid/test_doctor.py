@@ -30,7 +30,7 @@ def test_this_machine_is_ready(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert f"torch {importlib.metadata.version('torch')}" in out
-    assert out.splitlines()[-1].startswith("0 problems")
+    assert out.splitlines()[-1].startswith("problems: 0")
 
 
 def test_every_extra_has_a_meaning() -> None:

@@ -87,7 +87,7 @@ def test_thirty_percent_faults_are_outlived() -> None:
         ("429-after", "rate_limit", ATTEMPTS),
         ("empty", "malformed", ATTEMPTS),
         ("garbage", "malformed", ATTEMPTS),
-        ("reset", "connection", ATTEMPTS),
+        ("reset", "unreachable", ATTEMPTS),
     ],
 )
 def test_failures_are_typed_and_only_passing_ones_are_retried(fault: str, kind: str, sent: int) -> None:
@@ -105,7 +105,21 @@ def test_timeout() -> None:
 
 def test_nobody_listens() -> None:
     failure = complete(OpenAIModel("fake", "http://127.0.0.1:9/v1", first_wait=0.001), request())
-    assert isinstance(failure, Failure) and failure.kind == "connection" and "127.0.0.1:9" in failure.detail
+    assert isinstance(failure, Failure) and failure.kind == "unreachable" and "127.0.0.1:9" in failure.detail
+
+
+def test_a_run_ends_soon_where_nobody_has_ever_listened() -> None:
+    async def run() -> list[Reply | Failure]:
+        model = OpenAIModel("fake", "http://127.0.0.1:9/v1", 4, first_wait=0.001)
+        try:
+            requests = (request(number) for number in range(100))
+            return [result async for _, result in complete_in_order(model, requests, 4)]
+        finally:
+            await model.close()
+
+    results = asyncio.run(run())
+    assert {result.kind for result in results if isinstance(result, Failure)} == {"unreachable"}
+    assert sum(result.attempts for result in results if isinstance(result, Failure)) <= 4 * ATTEMPTS
 
 
 def test_concurrency_is_bounded_and_used() -> None:

@@ -198,6 +198,41 @@ def test_out_of_memory_splits_without_changing_the_update(
     assert_equal(ours, truth, 1e-5)
 
 
+CRAMPED = """
+import os
+import sys
+import torch
+from finetune.llama.model import Llama
+from finetune.train import main
+
+def cramped(self, *args, **options):
+    raise torch.OutOfMemoryError("CUDA out of memory.")
+
+if os.environ["RANK"] == sys.argv[1]:
+    Llama.forward = cramped
+sys.exit(main([sys.argv[2], "--quiet"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "who"), [(0, ""), (1, "process 1: ")])
+def test_out_of_memory_on_one_of_two_processes_stops_both(
+    recipe: dict[str, Any], tmp_path: Path, rank: int, who: str
+) -> None:
+    script = tmp_path / "cramped.py"
+    script.write_text(CRAMPED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [*command, str(rank), str(write(variant(recipe, f"cramped-{rank}")))],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert result.returncode != 0
+    assert (
+        result.stderr.count(f"camelid: error: {who}out of memory (CUDA out of memory.); halve optim.micro_batch") == 1
+    )
+
+
 def test_a_document_that_does_not_fit_is_one_line(
     recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
