@@ -1,6 +1,7 @@
 """From what the user wrote after `--model` to a model ready for a job: `offline`, a local folder, or an API model."""
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def _price(args: argparse.Namespace) -> Price | None:
 
 def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[str], Path]) -> LLM:
     name: str = args.model
-    local = not args.base_url and (Path(name).exists() or name.startswith((".", "/")))
+    at_openai = not args.base_url and not os.environ.get("OPENAI_BASE_URL")  # whose names have no slash
+    local = not args.base_url and (Path(name).exists() or name.startswith((".", "/")) or (at_openai and "/" in name))
     if args.batch and (local or name == "offline"):
         raise UserError(f"--batch: {name} has no Batch API; leave the option out")
     if args.engine != "native" and not local:
@@ -88,7 +90,8 @@ def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[
         return Offline()
     if local:
         if not (Path(name) / "config.json").is_file():
-            raise UserError(f"--model {name}: no model folder (it has no config.json)")
+            missing = "it has no config.json" if Path(name).exists() else "it is not there"
+            raise UserError(f"--model {name}: no model folder ({missing}); a server's model needs --base-url")
         from finetune.llama.local import LocalModel
 
         return LocalModel.open(name, args.engine)

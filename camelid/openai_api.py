@@ -44,7 +44,7 @@ class _Server:
         if not self.failed:
             logger.warning("camelid: %s; trying again", detail)
         self.failed += 1
-        self.down_until = time.monotonic() + min(LONGEST_WAIT, FIRST_WAIT * 2 ** (self.failed - 1))
+        self.down_until = time.monotonic() + min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(self.failed - 1, ATTEMPTS))
 
 
 class OpenAIModel:

@@ -67,6 +67,7 @@ def broken(tmp_path: Path) -> Path:
         ("selfinstruct generate --count 0 --output {0}/x", "--count must be at least 1"),
         ("selfinstruct generate --count 1 --output {0}/x --seeds {0}/seeds.jsonl", "seeds.jsonl:1: field 'instances'"),
         ("selfinstruct generate --count 1 --output {0}/x --model {0}/empty", "no model folder (it has no config.json)"),
+        ("selfinstruct generate --count 1 --output {0}/x --model runs/typo/model", "no model folder (it is not there)"),
         ("selfinstruct generate --count 1 --output {0}/x --model gpt-4o", "no API key; set OPENAI_API_KEY"),
         ("selfinstruct generate --count 1 --output {0}/x --concurrency 0", "--concurrency must be at least 1"),
         ("selfinstruct generate --count 1 --output {0}/x --batch", "--batch: offline has no Batch API"),
