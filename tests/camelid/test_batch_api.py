@@ -113,6 +113,7 @@ print(len({{result.text for result in results}}), flush=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["intention", "made", "waiting"])
 def test_a_killed_run_picks_its_batch_up(tmp_path: Path, moment: str) -> None:
     """SIGKILL with the batch intended, made, or waited for; the second run pays for nothing the first has paid for."""

@@ -149,6 +149,7 @@ def test_a_foreign_line_is_named(tmp_path: Path) -> None:
         Journal(path)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGKILL in the middle of a generation; the same command finishes and re-sends nothing that was answered."""
     output = tmp_path / "records.jsonl"

@@ -95,6 +95,7 @@ def test_what_counts_as_html(text: str, html: bool) -> None:
     assert is_html(text) == html
 
 
+@pytest.mark.slow
 def test_a_thousand_pages_keep_code_and_structure() -> None:
     """Code blocks, as an independent parser finds them, equal the originals; so does the text around them."""
     markdown = MarkdownIt("commonmark").enable("table")

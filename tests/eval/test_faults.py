@@ -62,6 +62,7 @@ def results(folder: Path) -> Results:
     return Results.from_json(json.loads((folder / "eval" / "results.json").read_text()))
 
 
+@pytest.mark.slow
 def test_thirty_percent_failures_are_all_accounted_for(tmp_path: Path) -> None:
     """Of 80 requests about 30% are refused for good: counted, exit status 1, mended by the same command later."""
     shared = prepare(tmp_path, 40)

@@ -55,6 +55,7 @@ def test_adapter_loads_in_peft_and_merges(
     torch.testing.assert_close(native_logits(tmp_path / "merged"), with_adapter, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_recomputation_changes_nothing(toy_recipe: dict[str, Any]) -> None:
     """The trap: with frozen weights a checkpointed layer's input needs no gradient, and the adapter gets none."""
     results = []

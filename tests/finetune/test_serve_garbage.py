@@ -72,6 +72,7 @@ def test_garbage_is_a_clear_error_and_harms_nobody(running: Running, name: str, 
     assert len(reply.content) < 2000
 
 
+@pytest.mark.slow
 def test_others_get_the_same_answer_meanwhile(running: Running) -> None:
     alone = answer(running)
     together: list[str] = []

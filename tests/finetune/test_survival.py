@@ -293,6 +293,7 @@ def test_full_disk_is_said_before_the_old_checkpoint_is_touched(
     assert run(ours) == 0
 
 
+@pytest.mark.slow
 def test_last_and_best_checkpoints_stay(recipe: dict[str, Any]) -> None:
     """With a huge learning rate the first validation is the best one."""
     ours = variant(recipe, "best", data__validation=0.2, run__evaluate_every=3, run__keep_checkpoints=2, optim__lr=0.3)

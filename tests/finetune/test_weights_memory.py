@@ -52,6 +52,7 @@ for folder in ("sharded", "pickled", "meta"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_peak_memory_is_the_model_and_one_shard(tmp_path: Path) -> None:
     model = weights.new(CONFIG, seed=0)

@@ -112,6 +112,7 @@ def test_killed_at_20_points_nothing_answered_is_sent_again_and_the_file_is_the_
     assert_all_explained(killed, 3000)
 
 
+@pytest.mark.slow
 def test_the_estimate_is_within_15_percent_of_the_bill(tmp_path: Path) -> None:
     output = tmp_path / "r.jsonl"
     with FakeOpenAI(answer, json_schema=True, price=PRICE) as server:
@@ -149,6 +150,7 @@ def test_a_wrong_key_ends_the_run_at_once(tmp_path: Path) -> None:
     assert after.children_user + after.children_system - before.children_user - before.children_system < 2
 
 
+@pytest.mark.slow
 def test_a_quality_model_is_paid_from_the_same_budget(tmp_path: Path) -> None:
     def teach_or_grade(body: dict[str, Any]) -> str:
         if body["model"] == "grader":
