@@ -45,7 +45,7 @@ def build_parser() -> Parser:
     serve_command.register(rooms)
     doctor.register(rooms)
     completion.register(rooms, parser)
-    for leaf in leaves(parser):
+    for leaf, _ in leaves(parser):
         leaf.set_defaults(leaf=leaf)
     return parser
 

@@ -53,11 +53,12 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def leaves(parser: Parser) -> Iterator[Parser]:
-    """The commands that can be run: parsers that have no commands below them."""
+def leaves(parser: Parser, about: str = "") -> Iterator[tuple[Parser, str]]:
+    """The commands that can be run, each with what its parent's help says of it."""
     below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not below:
-        yield parser
+        yield parser, about
     for action in below:
-        for child in action.choices.values():
-            yield from leaves(child)
+        help_of = {choice.dest: choice.help or "" for choice in action._choices_actions}
+        for verb, child in action.choices.items():
+            yield from leaves(child, help_of[verb])

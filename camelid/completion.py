@@ -23,7 +23,7 @@ def run(args: argparse.Namespace, parser: Parser) -> int:
     """Print the script."""
     import shtab
 
-    for leaf in leaves(parser):
+    for leaf, _ in leaves(parser):
         for action in leaf._actions:
             if action.nargs != 0 and not action.choices and action.type is None:  # text: a path, or may be one
                 folder = action.metavar in ("DIR", "FOLDER", "PEFT")

@@ -12,7 +12,6 @@ import json
 import re
 import textwrap
 import types
-from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -20,6 +19,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from importlinter.api import read_configuration
 
 from camelid.cli import build_parser
+from camelid.command_line import leaves
 from finetune.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -49,25 +49,12 @@ def commands_page() -> str:
         "# Commands\n\nWhat `camelid COMMAND --help` says, on one page. Exit status: 0, or 1 if something asked "
         "for is missing from the\noutput, or 2 for a mistake in the command or a file, which is named in one line.\n"
     )
-    for name, about, parser in _leaves("camelid", "", build_parser()):
-        text += f"\n## {name}\n\n{about[:1].upper()}{about[1:]}.\n\n| argument | meaning |\n|---|---|\n"
+    for parser, about in leaves(build_parser()):
+        text += f"\n## {parser.prog}\n\n{about[:1].upper()}{about[1:]}.\n\n| argument | meaning |\n|---|---|\n"
         for action in parser._actions:
             if not isinstance(action, argparse._HelpAction):
                 text += f"| {_argument(action)} | {_cell(_meaning(action))} |\n"
     return text
-
-
-def _leaves(
-    name: str, about: str, parser: argparse.ArgumentParser
-) -> Iterator[tuple[str, str, argparse.ArgumentParser]]:
-    """Commands that do something: name, what their parent says of them, parser."""
-    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not below:
-        yield name, about, parser
-    for action in below:
-        help_of = {choice.dest: choice.help or "" for choice in action._choices_actions}
-        for verb, child in action.choices.items():
-            yield from _leaves(f"{name} {verb}", help_of[verb], child)
 
 
 def _argument(action: argparse.Action) -> str:
