@@ -83,7 +83,9 @@ def native(kind: str, config: LlamaConfig, device: torch.device) -> dict[str, An
     plan = plan_of(data)
 
     def update(number: int) -> int:
-        facts = run_update(worker, data, plan, number, 2e-5, OPTIM.micro_batch, 1.0, 0.0, 0.0, 0, lambda: False)
+        facts = run_update(
+            worker, data, plan, number, 2e-5, OPTIM.micro_batch, 1.0, 0.0, 0.0, 0, lambda: False, lambda: None
+        )
         assert facts is not None and not facts.skipped
         return facts.tokens
 

@@ -27,5 +27,5 @@ def open_encoder(args: argparse.Namespace, last_turn_only: bool = False) -> "Enc
 
     if args.template not in TEMPLATES and args.template != "tokenizer":
         get_template(args.template)  # a typo shows at once, not after the tokenizer has loaded
-    tokenizer = open_tokenizer(args.tokenizer)
+    tokenizer = open_tokenizer(args.tokenizer, f"--tokenizer {args.tokenizer}")
     return Encoder(template_for(args.template, tokenizer), tokenizer, last_turn_only)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -12,7 +11,6 @@ import torch
 from finetune.batches import Row, make_batch, share
 from finetune.data import TokenData
 from finetune.llama.generate import Sampling, generate
-from finetune.loss import token_loss
 from finetune.worker import Worker
 
 SAMPLES = 3  # held-out prompts that are answered at each evaluation
@@ -37,14 +35,7 @@ def validation_loss(worker: Worker, data: TokenData, rows: Sequence[Row], micro_
     with _evaluating(worker), worker.computing():
         for micro_rows in share(rows, worker.rank, worker.ranks, micro_batch):
             batch = make_batch(data, micro_rows, device)
-            head = partial(
-                token_loss,
-                positions_N=batch.trained,
-                targets_N=batch.targets,
-                weights_N=batch.weights,
-                passes=passes,
-            )
-            total += worker.model(batch.input_ids, batch.positions, batch.documents, head=head)
+            total += worker.loss(batch, passes)
     return float(worker.sum(total)) / data.trained_weight(np.concatenate(rows))
 
 

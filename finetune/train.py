@@ -23,13 +23,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from transformers import AutoTokenizer
 
 from camelid.config import load_config, to_tree
 from camelid.errors import UserError
 from camelid.jsonl import AppendLog, packaged, write_json
 from camelid.lock import exclusive
 from camelid.progress import Progress
+from conversations.open_tokenizer import open_tokenizer
 from conversations.template import template_for
 from finetune import checkpoint, closing, launch, run_folder
 from finetune.adapter import add_adapter, save_adapter
@@ -134,10 +134,7 @@ def load_tokenizer(path: str, template: str) -> Any:
     """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
     if not Path(path).is_dir():
         raise UserError(f"model.path = {path!r}: no such folder")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"model.path = {path!r}: no tokenizer could be loaded ({str(error).splitlines()[0]})") from None
+    tokenizer = open_tokenizer(path, f"model.path = {path!r}")
     tokenizer.chat_template = template_for(template, tokenizer).jinja
     return tokenizer
 

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ import torch
 from camelid.errors import UserError
 from finetune.batches import Plan, Row, cut, make_batch, share
 from finetune.data import TokenData
-from finetune.loss import token_loss
 from finetune.neftune import noisy_embeddings
 from finetune.optimizer import InBackward
 from finetune.worker import Worker
@@ -49,7 +47,7 @@ def run_update(
     neftune: float,
     seed: int,
     stopped: Callable[[], bool],
-    settle: Callable[[], None] = lambda: None,
+    settle: Callable[[], None],
 ) -> Facts | None:
     """Train on the sequences of one update.
 
@@ -144,19 +142,11 @@ def _accumulate(
         if stopped():
             return None
         batch = make_batch(data, rows, device)
-        head = partial(
-            token_loss,
-            positions_N=batch.trained,
-            targets_N=batch.targets,
-            weights_N=batch.weights,
-            label_smoothing=label_smoothing,
-            passes=passes,
-        )
         noise = noisy_embeddings(worker.bare, batch.documents.lengths, neftune) if neftune else nullcontext()
         last = index == len(micro_batches) - 1
         with worker.accumulating(last), noise:
             with worker.computing():
-                loss = worker.model(batch.input_ids, batch.positions, batch.documents, head=head)
+                loss = worker.loss(batch, passes, label_smoothing)
             loss_sum += loss.detach()
             if last and isinstance(worker.optimizer, InBackward):
                 if not torch.isfinite(loss_sum):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from finetune.batches import Batch
 from finetune.launch import Sharding
 from finetune.llama.model import Llama
-from finetune.loss import CHUNK
+from finetune.loss import CHUNK, token_loss
 from finetune.optimizer import InBackward
 
 
@@ -47,6 +49,19 @@ class Worker:
     def passes(self, micro_batch: int, capacity: int) -> int | None:
         """How often the output layer is called for a micro-batch of so many sequences; None if that may differ."""
         return math.ceil(micro_batch * capacity / CHUNK) if self.sharding == "zero3" else None
+
+    def loss(self, batch: Batch, passes: int | None, label_smoothing: float = 0.0) -> Tensor:
+        """A forward pass: the sum over trained tokens, see `token_loss`."""
+        head = partial(
+            token_loss,
+            positions_N=batch.trained,
+            targets_N=batch.targets,
+            weights_N=batch.weights,
+            label_smoothing=label_smoothing,
+            passes=passes,
+        )
+        loss: Tensor = self.model(batch.input_ids, batch.positions, batch.documents, head=head)
+        return loss
 
     @property
     def engine(self) -> Any:

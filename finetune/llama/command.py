@@ -163,15 +163,14 @@ def delta(args: argparse.Namespace) -> int:
 
 def resize(args: argparse.Namespace) -> int:
     """Add tokens to the tokenizer and rows to the model."""
-    from transformers import AutoTokenizer
-
+    from conversations.open_tokenizer import open_tokenizer
     from finetune.llama import weights
     from finetune.llama.vocabulary import resize as resize_model
 
     if args.multiple_of < 1:
         raise UserError(f"--multiple-of {args.multiple_of}: must be at least 1")
     model = weights.load(args.model)
-    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    tokenizer = open_tokenizer(args.model)
     added = tokenizer.add_special_tokens({"additional_special_tokens": args.add_tokens}) if args.add_tokens else 0
     before = model.config.vocab_size
     resize_model(model, max(before, len(tokenizer)), args.multiple_of)

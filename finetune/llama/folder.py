@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 
-from camelid.errors import UserError
 from camelid.jsonl import file_hash
+from conversations.open_tokenizer import open_tokenizer
 from conversations.template import from_tokenizer, get_template
 from conversations.tokenize import Encoder
 from finetune.llama import weights
@@ -38,10 +37,7 @@ def open_words(folder: Path, template: str | None = None) -> Words:
     Raises:
         UserError: no tokenizer, or a template that is not known.
     """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder}: no tokenizer could be loaded ({str(error).splitlines()[0]})") from None
+    tokenizer = open_tokenizer(folder)
     encoder = Encoder(get_template(template) if template else from_tokenizer(tokenizer), tokenizer)
     ends = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(encoder.template.stop))]
     return Words(tokenizer, encoder, [token for token in ends if token is not None])
