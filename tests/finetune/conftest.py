@@ -4,9 +4,13 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from finetune.serve.served import Served
+    from tests.finetune.serving import Running
 
 WORDS = ["red", "green", "blue", "small", "quick", "slow", "cat", "dog", "bird", "house", "tree", "walks", "sees"]
 
@@ -93,3 +97,20 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def served(lively_model: Path, one_thread: None) -> "Served":
+    """The lively model, as the server knows it."""
+    from finetune.serve.served import open_served
+
+    return open_served(lively_model, "lively")
+
+
+@pytest.fixture(scope="module")
+def running(served: "Served", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Running]":
+    """A server of that model."""
+    from tests.finetune.serving import serving
+
+    with serving([served], tmp_path_factory.mktemp("votes")) as server:
+        yield server

@@ -3,7 +3,6 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from conversations.message import Message
 from finetune.llama.attention import Documents
 from finetune.llama.generate import Generated, Sampling, generate
 from finetune.serve.engine import Limits
-from finetune.serve.served import Served, open_served
+from finetune.serve.served import Served
 from tests.finetune.serving import Running, serving
 
 CHATS: tuple[tuple[dict[str, str], ...], ...] = (
@@ -28,17 +27,6 @@ CHATS: tuple[tuple[dict[str, str], ...], ...] = (
         {"role": "user", "content": "slow"},
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def served(lively_model: Path, one_thread: None) -> Served:
-    return open_served(lively_model, "lively")
-
-
-@pytest.fixture(scope="module")
-def running(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with serving([served], tmp_path_factory.mktemp("votes")) as server:
-        yield server
 
 
 @pytest.fixture

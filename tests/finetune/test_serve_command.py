@@ -16,11 +16,6 @@ from finetune.serve.served import Served, open_served
 from finetune.serve.terminal import Terminal
 
 
-@pytest.fixture(scope="module")
-def served(lively_model: Path, one_thread: None) -> Served:
-    return open_served(lively_model, "lively")
-
-
 def talk(served: Served, *lines: str) -> list[str]:
     """What the terminal shows after each line."""
     out, given, shown = io.StringIO(), iter(lines), list[str]()

@@ -2,29 +2,15 @@
 
 import socket
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import httpx2 as httpx
 import openai
 import pytest
 
-from finetune.serve.served import Served, open_served
-from tests.finetune.serving import Running, serving
+from tests.finetune.serving import Running
 
 CHAT = {"role": "user", "content": "red cat"}
 TYPE = {"content-type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def served(lively_model: Path, one_thread: None) -> Served:
-    return open_served(lively_model, "lively")
-
-
-@pytest.fixture(scope="module")
-def running(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with serving([served], tmp_path_factory.mktemp("votes")) as server:
-        yield server
 
 
 def answer(running: Running) -> str:

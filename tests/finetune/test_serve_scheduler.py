@@ -3,13 +3,12 @@
 import random
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from finetune.llama.generate import Generated, Sampling, generate
 from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler
-from finetune.serve.served import Served, open_served
+from finetune.serve.served import Served
 from finetune.serve.slots import Slots
 
 SAMPLINGS = (
@@ -19,11 +18,6 @@ SAMPLINGS = (
     Sampling(90, temperature=0, repetition_penalty=1.4),
     Sampling(40, temperature=0.7, repetition_penalty=1.1, stop=("a", "th")),
 )
-
-
-@pytest.fixture(scope="module")
-def served(lively_model: Path, one_thread: None) -> Served:
-    return open_served(lively_model)
 
 
 class Answers:
