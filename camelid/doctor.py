@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
+from camelid.errors import UserError
 from camelid.llm import Failure
 
 # What a missing extra means; every extra of pyproject.toml is here (tests/camelid/test_doctor.py).
@@ -197,7 +198,10 @@ def api(base_url: str | None) -> Finding:
     from camelid.openai_api import list_models
 
     where = base_url or os.environ.get("OPENAI_BASE_URL") or "OpenAI"
-    models = asyncio.run(list_models(base_url, TIMEOUT))
+    try:
+        models = asyncio.run(list_models(base_url, TIMEOUT))
+    except UserError as error:  # an address that can't be one
+        return Finding("problem", "API", str(error))
     if not isinstance(models, Failure):
         return Finding("ok", "API", f"{where} answers: {len(models)} models")
     if models.kind == "authentication":  # its text may hold part of the key

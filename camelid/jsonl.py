@@ -37,12 +37,21 @@ def no_such_file(path: Path) -> UserError:
     """The error for a file that is not there, with the one that was probably meant."""
     if not packaged(path.parent).is_dir():
         return UserError(f"{path}: no such file; there is no folder {path.parent}")
+    return UserError(f"{path}: no such file{near_path(path)}")
+
+
+def near_path(path: str | Path) -> str:
+    """`"; did you mean 'x'?"` for a path that is not there; empty if it is there, or if nothing has a name like it."""
+    path = Path(path)
+    if path.exists():
+        return ""
     for folder in (path.parent, *(Path(name) for name in SHIPPED if path.parent == Path())):
-        names = {entry.stem: entry.name for entry in sorted(packaged(folder).iterdir())}
+        entries = sorted(packaged(folder).iterdir()) if packaged(folder).is_dir() else []
+        names = {entry.stem: entry.name for entry in entries}
         near = closest(path.stem, names)
         if near is not None:
-            return UserError(f"{path}: no such file; did you mean {str(folder / names[near])!r}?")
-    return UserError(f"{path}: no such file")
+            return f"; did you mean {str(folder / names[near])!r}?"
+    return ""
 
 
 def spare_inputs(output: str | Path, inputs: Iterable[str | Path]) -> None:

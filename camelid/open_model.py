@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.errors import UserError
+from camelid.jsonl import near_path
 from camelid.llm import LLM
 from camelid.model_run import ModelRun
 from camelid.spend import Price, parse_price, price_of
@@ -91,7 +92,8 @@ def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[
     if local:
         if not (Path(name) / "config.json").is_file():
             missing = "it has no config.json" if Path(name).exists() else "it is not there"
-            raise UserError(f"--model {name}: no model folder ({missing}); a server's model needs --base-url")
+            near = near_path(name) or "; a server's model needs --base-url"
+            raise UserError(f"--model {name}: no model folder ({missing}){near}")
         from finetune.llama.local import LocalModel
 
         return LocalModel.open(name, args.engine)

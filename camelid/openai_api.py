@@ -171,12 +171,15 @@ def connect(name: str, base_url: str | None, timeout: float = TIMEOUT, retries: 
     it looking for a free connection.
 
     Raises:
-        UserError: there is no API key (with a `base_url` none is needed), or `base_url` is no address.
+        UserError: there is no API key (with a `base_url` none is needed), or the server's address is none.
     """
     import openai
 
-    if base_url is not None and not base_url.startswith(("http://", "https://")):
-        raise UserError(f"--base-url {base_url}: must begin with http:// or https://, as http://localhost:8000/v1")
+    option, address = "--base-url", base_url
+    if base_url is None:  # the library takes the variable
+        option, address = "OPENAI_BASE_URL", os.environ.get("OPENAI_BASE_URL") or None
+    if address is not None and not address.startswith(("http://", "https://")):
+        raise UserError(f"{option} {address}: must begin with http:// or https://, as http://localhost:8000/v1")
     key = os.environ.get("OPENAI_API_KEY") or (None if base_url is None else "none")
     if key is None:
         raise UserError(

@@ -27,7 +27,7 @@ from datatrove.utils.hashing import HashConfig
 from datatrove.utils.word_tokenizers import WordTokenizer
 
 from camelid.errors import UserError
-from camelid.jsonl import Record, read_json, read_jsonl, write_jsonl
+from camelid.jsonl import Record, no_such_file, read_json, read_jsonl, write_jsonl
 from camelid.ledger import Ledger, write_ledgers
 from conversations.batch import Work, batches, drop_kept, process
 from conversations.convert_command import add_work_arguments, make_work
@@ -184,6 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_work_arguments(parser)
     args = parser.parse_args(arguments)
     try:
+        for path in args.inputs:
+            if not Path(path).exists():  # datatrove would print a traceback, too
+                raise no_such_file(Path(path))
         run_here(pipelines(args.inputs, args.output, make_work(args), args.tasks), args.output, args.workers)
     except UserError as error:
         print(f"camelid: error: {error}", file=sys.stderr)

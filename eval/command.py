@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.jsonl import atomic_write, write_json, write_jsonl
+from camelid.jsonl import atomic_write, near_path, write_json, write_jsonl
 from camelid.lock import exclusive
 from camelid.model_run import ModelRun
 from camelid.spend import Estimate
@@ -122,7 +122,7 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     questions = read_questions(args.questions, args.references)
     answers = all_answers(Path(args.output))
     if not answers:
-        raise UserError(f"{args.output}/answers: no answers there; run `camelid eval answer` first")
+        raise UserError(f"{args.output}/answers: none there; run `camelid eval answer` first{near_path(args.output)}")
     folder = Path(args.output) / "judgments" / args.mode
     model = open_model(args, lambda name: folder / f"{file_name(name)}.journal.jsonl")
     tasks = plan(args.mode, model.name, questions, answers, args.baseline, args.audit, args.ranking, args.seed)

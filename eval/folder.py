@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camelid.errors import UserError, near_miss
-from camelid.jsonl import read_json
+from camelid.jsonl import near_path, read_json
 from eval import canary
 from eval.answer import Answer, read_answers
 from eval.judgments import Judgment, read_judgments, subject
@@ -47,7 +47,7 @@ def all_judgments(
     """
     modes = sorted(path.name for path in folder.glob("judgments/*/") if _files(path))
     if not modes:
-        raise UserError(f"{folder / 'judgments'}: no judgments there; run `camelid eval judge` first")
+        raise UserError(f"{folder / 'judgments'}: none there; run `camelid eval judge` first{near_path(folder)}")
     if mode is None and len(modes) > 1:
         raise UserError(f"{folder / 'judgments'}: judged in several modes ({', '.join(modes)}); choose one with --mode")
     chosen = mode or modes[0]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.jsonl import file_hash
+from camelid.jsonl import file_hash, near_path
 from conversations.message import Conversation
 from conversations.readers import read_chats, read_conversations
 
@@ -60,12 +60,11 @@ def fingerprint(path: str) -> str:
 
 def _require_hub_name(path: str) -> None:
     if not HUB_NAME.fullmatch(path) or Path(path).suffix in (".json", ".jsonl", ".gz", ".parquet"):
-        raise UserError(
-            f"data.train: {path}: no such file; expected a file, a folder that datasets saved, or the name of a data "
-            "set on the hub (owner/name)"
-        )
+        wanted = "; expected a file, a folder that datasets saved, or the name of a data set on the hub (owner/name)"
+        raise UserError(f"data.train: {path}: no such file{near_path(path) or wanted}")
 
 
 def _unreachable(path: str, error: Exception) -> UserError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return UserError(f"data.train: {path}: no such file, and not found on the Hugging Face hub either ({reason})")
+    near = near_path(path)
+    return UserError(f"data.train: {path}: no such file, and not found on the Hugging Face hub either ({reason}){near}")

@@ -26,7 +26,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from camelid.config import load_config, to_tree
 from camelid.errors import UserError
-from camelid.jsonl import AppendLog, packaged, write_json
+from camelid.jsonl import AppendLog, near_path, packaged, write_json
 from camelid.lock import exclusive
 from camelid.progress import Progress
 from conversations.open_tokenizer import open_tokenizer
@@ -133,7 +133,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, quiet: 
 def load_tokenizer(path: str, template: str) -> Any:
     """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
     if not Path(path).is_dir():
-        raise UserError(f"model.path = {path!r}: no such folder")
+        raise UserError(f"model.path = {path!r}: no such folder{near_path(path)}")
     tokenizer = open_tokenizer(path, f"model.path = {path!r}")
     tokenizer.chat_template = template_for(template, tokenizer).jinja
     return tokenizer

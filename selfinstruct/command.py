@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camelid.errors import UserError
-from camelid.jsonl import file_hash, read_json, write_json, write_jsonl
+from camelid.jsonl import file_hash, near_path, read_json, write_json, write_jsonl
 from camelid.ledger import write_ledgers
 from camelid.lock import exclusive
 from camelid.model_run import ModelRun
@@ -226,7 +226,12 @@ def run_dedup(args: argparse.Namespace) -> int:
     if "://" not in source:
         source = str(Path(source).resolve())  # jobs run in other folders
         if not Path(source).is_dir():
-            raise UserError(f"{args.source}: no such folder")
+            raise UserError(f"{args.source}: no such folder{near_path(args.source)}")
+    records, journals = scale.record_files(source)
+    if not records:
+        raise UserError(f"{args.source}: no *.jsonl or *.jsonl.gz file there")
+    if journals:
+        print(f"not read, for they hold API replies and no records: {', '.join(journals)}")
     options = scale.parse_options(args.executor_option, args.executor)
     questions = [Questions(path) for path in args.decontaminate]
     decontaminate = {short_name(path): file_hash(path) for path in args.decontaminate}

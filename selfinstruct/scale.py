@@ -116,6 +116,13 @@ def _executor(name: str) -> Any:
     return Executor
 
 
+def record_files(folder: str) -> tuple[list[str], list[str]]:
+    """The files of a folder that hold records, and the journals that `generate` keeps beside its own."""
+    paths = get_datafolder(folder).list_files(recursive=True, glob_pattern="*.jsonl*")
+    journals = [path for path in paths if ".journal.jsonl" in path]
+    return [path for path in paths if path not in journals], journals
+
+
 def read_tasks(data: Any, rank: int, world_size: int, folder: str) -> Iterator[Document]:
     """A pipeline's first step: every `world_size`-th file from `rank` on, strictly.
 
@@ -123,7 +130,8 @@ def read_tasks(data: Any, rank: int, world_size: int, folder: str) -> Iterator[D
         UserError: a line is no instruction record.
     """
     source = get_datafolder(folder)
-    for path in source.get_shard(rank, world_size, recursive=True, glob_pattern="*.jsonl*"):
+    records, _ = record_files(folder)
+    for path in records[rank::world_size]:
         with source.open(path, "rt", compression="infer", encoding="utf-8") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from camelid.errors import UserError
+from camelid.jsonl import near_path
 from conversations.tokenize import Encoder
 from finetune.llama.folder import fingerprint, open_weights, open_words
 from finetune.llama.merge import with_adapter
@@ -57,7 +58,7 @@ def open_served(
     """
     path = Path(folder)
     if not (path / "config.json").is_file():
-        raise UserError(f"{folder}: no model folder (it has no config.json)")
+        raise UserError(f"{folder}: no model folder (it has no config.json){near_path(path)}")
     words = open_words(path, template)
     model = open_weights(path)
     if adapter is not None:

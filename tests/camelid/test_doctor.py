@@ -87,6 +87,8 @@ def test_disk_says_what_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_key_is_tried_and_never_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.api(None).level == "note"
+    wrong = doctor.api("localhost:1")
+    assert wrong.level == "problem" and "must begin with http://" in wrong.text
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with FakeOpenAI() as server:
         assert doctor.api(server.url) == Finding("ok", "API", f"{server.url} answers: 1 models")

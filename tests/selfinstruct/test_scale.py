@@ -46,6 +46,23 @@ def test_duplicates_and_questions_go_and_are_counted(tmp_path: Path, capsys: pyt
     assert main(command) == 2 and "other options" in capsys.readouterr().err
 
 
+def test_journals_are_skipped_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "made"
+    command = ["selfinstruct", "dedup", str(folder), "--output", str(tmp_path / "out")]
+    folder.mkdir()
+    assert main(command) == 2 and "made: no *.jsonl" in capsys.readouterr().err
+    assert (
+        main(["selfinstruct", "generate", "--output", str(folder / "a.jsonl"), "--count", "3", "--model", "offline"])
+        == 0
+    )
+    (folder / "a.journal.jsonl").touch()
+    capsys.readouterr()
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "not read, for they hold API replies and no records: a.journal.jsonl\n" in out
+    assert read_json(tmp_path / "out" / "ledger.json")["ledgers"][0]["read"] == 3
+
+
 def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"text": "c"}\n')
     with pytest.raises(UserError, match=r"x\.jsonl:2: expected an instruction record"):
