@@ -194,8 +194,8 @@ def test_raw_replies_are_kept_and_read_anew(camelid_eval: Eval, tmp_path: Path) 
         (("judge", "--audit", "-1"), "--audit must be at least 0"),
         (("judge", "--ranking"), "--ranking: only with --mode alpaca"),
         (("judge", "--mode", "pairwise"), "--model offline: it grades answers one by one; use --mode single"),
-        (("judge",), "no answers there; run `camelid eval answer` first"),
-        (("report",), "no judgments there; run `camelid eval judge` first"),
+        (("judge",), "answers: none there; run `camelid eval answer` first"),
+        (("report",), "judgments: none there; run `camelid eval judge` first"),
     ],
 )
 def test_mistakes(camelid_eval: Eval, arguments: tuple[str, ...], message: str) -> None:

@@ -88,7 +88,9 @@ def test_options_train(toy_recipe: dict[str, Any], changes: dict[str, object]) -
     ("changes", "says"),
     [
         ({"model__path": "no/such/folder"}, "model.path = 'no/such/folder': no such folder"),
-        ({"data__train": [{"path": "missing.jsonl"}]}, "data.train: missing.jsonl: no such file"),
+        ({"model__path": "recipes/modls"}, "no such folder; did you mean 'recipes/models'?"),
+        ({"data__train": [{"path": "missing.jsonl"}]}, "data.train: missing.jsonl: no such file; expected a file, "),
+        ({"data__train": [{"path": "recipes/smke.jsonl"}]}, "no such file; did you mean 'recipes/smoke.yaml'?"),
         ({"data__template": "vicuna_v1"}, "did you mean 'vicuna_v1.1'?"),
         ({"data__template": "llama-3"}, "template 'llama-3' needs the special token(s)"),
         ({"optim__lrr": 1e-5}, "unknown key 'optim.lrr'; did you mean 'lr'?"),

@@ -51,6 +51,9 @@ def test_journals_are_skipped_and_named(tmp_path: Path, capsys: pytest.CaptureFi
     command = ["selfinstruct", "dedup", str(folder), "--output", str(tmp_path / "out")]
     folder.mkdir()
     assert main(command) == 2 and "made: no *.jsonl" in capsys.readouterr().err
+    command[2] += "s"
+    assert main(command) == 2 and f"mades: no such folder; did you mean '{folder}'?" in capsys.readouterr().err
+    command[2] = str(folder)
     assert (
         main(["selfinstruct", "generate", "--output", str(folder / "a.jsonl"), "--count", "3", "--model", "offline"])
         == 0
