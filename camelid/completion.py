@@ -11,7 +11,7 @@ def register(rooms: Any, parser: Parser) -> None:
     command = rooms.add_parser(
         "completion",
         help="print a script that completes commands in your shell",
-        description="Print a script for your shell. bash: camelid completion bash > "
+        epilog="bash: camelid completion bash > "
         "~/.local/share/bash-completion/completions/camelid. zsh: the same to a file _camelid in a folder of $fpath. "
         "fish: to ~/.config/fish/completions/camelid.fish.",
     )

@@ -1,5 +1,7 @@
-"""The scripts of `camelid completion`: bash's in a real bash; the others read by their shell, where it is installed."""
+"""The scripts of `camelid completion`, each in its real shell; zsh and fish where they are installed."""
 
+import os
+import pty
 import shutil
 import subprocess
 from pathlib import Path
@@ -49,12 +51,67 @@ def test_bash_completes(words: str, expected: set[str], script: Path, tmp_path: 
     assert {line.strip().rstrip("/") for line in result.stdout.splitlines()} - {"-h", "--help"} == expected, result
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_can_read_theirs(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["completion", shell]) == 0
-    text = capsys.readouterr().out
-    assert "selfinstruct" in text and "--max-cost" in text.replace("-l ", "--")
-    if shutil.which(shell) is None:
-        pytest.skip(f"no {shell} here")
-    (tmp_path / "script").write_text(text)
-    subprocess.run([shell, "-n", tmp_path / "script"], check=True)
+VERBS = [
+    (
+        "camelid ",
+        {
+            "chat",
+            "completion",
+            "conversations",
+            "demo",
+            "doctor",
+            "eval",
+            "finetune",
+            "selfinstruct",
+            "serve",
+            "weights",
+        },
+    ),
+    ("camelid conversations ", {"audit", "convert", "show", "split", "stats"}),
+    ("camelid eval judge --mode ", {"single", "pairwise", "vicuna", "alpaca"}),
+    ("camelid finetune my-rec", {"my-recipe.yaml"}),
+]
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish here")
+@pytest.mark.parametrize(("words", "expected"), VERBS)
+def test_fish_completes(words: str, expected: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "fish"]) == 0
+    (tmp_path / "camelid.fish").write_text(capsys.readouterr().out)
+    (tmp_path / "my-recipe.yaml").touch()
+    program = f"source camelid.fish; complete -C '{words}'"
+    result = subprocess.run(["fish", "--no-config", "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert {line.split("\t")[0] for line in result.stdout.splitlines()} == expected, result
+
+
+# Completes once, as if the words had been typed, writes the matches down instead of showing them, and exits.
+ZSHRC = """
+fpath=($ZDOTDIR $fpath)
+autoload -Uz compinit && compinit -uD
+compadd() {
+  [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\\ * ]] && { builtin compadd "$@"; return }
+  local -a matches; builtin compadd -O matches "$@"; print -l -- $matches >> $ZDOTDIR/matches
+}
+complete-once() { BUFFER=$WORDS; CURSOR=$#BUFFER; zle complete-word; BUFFER=exit; zle accept-line }
+zle -N zle-line-init complete-once
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh here")
+@pytest.mark.parametrize(("words", "expected"), VERBS)
+def test_zsh_completes(words: str, expected: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "zsh"]) == 0
+    (tmp_path / "_camelid").write_text(capsys.readouterr().out)
+    (tmp_path / ".zshrc").write_text(ZSHRC)
+    (tmp_path / "my-recipe.yaml").touch()
+    keyboard, terminal = pty.openpty()
+    environment = {**os.environ, "ZDOTDIR": str(tmp_path), "WORDS": words, "TERM": "dumb"}
+    try:
+        subprocess.run(
+            ["zsh", "-i"], cwd=tmp_path, env=environment, stdin=terminal, stdout=terminal, stderr=terminal,
+            timeout=20, start_new_session=True, check=True,
+        )  # fmt: skip
+    finally:
+        os.close(terminal)
+        os.close(keyboard)
+    assert set((tmp_path / "matches").read_text().split()) == expected
