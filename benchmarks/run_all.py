@@ -82,7 +82,16 @@ def table(outcome: Outcome) -> str:
         rows.append(["not reached: this run was cut short, or is still going on", "", "", "", "", "", "not run"])
     cells = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
     took = f"{outcome.seconds / 60:.1f} minutes. " if outcome.ran else ""
-    return f"## {outcome.name}\n\n{took}`python benchmarks/{outcome.name}.py`\n\n{HEAD}\n{cells}\n"
+    return f"## {outcome.name}\n\n{took}`python benchmarks/{outcome.name}.py`\n\n{HEAD}\n{cells}\n{reasons(outcome)}"
+
+
+def reasons(outcome: Outcome) -> str:
+    """Why bars are missed, each reason once: a script gives it as "why" with its result."""
+    missed: dict[str, list[str]] = {}
+    for result in outcome.results:
+        if not result["met"]:
+            missed.setdefault(result.get("why", "not known yet"), []).append(result["what"])
+    return "".join(f"\nMissed ({'; '.join(whats)}): {why}.\n" for why, whats in missed.items())
 
 
 def number(value: float | None) -> str:

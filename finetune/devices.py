@@ -1,4 +1,4 @@
-"""What torch finds on this machine: GPUs, and which attention kernel packed training will use."""
+"""What torch finds on this machine: GPUs, how the processor computes, which attention kernel training will use."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -35,3 +35,12 @@ def cuda_build() -> str | None:
 def has_varlen_attention() -> bool:
     """Whether this torch has a kernel for packed attention of its own."""
     return importlib.util.find_spec("torch.nn.attention.varlen") is not None
+
+
+def processor_has_bf16() -> bool:
+    """Whether torch can reach bfloat16 units of the processor: AVX512-BF16 or AMX, so AVX512 at the least.
+
+    Without them a product in bfloat16 took 7 to 10 times as long as in float32 (2048 x 256 x 256 to 2048 x 1024 x 1024,
+    torch 2.13, 2 cores of an AMD EPYC with AVX2).
+    """
+    return torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "NO AVX", "AVX2")

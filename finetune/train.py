@@ -36,6 +36,7 @@ from finetune.adapter import add_adapter, save_adapter
 from finetune.batches import Plan, validation_rows
 from finetune.checkpoint import Position
 from finetune.data import TokenData, load_tokens
+from finetune.devices import processor_has_bf16
 from finetune.evaluate import sample_answers, validation_loss
 from finetune.hardware import flops_per_token, peak_flops
 from finetune.launch import Sharding
@@ -120,6 +121,9 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, quiet: 
     if accelerator.is_main_process:
         run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))
         announce(data, plan, worker, quiet)
+        if accelerator.device.type == "cpu" and recipe.run.precision != "fp32" and not processor_has_bf16():
+            slow = "this processor has no bfloat16 units; run.precision=fp32 is several times as fast here"
+            print(f"camelid: warning: {slow}", file=sys.stderr)
     if recipe.run.trackers:
         accelerator.init_trackers("camelid", config=run_folder.flat(to_tree(recipe)))
     stopped = run_updates(worker, data, plan, recipe, tokenizer, quiet)

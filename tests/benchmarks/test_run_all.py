@@ -13,6 +13,7 @@ RESULT = {
     "results": [
         {"what": "speed", "ours": 20000, "peer": 1.5, "ratio": 3.25, "bar": ">= 3", "met": True, "spread": [3.1, 3.4]},
         {"what": "fill | rows", "ours": 0.99962, "peer": None, "ratio": None, "bar": 0.9999, "met": False},
+        {"what": "memory", "ours": 9, "peer": 3, "ratio": 3, "bar": "<= 2", "met": False, "why": "a buffer is kept"},
     ],
     "skipped": ["tokens/s of a GPU: no CUDA device"],
 }
@@ -39,7 +40,9 @@ def test_the_table_holds_every_outcome(tmp_path: Path, capfd: pytest.CaptureFixt
     assert cells(page, "tokens/s") == ["tokens/s of a GPU: no CUDA device", "", "", "", "", "", "not run"]
     assert cells(page, "crashed: exit status 1")[0].endswith("the peer failed")
     assert "exit status 0: it printed nothing" in page
-    assert "1 of 2 measured bars are met, 1 missed; 1 not run here; 2 scripts without a result" in page
+    assert "Missed (memory): a buffer is kept.\n" in page
+    assert "Missed (fill | rows): not known yet.\n" in page
+    assert "1 of 3 measured bars are met, 2 missed; 1 not run here; 2 scripts without a result" in page
     assert "peers" not in [line.removeprefix("## ") for line in page.splitlines()]
     assert "on its way" in capfd.readouterr().out
 

@@ -76,9 +76,16 @@ def test_trackers_are_fed(toy_recipe: dict[str, Any]) -> None:
     ],
     ids=lambda changes: ",".join(key.partition("__")[2] for key in changes),
 )
-def test_options_train(toy_recipe: dict[str, Any], changes: dict[str, object]) -> None:
+def test_options_train(
+    toy_recipe: dict[str, Any],
+    changes: dict[str, object],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     ours = variant(toy_recipe, "option", data__validation=0.2, run__evaluate_every=3, **changes)
     assert run(ours) == 0
+    assert ("no bfloat16 units" in capsys.readouterr().err) == ("run__precision" in changes)
     losses = [record["loss"] for record in metrics(ours)]
     assert losses[-1] < losses[0]
     assert not any(record["skipped"] for record in metrics(ours))
