@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from camelid.errors import UserError
 from camelid.jsonl import Record
@@ -83,7 +83,11 @@ def parse(mode: Mode, text: str, logprobs: Mapping[str, float]) -> tuple[float, 
         return None if rating is None else (rating,)
     if mode == "pairwise":
         return parse_letter(text)
-    return parse_pair(text) if mode == "vicuna" else parse_preference(text, logprobs)
+    if mode == "vicuna":
+        return parse_pair(text)
+    if mode == "alpaca":
+        return parse_preference(text, logprobs)
+    assert_never(mode)
 
 
 def read_judgments(

@@ -1,13 +1,25 @@
 """Every table that is keyed by the judging mode knows every mode."""
 
+from importlib.resources import files
 from typing import get_args
 
-from eval import boards, canary, judge, prompts, report, results
+import pytest
+
+from eval import boards, canary, command, judge, prompts, report, results
 
 MODES = set(get_args(results.Mode))
+TABLES = {
+    "results.SCALES": results.SCALES,
+    "judge.SAMPLING": judge.SAMPLING,
+    "boards.BOUNDS": boards.BOUNDS,
+    "canary.LIMITS": canary.LIMITS,
+    "report.METHODS": report.METHODS,
+    "command.MODES": command.MODES,
+    "prompts.NAMES": {*prompts.NAMES, "single"},  # which shows one answer, and so names none
+    "data/judge_MODE.txt": {mode for mode in MODES if files("eval").joinpath(f"data/judge_{mode}.txt").is_file()},
+}
 
 
-def test_no_table_forgets_a_mode() -> None:
-    for table in (judge.SAMPLING, boards.BOUNDS, canary.LIMITS, results.SCALES, report.METHODS):
-        assert set(table) == MODES
-    assert set(prompts.NAMES) == MODES - {"single"}  # the one that shows a single answer, and so names none
+@pytest.mark.parametrize("table", TABLES)
+def test_it_knows_every_mode(table: str) -> None:
+    assert set(TABLES[table]) == MODES
