@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 from camelid.errors import UserError, near_miss
 from camelid.jsonl import Record
@@ -15,7 +15,6 @@ from conversations.records import scan_records
 from conversations.template import join_input
 
 Format = Literal["conversations", "sharegpt", "openai", "chatgpt", "oasst", "wildchat", "alpaca"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 # Names seen in ShareGPT exports, github.com/lm-sys/FastChat, fastchat/data/clean_sharegpt.py.
 SHAREGPT_ROLES: dict[str, Role] = {

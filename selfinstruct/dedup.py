@@ -16,6 +16,7 @@ from selfinstruct.tokens import Tokenize, unicode_tokens
 LIMIT = 0.7  # Self-Instruct (Wang et al. 2023), section 2.2; Alpaca's generate_instruction.py uses it too
 MOST_SIMILAR = 10  # how many Alpaca writes beside each record
 BLOCK = 256  # texts compared at once: large enough to keep all cores busy, 27 MB against 52,000 texts
+_NONE = np.zeros(0, dtype=np.uint8)
 _CHUNK = 64  # scores looked at together in search of the highest
 
 
@@ -51,17 +52,38 @@ class SimilarTexts:
         self._texts: list[str] = []
         self._encoded: list[str] = []
         self._lengths = np.zeros(1024, dtype=np.float64)  # of `_encoded`; grows by doubling
+        self._ahead: dict[str, NDArray[Any]] = {}  # LCS lengths with the first of the kept texts
         for text in texts:
-            self._add(text, self._encode(text))
+            self.add(text)
 
     def add(self, text: str) -> None:
         """Remember a text."""
-        self._add(text, self._encode(text))
-
-    def compare(self, text: str) -> Similarity:
-        """ROUGE-L F-measure of `text` with every text kept, as rouge_score computes it."""
         encoded = self._encode(text)
-        return self._similarity(len(encoded), _common([encoded], self._encoded)[0], math.inf)
+        if len(self._texts) == len(self._lengths):
+            self._lengths = np.concatenate((self._lengths, np.zeros_like(self._lengths)))
+        self._lengths[len(self._texts)] = len(encoded)
+        self._texts.append(text)
+        self._encoded.append(encoded)
+
+    def look_ahead(self, texts: Sequence[str]) -> None:
+        """Compare some texts with all kept so far at once: `compare` says the same of them as ever, but sooner.
+
+        Handing the kept texts over costs several times what comparing one text with them does.
+        """
+        encoded = [self._encode(text) for text in texts]
+        self._ahead = dict(zip(texts, _common(encoded, self._encoded), strict=True)) if texts else {}
+
+    def compare(self, text: str, limit: float = math.inf) -> Similarity:
+        """ROUGE-L F-measure of `text` with every text kept, as rouge_score computes it.
+
+        Args:
+            text: any.
+            limit: leave `most_similar` empty if the highest is above it.
+        """
+        encoded = self._encode(text)
+        ahead = self._ahead.get(text, _NONE)
+        row = np.concatenate((ahead, _common([encoded], self._encoded[len(ahead) :])[0]))
+        return self._similarity(len(encoded), row, limit)
 
     def select(self, texts: Iterable[str], limit: float = LIMIT) -> Iterator[tuple[str, Similarity]]:
         """Yield each text with its similarity to all kept before it; keep it unless that exceeds `limit`.
@@ -71,16 +93,11 @@ class SimilarTexts:
         """
         source = iter(texts)
         while block := list(islice(source, BLOCK)):
-            encoded = [self._encode(text) for text in block]
-            before = len(self._texts)
-            with_kept, with_block = _common(encoded, self._encoded), _common(encoded, encoded)
-            chosen: list[int] = []
-            for index, text in enumerate(block):
-                row = np.concatenate((with_kept[index, :before], with_block[index, chosen]))
-                similarity = self._similarity(len(encoded[index]), row, limit)
+            self.look_ahead(block)
+            for text in block:
+                similarity = self.compare(text, limit)
                 if similarity.highest <= limit:
-                    chosen.append(index)
-                    self._add(text, encoded[index])
+                    self.add(text)
                 yield text, similarity
 
     def _similarity(self, length: int, common: NDArray[Any], limit: float) -> Similarity:
@@ -103,13 +120,6 @@ class SimilarTexts:
         nearest = _nearest(scores) if highest <= limit else []
         most_similar = {self._texts[index]: float(scores[index]) for index in nearest}
         return Similarity(highest, float(scores.mean()), most_similar)
-
-    def _add(self, text: str, encoded: str) -> None:
-        if len(self._texts) == len(self._lengths):
-            self._lengths = np.concatenate((self._lengths, np.zeros_like(self._lengths)))
-        self._lengths[len(self._texts)] = len(encoded)
-        self._texts.append(text)
-        self._encoded.append(encoded)
 
     def _encode(self, text: str) -> str:
         """One private character per distinct token; frequent tokens, seen early, get the small ones."""

@@ -95,6 +95,7 @@ async def _evolve_chunk(run: Run, pool: list[str], chunk: list[int], generation:
         else:
             good[place] = task
     await run.score_ahead(good.values())
+    run.selection.look_ahead([task.instruction for task in good.values()])
     for place, task in good.items():
         similarity = run.selection.compare(task.instruction)
         if run.ended:

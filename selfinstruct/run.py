@@ -125,6 +125,7 @@ class Run:
             model: who wrote them.
             facts: further fields of the records.
         """
+        self.selection.look_ahead([task.instruction for task in tasks])
         for task in tasks:
             if self.ended:
                 self.tasks.drop(ENOUGH)

@@ -67,6 +67,10 @@ class Selection:
         """What is wrong with an instruction that has no answer yet, or None."""
         return self._rules.reason_to_drop(instruction)
 
+    def look_ahead(self, instructions: Sequence[str]) -> None:
+        """Compare these together, so that `compare` has little left to do for each."""
+        self._kept.look_ahead(instructions)
+
     def compare(self, instruction: str) -> Similarity:
         """How near an instruction is to all those before; it may be kept up to `LIMIT`."""
         return self._kept.compare(instruction)

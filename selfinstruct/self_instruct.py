@@ -86,7 +86,9 @@ async def _instructions(
     new: list[_New] = []
     requests = (_bootstrap_request(seeds, machine, seed, number) for number in numbers)
     async for request, reply in run.ask(requests):
-        for text in parse_instructions(reply.text, reply.finish_reason == "length"):
+        texts = parse_instructions(reply.text, reply.finish_reason == "length")
+        run.selection.look_ahead(texts)
+        for text in texts:
             if reason := run.selection.reason_to_drop_instruction(text):
                 run.instructions.drop(reason)
             elif (similarity := run.selection.compare(text)).highest > LIMIT:

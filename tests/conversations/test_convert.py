@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +21,7 @@ from conversations.decontaminate import Decontaminator, KeepOutQuestions
 from conversations.language import KeepLanguages
 from conversations.message import Conversation
 from conversations.pii import KINDS, ScrubPersonalData
-from conversations.readers import FORMATS, read_conversations
+from conversations.readers import Format, read_conversations
 from conversations.sampling import Sample, chosen
 from tests.chat_pages import answer, question
 
@@ -259,7 +259,7 @@ def test_the_options_name_every_format_and_kind(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["conversations", "convert", "--help"])
     text = capsys.readouterr().out
-    assert all(name in text for name in (*FORMATS, *KINDS))
+    assert all(name in text for name in (*get_args(Format), *KINDS))
 
 
 @pytest.mark.skipif("CAMELID_REAL_DATA" not in os.environ, reason="CAMELID_REAL_DATA is not set")
