@@ -69,19 +69,9 @@ def stages(out: Path, records: int, updates: int) -> list[Stage]:
         f"optim.updates={updates}",
         f"run.output={tuned}",
     )
-    answer = (
-        "eval",
-        "answer",
-        "--questions",
-        questions,
-        "--output",
-        judged,
-        "--temperature",
-        "0",
-        "--max-tokens",
-        "128",
-    )
-    judge = ("eval", "judge", "--questions", questions, "--output", judged, "--model", "offline")
+    on = ("--questions", questions, "--output", judged)
+    answer = ("eval", "answer", *on, "--temperature", "0", "--max-tokens", "128")
+    judge = ("eval", "judge", *on, "--model", "offline")
     return [
         Stage(
             "Write instruction data: the embedded teacher, the real generator", (*generate, "--output", records_file)
@@ -97,7 +87,7 @@ def stages(out: Path, records: int, updates: int) -> list[Stage]:
         ),
         Stage("Answer them with the tuned model", (*answer, "--model", f"{tuned}/model", "--label", "tuned")),
         Stage("Judge both against the references", judge),
-        Stage("Write the report", ("eval", "report", "--questions", questions, "--output", judged)),
+        Stage("Write the report", ("eval", "report", *on)),
     ]
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from conversations.convert_command import register_convert
-from conversations.looking import register_looking
+from conversations.look_command import register_look
 from conversations.split_command import register_split
 
 
@@ -13,4 +13,4 @@ def register(rooms: Any) -> None:
     verbs = room.add_subparsers(metavar="VERB", required=True)
     register_convert(verbs)
     register_split(verbs)
-    register_looking(verbs)
+    register_look(verbs)

@@ -67,10 +67,12 @@ def write_page(stats: Stats, folder: Path, title: str) -> Path:
         f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
         for name, cells in table(stats)
     )
+    head = "".join(f"<th>{column}</th>" for column in COLUMNS)
     svgs = "".join(f"<figure>{_inline(chart.with_suffix('.svg'))}</figure>" for chart in charts)
     page = folder / "index.html"
     with atomic_write(page) as file:
-        file.write(PAGE.format(title=escape(title), count=f"{len(stats.turns):,}", rows=rows, charts=svgs))
+        count = f"{len(stats.turns):,}"
+        file.write(PAGE.format(title=escape(title), count=count, head=head, rows=rows, charts=svgs))
     return page
 
 
@@ -131,7 +133,7 @@ svg {{ width: 100%; height: auto; }}
 </style></head><body>
 <h1>{title}</h1>
 <p>{count} conversations</p>
-<table><thead><tr><th></th><th>total</th><th>mean</th><th>median</th><th>95 %</th><th>longest</th></tr></thead>
+<table><thead><tr><th></th>{head}</tr></thead>
 <tbody>{rows}</tbody></table>
 {charts}
 </body></html>

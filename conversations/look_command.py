@@ -8,7 +8,7 @@ from camelid.errors import UserError
 from conversations.encoder_arguments import add_encoder_arguments, open_encoder
 
 
-def register_looking(verbs: Any) -> None:
+def register_look(verbs: Any) -> None:
     """Add the verbs to the `conversations` command."""
     parser = verbs.add_parser("show", help="print a conversation token by token, trained tokens in colour")
     parser.add_argument("inputs", nargs=1, metavar="FILE", help="conversations, in any format `convert` reads")
