@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camelid.errors import UserError, near_miss
-from camelid.jsonl import read_text
+from camelid.jsonl import near_path, read_text
 from camelid.ledger import Ledger
 from conversations.message import Conversation
 
@@ -39,5 +39,5 @@ def read_phrases(names: Iterable[str]) -> tuple[str, ...]:
             lines = [re.sub(r"\s+", " ", line).strip().lower() for line in read_text(name).splitlines()]
             phrases += [line for line in lines if line and not line.startswith("#")]
         else:
-            raise UserError(f"--block {name}: no such file or preset{near_miss(name, PRESETS)}")
+            raise UserError(f"--block {name}: no such file or preset{near_path(name) or near_miss(name, PRESETS)}")
     return tuple(dict.fromkeys(phrases))
