@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from finetune import checkpoint, update
+from finetune import checkpoint, worker
 from finetune.llama.model import Llama
 from finetune.stop import Stop
 from tests.finetune.runs import ROOT, launch, metrics, run, tensors, variant, write
@@ -248,13 +248,13 @@ def test_a_document_that_does_not_fit_is_one_line(
 def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
     """Micro-batches, counted from 0, whose loss is NaN."""
     numbers: set[int] = set()
-    loss, calls = update.token_loss, iter(range(10**6))
+    loss, calls = worker.token_loss, iter(range(10**6))
 
     def sometimes(*args: Any, **options: Any) -> torch.Tensor:
         value = loss(*args, **options)
         return value * float("nan") if next(calls) in numbers else value
 
-    monkeypatch.setattr(update, "token_loss", sometimes)
+    monkeypatch.setattr(worker, "token_loss", sometimes)
     yield numbers
 
 
