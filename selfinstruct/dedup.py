@@ -73,17 +73,12 @@ class SimilarTexts:
         encoded = [self._encode(text) for text in texts]
         self._ahead = dict(zip(texts, _common(encoded, self._encoded), strict=True)) if texts else {}
 
-    def compare(self, text: str, limit: float = math.inf) -> Similarity:
-        """ROUGE-L F-measure of `text` with every text kept, as rouge_score computes it.
-
-        Args:
-            text: any.
-            limit: leave `most_similar` empty if the highest is above it.
-        """
+    def compare(self, text: str) -> Similarity:
+        """ROUGE-L F-measure of `text` with every text kept, as rouge_score computes it."""
         encoded = self._encode(text)
         ahead = self._ahead.get(text, _NONE)
         row = np.concatenate((ahead, _common([encoded], self._encoded[len(ahead) :])[0]))
-        return self._similarity(len(encoded), row, limit)
+        return self._similarity(len(encoded), row, math.inf)
 
     def select(self, texts: Iterable[str], limit: float = LIMIT) -> Iterator[tuple[str, Similarity]]:
         """Yield each text with its similarity to all kept before it; keep it unless that exceeds `limit`.
@@ -93,10 +88,15 @@ class SimilarTexts:
         """
         source = iter(texts)
         while block := list(islice(source, BLOCK)):
-            self.look_ahead(block)
-            for text in block:
-                similarity = self.compare(text, limit)
+            encoded = [self._encode(text) for text in block]
+            before = len(self._texts)
+            with_kept, with_block = _common(encoded, self._encoded), _common(encoded, encoded)
+            chosen: list[int] = []
+            for index, text in enumerate(block):
+                row = np.concatenate((with_kept[index, :before], with_block[index, chosen]))
+                similarity = self._similarity(len(encoded[index]), row, limit)
                 if similarity.highest <= limit:
+                    chosen.append(index)
                     self.add(text)
                 yield text, similarity
 

@@ -141,13 +141,9 @@ def test_a_budget_is_a_hard_stop(tmp_path: Path) -> None:
 
 def test_a_wrong_key_ends_the_run_at_once(tmp_path: Path) -> None:
     with FakeOpenAI(answer, faults={"401": 1.0}) as server:
-        before = os.times()
         result = finish(tmp_path / "r.jsonl", server.url, 2000)
-        after = os.times()
         assert result.returncode == 1 and "authentication: HTTP 401" in result.stderr
         assert len(server.requests) == 1
-    # Of the processor: a busy machine takes longer. One request and no wait leave nothing else to take time.
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 2
 
 
 @pytest.mark.slow
