@@ -64,7 +64,6 @@ class FakeOpenAI:
         answered: the bodies that got a good reply, in order.
         good_replies: how many good replies each `body_key` got.
         bill: USD for the good replies.
-        rate_limited: how many 429 were sent.
         most_in_flight: chat requests.
         batches: the batch objects by id.
     """
@@ -89,7 +88,7 @@ class FakeOpenAI:
         self.answered: list[dict[str, Any]] = []
         self.good_replies: Counter[str] = Counter()
         self.bill = 0.0
-        self.rate_limited = self.in_flight = self.most_in_flight = 0
+        self.in_flight = self.most_in_flight = 0
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self._random = random.Random(seed)
@@ -152,7 +151,6 @@ class FakeOpenAI:
     async def _chat(self, body: dict[str, Any]) -> tuple[int, dict[str, str], bytes] | None:
         self.requests.append(body)
         if self.most_at_once is not None and self.in_flight >= self.most_at_once:
-            self.rate_limited += 1
             return _error(429, "rate_limit_exceeded", "too many requests")
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -180,7 +178,6 @@ class FakeOpenAI:
         self, body: dict[str, Any], fault: str | None, share: float
     ) -> tuple[int, dict[str, str], bytes]:
         if fault in ("429", "429-after"):
-            self.rate_limited += 1
             wait = {"retry-after-ms": "20"} if fault == "429-after" else {}
             return _error(429, "rate_limit_exceeded", "slow down", wait)
         errors = {
