@@ -1,9 +1,7 @@
 """ROUGE-L against everything kept so far, with rouge_score's decisions at a fraction of its cost."""
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,6 @@ from selfinstruct.tokens import Tokenize, unicode_tokens
 
 LIMIT = 0.7  # Self-Instruct (Wang et al. 2023), section 2.2; Alpaca's generate_instruction.py uses it too
 MOST_SIMILAR = 10  # how many Alpaca writes beside each record
-BLOCK = 256  # texts compared at once: large enough to keep all cores busy, 27 MB against 52,000 texts
 _NONE = np.zeros(0, dtype=np.uint8)
 _CHUNK = 64  # scores looked at together in search of the highest
 
@@ -51,7 +48,8 @@ class SimilarTexts:
         self._ids: dict[str, int] = {}
         self._texts: list[str] = []
         self._encoded: list[str] = []
-        self._lengths = np.zeros(1024, dtype=np.float64)  # of `_encoded`; grows by doubling
+        self._lengths = np.zeros(1024, dtype=np.int64)  # of `_encoded`; grows by doubling
+        self._longest = 0
         self._ahead: dict[str, NDArray[Any]] = {}  # LCS lengths with the first of the kept texts
         for text in texts:
             self.add(text)
@@ -62,6 +60,7 @@ class SimilarTexts:
         if len(self._texts) == len(self._lengths):
             self._lengths = np.concatenate((self._lengths, np.zeros_like(self._lengths)))
         self._lengths[len(self._texts)] = len(encoded)
+        self._longest = max(self._longest, len(encoded))
         self._texts.append(text)
         self._encoded.append(encoded)
 
@@ -78,48 +77,20 @@ class SimilarTexts:
         encoded = self._encode(text)
         ahead = self._ahead.get(text, _NONE)
         row = np.concatenate((ahead, _common([encoded], self._encoded[len(ahead) :])[0]))
-        return self._similarity(len(encoded), row, math.inf)
+        return self._similarity(len(encoded), row)
 
-    def select(self, texts: Iterable[str], limit: float = LIMIT) -> Iterator[tuple[str, Similarity]]:
-        """Yield each text with its similarity to all kept before it; keep it unless that exceeds `limit`.
-
-        The same decisions as `compare` and `add` one text at a time, much faster. `most_similar` is empty
-        where the text is not kept.
-        """
-        source = iter(texts)
-        while block := list(islice(source, BLOCK)):
-            encoded = [self._encode(text) for text in block]
-            before = len(self._texts)
-            with_kept, with_block = _common(encoded, self._encoded), _common(encoded, encoded)
-            chosen: list[int] = []
-            for index, text in enumerate(block):
-                row = np.concatenate((with_kept[index, :before], with_block[index, chosen]))
-                similarity = self._similarity(len(encoded[index]), row, limit)
-                if similarity.highest <= limit:
-                    chosen.append(index)
-                    self.add(text)
-                yield text, similarity
-
-    def _similarity(self, length: int, common: NDArray[Any], limit: float) -> Similarity:
-        """From LCS lengths to scores.
-
-        Args:
-            length: tokens of the text that is compared.
-            common: LCS length with each kept text.
-            limit: without `most_similar` if the highest score is above it.
-        """
+    def _similarity(self, length: int, common: NDArray[Any]) -> Similarity:
+        """From the LCS lengths of a text of `length` tokens with each kept text to its scores."""
         if not len(common):
             return Similarity(0.0, 0.0, {})
-        lengths = self._lengths[: len(common)]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # Operations in rouge_score's order: an algebraically equal form flips borderline decisions.
-            precision, recall = common / lengths, common / np.float64(length)
-            scores = 2 * precision * recall / (precision + recall)
-        scores[common == 0] = 0.0
-        highest = float(scores.max())
-        nearest = _nearest(scores) if highest <= limit else []
-        most_similar = {self._texts[index]: float(scores[index]) for index in nearest}
-        return Similarity(highest, float(scores.mean()), most_similar)
+        lengths, width = self._lengths[: len(common)], self._longest + 1
+        if (length + 1) * width < len(common):  # far fewer different scores than texts: each is computed once
+            table = _f_measure(np.arange(length + 1)[:, None], np.arange(width), length)
+            scores = table.ravel().take(common * np.int64(width) + lengths)
+        else:
+            scores = _f_measure(common, lengths, length)
+        most_similar = {self._texts[index]: float(scores[index]) for index in _nearest(scores)}
+        return Similarity(float(scores.max()), float(scores.mean()), most_similar)
 
     def _encode(self, text: str) -> str:
         """One private character per distinct token; frequent tokens, seen early, get the small ones."""
@@ -128,10 +99,22 @@ class SimilarTexts:
 
 
 def _common(texts: Sequence[str], others: Sequence[str]) -> NDArray[Any]:
-    """LCS length of each text (row) with each of the others (column), on all cores."""
+    """LCS length of each text (row) with each of the others (column)."""
     dtype = np.uint8 if max(map(len, texts)) <= 255 else np.uint32
+    if len(texts) == 1:
+        return cdist(texts, others, scorer=LCSseq.similarity, dtype=dtype)
+    # The many come first, as it is those that the library shares out to the cores.
     workers = -1 if len(texts) * len(others) > 50_000 else 1  # threads cost more than they bring below that
-    return cdist(texts, others, scorer=LCSseq.similarity, dtype=dtype, workers=workers)
+    return np.ascontiguousarray(cdist(others, texts, scorer=LCSseq.similarity, dtype=dtype, workers=workers).T)
+
+
+def _f_measure(common: NDArray[Any], lengths: NDArray[np.int64], length: int) -> NDArray[np.float64]:
+    """ROUGE-L of texts of `lengths` tokens with one of `length`, from the length of what they have in common."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Operations in rouge_score's order: an algebraically equal form flips borderline decisions.
+        precision, recall = common / lengths, common / np.float64(length)
+        scores: NDArray[np.float64] = 2 * precision * recall / (precision + recall)
+    return np.where(common == 0, 0.0, scores)
 
 
 def _nearest(scores: NDArray[np.float64]) -> list[int]:

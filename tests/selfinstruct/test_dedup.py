@@ -4,7 +4,7 @@ import random
 
 from rouge_score import rouge_scorer
 
-from selfinstruct.dedup import BLOCK, LIMIT, SimilarTexts
+from selfinstruct.dedup import LIMIT, SimilarTexts
 from selfinstruct.tokens import rouge_tokens, unicode_tokens
 
 WORDS = "write a short story about the red fox and its 3 friends in Paris, don't use Ünïcode é or 東京".split()
@@ -40,20 +40,19 @@ def test_nothing_kept_is_similar_to_nothing() -> None:
     assert SimilarTexts([]).compare("anything").highest == 0.0
 
 
-def test_blocks_decide_as_one_text_at_a_time() -> None:
-    kept, candidates = texts(20, 4), texts(3 * BLOCK, 5)
-    blockwise, single = SimilarTexts(kept), SimilarTexts(kept)
-    dropped = 0
-    for text, similarity in blockwise.select(candidates):
-        expected = single.compare(text)
-        assert (similarity.highest, similarity.average) == (expected.highest, expected.average)
-        if expected.highest <= LIMIT:
-            assert similarity.most_similar == expected.most_similar
-            single.add(text)
-        else:
-            assert similarity.most_similar == {}
-            dropped += 1
-    assert 0 < dropped < len(candidates)
+def test_looking_ahead_changes_no_decision() -> None:
+    kept, candidates = texts(3000, 4), texts(170, 5)
+    ahead, single = SimilarTexts(kept, rouge_tokens), SimilarTexts(kept, rouge_tokens)
+    added = 0
+    for start in range(0, len(candidates), 17):
+        ahead.look_ahead(candidates[start : start + 17])
+        for text in candidates[start : start + 17]:
+            found = ahead.compare(text)
+            assert found == single.compare(text)
+            if added % 3 == 0:  # so that the next of the same 17 have kept texts to be compared with
+                ahead.add(text)
+                single.add(text)
+            added += 1
 
 
 def test_the_nearest_are_found_among_many() -> None:
