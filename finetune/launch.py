@@ -68,6 +68,7 @@ def start(
         settings["train_micro_batch_size_per_gpu"] = micro_batch
         settings["gradient_accumulation_steps"] = 1  # accumulation is ours; the engine must not scale again
         settings["gradient_clipping"] = clip_norm
+        settings["zero_force_ds_cpu_optimizer"] = False  # offloaded too, the recipe's optimizer steps; nothing to compile
     return accelerator, actual
 
 
@@ -75,7 +76,7 @@ _HOW = {
     "none": "launch with recipes/launch/ddp.yaml",
     "fsdp2": "launch with recipes/launch/fsdp2.yaml or torchrun",
     "zero2": "launch with recipes/launch/deepspeed-zero2.yaml",
-    "zero3": "launch with recipes/launch/deepspeed-zero3.yaml",
+    "zero3": "launch with recipes/launch/deepspeed-zero3.yaml or deepspeed-zero3-offload.yaml",
 }
 
 

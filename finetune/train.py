@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("recipe", help="YAML file")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optim.lr=1e-5")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
-    args = parser.parse_args(arguments)
+    args = parser.parse_intermixed_args(arguments)  # overrides may stand behind --quiet
     try:
         stopped = train(load_config(Recipe, packaged(args.recipe), args.overrides), args.quiet)
     except UserError as error:

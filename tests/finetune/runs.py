@@ -49,14 +49,14 @@ def launch(recipes: list[dict[str, Any]], processes: int, **environment: str) ->
     return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
 
 
-def deepspeed(stage: int) -> dict[str, str]:
+def deepspeed(stage: int, offload: str = "none") -> dict[str, str]:
     """The variables that `accelerate launch` sets from recipes/launch/deepspeed-zero*.yaml."""
     return {
         "ACCELERATE_USE_DEEPSPEED": "true",
         "ACCELERATE_DEEPSPEED_ZERO_STAGE": str(stage),
         "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1",
-        "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": "none",
-        "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": "none",
+        "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": offload,
+        "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": offload,
         "ACCELERATE_DEEPSPEED_ZERO3_INIT": "false",
         "ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL": "true",
     }

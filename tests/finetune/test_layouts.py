@@ -103,6 +103,19 @@ def test_deepspeed(recipe: dict[str, Any], reference: dict[str, Any], stage: int
 
 
 @pytest.mark.slow
+def test_deepspeed_offloaded_compiles_nothing(
+    recipe: dict[str, Any], reference: dict[str, Any], tmp_path: Path
+) -> None:
+    """ZeRO-3 with weights and optimizer in the machine's memory steps with the recipe's AdamW, not DeepSpeed's own."""
+    pytest.importorskip("deepspeed")
+    ours = variant(recipe, "zero3-offload", run__sharding="zero3", run__processes=2)
+    result = launch([ours], 2, **deepspeed(3, "cpu"), TORCH_EXTENSIONS_DIR=str(tmp_path))
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert_same(ours, reference)
+    assert not list(tmp_path.rglob("*adam*"))
+
+
+@pytest.mark.slow
 def test_half_precision_over_two_processes(recipe: dict[str, Any]) -> None:
     """bfloat16 rounds differently in each layout, so the losses are near, not equal."""
     for precision in ("bf16", "bf16-pure"):
