@@ -68,7 +68,7 @@ def start(
         settings["train_micro_batch_size_per_gpu"] = micro_batch
         settings["gradient_accumulation_steps"] = 1  # accumulation is ours; the engine must not scale again
         settings["gradient_clipping"] = clip_norm
-        settings["zero_force_ds_cpu_optimizer"] = False  # offloaded too, the recipe's optimizer steps; nothing to compile
+        settings["zero_force_ds_cpu_optimizer"] = False  # the recipe's optimizer steps, offloaded or not
     return accelerator, actual
 
 

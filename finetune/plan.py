@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from transformers import AutoTokenizer
 
 from camelid.errors import UserError
+from conversations.open_tokenizer import open_tokenizer
 from finetune.batches import Plan
 from finetune.data import load_tokens
 from finetune.hardware import ACCELERATORS, flops_per_token
@@ -175,7 +175,7 @@ def count_tokens(recipe: Recipe) -> Tokens | None:
         Path(recipe.run.output) / "tokens",
         data.train,
         data.template,
-        AutoTokenizer.from_pretrained(recipe.model.path),
+        open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}"),
         data.max_length,
         recipe.run.seed,
         data.validation,
