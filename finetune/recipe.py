@@ -185,7 +185,7 @@ class Run:
         sharding: how the model must be spread over the processes: `none` (every process holds all of it), `fsdp2`
             (torch fully_shard), `zero2` or `zero3` (DeepSpeed, by `accelerate launch`); None accepts what was launched.
         tensor_parallel: processes that share every matrix; they must be on one machine.
-        trackers: `tensorboard`, `wandb`, `trackio`, ... (Accelerate's names), beside `metrics.jsonl`.
+        trackers: `tensorboard`, `wandb`, ... (Accelerate's names), beside `metrics.jsonl`.
     """
 
     output: str

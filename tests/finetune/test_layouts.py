@@ -103,7 +103,7 @@ def test_deepspeed(recipe: dict[str, Any], reference: dict[str, Any], stage: int
 
 
 @pytest.mark.slow
-def test_deepspeed_offloaded_compiles_nothing(
+def test_deepspeed_offloaded_needs_no_optimizer_of_its_own(
     recipe: dict[str, Any], reference: dict[str, Any], tmp_path: Path
 ) -> None:
     """ZeRO-3 with weights and optimizer in the machine's memory steps with the recipe's AdamW, not DeepSpeed's own."""

@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.finetune.runs import metrics, run, variant
+from finetune.train import main
+from tests.finetune.runs import metrics, run, variant, write
 
 
 def test_first_loss_equals_transformers_on_each_conversation_alone(toy_recipe: dict[str, Any], tmp_path: Path) -> None:
@@ -64,6 +65,11 @@ def test_trackers_are_fed(toy_recipe: dict[str, Any]) -> None:
     reader.Reload()
     losses = [record["loss"] for record in metrics(toy_recipe)]
     assert [point.value for point in reader.Scalars("loss")] == pytest.approx(losses)
+
+
+def test_overrides_may_stand_behind_an_option(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(write(toy_recipe)), "--quiet", "optim.lrr=1"]) == 2
+    assert "unknown key 'optim.lrr'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
