@@ -160,7 +160,7 @@ def page(outcomes: list[Outcome], started: str) -> str:
     met = sum(result["met"] for result in results)
     skipped = sum(len(outcome.skipped) for outcome in outcomes)
     broken = sum(outcome.crash is not None or not outcome.ran for outcome in outcomes)
-    edited = output_of("git", "status", "--porcelain", "-uno", "..", f":!{HERE / 'RESULTS.md'}")
+    edited = output_of("git", "status", "--porcelain", "-uno", "..", ":!RESULTS.md")
     changed = " with uncommitted changes" if edited else ""
     commit = output_of("git", "rev-parse", "--short", "HEAD")
     return "\n".join(
