@@ -1,0 +1,1 @@
+"""Text of every language: words, near-duplicates, contamination, language, personal data."""

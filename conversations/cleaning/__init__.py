@@ -1,0 +1,1 @@
+"""The steps that change or drop conversations."""

@@ -1,0 +1,1 @@
+"""Readers: one shape of record in, conversations out."""

@@ -1,0 +1,1 @@
+"""Templates, tokenisation, and the loss mask: the only code that masks."""

@@ -1,0 +1,1 @@
+"""Questions, and a model's answers to them."""

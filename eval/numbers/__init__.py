@@ -1,0 +1,1 @@
+"""From judgments to numbers: boards, intervals, rankings, audits of judges."""

@@ -1,0 +1,1 @@
+"""What trains, whatever the objective: worker, update, optimizer, checkpoint, run folder."""

@@ -1,0 +1,1 @@
+"""Model folders: weights in and out, tokenizers, merging."""

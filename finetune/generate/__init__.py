@@ -1,0 +1,1 @@
+"""Text out of a model: decoding, and a model folder as an `LLM`."""

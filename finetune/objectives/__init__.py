@@ -1,0 +1,1 @@
+"""What is minimised: the loss of a batch and what surrounds it."""

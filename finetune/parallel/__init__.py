@@ -1,0 +1,1 @@
+"""Processes and devices: how a run was launched, how weights are spread."""

@@ -1,0 +1,1 @@
+"""What a generated task must pass to be kept."""

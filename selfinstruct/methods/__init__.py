@@ -1,0 +1,1 @@
+"""Ways to make instruction data, one a file."""
