@@ -98,7 +98,7 @@ def cleaning(folder: Path) -> list[dict[str, Any]]:
     python, export = fastchat_python(), folder / "export.json"
     write_export(export)
     workers = str(os.cpu_count())
-    ours = [sys.executable, "-m", "camelid.cli", "conversations", "convert", str(export), "--quiet"]
+    ours = [sys.executable, "-m", "camelid.app.cli", "conversations", "convert", str(export), "--quiet"]
     ours += ["--output", str(folder / "ours.jsonl"), "--workers", workers]
     peers = [str(python), "-W", "ignore", "-c", PEERS_WHOLE, str(export), str(folder / "peer.json")]
     alone = [

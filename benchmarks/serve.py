@@ -23,7 +23,7 @@ from benchmarks.spread import spread
 ROOT = Path(__file__).parents[1]
 STREAMS, ALONE, TOKENS, RUNS = 64, 6, 120, 3
 BAR = 4.0  # times the throughput of one at a time
-CAMELID = [sys.executable, "-m", "camelid.cli"]
+CAMELID = [sys.executable, "-m", "camelid.app.cli"]
 
 
 async def stream(session: aiohttp.ClientSession, url: str, index: int) -> tuple[str, int]:

@@ -18,8 +18,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from importlinter.api import read_configuration
 
-from camelid.cli import build_parser
-from camelid.command_line import leaves
+from camelid.app.cli import build_parser
+from camelid.app.command_line import leaves
 from finetune.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,7 @@ def generated() -> dict[Path, str]:
 
 def commands_page() -> str:
     """Every command with its arguments."""
-    text = NOTE.format("camelid/cli.py and the rooms' command.py") + (
+    text = NOTE.format("camelid/app/cli.py and the rooms' command.py") + (
         "# Commands\n\nWhat `camelid COMMAND --help` says, on one page. Exit status: 0, or 1 if something asked "
         "for is missing from the\noutput, or 2 for a mistake in the command or a file, which is named in one line.\n"
     )

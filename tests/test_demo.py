@@ -12,7 +12,7 @@ import pytest
 
 from camelid.jsonl import file_hash
 
-COMMAND = [sys.executable, "-m", "camelid.cli", "demo", "--output", "run", "--records", "100", "--updates", "40"]
+COMMAND = [sys.executable, "-m", "camelid.app.cli", "demo", "--output", "run", "--records", "100", "--updates", "40"]
 OVERRIDE = {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONUNBUFFERED": "1"}
 STAGES = 8
 

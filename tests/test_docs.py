@@ -18,7 +18,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from camelid.cli import build_parser
+from camelid.app.cli import build_parser
 from camelid.config import from_tree, load_config
 from camelid.journal import Journal
 from camelid.ledger import Ledger

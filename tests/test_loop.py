@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from camelid.cli import main
+from camelid.app.cli import main
 from camelid.jsonl import read_json, read_jsonl, write_jsonl
 from conversations.message import Conversation, Message
 from conversations.template import get_template
@@ -97,7 +97,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, questions: Path) -> Iterator[s
 def served(models: dict[str, Path], votes: Path) -> Iterator[str]:
     """The address of `camelid serve` with some models."""
     named = [f"{name}={folder}" for name, folder in models.items()]
-    command = [sys.executable, "-m", "camelid.cli", "serve", *named, "--port", "0", "--votes", str(votes)]
+    command = [sys.executable, "-m", "camelid.app.cli", "serve", *named, "--port", "0", "--votes", str(votes)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as server:
         assert server.stdout is not None
         line = server.stdout.readline()
@@ -138,7 +138,9 @@ def test_the_demos_model(questions: Path, tmp_path: Path, capfd: pytest.CaptureF
     answered, every judgment kept with its reply, and the exit status says that the verdicts are missing.
     """
     demo = tmp_path / "demo"
-    subprocess.run([sys.executable, "-m", "camelid.cli", "demo", "--output", str(demo)], check=True, env=ENVIRONMENT)
+    subprocess.run(
+        [sys.executable, "-m", "camelid.app.cli", "demo", "--output", str(demo)], check=True, env=ENVIRONMENT
+    )
     with served({"tuned": demo / "tuned" / "model"}, tmp_path / "votes") as url:
         server = ["--model", "tuned", "--base-url", url, "--quiet"]
         records, evaluation = tmp_path / "evolved.jsonl", tmp_path / "eval"

@@ -25,7 +25,7 @@ def test_the_wheel_is_whole(tmp_path: Path) -> None:
     site, away = tmp_path / "site", tmp_path / "away"
     away.mkdir()
     subprocess.run([*pip, "install", "--quiet", "--no-deps", "--target", site, wheel], check=True)
-    code = "import sys; from camelid.cli import main; sys.exit(main())"
+    code = "import sys; from camelid.app.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "demo", "--output", "run", "--records", "60", "--updates", "8"]
     environment = {**os.environ, "PYTHONPATH": str(site)}
     result = subprocess.run(command, cwd=away, env=environment, capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from camelid.cli import main
+from camelid.app.cli import main
 from camelid.jsonl import read_jsonl, write_jsonl
 from tests.selfinstruct import teacher
 

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from camelid.cli import main
+from camelid.app.cli import main
 
 ROOT = Path(__file__).parents[2]
 
 
 def camelid(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "camelid.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "camelid.app.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-X", "importtime", "-m", "camelid.cli", "--help"]
+    command = [sys.executable, "-X", "importtime", "-m", "camelid.app.cli", "--help"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1  # seconds of processor time

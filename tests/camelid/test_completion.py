@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from camelid.cli import main
+from camelid.app.cli import main
 
 ASK = """
 source {script}

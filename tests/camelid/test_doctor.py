@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from camelid import doctor
-from camelid.cli import main
-from camelid.doctor import Finding
+from camelid.app import doctor
+from camelid.app.cli import main
+from camelid.app.doctor import Finding
 from finetune import devices
 from tests.fake_openai import FakeOpenAI
 

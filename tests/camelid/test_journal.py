@@ -154,7 +154,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     """SIGKILL in the middle of a generation; the same command finishes and re-sends nothing that was answered."""
     output = tmp_path / "records.jsonl"
     with FakeOpenAI(offline_answer, faults={"500": 0.1}, latency=0.05) as server:
-        command = [sys.executable, "-m", "camelid.cli", "selfinstruct", "generate", "--count", "60", "--quiet"]
+        command = [sys.executable, "-m", "camelid.app.cli", "selfinstruct", "generate", "--count", "60", "--quiet"]
         command += ["--model", "fake", "--base-url", server.url, "--concurrency", "2", "--output", str(output)]
         process = subprocess.Popen(command)
         journal = output.with_suffix(".journal.jsonl")

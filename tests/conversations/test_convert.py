@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from camelid.cli import main
+from camelid.app.cli import main
 from camelid.errors import UserError
 from conversations.batch import Step, Work
 from conversations.blocked import BlockPhrases

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from camelid.cli import main
+from camelid.app.cli import main
 from camelid.jsonl import read_jsonl
 from conversations.message import Conversation, Message
 from conversations.show import to_terminal

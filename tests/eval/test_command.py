@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from camelid.app.cli import main
 from camelid.batch_api import BatchModel
-from camelid.cli import main
 from camelid.jsonl import read_json, read_jsonl, write_jsonl
 from eval.results import Results
 from tests.fake_openai import FakeOpenAI

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from camelid.cli import main
+from camelid.app.cli import main
 from camelid.jsonl import write_jsonl
 from eval.answer import Answer
 from eval.results import Results
@@ -128,7 +128,7 @@ def test_killed_at_twenty_points(tmp_path: Path) -> None:
         assert run("judge", shared, *arguments).returncode == 0
     total = len(journal_keys(tmp_path / "straight"))
     shared, kept = prepare(tmp_path / "killed", 150), list[str]()
-    judge = [sys.executable, "-m", "camelid.cli", "eval", "judge"]
+    judge = [sys.executable, "-m", "camelid.app.cli", "eval", "judge"]
     with FakeOpenAI(grade, latency=0.02) as server:
         arguments = ("--model", "fake", "--base-url", server.url, "--concurrency", "4")
         for point in range(1, 21):

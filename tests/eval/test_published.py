@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from camelid.cli import main
+from camelid.app.cli import main
 from eval.answer import read_answers
 from eval.judgments import Judgment, read_judgments, shares
 from eval.length_control import Comparison, length_controlled

@@ -13,7 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from camelid.cli import main
+from camelid.app.cli import main
 from camelid.errors import UserError
 from finetune.llama import weights
 from finetune.llama.attention import Documents

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from camelid.cli import main
+from camelid.app.cli import main
 from finetune.adapter import add_adapter
 from finetune.hardware import flops_per_token, peak_flops
 from finetune.llama import model as llama_model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from camelid.cli import main
+from camelid.app.cli import main
 from conversations.message import Message
 from conversations.readers import read_conversations
 from finetune.llama.generate import Sampling, generate

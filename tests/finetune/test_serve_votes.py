@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from camelid.cli import main
+from camelid.app.cli import main
 from eval.folder import all_answers, all_judgments
 from eval.questions import read_questions
 from finetune.serve.bodies import VoteBody

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from rouge_score import rouge_scorer
 
-from camelid.cli import main
+from camelid.app.cli import main
 from camelid.jsonl import read_json, read_jsonl
 from camelid.offline.words import ADVICE
 from selfinstruct.seeds import read_seeds

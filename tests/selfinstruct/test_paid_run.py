@@ -34,7 +34,7 @@ PRICE = (1000.0, 2000.0)  # USD per million tokens: a word costs 0.1 or 0.2 cent
 
 
 def command(output: Path, url: str, count: int, *more: object) -> list[str]:
-    start = [sys.executable, "-m", "camelid.cli", "selfinstruct", "generate", "--quiet", "--model", "fake"]
+    start = [sys.executable, "-m", "camelid.app.cli", "selfinstruct", "generate", "--quiet", "--model", "fake"]
     return [*start, "--base-url", url, "--output", str(output), "--count", str(count), *map(str, more)]
 
 

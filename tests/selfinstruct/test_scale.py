@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from camelid.cli import main
+from camelid.app.cli import main
 from camelid.errors import UserError
 from camelid.jsonl import read_json
 from selfinstruct import scale

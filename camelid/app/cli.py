@@ -8,10 +8,11 @@ import errno
 import sys
 from collections.abc import Sequence
 
-from camelid import __version__, completion, demo, doctor
-from camelid.command_line import Parser, leaves
+from camelid import __version__
+from camelid.app import completion, demo, doctor
+from camelid.app.command_line import Parser, leaves
+from camelid.app.open_model import add_model_arguments, open_model
 from camelid.errors import UserError
-from camelid.open_model import add_model_arguments, open_model
 from conversations import command as conversations_command
 from eval import command as eval_command
 from finetune import command as finetune_command

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     for number, stage in enumerate(stages(out, args.records, args.updates), start=1):
         console.rule(f"[bold]{number}. {stage.title}", align="left")
         console.print(f"[dim]$ {shlex.join(('camelid', *stage.command))}", highlight=False, soft_wrap=True)
-        status = subprocess.call([sys.executable, "-m", "camelid.cli", *stage.command])
+        status = subprocess.call([sys.executable, "-m", "camelid.app.cli", *stage.command])
         if status:
             print(f"camelid: the demo stopped at stage {number}; the same command resumes", file=sys.stderr)
             return status

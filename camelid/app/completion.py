@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from camelid.command_line import Parser, leaves
+from camelid.app.command_line import Parser, leaves
 
 
 def register(rooms: Any, parser: Parser) -> None:
