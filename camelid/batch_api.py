@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from camelid.jsonl import AppendLog, read_jsonl
+from camelid.files.read import AppendLog, read_jsonl
 from camelid.llm import FATAL, Failure, Reply, Request
 from camelid.openai_api import TIMEOUT, BodyWriter, connect, connection_failure, read_completion, status_failure
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import yaml
 
 from camelid.errors import UserError, near_miss
-from camelid.jsonl import read_text
+from camelid.files.read import read_text
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.jsonl import AppendLog, Record, read_jsonl
+from camelid.files.read import AppendLog, Record, read_jsonl
 from camelid.llm import Failure, Reply, Usage
 
 

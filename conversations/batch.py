@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.jsonl import Record, dumps
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
+from camelid.files.read import Record, dumps
 from conversations.chat import Branches, Chat
 from conversations.clean import Clean
 from conversations.message import Conversation

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camelid.errors import UserError, near_miss
-from camelid.jsonl import near_path, read_text
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
+from camelid.files.read import near_path, read_text
 from conversations.message import Conversation
 
 # `contain_blocked_words` in github.com/lm-sys/FastChat, fastchat/data/clean_sharegpt.py.

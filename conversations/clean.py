@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from conversations.html import is_html, pages_to_markdown
 from conversations.message import Conversation, Message
 

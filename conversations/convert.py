@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from conversations.batch import Batch, Cleaned, Result, Work, batches, drop_kept, process
 from conversations.message import Conversation
 from conversations.near_duplicates import NearDuplicates

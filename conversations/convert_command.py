@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from camelid.ledger import Ledger
+    from camelid.files.ledger import Ledger
     from conversations.batch import Work
 
 SHOWN_FAULTS = 5  # unreadable records named on the terminal; the ledger file has all
@@ -72,8 +72,8 @@ def _add_whole(parser: argparse.ArgumentParser) -> None:
 
 def convert(args: argparse.Namespace) -> int:
     """Convert; write the ledger beside the output; name what could not be read."""
-    from camelid.jsonl import atomic_write, dumps, packaged, spare_inputs
-    from camelid.ledger import Ledger
+    from camelid.files.ledger import Ledger
+    from camelid.files.read import atomic_write, dumps, packaged, spare_inputs
     from camelid.progress import Progress
     from conversations.convert import Conversion
     from conversations.identity import identity_conversations
@@ -160,7 +160,7 @@ def make_work(args: argparse.Namespace) -> "Work":
 @contextmanager
 def _maybe(path: Path | None) -> Iterator[IO[str] | None]:
     """`atomic_write`, or nothing for no path."""
-    from camelid.jsonl import atomic_write
+    from camelid.files.read import atomic_write
 
     if path is None:
         yield None
@@ -170,7 +170,7 @@ def _maybe(path: Path | None) -> Iterator[IO[str] | None]:
 
 
 def _report(output: Path, ledgers: list["Ledger"], faults: list[str]) -> None:
-    from camelid.ledger import write_ledgers
+    from camelid.files.ledger import write_ledgers
 
     path = output.with_suffix(".ledger.json")
     write_ledgers(path, ledgers, faults=faults)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from camelid.errors import UserError
-from camelid.jsonl import packaged, read_json
+from camelid.files.read import packaged, read_json
 from conversations.message import Conversation, Message
 
 

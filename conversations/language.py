@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from conversations.message import Conversation
 
 _READ = 1000  # characters of a conversation that are looked at

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.jsonl import Record
+from camelid.files.read import Record
 from conversations.chat import Branches, Chat, Lost, make_chat
 from conversations.message import Message, Role
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from conversations.message import Conversation
 
 Kind = Literal["key", "email", "card", "ip", "phone"]

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 
-from camelid.jsonl import packaged
+from camelid.files.read import packaged
 from camelid.progress import Progress
 from conversations.message import Conversation
 from conversations.readers import read_conversations

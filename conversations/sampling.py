@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from conversations.message import Conversation
 
 

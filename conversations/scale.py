@@ -27,8 +27,8 @@ from datatrove.utils.hashing import HashConfig
 from datatrove.utils.word_tokenizers import WordTokenizer
 
 from camelid.errors import UserError
-from camelid.jsonl import Record, no_such_file, read_json, read_jsonl, write_jsonl
-from camelid.ledger import Ledger, write_ledgers
+from camelid.files.ledger import Ledger, write_ledgers
+from camelid.files.read import Record, no_such_file, read_json, read_jsonl, write_jsonl
 from conversations.batch import Work, batches, drop_kept, process
 from conversations.convert_command import add_work_arguments, make_work
 from conversations.readers import scan_chats

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from camelid.errors import UserError
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from conversations.message import Conversation, Message
 from conversations.tokenize import Encoder
 from conversations.unique_ids import with_unique_id

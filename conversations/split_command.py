@@ -27,8 +27,8 @@ def register_split(verbs: Any) -> None:
 
 def split(args: argparse.Namespace) -> int:
     """Split; write the ledger beside the output; 1 if nothing is left."""
-    from camelid.jsonl import spare_inputs, write_jsonl
-    from camelid.ledger import write_ledgers
+    from camelid.files.ledger import write_ledgers
+    from camelid.files.read import spare_inputs, write_jsonl
     from conversations.read_inputs import read_inputs
     from conversations.split import Splitting
 

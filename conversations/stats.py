@@ -11,7 +11,7 @@ import numpy as np
 
 from camelid.charts import bars, histogram
 from camelid.errors import UserError
-from camelid.jsonl import atomic_write
+from camelid.files.read import atomic_write
 from conversations.message import Conversation
 from conversations.tokenize import Encoder
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from conversations.message import Conversation
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.jsonl import Record, read_jsonl
+from camelid.files.read import Record, read_jsonl
 from camelid.llm import Failure, Reply, Request, Usage
 from camelid.model_run import ModelRun
 from camelid.progress import Progress

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.jsonl import atomic_write, near_path, write_json, write_jsonl
-from camelid.lock import exclusive
+from camelid.files.lock import exclusive
+from camelid.files.read import atomic_write, near_path, write_json, write_jsonl
 from camelid.model_run import ModelRun
 from camelid.spend import Estimate
 

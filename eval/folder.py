@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camelid.errors import UserError, near_miss
-from camelid.jsonl import near_path, read_json
+from camelid.files.read import near_path, read_json
 from eval import canary
 from eval.answer import Answer, read_answers
 from eval.judgments import Judgment, read_judgments, subject

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from camelid.errors import UserError
-from camelid.jsonl import Record
+from camelid.files.read import Record
 from conversations.readers import read_records
 from eval.questions import Question
 from eval.results import Mode

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.jsonl import Record, packaged
+from camelid.files.read import Record, packaged
 from conversations.message import Conversation
 from conversations.readers import read_records
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from urllib.parse import quote, urlencode
 
-from camelid.jsonl import packaged, read_text
+from camelid.files.read import packaged, read_text
 from camelid.spend import dollars
 from eval import charts_svg, wording
 from eval.answer import Answer

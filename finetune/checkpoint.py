@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.tensor import DTensor
 
 from camelid.errors import UserError
-from camelid.jsonl import read_json, sync_folder, write_json
+from camelid.files.read import read_json, sync_folder, write_json
 from finetune.llama.config import LlamaConfig
 from finetune.optimizer import InBackward
 from finetune.worker import Worker

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from camelid.charts import lines
-from camelid.jsonl import atomic_write, read_jsonl
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
+from camelid.files.read import atomic_write, read_jsonl
 from finetune.recipe import Recipe
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from camelid.config import load_config
 from camelid.errors import UserError
-from camelid.jsonl import packaged, read_text
+from camelid.files.read import packaged, read_text
 from finetune.recipe import Recipe
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from camelid.errors import UserError
-from camelid.jsonl import read_json, sync_folder, write_json
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
+from camelid.files.read import read_json, sync_folder, write_json
 from conversations.message import Conversation
 from conversations.split import split
 from conversations.template import template_for

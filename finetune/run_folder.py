@@ -10,7 +10,7 @@ import yaml
 
 from camelid.config import to_tree
 from camelid.errors import UserError
-from camelid.jsonl import atomic_write, dumps, read_json, read_jsonl, read_text, write_json
+from camelid.files.read import atomic_write, dumps, read_json, read_jsonl, read_text, write_json
 from finetune.recipe import Recipe
 from finetune.sources import fingerprint
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.jsonl import file_hash, near_path
+from camelid.files.read import file_hash, near_path
 from conversations.message import Conversation
 from conversations.readers import read_chats, read_conversations
 

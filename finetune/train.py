@@ -26,8 +26,8 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from camelid.config import load_config, to_tree
 from camelid.errors import UserError
-from camelid.jsonl import AppendLog, near_path, packaged, write_json
-from camelid.lock import exclusive
+from camelid.files.lock import exclusive
+from camelid.files.read import AppendLog, near_path, packaged, write_json
 from camelid.progress import Progress
 from conversations.open_tokenizer import open_tokenizer
 from conversations.template import template_for

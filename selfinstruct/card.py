@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.jsonl import Record, atomic_write, read_json, read_jsonl, write_bytes, write_json
+from camelid.files.read import Record, atomic_write, read_json, read_jsonl, write_bytes, write_json
 from selfinstruct.filters import DATA
 from selfinstruct.tokens import unicode_tokens
 from selfinstruct.verbs import count_pairs, verb_noun

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camelid.errors import UserError
-from camelid.jsonl import file_hash, near_path, read_json, write_json, write_jsonl
-from camelid.ledger import write_ledgers
-from camelid.lock import exclusive
+from camelid.files.ledger import write_ledgers
+from camelid.files.lock import exclusive
+from camelid.files.read import file_hash, near_path, read_json, write_json, write_jsonl
 from camelid.model_run import ModelRun
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from itertools import islice
 
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from camelid.llm import Reply, Request
 from conversations.message import Message
 from selfinstruct.parse import CUT_OFF

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from camelid.jsonl import Record
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
+from camelid.files.read import Record
 from camelid.llm import FATAL, Failure, Reply, Request, complete_in_order
 from camelid.model_run import ModelRun
 from camelid.progress import Progress

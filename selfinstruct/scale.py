@@ -26,8 +26,8 @@ from datatrove.utils.text import TextNormConfig
 from datatrove.utils.word_tokenizers import WordTokenizer
 
 from camelid.errors import UserError, near_miss
-from camelid.jsonl import dumps, parse_json, read_json
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
+from camelid.files.read import dumps, parse_json, read_json
 from selfinstruct.selection import Questions
 from selfinstruct.tokens import unicode_tokens
 

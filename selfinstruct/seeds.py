@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.jsonl import read_jsonl
+from camelid.files.read import read_jsonl
 from conversations.readers import read_records
 
 OWN = Path(__file__).parent / "data" / "seed_tasks.jsonl"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from camelid.llm import Request
 from conversations.message import Message
 from selfinstruct.dedup import LIMIT, Similarity

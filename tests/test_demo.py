@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from camelid.jsonl import file_hash
+from camelid.files.read import file_hash
 
 COMMAND = [sys.executable, "-m", "camelid.app.cli", "demo", "--output", "run", "--records", "100", "--updates", "40"]
 OVERRIDE = {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONUNBUFFERED": "1"}

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from camelid.app.cli import main
-from camelid.jsonl import read_json, read_jsonl, write_jsonl
+from camelid.files.read import read_json, read_jsonl, write_jsonl
 from conversations.message import Conversation, Message
 from conversations.template import get_template
 from conversations.tokenize import Encoder

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from camelid.app.cli import main
-from camelid.jsonl import read_jsonl, write_jsonl
+from camelid.files.read import read_jsonl, write_jsonl
 from tests.selfinstruct import teacher
 
 ROOT = Path(__file__).parents[1]

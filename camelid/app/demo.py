@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from camelid.errors import UserError
-from camelid.jsonl import packaged, read_json
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
+from camelid.files.read import packaged, read_json
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.jsonl import near_path
+from camelid.files.read import near_path
 from camelid.llm import LLM
 from camelid.model_run import ModelRun
 from camelid.spend import Price, parse_price, price_of

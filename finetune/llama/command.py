@@ -8,8 +8,8 @@ from typing import Any
 
 from camelid.config import from_tree
 from camelid.errors import UserError
-from camelid.jsonl import file_hash, packaged, read_json, read_text, write_json
-from camelid.lock import exclusive
+from camelid.files.lock import exclusive
+from camelid.files.read import file_hash, packaged, read_json, read_text, write_json
 
 
 def register(rooms: Any) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.jsonl import read_json
+from camelid.files.read import read_json
 
 # Fields that would change what a LLaMA computes and that the module does not implement.
 UNSUPPORTED = ("quantization_config", "sliding_window", "partial_rotary_factor", "attention_multiplier")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from camelid.jsonl import file_hash
+from camelid.files.read import file_hash
 from conversations.open_tokenizer import open_tokenizer
 from conversations.template import from_tokenizer, get_template
 from conversations.tokenize import Encoder

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from camelid.errors import UserError
-from camelid.jsonl import read_json
+from camelid.files.read import read_json
 from finetune.llama.config import LlamaConfig
 from finetune.llama.weights import Source, open_pickled
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.jsonl import read_text
+from camelid.files.read import read_text
 
 
 def register(rooms: Any) -> None:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 
-from camelid.jsonl import packaged, read_text
+from camelid.files.read import packaged, read_text
 
 PLACE = "/* markdown.js */"  # where the renderer goes, the one that the evaluation report uses
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from camelid.errors import UserError
-from camelid.jsonl import near_path
+from camelid.files.read import near_path
 from conversations.tokenize import Encoder
 from finetune.llama.folder import fingerprint, open_weights, open_words
 from finetune.llama.merge import with_adapter

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from camelid.errors import UserError
-from camelid.jsonl import AppendLog
+from camelid.files.read import AppendLog
 from conversations.message import Conversation, Message
 from finetune.llama.generate import Sampling, stream
 from finetune.llama.text_stream import Trimmed

@@ -8,7 +8,7 @@ import re
 import uuid
 from pathlib import Path
 
-from camelid.jsonl import AppendLog, Record
+from camelid.files.read import AppendLog, Record
 from conversations.message import Message
 from finetune.serve.bodies import VoteBody
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from camelid.errors import UserError
+from camelid.files.read import read_jsonl
 from camelid.journal import Journal
-from camelid.jsonl import read_jsonl
 from camelid.llm import Failure, Reply, Request, Usage
 from camelid.model_run import ModelRun
 from conversations.message import Message

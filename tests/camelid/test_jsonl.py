@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from camelid.errors import UserError
-from camelid.jsonl import AppendLog, atomic_write, read_json, read_jsonl, write_jsonl
+from camelid.files.read import AppendLog, atomic_write, read_json, read_jsonl, write_jsonl
 
 
 def test_round_trip_keeps_unicode(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """kept + dropped = read."""
 
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 
 
 def test_sum_summary_and_round_trip() -> None:

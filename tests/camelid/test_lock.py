@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from camelid.lock import exclusive
+from camelid.files.lock import exclusive
 
 HOLD = """
 import sys, time
-from camelid.lock import exclusive
+from camelid.files.lock import exclusive
 with exclusive(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from conversations.clean import Clean
 from conversations.message import Conversation, Message, Role
 

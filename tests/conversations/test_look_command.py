@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from camelid.app.cli import main
-from camelid.jsonl import read_jsonl
+from camelid.files.read import read_jsonl
 from conversations.message import Conversation, Message
 from conversations.show import to_terminal
 from conversations.template import get_template

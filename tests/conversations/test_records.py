@@ -12,9 +12,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from camelid import json_array
 from camelid.errors import UserError
-from conversations.records import read_records, scan_records
+from camelid.files import json_array
+from camelid.files.records import read_records, scan_records
 
 RECORDS: list[dict[str, Any]] = [
     {"id": str(n), "text": 'é\\"[{ ' * n, "list": [n, None], "inner": {"a": -1.5e3}} for n in range(600)

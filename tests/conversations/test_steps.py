@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from camelid.errors import UserError
-from camelid.ledger import Ledger
+from camelid.files.ledger import Ledger
 from conversations.blocked import BlockPhrases, read_phrases
 from conversations.identity import identity_conversations
 from conversations.language import KeepLanguages, detect_language

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from camelid.jsonl import write_jsonl
+from camelid.files.read import write_jsonl
 from camelid.llm import Failure, Reply, Request, Usage
 from camelid.model_run import ModelRun
 from camelid.spend import Price

@@ -10,7 +10,7 @@ import pytest
 
 from camelid.app.cli import main
 from camelid.batch_api import BatchModel
-from camelid.jsonl import read_json, read_jsonl, write_jsonl
+from camelid.files.read import read_json, read_jsonl, write_jsonl
 from eval.results import Results
 from tests.fake_openai import FakeOpenAI
 

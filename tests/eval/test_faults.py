@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from camelid.app.cli import main
-from camelid.jsonl import write_jsonl
+from camelid.files.read import write_jsonl
 from eval.answer import Answer
 from eval.results import Results
 from tests.fake_openai import FakeOpenAI

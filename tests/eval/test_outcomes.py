@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from camelid.errors import UserError
-from camelid.jsonl import write_jsonl
+from camelid.files.read import write_jsonl
 from eval.judgments import Judgment, read_judgments
 from eval.outcomes import all_judges, orders, outcomes, without_duplicates
 from eval.questions import Question

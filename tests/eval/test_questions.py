@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from camelid.errors import UserError
-from camelid.jsonl import write_jsonl
+from camelid.files.read import write_jsonl
 from eval.questions import Question, read_questions
 
 OURS = Path(__file__).parents[2] / "eval" / "data" / "demo_questions.jsonl"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from camelid.errors import UserError
-from camelid.jsonl import write_json
+from camelid.files.read import write_json
 from eval import canary
 from eval.answer import Answer
 from eval.headline import headline

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from camelid.jsonl import read_jsonl
+from camelid.files.read import read_jsonl
 from conversations.message import Message
 from conversations.readers import read_conversations
 from finetune.serve.served import Served, open_served

@@ -8,7 +8,7 @@ import yaml
 from rouge_score import rouge_scorer
 
 from camelid.app.cli import main
-from camelid.jsonl import read_json, read_jsonl
+from camelid.files.read import read_json, read_jsonl
 from camelid.offline.words import ADVICE
 from selfinstruct.seeds import read_seeds
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from camelid.batch_api import BatchModel
-from camelid.jsonl import file_hash, read_json, read_jsonl
+from camelid.files.read import file_hash, read_json, read_jsonl
 from camelid.model_run import ModelRun
 from camelid.openai_api import OpenAIModel
 from camelid.spend import Price

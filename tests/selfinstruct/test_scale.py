@@ -9,7 +9,7 @@ import pytest
 
 from camelid.app.cli import main
 from camelid.errors import UserError
-from camelid.jsonl import read_json
+from camelid.files.read import read_json
 from selfinstruct import scale
 from tests.selfinstruct.teacher import words
 

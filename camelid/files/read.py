@@ -29,7 +29,7 @@ def packaged(path: str | Path) -> Path:
 
     So `recipes/smoke.yaml` works in a checkout and, after `pip install`, anywhere.
     """
-    ours = Path(__file__).parent.parent / path
+    ours = Path(__file__).parents[2] / path
     return ours if not Path(path).exists() and ours.exists() else Path(path)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from camelid.errors import UserError
-from camelid.jsonl import MAX_RECORD, Record, open_binary
+from camelid.files.read import MAX_RECORD, Record, open_binary
 
 _BLOCK = 1 << 20  # characters read at a time
 _DECODER = json.JSONDecoder()
