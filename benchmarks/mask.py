@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.peers import fastchat_python
 from benchmarks.spread import spread
-from conversations.message import Conversation, Message
+from camelid.message import Conversation, Message
 from conversations.template import get_template
 from conversations.tokenize import Encoder
 from finetune.llama.meta_tokenizer import read_tokenizer

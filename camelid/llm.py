@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
-from conversations.message import Message
+from camelid.message import Message
 
 FailureKind = Literal[
     "authentication",  # 401, 403: the key is wrong; nothing else will work either

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from camelid.errors import UserError
-from conversations.message import Conversation
+from camelid.message import Conversation
 from conversations.split import split
 from conversations.tokenize import Encoder, Tokens
 

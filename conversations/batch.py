@@ -9,9 +9,9 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.read import Record, dumps
+from camelid.message import Conversation
 from conversations.chat import Branches, Chat
 from conversations.clean import Clean
-from conversations.message import Conversation
 from conversations.near_duplicates import signature
 from conversations.readers import Format, read_chats
 

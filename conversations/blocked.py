@@ -8,7 +8,7 @@ from pathlib import Path
 from camelid.errors import UserError, near_miss
 from camelid.files.ledger import Ledger
 from camelid.files.read import near_path, read_text
-from conversations.message import Conversation
+from camelid.message import Conversation
 
 # `contain_blocked_words` in github.com/lm-sys/FastChat, fastchat/data/clean_sharegpt.py.
 PRESETS = {"fastchat": ("openai", "chatgpt")}

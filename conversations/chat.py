@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from conversations.message import Conversation, Message, Role
+from camelid.message import Conversation, Message, Role
 
 Branches = Literal["all", "last"]
 

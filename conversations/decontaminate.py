@@ -9,7 +9,7 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.records import read_records
-from conversations.message import Conversation
+from camelid.message import Conversation
 
 NGRAM = 12  # words in a row, a common choice for web-scale data (13 in Brown et al. 2020, GPT-3, appendix C)
 

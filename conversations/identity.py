@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from camelid.errors import UserError
 from camelid.files.read import packaged, read_json
-from conversations.message import Conversation, Message
+from camelid.message import Conversation, Message
 
 
 def identity_conversations(name: str, company: str = "") -> Iterator[Conversation]:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from jinja2 import TemplateError
 
 from camelid.errors import UserError
-from conversations.message import Conversation, Message, Role
+from camelid.message import Conversation, Message, Role
 from conversations.span import Span, weight_of
 
 MARK = "\ue010{}\ue011"  # private-use characters: in no template, and no blank for Jinja's trim

@@ -6,7 +6,7 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
-from conversations.message import Conversation
+from camelid.message import Conversation
 
 _READ = 1000  # characters of a conversation that are looked at
 # Below this the answer is a guess: the model gives 0.12 for an empty text.

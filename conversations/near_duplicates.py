@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from camelid.errors import UserError
-from conversations.message import Conversation
+from camelid.message import Conversation
 
 # Words in a shingle and hashes in a signature: FineWeb's (Penedo et al. 2024, section 3.4), datatrove's defaults.
 _SHINGLE = 5

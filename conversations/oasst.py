@@ -5,8 +5,8 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.read import Record
+from camelid.message import Message, Role
 from conversations.chat import Branches, Chat, Lost, make_chat
-from conversations.message import Message, Role
 
 _ROLES: dict[Any, Role] = {"prompter": "user", "assistant": "assistant"}
 _UNRANKED = 1 << 30

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from camelid.files.ledger import Ledger
-from conversations.message import Conversation
+from camelid.message import Conversation
 
 Kind = Literal["key", "email", "card", "ip", "phone"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

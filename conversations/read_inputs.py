@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from camelid.files.read import packaged
+from camelid.message import Conversation
 from camelid.progress import Progress
-from conversations.message import Conversation
 from conversations.readers import read_conversations
 
 

@@ -8,9 +8,9 @@ from camelid.errors import UserError, near_miss
 from camelid.files.read import Record
 from camelid.files.records import read_records as read_records
 from camelid.files.records import scan_records
+from camelid.message import ROLES, Conversation, Message, Role, record_id
 from conversations.chat import MEDIA, TOOL, Branches, Chat, Lost, make_chat
 from conversations.chatgpt_export import from_chatgpt
-from conversations.message import ROLES, Conversation, Message, Role, record_id
 from conversations.oasst import from_oasst, grow_trees
 from conversations.template import join_input
 

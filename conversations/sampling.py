@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from camelid.files.ledger import Ledger
-from conversations.message import Conversation
+from camelid.message import Conversation
 
 
 @dataclass(frozen=True)

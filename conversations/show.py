@@ -7,7 +7,7 @@ from itertools import groupby
 from rich.text import Text
 
 from camelid.errors import UserError
-from conversations.message import Conversation
+from camelid.message import Conversation
 from conversations.tokenize import Shown
 
 NEWLINE, RETURN = "↵", "←"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from conversations.message import Conversation, Message
+from camelid.message import Conversation, Message
 
 
 @dataclass(frozen=True, slots=True)

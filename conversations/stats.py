@@ -12,7 +12,7 @@ import numpy as np
 from camelid.charts import bars, histogram
 from camelid.errors import UserError
 from camelid.files.read import atomic_write
-from conversations.message import Conversation
+from camelid.message import Conversation
 from conversations.tokenize import Encoder
 
 

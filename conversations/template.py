@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from camelid.errors import UserError, near_miss
+from camelid.message import Conversation, Message
 from conversations.jinja_template import JinjaTemplate
-from conversations.message import Conversation, Message
 from conversations.span import ChatFormat, Span, weight_of
 
 

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from tokenizers import AddedToken, Encoding, Tokenizer
 
 from camelid.errors import UserError
-from conversations.message import Conversation, Message
+from camelid.message import Conversation, Message
 from conversations.span import ChatFormat, Span
 
 BATCH = 256  # conversations tokenised together: enough for every core, and little memory

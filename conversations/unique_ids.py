@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from camelid.files.ledger import Ledger
-from conversations.message import Conversation
+from camelid.message import Conversation
 
 
 def with_unique_id(conversation: Conversation, ids: set[str], ledger: Ledger) -> Conversation:

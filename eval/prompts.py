@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
-from conversations.message import Message
+from camelid.message import Message
 from eval.questions import Question
 from eval.results import Mode
 

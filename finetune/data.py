@@ -16,7 +16,7 @@ import numpy.typing as npt
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.read import read_json, sync_folder, write_json
-from conversations.message import Conversation
+from camelid.message import Conversation
 from conversations.split import split
 from conversations.template import template_for
 from conversations.tokenize import Encoder

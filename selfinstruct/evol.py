@@ -11,7 +11,7 @@ from itertools import islice
 
 from camelid.files.ledger import Ledger
 from camelid.llm import Reply, Request
-from conversations.message import Message
+from camelid.message import Message
 from selfinstruct.parse import CUT_OFF
 from selfinstruct.run import ENOUGH, Run
 from selfinstruct.seeds import Task

@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from camelid.llm import Request
-from conversations.message import Message
+from camelid.message import Message
 from selfinstruct.seeds import Task
 
 # Constants of github.com/tatsu-lab/stanford_alpaca, generate_instruction.py.

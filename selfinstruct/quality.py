@@ -5,7 +5,7 @@ import re
 from importlib.resources import files
 
 from camelid.llm import FATAL, LLM, Failure, Reply, Request
-from conversations.message import Message
+from camelid.message import Message
 from selfinstruct.seeds import Task
 
 MAX_TOKENS = 200  # a sentence of reason and the score

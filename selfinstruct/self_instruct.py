@@ -12,7 +12,7 @@ from typing import Any
 
 from camelid.files.ledger import Ledger
 from camelid.llm import Request
-from conversations.message import Message
+from camelid.message import Message
 from selfinstruct.dedup import LIMIT, Similarity
 from selfinstruct.run import ENOUGH, Run
 from selfinstruct.seeds import Task

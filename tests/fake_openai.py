@@ -30,8 +30,8 @@ def echo(body: dict[str, Any]) -> str:
 def offline_answer(body: dict[str, Any]) -> str:
     """What the embedded model says to a request body."""
     from camelid.llm import Reply, Request
+    from camelid.message import Message
     from camelid.offline.model import Offline
-    from conversations.message import Message
 
     messages = tuple(Message(m["role"], m["content"]) for m in body["messages"])
     extra = {"response_format": body["response_format"]} if "response_format" in body else {}

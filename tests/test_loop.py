@@ -14,7 +14,7 @@ import torch
 
 from camelid.app.cli import main
 from camelid.files.read import read_json, read_jsonl, write_jsonl
-from conversations.message import Conversation, Message
+from camelid.message import Conversation, Message
 from conversations.template import get_template
 from conversations.tokenize import Encoder
 from eval.judge import plan

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from conversations.message import Message, Role
+from camelid.message import Message, Role
 from finetune.llama.generate import Sampling
 from finetune.llama.local import DEFAULT_NEW_TOKENS
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
-from conversations.message import Message
+from camelid.message import Message
 from finetune.llama.generate import Sampling
 from finetune.serve.errors import ApiError
 from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler, merge

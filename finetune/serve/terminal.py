@@ -8,7 +8,7 @@ from typing import TextIO
 
 from camelid.errors import UserError
 from camelid.files.read import AppendLog
-from conversations.message import Conversation, Message
+from camelid.message import Conversation, Message
 from finetune.llama.generate import Sampling, stream
 from finetune.llama.text_stream import Trimmed
 from finetune.serve.served import Served

@@ -9,7 +9,7 @@ import uuid
 from pathlib import Path
 
 from camelid.files.read import AppendLog, Record
-from conversations.message import Message
+from camelid.message import Message
 from finetune.serve.bodies import VoteBody
 
 # MT-bench's verdicts (FastChat, llm_judge/common.py): A is the answer shown first.

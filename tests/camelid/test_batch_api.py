@@ -15,9 +15,9 @@ import pytest
 from camelid import batch_api
 from camelid.batch_api import BatchModel
 from camelid.llm import Failure, Reply, Request, complete_in_order
+from camelid.message import Message
 from camelid.model_run import ModelRun
 from camelid.spend import Price
-from conversations.message import Message
 from tests.fake_openai import FakeOpenAI
 
 

@@ -15,8 +15,8 @@ from camelid.errors import UserError
 from camelid.files.read import read_jsonl
 from camelid.journal import Journal
 from camelid.llm import Failure, Reply, Request, Usage
+from camelid.message import Message
 from camelid.model_run import ModelRun
-from conversations.message import Message
 from selfinstruct.generate import open_format
 from selfinstruct.seeds import read_seeds
 from tests.fake_openai import FakeOpenAI, offline_answer

@@ -7,9 +7,9 @@ from random import Random
 import pytest
 
 from camelid.llm import Reply, Request
+from camelid.message import Message
 from camelid.offline.model import HONEST, Offline
 from camelid.offline.tasks import FAMILIES
-from conversations.message import Message
 from eval import prompts
 from eval.questions import Question
 from eval.verdict import parse_rating

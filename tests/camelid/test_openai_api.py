@@ -11,8 +11,8 @@ import pytest
 
 from camelid.errors import UserError
 from camelid.llm import Failure, Reply, Request, complete_in_order
+from camelid.message import Message
 from camelid.openai_api import ATTEMPTS, OpenAIModel, _retry_after
-from conversations.message import Message
 from tests.fake_openai import FakeOpenAI
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from camelid.errors import UserError
 from camelid.llm import Failure, Reply, Request, Usage, complete_in_order
+from camelid.message import Message
 from camelid.model_run import ModelRun, sample
 from camelid.openai_api import OpenAIModel
 from camelid.spend import (
@@ -26,7 +27,6 @@ from camelid.spend import (
     price_of,
     prompt_tokens,
 )
-from conversations.message import Message
 from tests.fake_openai import FakeOpenAI
 
 PRICE = Price(1000.0, 2000.0)  # USD per million tokens: a word costs 0.1 or 0.2 cents

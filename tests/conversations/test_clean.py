@@ -5,8 +5,8 @@ from random import Random
 import pytest
 
 from camelid.files.ledger import Ledger
+from camelid.message import Conversation, Message, Role
 from conversations.clean import Clean
-from conversations.message import Conversation, Message, Role
 
 ROLES: dict[str, Role] = {"s": "system", "u": "user", "a": "assistant"}
 

@@ -9,8 +9,8 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from camelid.errors import UserError
+from camelid.message import Conversation, Message
 from conversations.jinja_template import JinjaTemplate
-from conversations.message import Conversation, Message
 from conversations.template import TEMPLATES, from_tokenizer, template_for
 from conversations.tokenize import Encoder
 

@@ -11,7 +11,7 @@ import pytest
 
 from camelid.app.cli import main
 from camelid.files.read import read_jsonl
-from conversations.message import Conversation, Message
+from camelid.message import Conversation, Message
 from conversations.show import to_terminal
 from conversations.template import get_template
 from conversations.tokenize import Encoder

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from camelid.errors import UserError
+from camelid.message import Conversation, Message
 from conversations.chat import Branches
-from conversations.message import Conversation, Message
 from conversations.readers import read_chats, read_conversations, scan_chats
 
 EXCHANGE = (Message("user", "hi"), Message("assistant", "yes"))

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from camelid.files.ledger import Ledger
-from conversations.message import Conversation, Message
+from camelid.message import Conversation, Message
 from conversations.split import Overlong, split
 from conversations.template import TEMPLATES, get_template
 from conversations.tokenize import Encoder

@@ -8,10 +8,10 @@ import pytest
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
+from camelid.message import Conversation, Message
 from conversations.blocked import BlockPhrases, read_phrases
 from conversations.identity import identity_conversations
 from conversations.language import KeepLanguages, detect_language
-from conversations.message import Conversation, Message
 from conversations.near_duplicates import NearDuplicates, signature
 from conversations.pii import ScrubPersonalData, luhn, scrub
 from conversations.readers import from_alpaca

@@ -7,7 +7,7 @@ import pytest
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from camelid.errors import UserError
-from conversations.message import Conversation, Message
+from camelid.message import Conversation, Message
 from conversations.readers import from_alpaca
 from conversations.template import TEMPLATES, get_template
 

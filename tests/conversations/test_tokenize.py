@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from camelid.errors import UserError
-from conversations.message import Conversation, Message
+from camelid.message import Conversation, Message
 from conversations.span import Span
 from conversations.template import TEMPLATES, get_template
 from conversations.tokenize import Encoder

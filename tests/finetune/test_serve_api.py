@@ -11,7 +11,7 @@ import openai
 import pytest
 import torch
 
-from conversations.message import Message
+from camelid.message import Message
 from finetune.llama.attention import Documents
 from finetune.llama.generate import Generated, Sampling, generate
 from finetune.serve.engine import Limits

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from camelid.app.cli import main
-from conversations.message import Message
+from camelid.message import Message
 from conversations.readers import read_conversations
 from finetune.llama.generate import Sampling, generate
 from finetune.llama.text_stream import Trimmed

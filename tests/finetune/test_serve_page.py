@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from camelid.files.read import read_jsonl
-from conversations.message import Message
+from camelid.message import Message
 from conversations.readers import read_conversations
 from finetune.serve.served import Served, open_served
 from finetune.serve.slots import Slots
