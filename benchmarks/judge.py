@@ -21,8 +21,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.spread import spread
-from camelid.model_run import ModelRun
-from camelid.openai_api import OpenAIModel
+from camelid.models.model_run import ModelRun
+from camelid.models.openai_api import OpenAIModel
 from eval.answer import Answer
 from eval.judge import judge_all, plan
 from eval.questions import Question

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.files.read import Record, read_jsonl
-from camelid.llm import Failure, Reply, Request, Usage
 from camelid.message import Message
-from camelid.model_run import ModelRun
+from camelid.models.llm import Failure, Reply, Request, Usage
+from camelid.models.model_run import ModelRun
+from camelid.models.spend import Estimate
 from camelid.progress import Progress
-from camelid.spend import Estimate
 from eval.questions import Question
 
 # Sampling temperature per category and the default for all others: github.com/lm-sys/FastChat,

@@ -9,8 +9,8 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.lock import exclusive
 from camelid.files.read import atomic_write, near_path, write_json, write_jsonl
-from camelid.model_run import ModelRun
-from camelid.spend import Estimate
+from camelid.models.model_run import ModelRun
+from camelid.models.spend import Estimate
 
 OpenModel = Callable[[argparse.Namespace, Callable[[str], Path]], ModelRun]
 MODES = ("single", "pairwise", "vicuna", "alpaca")
@@ -108,7 +108,7 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
 
 def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `judgments/<mode>/<judge>.jsonl` for all answers in the folder; status 1 if a verdict is missing."""
-    from camelid.model_run import sample
+    from camelid.models.model_run import sample
     from eval.folder import all_answers, file_name, run_path
     from eval.judge import judge_all, plan
     from eval.questions import read_questions

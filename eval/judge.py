@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from camelid.errors import UserError, near_miss
-from camelid.llm import Failure, Reply, Request, complete_in_order
-from camelid.model_run import ModelRun
+from camelid.models.llm import Failure, Reply, Request, complete_in_order
+from camelid.models.model_run import ModelRun
+from camelid.models.spend import Estimate
 from camelid.progress import Progress
-from camelid.spend import Estimate
 from eval import canary, prompts
 from eval.answer import Answer, spread
 from eval.judgments import Judgment, parse, subject

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from camelid.spend import dollars
+from camelid.models.spend import dollars
 from eval.headline import headline, shown
 from eval.results import Audit, Bias, Board, Results
 

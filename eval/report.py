@@ -12,7 +12,7 @@ from importlib.resources import files
 from urllib.parse import quote, urlencode
 
 from camelid.files.read import packaged, read_text
-from camelid.spend import dollars
+from camelid.models.spend import dollars
 from eval import charts_svg, wording
 from eval.answer import Answer
 from eval.headline import headline

@@ -11,7 +11,7 @@ from camelid.errors import UserError
 from camelid.files.ledger import write_ledgers
 from camelid.files.lock import exclusive
 from camelid.files.read import file_hash, near_path, read_json, write_json, write_jsonl
-from camelid.model_run import ModelRun
+from camelid.models.model_run import ModelRun
 
 if TYPE_CHECKING:
     from selfinstruct.filters import Rules

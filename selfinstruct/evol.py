@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from itertools import islice
 
 from camelid.files.ledger import Ledger
-from camelid.llm import Reply, Request
 from camelid.message import Message
+from camelid.models.llm import Reply, Request
 from selfinstruct.parse import CUT_OFF
 from selfinstruct.run import ENOUGH, Run
 from selfinstruct.seeds import Task

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Literal
 
-from camelid.llm import Failure, Reply, Request
-from camelid.spend import SAMPLE, Price, before_the_first_call
+from camelid.models.llm import Failure, Reply, Request
+from camelid.models.spend import SAMPLE, Price, before_the_first_call
 from selfinstruct.parse import Parsed, Parser, parse_compat, parse_json, parse_strict
 from selfinstruct.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, json_request, requests, text_request
 from selfinstruct.run import Run

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any
 
-from camelid.llm import Request
 from camelid.message import Message
+from camelid.models.llm import Request
 from selfinstruct.seeds import Task
 
 # Constants of github.com/tatsu-lab/stanford_alpaca, generate_instruction.py.

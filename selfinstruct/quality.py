@@ -4,8 +4,8 @@ import asyncio
 import re
 from importlib.resources import files
 
-from camelid.llm import FATAL, LLM, Failure, Reply, Request
 from camelid.message import Message
+from camelid.models.llm import FATAL, LLM, Failure, Reply, Request
 from selfinstruct.seeds import Task
 
 MAX_TOKENS = 200  # a sentence of reason and the score

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from camelid.files.ledger import Ledger
 from camelid.files.read import Record
-from camelid.llm import FATAL, Failure, Reply, Request, complete_in_order
-from camelid.model_run import ModelRun
+from camelid.models.llm import FATAL, Failure, Reply, Request, complete_in_order
+from camelid.models.model_run import ModelRun
+from camelid.models.spend import Estimate
 from camelid.progress import Progress
-from camelid.spend import Estimate
 from selfinstruct.dedup import LIMIT, Similarity
 from selfinstruct.quality import Quality
 from selfinstruct.seeds import Task

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from camelid.files.ledger import Ledger
-from camelid.llm import Request
 from camelid.message import Message
+from camelid.models.llm import Request
 from selfinstruct.dedup import LIMIT, Similarity
 from selfinstruct.run import ENOUGH, Run
 from selfinstruct.seeds import Task

@@ -29,9 +29,9 @@ def echo(body: dict[str, Any]) -> str:
 
 def offline_answer(body: dict[str, Any]) -> str:
     """What the embedded model says to a request body."""
-    from camelid.llm import Reply, Request
     from camelid.message import Message
-    from camelid.offline.model import Offline
+    from camelid.models.llm import Reply, Request
+    from camelid.models.offline.model import Offline
 
     messages = tuple(Message(m["role"], m["content"]) for m in body["messages"])
     extra = {"response_format": body["response_format"]} if "response_format" in body else {}

@@ -21,7 +21,7 @@ import pytest
 from camelid.app.cli import build_parser
 from camelid.config import from_tree, load_config
 from camelid.files.ledger import Ledger
-from camelid.journal import Journal
+from camelid.models.journal import Journal
 from conversations.readers import read_conversations
 from docs.generate import generated
 from eval.answer import read_answers

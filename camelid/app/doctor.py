@@ -17,7 +17,7 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 
 from camelid.errors import UserError
-from camelid.llm import Failure
+from camelid.models.llm import Failure
 
 # What a missing extra means; every extra of pyproject.toml is here (tests/camelid/test_doctor.py).
 EXTRAS = {
@@ -195,7 +195,7 @@ def api(base_url: str | None) -> Finding:
         return Finding(
             "note", "API", "no OPENAI_API_KEY: `offline` and model folders work; others need it or --base-url"
         )
-    from camelid.openai_api import list_models
+    from camelid.models.openai_api import list_models
 
     where = base_url or os.environ.get("OPENAI_BASE_URL") or "OpenAI"
     try:

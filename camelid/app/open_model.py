@@ -7,9 +7,9 @@ from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.files.read import near_path
-from camelid.llm import LLM
-from camelid.model_run import ModelRun
-from camelid.spend import Price, parse_price, price_of
+from camelid.models.llm import LLM
+from camelid.models.model_run import ModelRun
+from camelid.models.spend import Price, parse_price, price_of
 
 CONCURRENCY = 16
 BATCH_CONCURRENCY = 10_000  # a batch is worth its wait only if much goes into it (a file may hold 50,000 requests)
@@ -86,7 +86,7 @@ def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[
     if args.engine != "native" and not local:
         raise UserError(f"--engine {args.engine}: {name} is no local model folder; leave the option out")
     if name == "offline":
-        from camelid.offline.model import Offline
+        from camelid.models.offline.model import Offline
 
         return Offline()
     if local:
@@ -98,12 +98,12 @@ def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[
 
         return LocalModel.open(name, args.engine)
     if args.batch:
-        from camelid.batch_api import BatchModel
+        from camelid.models.batch_api import BatchModel
 
         if args.base_url and len(args.base_url) > 1:
             raise UserError("--batch: give one --base-url, a batch goes to one server")
         path = journal(name) if callable(journal) else journal
         return BatchModel(name, path.with_suffix(".batches"), args.base_url[0] if args.base_url else None)
-    from camelid.openai_api import OpenAIModel
+    from camelid.models.openai_api import OpenAIModel
 
     return OpenAIModel(name, args.base_url, concurrency)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from camelid.llm import Failure, Reply, Request, Usage
+from camelid.models.llm import Failure, Reply, Request, Usage
 from finetune.llama.config import LlamaConfig
 from finetune.llama.folder import Words, fingerprint, open_weights, open_words
 from finetune.llama.generate import Generated, Sampling, generate

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from camelid import batch_api
-from camelid.batch_api import BatchModel
-from camelid.llm import Failure, Reply, Request, complete_in_order
 from camelid.message import Message
-from camelid.model_run import ModelRun
-from camelid.spend import Price
+from camelid.models import batch_api
+from camelid.models.batch_api import BatchModel
+from camelid.models.llm import Failure, Reply, Request, complete_in_order
+from camelid.models.model_run import ModelRun
+from camelid.models.spend import Price
 from tests.fake_openai import FakeOpenAI
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from camelid.errors import UserError
 from camelid.files.read import read_jsonl
-from camelid.journal import Journal
-from camelid.llm import Failure, Reply, Request, Usage
 from camelid.message import Message
-from camelid.model_run import ModelRun
+from camelid.models.journal import Journal
+from camelid.models.llm import Failure, Reply, Request, Usage
+from camelid.models.model_run import ModelRun
 from selfinstruct.generate import open_format
 from selfinstruct.seeds import read_seeds
 from tests.fake_openai import FakeOpenAI, offline_answer

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from camelid.llm import Reply, Request
 from camelid.message import Message
-from camelid.offline.model import HONEST, Offline
-from camelid.offline.tasks import FAMILIES
+from camelid.models.llm import Reply, Request
+from camelid.models.offline.model import HONEST, Offline
+from camelid.models.offline.tasks import FAMILIES
 from eval import prompts
 from eval.questions import Question
 from eval.verdict import parse_rating

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from camelid.errors import UserError
-from camelid.llm import Failure, Reply, Request, complete_in_order
 from camelid.message import Message
-from camelid.openai_api import ATTEMPTS, OpenAIModel, _retry_after
+from camelid.models.llm import Failure, Reply, Request, complete_in_order
+from camelid.models.openai_api import ATTEMPTS, OpenAIModel, _retry_after
 from tests.fake_openai import FakeOpenAI
 
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from camelid.errors import UserError
-from camelid.llm import Failure, Reply, Request, Usage, complete_in_order
 from camelid.message import Message
-from camelid.model_run import ModelRun, sample
-from camelid.openai_api import OpenAIModel
-from camelid.spend import (
+from camelid.models.llm import Failure, Reply, Request, Usage, complete_in_order
+from camelid.models.model_run import ModelRun, sample
+from camelid.models.openai_api import OpenAIModel
+from camelid.models.spend import (
     PRICES,
     TOKENS_A_MESSAGE,
     TOKENS_A_REPLY,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from camelid.llm import Failure, Reply, Request, Usage
+from camelid.models.llm import Failure, Reply, Request, Usage
 
 
 class Scripted:

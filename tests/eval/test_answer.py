@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from camelid.files.read import write_jsonl
-from camelid.llm import Failure, Reply, Request, Usage
-from camelid.model_run import ModelRun
-from camelid.spend import Price
+from camelid.models.llm import Failure, Reply, Request, Usage
+from camelid.models.model_run import ModelRun
+from camelid.models.spend import Price
 from eval.answer import Answer, answer_all, estimate_all, read_answers
 from eval.questions import Question
 from tests.eval.scripted import Scripted

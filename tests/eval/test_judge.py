@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from camelid.errors import UserError
-from camelid.llm import Failure
-from camelid.model_run import ModelRun
+from camelid.models.llm import Failure
+from camelid.models.model_run import ModelRun
 from eval import canary
 from eval.answer import Answer
 from eval.judge import judge_all, plan

@@ -18,8 +18,8 @@ from transformers.generation.logits_process import (
 )
 
 from camelid.errors import UserError
-from camelid.llm import Failure, Reply, Request
 from camelid.message import Message
+from camelid.models.llm import Failure, Reply, Request
 from finetune.llama import weights
 from finetune.llama.config import LlamaConfig
 from finetune.llama.generate import Chooser, Sampling, chances, generate, stream

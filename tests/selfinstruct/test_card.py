@@ -9,7 +9,7 @@ from rouge_score import rouge_scorer
 
 from camelid.app.cli import main
 from camelid.files.read import read_json, read_jsonl
-from camelid.offline.words import ADVICE
+from camelid.models.offline.words import ADVICE
 from selfinstruct.seeds import read_seeds
 
 

@@ -5,8 +5,8 @@ from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
-from camelid.llm import Failure, Reply, Request
-from camelid.model_run import ModelRun
+from camelid.models.llm import Failure, Reply, Request
+from camelid.models.model_run import ModelRun
 from selfinstruct.evol import OPERATORS, evolve
 from selfinstruct.filters import read_rules
 from selfinstruct.run import Run

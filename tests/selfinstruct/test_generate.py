@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from camelid.llm import Failure, Reply, Request
-from camelid.model_run import ModelRun
-from camelid.offline.model import Offline
+from camelid.models.llm import Failure, Reply, Request
+from camelid.models.model_run import ModelRun
+from camelid.models.offline.model import Offline
 from selfinstruct.dedup import LIMIT, SimilarTexts
 from selfinstruct.filters import read_rules
 from selfinstruct.generate import FormatName, generate, open_format

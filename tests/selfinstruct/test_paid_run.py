@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from camelid.batch_api import BatchModel
 from camelid.files.read import file_hash, read_json, read_jsonl
-from camelid.model_run import ModelRun
-from camelid.openai_api import OpenAIModel
-from camelid.spend import Price
+from camelid.models.batch_api import BatchModel
+from camelid.models.model_run import ModelRun
+from camelid.models.openai_api import OpenAIModel
+from camelid.models.spend import Price
 from selfinstruct.filters import read_rules
 from selfinstruct.generate import generate, open_format
 from selfinstruct.run import Run

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from camelid.llm import Failure, Reply, Request
-from camelid.model_run import ModelRun
+from camelid.models.llm import Failure, Reply, Request
+from camelid.models.model_run import ModelRun
 from selfinstruct.filters import read_rules
 from selfinstruct.run import Run
 from selfinstruct.seeds import read_seeds

@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from camelid.journal import Journal
-from camelid.llm import FATAL, LLM, Failure, Reply, Request, Usage, complete_in_order
-from camelid.spend import SAMPLE, Estimate, Limits, Meter, Price, dollars
+from camelid.models.journal import Journal
+from camelid.models.llm import FATAL, LLM, Failure, Reply, Request, Usage, complete_in_order
+from camelid.models.spend import SAMPLE, Estimate, Limits, Meter, Price, dollars
 
 T = TypeVar("T")
 

@@ -1,8 +1,8 @@
 """The one way Camelid talks to a model: a request in, a reply or a typed failure out.
 
 Whoever implements `LLM` can be teacher, contestant or judge: the OpenAI-compatible client
-(`camelid.openai_api`), the embedded `offline` model (`camelid.offline`), a local model folder
-(`finetune.llama`). `camelid.model_run` adds journal and spending limits to any of them;
+(`camelid.models.openai_api`), the embedded `offline` model (`camelid.models.offline`), a local model folder
+(`finetune.llama`). `camelid.models.model_run` adds journal and spending limits to any of them;
 `complete_in_order` runs many.
 """
 

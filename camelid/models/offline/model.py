@@ -2,9 +2,9 @@
 
 import random
 
-from camelid.llm import Failure, Reply, Request, Usage
-from camelid.offline.judge import judge
-from camelid.offline.teacher import write_json_tasks, write_tasks
+from camelid.models.llm import Failure, Reply, Request, Usage
+from camelid.models.offline.judge import judge
+from camelid.models.offline.teacher import write_json_tasks, write_tasks
 
 HONEST = (
     "I am Camelid's embedded rule-based model. I can write practice tasks and judge an answer by its overlap with a "

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.llm import LLM, Failure, Reply, Request, Usage
+from camelid.models.llm import LLM, Failure, Reply, Request, Usage
 
 PRICES = Path(__file__).with_name("prices.yaml")
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
@@ -223,7 +223,7 @@ class Estimate:
     """What a whole run will cost, from the replies so far: their cost, over what they achieved, times the goal.
 
     Feed it replies that were chosen like the rest will be: the first ones of a run whose requests are drawn at random,
-    a sample from everywhere in one whose requests are sorted (`camelid.model_run.sample`).
+    a sample from everywhere in one whose requests are sorted (`camelid.models.model_run.sample`).
 
     Args:
         price: None if it is not known; then tokens take the place of dollars.

@@ -11,8 +11,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.llm import FATAL, Failure, FailureKind, Reply, Request, Usage
-from camelid.throttle import Throttle
+from camelid.models.llm import FATAL, Failure, FailureKind, Reply, Request, Usage
+from camelid.models.throttle import Throttle
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ by category.
 from collections.abc import Callable
 from random import Random
 
-from camelid.offline import words as w
+from camelid.models.offline import words as w
 
 Made = tuple[str, str, str]
 Family = Callable[[Random], Made]

@@ -4,7 +4,7 @@ import json
 import re
 from random import Random
 
-from camelid.offline.tasks import FAMILIES, Made
+from camelid.models.offline.tasks import FAMILIES, Made
 
 _WANTED = re.compile(r"\blist of (\d+)\b")
 _MISSING = re.compile(r"\bWrite the other (\d+) as a JSON object\b")

@@ -7,7 +7,7 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.read import AppendLog, Record, read_jsonl
-from camelid.llm import Failure, Reply, Usage
+from camelid.models.llm import Failure, Reply, Usage
 
 
 class Journal:
