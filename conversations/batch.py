@@ -10,9 +10,9 @@ from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.read import Record, dumps
 from camelid.message import Conversation
+from camelid.text.minhash import signature
 from conversations.chat import Branches, Chat
 from conversations.clean import Clean
-from conversations.near_duplicates import signature
 from conversations.readers import Format, read_chats
 
 # A step gives back the conversation (changed or not), or the reason to drop it. It counts what it changes in

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation
+from camelid.text.minhash import NearDuplicates
 from conversations.batch import Batch, Cleaned, Result, Work, batches, drop_kept, process
-from conversations.near_duplicates import NearDuplicates
 from conversations.readers import scan_chats
 from conversations.unique_ids import with_unique_id
 

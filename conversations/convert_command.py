@@ -131,12 +131,12 @@ def _check_count(name: str, count: int | None) -> None:
 
 def make_work(args: argparse.Namespace) -> "Work":
     """The work that was asked for; of its steps, what is cheap and drops much comes first."""
+    from camelid.text.decontaminate import Decontaminator, KeepOutQuestions, read_question_texts
+    from camelid.text.language import KeepLanguages
+    from camelid.text.pii import KINDS, ScrubPersonalData
     from conversations.batch import Step, Work
     from conversations.blocked import BlockPhrases, read_phrases
     from conversations.clean import Clean
-    from conversations.decontaminate import Decontaminator, KeepOutQuestions, read_question_texts
-    from conversations.language import KeepLanguages
-    from conversations.pii import KINDS, ScrubPersonalData
     from conversations.sampling import Sample
 
     _check_share("--sample", args.sample)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import LCSseq
 from rapidfuzz.process import cdist
 
-from selfinstruct.tokens import Tokenize, unicode_tokens
+from camelid.text.words import Tokenize, unicode_tokens
 
 LIMIT = 0.7  # Self-Instruct (Wang et al. 2023), section 2.2; Alpaca's generate_instruction.py uses it too
 MOST_SIMILAR = 10  # how many Alpaca writes beside each record

@@ -12,10 +12,10 @@ from itertools import islice
 from camelid.files.ledger import Ledger
 from camelid.message import Message
 from camelid.models.llm import Reply, Request
+from camelid.text.words import unicode_tokens
 from selfinstruct.parse import CUT_OFF
 from selfinstruct.run import ENOUGH, Run
 from selfinstruct.seeds import Task
-from selfinstruct.tokens import unicode_tokens
 
 ROUNDS = 4  # section 4.1: M = 4
 TEMPERATURE, TOP_P, MAX_TOKENS = 1.0, 0.9, 2048  # section 4.1

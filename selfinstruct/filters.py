@@ -8,8 +8,8 @@ from pathlib import Path
 
 from camelid.config import load_config
 from camelid.errors import UserError
+from camelid.text.words import SPACELESS, unicode_tokens
 from selfinstruct.seeds import Task
-from selfinstruct.tokens import SPACELESS, unicode_tokens
 
 DATA = Path(__file__).parent / "data"
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from conversations.decontaminate import Decontaminator, read_question_texts
+from camelid.text.decontaminate import Decontaminator, read_question_texts
+from camelid.text.words import Tokenize, rouge_tokens, unicode_tokens
 from selfinstruct.dedup import LIMIT, Similarity, SimilarTexts
 from selfinstruct.filters import Rules, reason_to_drop_answer
 from selfinstruct.seeds import Task
-from selfinstruct.tokens import Tokenize, rouge_tokens, unicode_tokens
 
 TOO_SIMILAR = "too similar to one before"
 

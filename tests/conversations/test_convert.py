@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from camelid.app.cli import main
 from camelid.errors import UserError
 from camelid.message import Conversation
+from camelid.text.decontaminate import Decontaminator, KeepOutQuestions
+from camelid.text.language import KeepLanguages
+from camelid.text.pii import KINDS, ScrubPersonalData
 from conversations.batch import Step, Work
 from conversations.blocked import BlockPhrases
 from conversations.clean import Clean
 from conversations.convert import Conversion
-from conversations.decontaminate import Decontaminator, KeepOutQuestions
-from conversations.language import KeepLanguages
-from conversations.pii import KINDS, ScrubPersonalData
 from conversations.readers import Format, read_conversations
 from conversations.sampling import Sample, chosen
 from tests.chat_pages import answer, question

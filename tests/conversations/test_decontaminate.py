@@ -1,6 +1,6 @@
 """Questions are found in training text, and only they."""
 
-from conversations.decontaminate import NGRAM, Decontaminator
+from camelid.text.decontaminate import NGRAM, Decontaminator
 
 LONG = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 

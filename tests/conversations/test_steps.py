@@ -9,11 +9,11 @@ import pytest
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message
+from camelid.text.language import KeepLanguages, detect_language
+from camelid.text.minhash import NearDuplicates, signature
+from camelid.text.pii import ScrubPersonalData, luhn, scrub
 from conversations.blocked import BlockPhrases, read_phrases
 from conversations.identity import identity_conversations
-from conversations.language import KeepLanguages, detect_language
-from conversations.near_duplicates import NearDuplicates, signature
-from conversations.pii import ScrubPersonalData, luhn, scrub
 from conversations.readers import from_alpaca
 from conversations.sampling import Sample, chosen
 
