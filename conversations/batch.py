@@ -11,9 +11,9 @@ from camelid.files.ledger import Ledger
 from camelid.files.read import Record, dumps
 from camelid.message import Conversation
 from camelid.text.minhash import signature
-from conversations.chat import Branches, Chat
 from conversations.clean import Clean
-from conversations.readers import Format, read_chats
+from conversations.formats.chat import Branches, Chat
+from conversations.formats.readers import Format, read_chats
 
 # A step gives back the conversation (changed or not), or the reason to drop it. It counts what it changes in
 # turns; only `Clean` drops single turns.

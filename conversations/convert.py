@@ -11,7 +11,7 @@ from camelid.files.ledger import Ledger
 from camelid.message import Conversation
 from camelid.text.minhash import NearDuplicates
 from conversations.batch import Batch, Cleaned, Result, Work, batches, drop_kept, process
-from conversations.readers import scan_chats
+from conversations.formats.readers import scan_chats
 from conversations.unique_ids import with_unique_id
 
 _AHEAD = 3  # batches waiting for each worker
@@ -42,7 +42,7 @@ class Conversion:
         """Yield the clean conversations of some files, in order, whatever the number of workers.
 
         Args:
-            paths: files in any format that `conversations.readers` knows.
+            paths: files in any format that `conversations.formats.readers` knows.
             work: what is done with each record.
             repeats: keep conversations that repeat one before, turn by turn.
             near_duplicates: estimated similarity from which the later of two is dropped; None to keep both.

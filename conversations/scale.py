@@ -31,7 +31,7 @@ from camelid.files.ledger import Ledger, write_ledgers
 from camelid.files.read import Record, no_such_file, read_json, read_jsonl, write_jsonl
 from conversations.batch import Work, batches, drop_kept, process
 from conversations.convert_command import add_work_arguments, make_work
-from conversations.readers import scan_chats
+from conversations.formats.readers import scan_chats
 
 
 def pipelines(inputs: Sequence[str], output: str | Path, work: Work, tasks: int) -> list[tuple[list[Any], int]]:
@@ -40,7 +40,7 @@ def pipelines(inputs: Sequence[str], output: str | Path, work: Work, tasks: int)
     They leave `output/conversations/*.jsonl` and, for `summarize`, a ledger of every task.
 
     Args:
-        inputs: files in any format that `conversations.readers` knows, on storage that all tasks see.
+        inputs: files in any format that `conversations.formats.readers` knows, on storage that all tasks see.
         output: a folder on such storage.
         work: as for `conversations.convert`.
         tasks: how many parts the work is cut into.

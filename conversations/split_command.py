@@ -29,7 +29,7 @@ def split(args: argparse.Namespace) -> int:
     """Split; write the ledger beside the output; 1 if nothing is left."""
     from camelid.files.ledger import write_ledgers
     from camelid.files.read import spare_inputs, write_jsonl
-    from conversations.read_inputs import read_inputs
+    from conversations.formats.read_inputs import read_inputs
     from conversations.split import Splitting
 
     if args.max_tokens < 1:

@@ -7,7 +7,7 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.read import Record, packaged
 from camelid.message import Conversation
-from conversations.readers import read_records
+from conversations.formats.readers import read_records
 
 PLAIN = ("text", "question", "prompt")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from camelid.errors import UserError
 from camelid.files.read import file_hash, near_path
 from camelid.message import Conversation
-from conversations.readers import read_chats, read_conversations
+from conversations.formats.readers import read_chats, read_conversations
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name
 

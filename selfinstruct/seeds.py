@@ -5,7 +5,7 @@ from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.files.read import read_jsonl
-from conversations.readers import read_records
+from conversations.formats.readers import read_records
 
 OWN = Path(__file__).parent / "data" / "seed_tasks.jsonl"
 

@@ -22,7 +22,7 @@ from camelid.app.cli import build_parser
 from camelid.config import from_tree, load_config
 from camelid.files.ledger import Ledger
 from camelid.models.journal import Journal
-from conversations.readers import read_conversations
+from conversations.formats.readers import read_conversations
 from docs.generate import generated
 from eval.answer import read_answers
 from eval.judgments import read_judgments

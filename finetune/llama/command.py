@@ -77,7 +77,7 @@ def new(args: argparse.Namespace) -> int:
 def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> None:
     import yaml
 
-    from conversations.readers import read_conversations
+    from conversations.formats.readers import read_conversations
     from conversations.template import get_template
     from finetune.llama import weights
     from finetune.llama.architectures import ARCHITECTURES

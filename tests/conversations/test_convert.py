@@ -21,7 +21,7 @@ from conversations.batch import Step, Work
 from conversations.blocked import BlockPhrases
 from conversations.clean import Clean
 from conversations.convert import Conversion
-from conversations.readers import Format, read_conversations
+from conversations.formats.readers import Format, read_conversations
 from conversations.sampling import Sample, chosen
 from tests.chat_pages import answer, question
 

@@ -8,8 +8,8 @@ import pytest
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
-from conversations.chat import Branches
-from conversations.readers import read_chats, read_conversations, scan_chats
+from conversations.formats.chat import Branches
+from conversations.formats.readers import read_chats, read_conversations, scan_chats
 
 EXCHANGE = (Message("user", "hi"), Message("assistant", "yes"))
 

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("datatrove")
 
 from conversations.convert import Conversion
-from conversations.readers import read_conversations
+from conversations.formats.readers import read_conversations
 from conversations.scale import main
 from tests.chat_pages import answer, question
 

@@ -13,8 +13,8 @@ from camelid.text.language import KeepLanguages, detect_language
 from camelid.text.minhash import NearDuplicates, signature
 from camelid.text.pii import ScrubPersonalData, luhn, scrub
 from conversations.blocked import BlockPhrases, read_phrases
+from conversations.formats.readers import from_alpaca
 from conversations.identity import identity_conversations
-from conversations.readers import from_alpaca
 from conversations.sampling import Sample, chosen
 
 

@@ -35,7 +35,7 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Path:
     """A two-layer model folder with a tokenizer of 420 tokens."""
-    from conversations.readers import read_conversations
+    from conversations.formats.readers import read_conversations
     from conversations.template import get_template
     from finetune.llama import weights
     from finetune.llama.config import LlamaConfig

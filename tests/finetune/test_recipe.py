@@ -98,7 +98,7 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     path: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Everything as shipped but for the size: a toy model with the template's control tokens, short sequences."""
-    from conversations.readers import read_conversations
+    from conversations.formats.readers import read_conversations
     from conversations.template import get_template
     from finetune.command import launched_sharding
     from finetune.llama import weights

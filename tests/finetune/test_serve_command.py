@@ -8,7 +8,7 @@ import pytest
 
 from camelid.app.cli import main
 from camelid.message import Message
-from conversations.readers import read_conversations
+from conversations.formats.readers import read_conversations
 from finetune.llama.generate import Sampling, generate
 from finetune.llama.text_stream import Trimmed
 from finetune.serve.command import vllm_command

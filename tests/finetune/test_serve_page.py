@@ -11,7 +11,7 @@ import pytest
 
 from camelid.files.read import read_jsonl
 from camelid.message import Message
-from conversations.readers import read_conversations
+from conversations.formats.readers import read_conversations
 from finetune.serve.served import Served, open_served
 from finetune.serve.slots import Slots
 from tests.finetune.serving import Running, serving

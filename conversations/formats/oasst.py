@@ -6,7 +6,7 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message, Role
-from conversations.chat import Branches, Chat, Lost, make_chat
+from conversations.formats.chat import Branches, Chat, Lost, make_chat
 
 _ROLES: dict[Any, Role] = {"prompter": "user", "assistant": "assistant"}
 _UNRANKED = 1 << 30

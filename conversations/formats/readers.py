@@ -9,9 +9,9 @@ from camelid.files.read import Record
 from camelid.files.records import read_records as read_records
 from camelid.files.records import scan_records
 from camelid.message import ROLES, Conversation, Message, Role, record_id
-from conversations.chat import MEDIA, TOOL, Branches, Chat, Lost, make_chat
-from conversations.chatgpt_export import from_chatgpt
-from conversations.oasst import from_oasst, grow_trees
+from conversations.formats.chat import MEDIA, TOOL, Branches, Chat, Lost, make_chat
+from conversations.formats.chatgpt_export import from_chatgpt
+from conversations.formats.oasst import from_oasst, grow_trees
 from conversations.template import join_input
 
 Format = Literal["conversations", "sharegpt", "openai", "chatgpt", "oasst", "wildchat", "alpaca"]

@@ -6,7 +6,7 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message
-from conversations.chat import HIDDEN, MEDIA, TOOL, Branches, Chat, Lost, make_chat
+from conversations.formats.chat import HIDDEN, MEDIA, TOOL, Branches, Chat, Lost, make_chat
 
 # Kinds of content that the export keeps but the page does not show as an answer.
 _BEHIND_THE_SCENES = {"user_editable_context", "model_editable_context", "thoughts", "reasoning_recap"}

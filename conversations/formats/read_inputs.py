@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from camelid.files.read import packaged
 from camelid.message import Conversation
 from camelid.progress import Progress
-from conversations.readers import read_conversations
+from conversations.formats.readers import read_conversations
 
 
 def read_inputs(inputs: Sequence[str]) -> Iterator[Conversation]:
