@@ -11,7 +11,7 @@ from camelid.files.ledger import Ledger
 from camelid.files.read import Record, dumps
 from camelid.message import Conversation
 from camelid.text.minhash import signature
-from conversations.clean import Clean
+from conversations.cleaning.clean import Clean
 from conversations.formats.chat import Branches, Chat
 from conversations.formats.readers import Format, read_chats
 

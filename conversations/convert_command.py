@@ -75,9 +75,9 @@ def convert(args: argparse.Namespace) -> int:
     from camelid.files.ledger import Ledger
     from camelid.files.read import atomic_write, dumps, packaged, spare_inputs
     from camelid.progress import Progress
+    from conversations.cleaning.sampling import chosen
     from conversations.convert import Conversion
     from conversations.identity import identity_conversations
-    from conversations.sampling import chosen
 
     _check_share("--test", args.test)
     _check_count("--workers", args.workers)
@@ -135,9 +135,9 @@ def make_work(args: argparse.Namespace) -> "Work":
     from camelid.text.language import KeepLanguages
     from camelid.text.pii import KINDS, ScrubPersonalData
     from conversations.batch import Step, Work
-    from conversations.blocked import BlockPhrases, read_phrases
-    from conversations.clean import Clean
-    from conversations.sampling import Sample
+    from conversations.cleaning.blocked import BlockPhrases, read_phrases
+    from conversations.cleaning.clean import Clean
+    from conversations.cleaning.sampling import Sample
 
     _check_share("--sample", args.sample)
     _check_count("--max-turn-chars", args.max_turn_chars)

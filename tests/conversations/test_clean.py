@@ -6,7 +6,7 @@ import pytest
 
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message, Role
-from conversations.clean import Clean
+from conversations.cleaning.clean import Clean
 
 ROLES: dict[str, Role] = {"s": "system", "u": "user", "a": "assistant"}
 

@@ -18,11 +18,11 @@ from camelid.text.decontaminate import Decontaminator, KeepOutQuestions
 from camelid.text.language import KeepLanguages
 from camelid.text.pii import KINDS, ScrubPersonalData
 from conversations.batch import Step, Work
-from conversations.blocked import BlockPhrases
-from conversations.clean import Clean
+from conversations.cleaning.blocked import BlockPhrases
+from conversations.cleaning.clean import Clean
+from conversations.cleaning.sampling import Sample, chosen
 from conversations.convert import Conversion
 from conversations.formats.readers import Format, read_conversations
-from conversations.sampling import Sample, chosen
 from tests.chat_pages import answer, question
 
 SAMPLE = Path(__file__).parents[2] / "conversations" / "data" / "sharegpt_sample.json"

@@ -6,7 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from conversations.html import is_html, pages_to_markdown
+from conversations.cleaning.html import is_html, pages_to_markdown
 from tests.chat_pages import answer
 
 

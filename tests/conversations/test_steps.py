@@ -12,10 +12,10 @@ from camelid.message import Conversation, Message
 from camelid.text.language import KeepLanguages, detect_language
 from camelid.text.minhash import NearDuplicates, signature
 from camelid.text.pii import ScrubPersonalData, luhn, scrub
-from conversations.blocked import BlockPhrases, read_phrases
+from conversations.cleaning.blocked import BlockPhrases, read_phrases
+from conversations.cleaning.sampling import Sample, chosen
 from conversations.formats.readers import from_alpaca
 from conversations.identity import identity_conversations
-from conversations.sampling import Sample, chosen
 
 
 def talk(question: str, answer: str = "yes", name: str = "c") -> Conversation:

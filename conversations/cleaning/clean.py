@@ -7,7 +7,7 @@ from typing import Literal
 
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message
-from conversations.html import is_html, pages_to_markdown
+from conversations.cleaning.html import is_html, pages_to_markdown
 
 # What a chat page shows around an answer, on a line of its own or against the answer's HTML: the branch
 # counter, the copy counter that share buttons left, and button captions. Named in github.com/lm-sys/FastChat,
