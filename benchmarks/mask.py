@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.peers import fastchat_python
 from benchmarks.spread import spread
 from camelid.message import Conversation, Message
-from conversations.template import get_template
-from conversations.tokenize import Encoder
+from conversations.tokens.template import get_template
+from conversations.tokens.tokenize import Encoder
 from finetune.llama.meta_tokenizer import read_tokenizer
 
 ROOT = Path(__file__).parents[1]

@@ -15,8 +15,8 @@ import numpy as np
 
 from camelid.errors import UserError
 from camelid.message import Conversation
-from conversations.split import split
-from conversations.tokenize import Encoder, Tokens
+from conversations.tokens.split import split
+from conversations.tokens.tokenize import Encoder, Tokens
 
 # Shares above which a run is not worth starting. They are ours: each is far above what cleaned data shows and low
 # enough to notice a wrong template, a wrong length or a broken export.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from conversations.encoder_arguments import add_encoder_arguments, open_encoder
+from conversations.tokens.encoder_arguments import add_encoder_arguments, open_encoder
 
 
 def register_look(verbs: Any) -> None:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from camelid.errors import UserError
 from camelid.message import Conversation
-from conversations.tokenize import Shown
+from conversations.tokens.tokenize import Shown
 
 NEWLINE, RETURN = "↵", "←"
 # Two shades of each, by turns, so that a token's end is seen: (trained, not trained).

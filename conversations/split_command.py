@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from conversations.encoder_arguments import add_encoder_arguments, open_encoder
+from conversations.tokens.encoder_arguments import add_encoder_arguments, open_encoder
 
 
 def register_split(verbs: Any) -> None:
@@ -30,7 +30,7 @@ def split(args: argparse.Namespace) -> int:
     from camelid.files.ledger import write_ledgers
     from camelid.files.read import spare_inputs, write_jsonl
     from conversations.formats.read_inputs import read_inputs
-    from conversations.split import Splitting
+    from conversations.tokens.split import Splitting
 
     if args.max_tokens < 1:
         raise UserError(f"--max-tokens {args.max_tokens}: must be at least 1 token")

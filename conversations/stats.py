@@ -13,7 +13,7 @@ from camelid.charts import bars, histogram
 from camelid.errors import UserError
 from camelid.files.read import atomic_write
 from camelid.message import Conversation
-from conversations.tokenize import Encoder
+from conversations.tokens.tokenize import Encoder
 
 
 @dataclass

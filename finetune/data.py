@@ -17,9 +17,9 @@ from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.read import read_json, sync_folder, write_json
 from camelid.message import Conversation
-from conversations.split import split
-from conversations.template import template_for
-from conversations.tokenize import Encoder
+from conversations.tokens.split import split
+from conversations.tokens.template import template_for
+from conversations.tokens.tokenize import Encoder
 from finetune.recipe import Source
 from finetune.sources import fingerprint, read_source
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from camelid.errors import UserError
-from conversations.open_tokenizer import open_tokenizer
+from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.batches import Plan
 from finetune.data import load_tokens
 from finetune.hardware import ACCELERATORS, flops_per_token

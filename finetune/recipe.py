@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from camelid.errors import UserError, near_miss
-from conversations.template import get_template
+from conversations.tokens.template import get_template
 
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

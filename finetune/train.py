@@ -29,8 +29,8 @@ from camelid.errors import UserError
 from camelid.files.lock import exclusive
 from camelid.files.read import AppendLog, near_path, packaged, write_json
 from camelid.progress import Progress
-from conversations.open_tokenizer import open_tokenizer
-from conversations.template import template_for
+from conversations.tokens.open_tokenizer import open_tokenizer
+from conversations.tokens.template import template_for
 from finetune import checkpoint, closing, launch, run_folder
 from finetune.adapter import add_adapter, save_adapter
 from finetune.batches import Plan, validation_rows

@@ -15,8 +15,8 @@ import torch
 from camelid.app.cli import main
 from camelid.files.read import read_json, read_jsonl, write_jsonl
 from camelid.message import Conversation, Message
-from conversations.template import get_template
-from conversations.tokenize import Encoder
+from conversations.tokens.template import get_template
+from conversations.tokens.tokenize import Encoder
 from eval.judge import plan
 from eval.questions import read_questions
 from finetune.llama import weights

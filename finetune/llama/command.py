@@ -78,7 +78,7 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
     import yaml
 
     from conversations.formats.readers import read_conversations
-    from conversations.template import get_template
+    from conversations.tokens.template import get_template
     from finetune.llama import weights
     from finetune.llama.architectures import ARCHITECTURES
     from finetune.llama.config import LlamaConfig
@@ -163,7 +163,7 @@ def delta(args: argparse.Namespace) -> int:
 
 def resize(args: argparse.Namespace) -> int:
     """Add tokens to the tokenizer and rows to the model."""
-    from conversations.open_tokenizer import open_tokenizer
+    from conversations.tokens.open_tokenizer import open_tokenizer
     from finetune.llama import weights
     from finetune.llama.vocabulary import resize as resize_model
 

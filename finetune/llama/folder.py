@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from camelid.files.read import file_hash
-from conversations.open_tokenizer import open_tokenizer
-from conversations.template import from_tokenizer, get_template
-from conversations.tokenize import Encoder
+from conversations.tokens.open_tokenizer import open_tokenizer
+from conversations.tokens.template import from_tokenizer, get_template
+from conversations.tokens.tokenize import Encoder
 from finetune.llama import weights
 from finetune.llama.model import Llama
 

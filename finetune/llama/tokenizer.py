@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from conversations.template import Template
+from conversations.tokens.template import Template
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, template: Template) -> PreTrainedTokenizerFast:

@@ -9,7 +9,7 @@ import torch
 
 from camelid.errors import UserError
 from camelid.files.read import near_path
-from conversations.tokenize import Encoder
+from conversations.tokens.tokenize import Encoder
 from finetune.llama.folder import fingerprint, open_weights, open_words
 from finetune.llama.merge import with_adapter
 from finetune.llama.model import Llama

@@ -10,9 +10,9 @@ from transformers import PreTrainedTokenizerFast
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
-from conversations.jinja_template import JinjaTemplate
-from conversations.template import TEMPLATES, from_tokenizer, template_for
-from conversations.tokenize import Encoder
+from conversations.tokens.jinja_template import JinjaTemplate
+from conversations.tokens.template import TEMPLATES, from_tokenizer, template_for
+from conversations.tokens.tokenize import Encoder
 
 PUBLISHED = Path(__file__).parent / "chat_templates"
 # What the model is to write for an answer " Hi\n", read off the published templates by hand; and whether a system

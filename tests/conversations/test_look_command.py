@@ -13,8 +13,8 @@ from camelid.app.cli import main
 from camelid.files.read import read_jsonl
 from camelid.message import Conversation, Message
 from conversations.show import to_terminal
-from conversations.template import get_template
-from conversations.tokenize import Encoder
+from conversations.tokens.template import get_template
+from conversations.tokens.tokenize import Encoder
 
 from_user, from_model = "Which <b>animal</b> & why?", "The camel.\n\n```\n</pre><script>alert(1)</script>\n```"
 

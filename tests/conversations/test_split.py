@@ -8,9 +8,9 @@ import pytest
 
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message
-from conversations.split import Overlong, split
-from conversations.template import TEMPLATES, get_template
-from conversations.tokenize import Encoder
+from conversations.tokens.split import Overlong, split
+from conversations.tokens.template import TEMPLATES, get_template
+from conversations.tokens.tokenize import Encoder
 
 
 def make(rng: Random, system: bool, exchanges: int) -> Conversation:

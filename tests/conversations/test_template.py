@@ -9,7 +9,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
 from conversations.formats.readers import from_alpaca
-from conversations.template import TEMPLATES, get_template
+from conversations.tokens.template import TEMPLATES, get_template
 
 SYSTEM = "A chat between a curious user and an artificial intelligence assistant. "
 SYSTEM += "The assistant gives helpful, detailed, and polite answers to the user's questions."

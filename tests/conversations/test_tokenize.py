@@ -14,9 +14,9 @@ import pytest
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
-from conversations.span import Span
-from conversations.template import TEMPLATES, get_template
-from conversations.tokenize import Encoder
+from conversations.tokens.span import Span
+from conversations.tokens.template import TEMPLATES, get_template
+from conversations.tokens.tokenize import Encoder
 
 PIECES = [
     "", " ", "\n", "\n\n", "  two  spaces ", "Hello", "my_var_name", "[[1]] is", "ASSISTANT: ", "USER:",

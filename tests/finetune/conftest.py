@@ -36,7 +36,7 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy_model(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Path:
     """A two-layer model folder with a tokenizer of 420 tokens."""
     from conversations.formats.readers import read_conversations
-    from conversations.template import get_template
+    from conversations.tokens.template import get_template
     from finetune.llama import weights
     from finetune.llama.config import LlamaConfig
     from finetune.llama.tokenizer import train_tokenizer

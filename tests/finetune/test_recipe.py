@@ -99,7 +99,7 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
 ) -> None:
     """Everything as shipped but for the size: a toy model with the template's control tokens, short sequences."""
     from conversations.formats.readers import read_conversations
-    from conversations.template import get_template
+    from conversations.tokens.template import get_template
     from finetune.command import launched_sharding
     from finetune.llama import weights
     from finetune.llama.config import LlamaConfig

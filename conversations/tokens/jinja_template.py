@@ -22,7 +22,7 @@ from jinja2 import TemplateError
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message, Role
-from conversations.span import Span, weight_of
+from conversations.tokens.span import Span, weight_of
 
 MARK = "\ue010{}\ue011"  # private-use characters: in no template, and no blank for Jinja's trim
 LEAD, TAIL = " \n", "\n \n"  # blanks put around a mark; their lengths tell them apart

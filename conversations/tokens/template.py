@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from camelid.errors import UserError, near_miss
 from camelid.message import Conversation, Message
-from conversations.jinja_template import JinjaTemplate
-from conversations.span import ChatFormat, Span, weight_of
+from conversations.tokens.jinja_template import JinjaTemplate
+from conversations.tokens.span import ChatFormat, Span, weight_of
 
 
 @dataclass(frozen=True)

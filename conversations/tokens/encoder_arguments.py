@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conversations.tokenize import Encoder
+    from conversations.tokens.tokenize import Encoder
 
 
 def add_encoder_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
@@ -21,9 +21,9 @@ def open_encoder(args: argparse.Namespace, last_turn_only: bool = False) -> "Enc
     Raises:
         UserError: there is no such template or tokenizer, or the two do not go together.
     """
-    from conversations.open_tokenizer import open_tokenizer
-    from conversations.template import TEMPLATES, get_template, template_for
-    from conversations.tokenize import Encoder
+    from conversations.tokens.open_tokenizer import open_tokenizer
+    from conversations.tokens.template import TEMPLATES, get_template, template_for
+    from conversations.tokens.tokenize import Encoder
 
     if args.template not in TEMPLATES and args.template != "tokenizer":
         get_template(args.template)  # a typo shows at once, not after the tokenizer has loaded

@@ -7,7 +7,7 @@ from typing import Literal
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message
-from conversations.tokenize import Encoder
+from conversations.tokens.tokenize import Encoder
 from conversations.unique_ids import with_unique_id
 
 Overlong = Literal["drop", "truncate-answer", "keep-last"]

@@ -29,7 +29,7 @@ from tokenizers import AddedToken, Encoding, Tokenizer
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
-from conversations.span import ChatFormat, Span
+from conversations.tokens.span import ChatFormat, Span
 
 BATCH = 256  # conversations tokenised together: enough for every core, and little memory
 
