@@ -43,7 +43,7 @@ def show(args: argparse.Namespace) -> int:
 
     from camelid.files.read import atomic_write
     from conversations.formats.read_inputs import read_inputs
-    from conversations.show import pick, summary, to_html, to_terminal
+    from conversations.look.show import pick, summary, to_html, to_terminal
 
     conversation = pick(read_inputs(args.inputs), args.inputs[0], args.id, args.index)
     tokens = open_encoder(args, args.last_turn_only).explain(conversation)
@@ -60,8 +60,8 @@ def show(args: argparse.Namespace) -> int:
 
 def audit(args: argparse.Namespace) -> int:
     """Print what was found; 1 if a run would be wasted."""
-    from conversations.audit import audit, length_lines
     from conversations.formats.read_inputs import read_inputs
+    from conversations.look.audit import audit, length_lines
 
     if args.max_length < 1:
         raise UserError(f"--max-length {args.max_length}: must be at least 1 token")
@@ -78,7 +78,7 @@ def audit(args: argparse.Namespace) -> int:
 def stats(args: argparse.Namespace) -> int:
     """Write the page; print its table."""
     from conversations.formats.read_inputs import read_inputs
-    from conversations.stats import COLUMNS, measure, table, write_page
+    from conversations.look.stats import COLUMNS, measure, table, write_page
 
     if bool(args.template) != bool(args.tokenizer):
         raise UserError("--template and --tokenizer go together: both or neither")

@@ -12,7 +12,7 @@ import pytest
 from camelid.app.cli import main
 from camelid.files.read import read_jsonl
 from camelid.message import Conversation, Message
-from conversations.show import to_terminal
+from conversations.look.show import to_terminal
 from conversations.tokens.template import get_template
 from conversations.tokens.tokenize import Encoder
 
