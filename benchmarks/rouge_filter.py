@@ -54,7 +54,7 @@ def candidates() -> list[str]:
 
 def ours(connection: "multiprocessing.connection.Connection") -> None:
     """Filter everything, a reply at a time as `generate` does; send (seconds, peak MB, [(highest, average)])."""
-    from selfinstruct.dedup import SimilarTexts
+    from selfinstruct.keep.rouge import SimilarTexts
 
     texts, scores = candidates(), []
     start = time.perf_counter()

@@ -9,7 +9,7 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.read import Record, atomic_write, read_json, read_jsonl, write_bytes, write_json
 from camelid.text.words import unicode_tokens
-from selfinstruct.filters import DATA
+from selfinstruct.keep.rules import DATA
 from selfinstruct.verbs import count_pairs, verb_noun
 
 EXAMPLES = 3

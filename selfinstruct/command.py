@@ -14,8 +14,8 @@ from camelid.files.read import file_hash, near_path, read_json, write_json, writ
 from camelid.models.model_run import ModelRun
 
 if TYPE_CHECKING:
-    from selfinstruct.filters import Rules
     from selfinstruct.generate import Format, FormatName
+    from selfinstruct.keep.rules import Rules
     from selfinstruct.run import Run
     from selfinstruct.seeds import Task
 
@@ -107,11 +107,11 @@ def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
 
 def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> int:
     from camelid.progress import Progress
-    from selfinstruct.filters import read_rules
-    from selfinstruct.quality import Quality
+    from selfinstruct.keep.quality import Quality
+    from selfinstruct.keep.rules import read_rules
+    from selfinstruct.keep.selection import Questions, Selection
     from selfinstruct.run import Run
     from selfinstruct.seeds import OWN, read_seeds
-    from selfinstruct.selection import Questions, Selection
 
     seeds_path = args.seeds or OWN
     seeds, rules = read_seeds(seeds_path), read_rules(args.rules)
@@ -220,7 +220,7 @@ def run_dedup(args: argparse.Namespace) -> int:
         from selfinstruct import scale
     except ImportError as error:
         raise UserError(f"dedup needs datatrove ({error}); pip install 'camelid[scale]'") from None
-    from selfinstruct.selection import Questions, short_name
+    from selfinstruct.keep.selection import Questions, short_name
 
     output, source = Path(args.output).resolve(), args.source
     if "://" not in source:
@@ -253,7 +253,7 @@ def run_dedup(args: argparse.Namespace) -> int:
 
 def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str, object]:
     """What the records follow from; a finished run with the same is not run again."""
-    from selfinstruct.selection import short_name
+    from selfinstruct.keep.selection import short_name
 
     return {
         "model": model,

@@ -12,10 +12,10 @@ from camelid.models.llm import FATAL, Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import Estimate
 from camelid.progress import Progress
-from selfinstruct.dedup import LIMIT, Similarity
-from selfinstruct.quality import Quality
+from selfinstruct.keep.quality import Quality
+from selfinstruct.keep.rouge import LIMIT, Similarity
+from selfinstruct.keep.selection import TOO_SIMILAR, Selection
 from selfinstruct.seeds import Task
-from selfinstruct.selection import TOO_SIMILAR, Selection
 
 BARREN = 200  # replies in a row without a single record after which a run gives up
 ENOUGH = "not needed: the run had ended"

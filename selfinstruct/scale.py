@@ -29,7 +29,7 @@ from camelid.errors import UserError, near_miss
 from camelid.files.ledger import Ledger
 from camelid.files.read import dumps, parse_json, read_json
 from camelid.text.words import unicode_tokens
-from selfinstruct.selection import Questions
+from selfinstruct.keep.selection import Questions
 
 # 14 buckets of 8 hashes are FineWeb's (Penedo et al. 2024, section 3.4): of texts with a Jaccard similarity of 0.75
 # they find 77%, of 0.8, 92%. FineWeb's 5 words in a row suit web pages; a task often has but ten words.

@@ -13,10 +13,10 @@ from typing import Any
 from camelid.files.ledger import Ledger
 from camelid.message import Message
 from camelid.models.llm import Request
-from selfinstruct.dedup import LIMIT, Similarity
+from selfinstruct.keep.rouge import LIMIT, Similarity
+from selfinstruct.keep.selection import TOO_SIMILAR
 from selfinstruct.run import ENOUGH, Run
 from selfinstruct.seeds import Task
-from selfinstruct.selection import TOO_SIMILAR
 
 # bootstrap_instructions.py
 SEEDS_A_PROMPT, MACHINE_A_PROMPT = 6, 2

@@ -13,10 +13,10 @@ from camelid.models.offline.tasks import FAMILIES
 from eval import prompts
 from eval.questions import Question
 from eval.verdict import parse_rating
-from selfinstruct.filters import read_rules
 from selfinstruct.generate import TASKS_A_REPLY, FormatName, open_format
+from selfinstruct.keep.rules import read_rules
+from selfinstruct.keep.selection import Selection
 from selfinstruct.seeds import Task, read_seeds
-from selfinstruct.selection import Selection
 
 
 def complete(*messages: Message) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from eval.questions import Question, read_questions
-from selfinstruct.dedup import SimilarTexts
+from selfinstruct.keep.rouge import SimilarTexts
 from tests.eval.own_questions import BY_ID, REAL, SINGLE, TWO_TURN
 
 VICUNA_COUNTS = dict.fromkeys(

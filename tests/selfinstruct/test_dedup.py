@@ -5,7 +5,7 @@ import random
 from rouge_score import rouge_scorer
 
 from camelid.text.words import rouge_tokens, unicode_tokens
-from selfinstruct.dedup import LIMIT, SimilarTexts
+from selfinstruct.keep.rouge import LIMIT, SimilarTexts
 
 WORDS = "write a short story about the red fox and its 3 friends in Paris, don't use Ünïcode é or 東京".split()
 

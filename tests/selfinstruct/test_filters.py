@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from camelid.errors import UserError
-from selfinstruct.filters import read_rules, reason_to_drop_answer
+from selfinstruct.keep.rules import read_rules, reason_to_drop_answer
 from selfinstruct.seeds import OWN, Task, read_seeds
 
 

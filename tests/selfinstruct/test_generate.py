@@ -12,13 +12,13 @@ import pytest
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
 from camelid.models.offline.model import Offline
-from selfinstruct.dedup import LIMIT, SimilarTexts
-from selfinstruct.filters import read_rules
 from selfinstruct.generate import FormatName, generate, open_format
-from selfinstruct.quality import Quality
+from selfinstruct.keep.quality import Quality
+from selfinstruct.keep.rouge import LIMIT, SimilarTexts
+from selfinstruct.keep.rules import read_rules
+from selfinstruct.keep.selection import Questions, Selection
 from selfinstruct.run import BARREN, Run
 from selfinstruct.seeds import read_seeds
-from selfinstruct.selection import Questions, Selection
 
 
 def run(

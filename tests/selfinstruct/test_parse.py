@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from selfinstruct.filters import read_rules
+from selfinstruct.keep.rules import read_rules
+from selfinstruct.keep.selection import Selection
 from selfinstruct.parse import parse_compat, parse_json, parse_strict
 from selfinstruct.seeds import Task
-from selfinstruct.selection import Selection
 
 
 def block(number: int, task: Task, given: str | None = None, end: str = "\n###\n") -> str:

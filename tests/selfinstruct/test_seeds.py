@@ -17,10 +17,10 @@ import yaml
 from rouge_score.rouge_scorer import RougeScorer
 
 from camelid.errors import UserError
-from selfinstruct.filters import read_rules
+from selfinstruct.keep.rules import read_rules
+from selfinstruct.keep.selection import Selection
 from selfinstruct.prompt import requests, text_prompt, text_request
 from selfinstruct.seeds import OWN, Task, read_seeds
-from selfinstruct.selection import Selection
 
 RECORDS = [json.loads(line) for line in OWN.read_text(encoding="utf-8").splitlines()]
 IN = {record["name"]: record["instances"][0]["input"] for record in RECORDS}

@@ -9,10 +9,10 @@ import pytest
 
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
-from selfinstruct.filters import read_rules
+from selfinstruct.keep.rules import read_rules
+from selfinstruct.keep.selection import Selection
 from selfinstruct.run import Run
 from selfinstruct.seeds import read_seeds
-from selfinstruct.selection import Selection
 from selfinstruct.self_instruct import parse_input_first, parse_instructions, parse_output_first, self_instruct
 from tests.selfinstruct.teacher import words
 

@@ -11,7 +11,7 @@ from camelid.errors import UserError
 from camelid.text.words import SPACELESS, unicode_tokens
 from selfinstruct.seeds import Task
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 _URL = re.compile(r"https?://[^\s)>\]}\"'“”]+|www\.[^\s)>\]}\"'“”]+")
 # A numbered or bare heading of the next task at the start of a line.

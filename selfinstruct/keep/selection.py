@@ -5,8 +5,8 @@ from pathlib import Path
 
 from camelid.text.decontaminate import Decontaminator, read_question_texts
 from camelid.text.words import Tokenize, rouge_tokens, unicode_tokens
-from selfinstruct.dedup import LIMIT, Similarity, SimilarTexts
-from selfinstruct.filters import Rules, reason_to_drop_answer
+from selfinstruct.keep.rouge import LIMIT, Similarity, SimilarTexts
+from selfinstruct.keep.rules import Rules, reason_to_drop_answer
 from selfinstruct.seeds import Task
 
 TOO_SIMILAR = "too similar to one before"
