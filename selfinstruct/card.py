@@ -10,7 +10,7 @@ from camelid.errors import UserError
 from camelid.files.read import Record, atomic_write, read_json, read_jsonl, write_bytes, write_json
 from camelid.text.words import unicode_tokens
 from selfinstruct.keep.rules import DATA
-from selfinstruct.verbs import count_pairs, verb_noun
+from selfinstruct.verb_noun import count_pairs, verb_noun
 
 EXAMPLES = 3
 # Hugging Face's size_categories, by what is below the next.

@@ -217,7 +217,7 @@ def run_dedup(args: argparse.Namespace) -> int:
     if args.tasks < 1 or args.workers < 1:
         raise UserError("--tasks and --workers must be at least 1")
     try:
-        from selfinstruct import scale
+        from selfinstruct import dedup as scale
     except ImportError as error:
         raise UserError(f"dedup needs datatrove ({error}); pip install 'camelid[scale]'") from None
     from selfinstruct.keep.selection import Questions, short_name

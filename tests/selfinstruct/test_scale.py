@@ -10,7 +10,7 @@ import pytest
 from camelid.app.cli import main
 from camelid.errors import UserError
 from camelid.files.read import read_json
-from selfinstruct import scale
+from selfinstruct import dedup as scale
 from tests.selfinstruct.teacher import words
 
 

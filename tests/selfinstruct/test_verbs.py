@@ -2,7 +2,7 @@
 
 import pytest
 
-from selfinstruct.verbs import count_pairs, verb_noun
+from selfinstruct.verb_noun import count_pairs, verb_noun
 
 
 @pytest.mark.parametrize(
