@@ -14,8 +14,8 @@ from camelid.files.read import file_hash, near_path, read_json, write_json, writ
 from camelid.models.model_run import ModelRun
 
 if TYPE_CHECKING:
-    from selfinstruct.generate import Format, FormatName
     from selfinstruct.keep.rules import Rules
+    from selfinstruct.methods.alpaca import Format, FormatName
     from selfinstruct.run import Run
     from selfinstruct.seeds import Task
 
@@ -178,11 +178,11 @@ async def _make(
         for model in others:
             stack.push_async_callback(model.close)
         if args.method == "self-instruct":
-            from selfinstruct.self_instruct import self_instruct
+            from selfinstruct.methods.self_instruct import self_instruct
 
             await self_instruct(run, seeds, args.seed)
         elif args.method == "evol":
-            from selfinstruct.evol import evolve
+            from selfinstruct.methods.evol import evolve
             from selfinstruct.seeds import read_tasks
 
             await evolve(run, read_tasks(args.instructions), args.seed)
@@ -191,7 +191,7 @@ async def _make(
 
 
 async def _make_by_alpaca(args: argparse.Namespace, run: "Run", seeds: "list[Task]", rules: "Rules") -> None:
-    from selfinstruct.generate import foretell, generate, open_format
+    from selfinstruct.methods.alpaca import foretell, generate, open_format
 
     def form(name: "FormatName") -> "Format":
         return open_format(name, seeds, args.seed, rules.language)

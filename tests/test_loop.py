@@ -78,7 +78,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(tmp_path_factory: pytest.TempPathFactory, questions: Path) -> Iterator[str]:
     """`camelid serve` with a teacher and a judge."""
     from eval.answer import Answer
-    from selfinstruct.prompt import requests, text_request
+    from selfinstruct.methods.prompt import requests, text_request
     from selfinstruct.seeds import OWN, read_seeds
 
     torch.set_num_threads(1)

@@ -17,7 +17,7 @@ from camelid.message import Message
 from camelid.models.journal import Journal
 from camelid.models.llm import Failure, Reply, Request, Usage
 from camelid.models.model_run import ModelRun
-from selfinstruct.generate import open_format
+from selfinstruct.methods.alpaca import open_format
 from selfinstruct.seeds import read_seeds
 from tests.fake_openai import FakeOpenAI, offline_answer
 

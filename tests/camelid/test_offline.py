@@ -13,9 +13,9 @@ from camelid.models.offline.tasks import FAMILIES
 from eval import prompts
 from eval.questions import Question
 from eval.verdict import parse_rating
-from selfinstruct.generate import TASKS_A_REPLY, FormatName, open_format
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
+from selfinstruct.methods.alpaca import TASKS_A_REPLY, FormatName, open_format
 from selfinstruct.seeds import Task, read_seeds
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
-from selfinstruct.evol import OPERATORS, evolve
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
+from selfinstruct.methods.evol import OPERATORS, evolve
 from selfinstruct.run import Run
 from selfinstruct.seeds import Task
 from tests.selfinstruct.teacher import words

@@ -12,11 +12,11 @@ import pytest
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
 from camelid.models.offline.model import Offline
-from selfinstruct.generate import FormatName, generate, open_format
 from selfinstruct.keep.quality import Quality
 from selfinstruct.keep.rouge import LIMIT, SimilarTexts
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Questions, Selection
+from selfinstruct.methods.alpaca import FormatName, generate, open_format
 from selfinstruct.run import BARREN, Run
 from selfinstruct.seeds import read_seeds
 

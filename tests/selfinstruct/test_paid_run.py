@@ -20,9 +20,9 @@ from camelid.models.batch_api import BatchModel
 from camelid.models.model_run import ModelRun
 from camelid.models.openai_api import OpenAIModel
 from camelid.models.spend import Price
-from selfinstruct.generate import generate, open_format
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
+from selfinstruct.methods.alpaca import generate, open_format
 from selfinstruct.run import Run
 from selfinstruct.seeds import read_seeds
 from tests.fake_openai import FakeOpenAI

@@ -11,7 +11,7 @@ import pytest
 
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.parse import parse_compat, parse_json, parse_strict
+from selfinstruct.methods.parse import parse_compat, parse_json, parse_strict
 from selfinstruct.seeds import Task
 
 

@@ -19,7 +19,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from camelid.errors import UserError
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.prompt import requests, text_prompt, text_request
+from selfinstruct.methods.prompt import requests, text_prompt, text_request
 from selfinstruct.seeds import OWN, Task, read_seeds
 
 RECORDS = [json.loads(line) for line in OWN.read_text(encoding="utf-8").splitlines()]

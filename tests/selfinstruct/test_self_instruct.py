@@ -11,9 +11,9 @@ from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
+from selfinstruct.methods.self_instruct import parse_input_first, parse_instructions, parse_output_first, self_instruct
 from selfinstruct.run import Run
 from selfinstruct.seeds import read_seeds
-from selfinstruct.self_instruct import parse_input_first, parse_instructions, parse_output_first, self_instruct
 from tests.selfinstruct.teacher import words
 
 TWO_OUTPUTS = "Example 1\nInput: a b\nOutput: one\nExample 2\nInput: a b\nOutput: two"

@@ -13,7 +13,7 @@ from camelid.files.ledger import Ledger
 from camelid.message import Message
 from camelid.models.llm import Reply, Request
 from camelid.text.words import unicode_tokens
-from selfinstruct.parse import CUT_OFF
+from selfinstruct.methods.parse import CUT_OFF
 from selfinstruct.run import ENOUGH, Run
 from selfinstruct.seeds import Task
 

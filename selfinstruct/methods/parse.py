@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from selfinstruct.prompt import NO_INPUT, TASKS_A_PROMPT
+from selfinstruct.methods.prompt import NO_INPUT, TASKS_A_PROMPT
 from selfinstruct.seeds import Task
 
 CUT_OFF = "cut off by max_tokens"

@@ -9,8 +9,8 @@ from typing import Literal
 
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.spend import SAMPLE, Price, before_the_first_call
-from selfinstruct.parse import Parsed, Parser, parse_compat, parse_json, parse_strict
-from selfinstruct.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, json_request, requests, text_request
+from selfinstruct.methods.parse import Parsed, Parser, parse_compat, parse_json, parse_strict
+from selfinstruct.methods.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, json_request, requests, text_request
 from selfinstruct.run import Run
 from selfinstruct.seeds import Task
 
