@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.spread import spread
-from finetune.llama import weights
+from finetune.folders import weights
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.llama.generate import Sampling, generate

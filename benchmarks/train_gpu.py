@@ -32,8 +32,8 @@ from accelerate import Accelerator
 from finetune.adapter import add_adapter
 from finetune.batches import Plan
 from finetune.data import TokenData
+from finetune.folders import weights
 from finetune.hardware import flops_per_token, peak_flops
-from finetune.llama import weights
 from finetune.llama.architectures import get_architecture
 from finetune.llama.config import LlamaConfig
 from finetune.optimizer import make_optimizer

@@ -38,9 +38,9 @@ from finetune.checkpoint import Position
 from finetune.data import TokenData, load_tokens
 from finetune.devices import processor_has_bf16
 from finetune.evaluate import sample_answers, validation_loss
+from finetune.folders import weights
 from finetune.hardware import flops_per_token, peak_flops
 from finetune.launch import Sharding
-from finetune.llama import weights
 from finetune.optimizer import make_optimizer
 from finetune.recipe import Recipe
 from finetune.schedule import learning_rate

@@ -53,7 +53,7 @@ def assert_equal_to_transformers(folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from finetune.llama import weights
+    from finetune.folders import weights
     from finetune.llama.attention import Documents
 
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)

@@ -19,10 +19,10 @@ from conversations.tokens.template import get_template
 from conversations.tokens.tokenize import Encoder
 from eval.judge import plan
 from eval.questions import read_questions
-from finetune.llama import weights
+from finetune.folders import weights
+from finetune.folders.tokenizer import train_tokenizer
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
-from finetune.llama.tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from camelid.errors import UserError
 from conversations import command as conversations_command
 from eval import command as eval_command
 from finetune import command as finetune_command
-from finetune.llama import command as weights_command
+from finetune.folders import command as weights_command
 from finetune.serve import command as serve_command
 from selfinstruct import command as selfinstruct_command
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.models.llm import Failure, Reply, Request, Usage
+from finetune.folders.open_folder import Words, fingerprint, open_weights, open_words
 from finetune.llama.config import LlamaConfig
-from finetune.llama.folder import Words, fingerprint, open_weights, open_words
 from finetune.llama.generate import Generated, Sampling, generate
 
 NATIVE_BATCH = 32  # most requests answered together

@@ -10,8 +10,8 @@ import torch
 from camelid.errors import UserError
 from camelid.files.read import near_path
 from conversations.tokens.tokenize import Encoder
-from finetune.llama.folder import fingerprint, open_weights, open_words
-from finetune.llama.merge import with_adapter
+from finetune.folders.merge import with_adapter
+from finetune.folders.open_folder import fingerprint, open_weights, open_words
 from finetune.llama.model import Llama
 from finetune.serve.slots import rounded
 

@@ -37,9 +37,9 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Path:
     """A two-layer model folder with a tokenizer of 420 tokens."""
     from conversations.formats.readers import read_conversations
     from conversations.tokens.template import get_template
-    from finetune.llama import weights
+    from finetune.folders import weights
+    from finetune.folders.tokenizer import train_tokenizer
     from finetune.llama.config import LlamaConfig
-    from finetune.llama.tokenizer import train_tokenizer
 
     template = get_template("vicuna_v1.1")
     texts = [span.text for conversation in read_conversations(toy_data) for span in template.spans(conversation)]
@@ -77,9 +77,9 @@ def lively_model(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> P
     """The toy model with larger random weights: its answers are nonsense, but all different, and some end early."""
     import dataclasses
 
-    from finetune.llama import weights
+    from finetune.folders import weights
+    from finetune.folders.merge import copy_tokenizer
     from finetune.llama.config import LlamaConfig
-    from finetune.llama.merge import copy_tokenizer
 
     folder = tmp_path_factory.mktemp("model") / "lively"
     config = dataclasses.replace(LlamaConfig.from_folder(toy_model), initializer_range=0.4)

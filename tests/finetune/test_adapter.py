@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from finetune.adapter import add_adapter
-from finetune.llama import weights
+from finetune.folders import weights
+from finetune.folders.merge import copy_tokenizer, merge_adapter
 from finetune.llama.attention import Documents
-from finetune.llama.merge import copy_tokenizer, merge_adapter
 from finetune.plan import get_config, trained_parameters
 from finetune.recipe import Adapter, Model
 from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant

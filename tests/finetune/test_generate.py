@@ -20,7 +20,7 @@ from transformers.generation.logits_process import (
 from camelid.errors import UserError
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request
-from finetune.llama import weights
+from finetune.folders import weights
 from finetune.llama.config import LlamaConfig
 from finetune.llama.generate import Chooser, Sampling, chances, generate, stream
 from finetune.llama.local import LocalModel

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from camelid.app.cli import main
 from camelid.errors import UserError
-from finetune.llama import weights
+from finetune.folders import weights
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama

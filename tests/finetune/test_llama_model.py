@@ -15,7 +15,7 @@ from transformers import LlamaConfig as PeerConfig
 from transformers import LlamaForCausalLM as Peer
 
 from camelid.errors import UserError
-from finetune.llama import weights
+from finetune.folders import weights
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.llama.generate import Sampling, generate

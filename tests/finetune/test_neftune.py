@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from finetune.llama import weights
+from finetune.folders import weights
 from finetune.neftune import noisy_embeddings
 
 

@@ -60,7 +60,7 @@ def test_pure_bfloat16_moves_as_float32_does(toy_model: Path) -> None:
 
     The weights have LLaMA's size (initializer_range 0.02), which is what a step is small against.
     """
-    from finetune.llama import weights
+    from finetune.folders import weights
     from finetune.llama.attention import Documents
 
     torch.manual_seed(0)

@@ -11,9 +11,9 @@ import torch
 
 from camelid.app.cli import main
 from finetune.adapter import add_adapter
+from finetune.folders import weights
 from finetune.hardware import flops_per_token, peak_flops
 from finetune.llama import model as llama_model
-from finetune.llama import weights
 from finetune.llama.activations import Recipes
 from finetune.llama.architectures import get_architecture
 from finetune.llama.attention import Documents

@@ -101,9 +101,9 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     from conversations.formats.readers import read_conversations
     from conversations.tokens.template import get_template
     from finetune.command import launched_sharding
-    from finetune.llama import weights
+    from finetune.folders import weights
+    from finetune.folders.tokenizer import train_tokenizer
     from finetune.llama.config import LlamaConfig
-    from finetune.llama.tokenizer import train_tokenizer
     from finetune.plan import report
 
     recipe = load_config(Recipe, path)

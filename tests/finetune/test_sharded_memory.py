@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune.llama import weights
+from finetune.folders import weights
 from finetune.llama.config import LlamaConfig
 from tests.finetune.runs import ROOT
 

@@ -313,7 +313,7 @@ def test_last_and_best_checkpoints_stay(recipe: dict[str, Any]) -> None:
 def test_checkpoint_of_another_model_is_one_line(
     recipe: dict[str, Any], toy_model: Path, tmp_path: Path, stopping: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from finetune.llama import weights
+    from finetune.folders import weights
     from finetune.llama.config import LlamaConfig
 
     base = tmp_path / "base"

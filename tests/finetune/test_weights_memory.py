@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetune.llama import weights
+from finetune.folders import weights
 from finetune.llama.config import LlamaConfig
 
 CONFIG = LlamaConfig(
@@ -87,7 +87,7 @@ def test_peak_memory_is_the_model_and_one_shard(tmp_path: Path) -> None:
 
 def write_meta(folder: Path, shards: int) -> None:
     """Meta's layout: every matrix split in `shards` files."""
-    from finetune.llama.meta import LAYER
+    from finetune.folders.meta import LAYER
 
     theirs = {ours: (name, dimension) for name, (ours, dimension) in LAYER.items()}
     width = CONFIG.hidden_size

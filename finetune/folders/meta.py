@@ -14,8 +14,8 @@ from torch import Tensor
 
 from camelid.errors import UserError
 from camelid.files.read import read_json
+from finetune.folders.weights import Source, open_pickled
 from finetune.llama.config import LlamaConfig
-from finetune.llama.weights import Source, open_pickled
 
 # Meta's name within a layer -> Hugging Face's, and the dimension that tensor parallelism splits (None: not split).
 LAYER: dict[str, tuple[str, int | None]] = {

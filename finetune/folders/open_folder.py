@@ -12,7 +12,7 @@ from camelid.files.read import file_hash
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import from_tokenizer, get_template
 from conversations.tokens.tokenize import Encoder
-from finetune.llama import weights
+from finetune.folders import weights
 from finetune.llama.model import Llama
 
 

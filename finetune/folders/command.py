@@ -79,10 +79,10 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
 
     from conversations.formats.readers import read_conversations
     from conversations.tokens.template import get_template
-    from finetune.llama import weights
+    from finetune.folders import weights
+    from finetune.folders.tokenizer import train_tokenizer
     from finetune.llama.architectures import ARCHITECTURES
     from finetune.llama.config import LlamaConfig
-    from finetune.llama.tokenizer import train_tokenizer
 
     config = ARCHITECTURES.get(args.shape) or from_tree(LlamaConfig, yaml.safe_load(made_from["config"]), args.shape)
     template = get_template(args.template)
@@ -111,10 +111,10 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
 
 def import_(args: argparse.Namespace) -> int:
     """Write Meta's or pickled weights as a Hugging Face folder with safetensors."""
-    from finetune.llama import meta, weights
+    from finetune.folders import meta, weights
+    from finetune.folders.merge import copy_tokenizer
+    from finetune.folders.meta_tokenizer import read_tokenizer
     from finetune.llama.config import LlamaConfig
-    from finetune.llama.merge import copy_tokenizer
-    from finetune.llama.meta_tokenizer import read_tokenizer
 
     folder, output = Path(args.source), Path(args.output)
     if (folder / "config.json").is_file():
@@ -137,7 +137,7 @@ def import_(args: argparse.Namespace) -> int:
 
 def merge(args: argparse.Namespace) -> int:
     """Add an adapter or delta weights to a base."""
-    from finetune.llama.merge import combine, merge_adapter
+    from finetune.folders.merge import combine, merge_adapter
 
     if (Path(args.change) / "adapter_config.json").is_file():
         merge_adapter(args.base, args.change, args.output)
@@ -153,7 +153,7 @@ def merge(args: argparse.Namespace) -> int:
 
 def delta(args: argparse.Namespace) -> int:
     """Write tuned minus base."""
-    from finetune.llama.merge import combine
+    from finetune.folders.merge import combine
 
     combine(args.base, args.tuned, args.output, "subtract")
     write_json(Path(args.output) / "delta.json", {"base": str(args.base), "tuned": str(args.tuned)})
@@ -164,8 +164,8 @@ def delta(args: argparse.Namespace) -> int:
 def resize(args: argparse.Namespace) -> int:
     """Add tokens to the tokenizer and rows to the model."""
     from conversations.tokens.open_tokenizer import open_tokenizer
-    from finetune.llama import weights
-    from finetune.llama.vocabulary import resize as resize_model
+    from finetune.folders import weights
+    from finetune.folders.vocabulary import resize as resize_model
 
     if args.multiple_of < 1:
         raise UserError(f"--multiple-of {args.multiple_of}: must be at least 1")

@@ -10,10 +10,10 @@ from typing import Literal
 from torch import Tensor
 
 from camelid.errors import UserError
-from finetune.llama import weights
+from finetune.folders import weights
+from finetune.folders.vocabulary import grown
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
-from finetune.llama.vocabulary import grown
 
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.model",
