@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.spread import spread
 from finetune.folders import weights
+from finetune.generate.decode import Sampling, generate
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
-from finetune.llama.generate import Sampling, generate
 from finetune.llama.model import Llama, Recompute
 from finetune.loss import token_loss
 

@@ -10,7 +10,7 @@ import torch
 
 from finetune.batches import Row, make_batch, share
 from finetune.data import TokenData
-from finetune.llama.generate import Sampling, generate
+from finetune.generate.decode import Sampling, generate
 from finetune.worker import Worker
 
 SAMPLES = 3  # held-out prompts that are answered at each evaluation

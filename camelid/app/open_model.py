@@ -94,7 +94,7 @@ def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[
             missing = "it has no config.json" if Path(name).exists() else "it is not there"
             near = near_path(name) or "; a server's model needs --base-url"
             raise UserError(f"--model {name}: no model folder ({missing}){near}")
-        from finetune.llama.local import LocalModel
+        from finetune.generate.local import LocalModel
 
         return LocalModel.open(name, args.engine)
     if args.batch:

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import product
 
 from camelid.message import Message
-from finetune.llama.generate import Sampling
+from finetune.generate.decode import Sampling
 from finetune.serve.errors import ApiError
 from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler, merge
 from finetune.serve.served import Served, cache_tokens

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-from finetune.llama.text_stream import Trimmed
+from finetune.generate.text_stream import Trimmed
 from finetune.serve.engine import Engine, Run
 from finetune.serve.errors import ApiError
 from finetune.serve.scheduler import Chunk

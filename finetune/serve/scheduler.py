@@ -1,6 +1,6 @@
 """Continuous batching: one thread runs the model; answers join and leave the batch between its steps.
 
-An answer is what `finetune.llama.generate` makes of the same prompt, seed and sampling, whatever else is in the batch.
+An answer is what `finetune.generate.decode` makes of the same prompt, seed and sampling, whatever else is in the batch.
 Shapes: B answers in the batch, V vocabulary.
 """
 
@@ -15,9 +15,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from finetune.llama.generate import FinishReason, Sampling, chances, likeliest, penalised, read_prompts
+from finetune.generate.decode import FinishReason, Sampling, chances, likeliest, penalised, read_prompts
+from finetune.generate.text_stream import TextStream
 from finetune.llama.model import Llama
-from finetune.llama.text_stream import TextStream
 from finetune.serve.slots import STEP, Slots
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import TextIO
 from camelid.errors import UserError
 from camelid.files.read import AppendLog
 from camelid.message import Conversation, Message
-from finetune.llama.generate import Sampling, stream
-from finetune.llama.text_stream import Trimmed
+from finetune.generate.decode import Sampling, stream
+from finetune.generate.text_stream import Trimmed
 from finetune.serve.served import Served
 
 HELP = """\

@@ -21,10 +21,10 @@ from camelid.errors import UserError
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request
 from finetune.folders import weights
+from finetune.generate.decode import Chooser, Sampling, chances, generate, stream
+from finetune.generate.local import LocalModel
+from finetune.generate.text_stream import TextStream
 from finetune.llama.config import LlamaConfig
-from finetune.llama.generate import Chooser, Sampling, chances, generate, stream
-from finetune.llama.local import LocalModel
-from finetune.llama.text_stream import TextStream
 
 CONFIG = LlamaConfig(
     vocab_size=60, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,

@@ -16,9 +16,9 @@ from transformers import LlamaForCausalLM as Peer
 
 from camelid.errors import UserError
 from finetune.folders import weights
+from finetune.generate.decode import Sampling, generate
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
-from finetune.llama.generate import Sampling, generate
 from finetune.llama.model import Llama
 
 BASE = LlamaConfig(

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from camelid.message import Message
+from finetune.generate.decode import Generated, Sampling, generate
 from finetune.llama.attention import Documents
-from finetune.llama.generate import Generated, Sampling, generate
 from finetune.serve.engine import Limits
 from finetune.serve.served import Served
 from tests.finetune.serving import Running, serving

@@ -9,8 +9,8 @@ import pytest
 from camelid.app.cli import main
 from camelid.message import Message
 from conversations.formats.readers import read_conversations
-from finetune.llama.generate import Sampling, generate
-from finetune.llama.text_stream import Trimmed
+from finetune.generate.decode import Sampling, generate
+from finetune.generate.text_stream import Trimmed
 from finetune.serve.command import vllm_command
 from finetune.serve.served import Served, open_served
 from finetune.serve.terminal import Terminal

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from finetune.llama.generate import Generated, Sampling, generate
+from finetune.generate.decode import Generated, Sampling, generate
 from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler
 from finetune.serve.served import Served
 from finetune.serve.slots import Slots

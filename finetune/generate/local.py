@@ -6,8 +6,8 @@ from pathlib import Path
 
 from camelid.models.llm import Failure, Reply, Request, Usage
 from finetune.folders.open_folder import Words, fingerprint, open_weights, open_words
+from finetune.generate.decode import Generated, Sampling, generate
 from finetune.llama.config import LlamaConfig
-from finetune.llama.generate import Generated, Sampling, generate
 
 NATIVE_BATCH = 32  # most requests answered together
 DEFAULT_NEW_TOKENS = 1024  # where the request leaves it open (FastChat's max_new_token for MT-bench)
@@ -53,7 +53,7 @@ class LocalModel:
         name = f"{folder}@{fingerprint([folder])}"
         context = LlamaConfig.from_folder(folder).context
         if engine == "vllm":
-            from finetune.llama.vllm_engine import BATCH, open_vllm
+            from finetune.generate.vllm_engine import BATCH, open_vllm
 
             answer = open_vllm(folder, context, words.end_ids)
             return LocalModel(name, answer, BATCH, words, context)

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from finetune.generate.text_stream import TextStream
 from finetune.llama.attention import Documents
 from finetune.llama.cache import Cache, KeyValues
 from finetune.llama.model import Llama
-from finetune.llama.text_stream import TextStream
 
 FinishReason = Literal["stop", "length"]
 

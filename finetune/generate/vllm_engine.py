@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from finetune.llama.generate import Generated, Sampling
+from finetune.generate.decode import Generated, Sampling
 
 BATCH = 4096  # vLLM schedules for itself: the more it knows of, the better
 
