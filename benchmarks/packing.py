@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.lengths import CAPACITY, sharegpt_like
 from benchmarks.peers import trl_python
 from benchmarks.spread import spread
-from finetune.packing import pack
+from finetune.data.packing import pack
 
 RUNS = 5
 SCRIPT = """

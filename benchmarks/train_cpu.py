@@ -34,12 +34,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.lengths import CAPACITY, alpaca_like, sharegpt_like
 from benchmarks.peers import trl_python
 from benchmarks.spread import spread
+from finetune.data.packing import pack
 from finetune.folders import weights
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 from finetune.loss import token_loss
-from finetune.packing import pack
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 3

@@ -30,8 +30,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from accelerate import Accelerator
 
 from finetune.adapter import add_adapter
-from finetune.batches import Plan
-from finetune.data import TokenData
+from finetune.data.batches import Plan
+from finetune.data.token_data import TokenData
 from finetune.folders import weights
 from finetune.hardware import flops_per_token, peak_flops
 from finetune.llama.architectures import get_architecture

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune.batches import Row, make_batch, share
-from finetune.data import TokenData
+from finetune.data.batches import Row, make_batch, share
+from finetune.data.token_data import TokenData
 from finetune.generate.decode import Sampling, generate
 from finetune.worker import Worker
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from camelid.errors import UserError
 from conversations.tokens.open_tokenizer import open_tokenizer
-from finetune.batches import Plan
-from finetune.data import load_tokens
+from finetune.data.batches import Plan
+from finetune.data.token_data import load_tokens
 from finetune.hardware import ACCELERATORS, flops_per_token
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig

@@ -11,8 +11,8 @@ import yaml
 from camelid.config import to_tree
 from camelid.errors import UserError
 from camelid.files.read import atomic_write, dumps, read_json, read_jsonl, read_text, write_json
+from finetune.data.sources import fingerprint
 from finetune.recipe import Recipe
-from finetune.sources import fingerprint
 
 PACKAGES = (
     "camelid",

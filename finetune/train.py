@@ -33,9 +33,9 @@ from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
 from finetune import checkpoint, closing, launch, run_folder
 from finetune.adapter import add_adapter, save_adapter
-from finetune.batches import Plan, validation_rows
 from finetune.checkpoint import Position
-from finetune.data import TokenData, load_tokens
+from finetune.data.batches import Plan, validation_rows
+from finetune.data.token_data import TokenData, load_tokens
 from finetune.devices import processor_has_bf16
 from finetune.evaluate import sample_answers, validation_loss
 from finetune.folders import weights

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from camelid.errors import UserError
-from finetune.batches import Plan, Row, cut, make_batch, share
-from finetune.data import TokenData
+from finetune.data.batches import Plan, Row, cut, make_batch, share
+from finetune.data.token_data import TokenData
 from finetune.neftune import noisy_embeddings
 from finetune.optimizer import InBackward
 from finetune.worker import Worker

@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from finetune.batches import Batch
+from finetune.data.batches import Batch
 from finetune.launch import Sharding
 from finetune.llama.model import Llama
 from finetune.loss import CHUNK, token_loss

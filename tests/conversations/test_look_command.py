@@ -161,7 +161,7 @@ def test_audit_counts_what_training_will_see(
     """The same numbers as the training data loader's."""
     from transformers import AutoTokenizer
 
-    from finetune.data import load_tokens
+    from finetune.data.token_data import load_tokens
     from finetune.recipe import Source
 
     chats = [chat(str(n), *("word " * (5 * n + k + 1) for k in range(6))) for n in range(12)]

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from finetune.batches import Plan, make_batch, share
-from finetune.data import TokenData, load_tokens
+from finetune.data.batches import Plan, make_batch, share
+from finetune.data.token_data import TokenData, load_tokens
 from finetune.recipe import Source
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from finetune.packing import pack
+from finetune.data.packing import pack
 
 
 def plain_best_fit(lengths: list[int], capacity: int) -> list[int]:

@@ -14,8 +14,8 @@ from tests.finetune.runs import metrics, run, variant, write
 
 def test_first_loss_equals_transformers_on_each_conversation_alone(toy_recipe: dict[str, Any], tmp_path: Path) -> None:
     """The packed, micro-batched loss against Hugging Face's model on one unpacked document at a time."""
-    from finetune.batches import Plan
-    from finetune.data import load_tokens
+    from finetune.data.batches import Plan
+    from finetune.data.token_data import load_tokens
     from finetune.recipe import Source
 
     recipe = variant(toy_recipe, "truth", optim__updates=1)

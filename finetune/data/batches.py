@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from finetune.data import TokenData
+from finetune.data.packing import pack
+from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
-from finetune.packing import pack
 
 Row = npt.NDArray[np.int64]  # indices of the documents that share a sequence
 

@@ -20,8 +20,8 @@ from camelid.message import Conversation
 from conversations.tokens.split import split
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
+from finetune.data.sources import fingerprint, read_source
 from finetune.recipe import Source
-from finetune.sources import fingerprint, read_source
 
 FORMAT = 2  # raise it when the meaning of the cached arrays changes
 

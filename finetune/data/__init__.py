@@ -1,0 +1,1 @@
+"""From sources to micro-batches: tokens on disk, packing, order."""
