@@ -30,7 +30,7 @@ from finetune.generate.decode import Sampling, generate
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama, Recompute
-from finetune.loss import token_loss
+from finetune.objectives.next_token import token_loss
 
 TOKENS = 2048
 # LLaMA's vocabulary; an eighth of the width, feed-forward and heads of its 7B, a quarter of the layers.

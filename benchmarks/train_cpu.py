@@ -39,7 +39,7 @@ from finetune.folders import weights
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
-from finetune.loss import token_loss
+from finetune.objectives.next_token import token_loss
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 3

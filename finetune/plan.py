@@ -13,7 +13,7 @@ from finetune.data.token_data import load_tokens
 from finetune.hardware import ACCELERATORS, flops_per_token
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
-from finetune.loss import CHUNK
+from finetune.objectives.next_token import CHUNK
 from finetune.recipe import Adapter, Model, Optim, Recipe, Run
 
 # Share of the peak that is reckoned with; LLaMA-65B reached 0.47 on A100s (Touvron et al. 2023a, section 2.4).

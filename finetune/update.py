@@ -12,7 +12,7 @@ import torch
 from camelid.errors import UserError
 from finetune.data.batches import Plan, Row, cut, make_batch, share
 from finetune.data.token_data import TokenData
-from finetune.neftune import noisy_embeddings
+from finetune.objectives.neftune import noisy_embeddings
 from finetune.optimizer import InBackward
 from finetune.worker import Worker
 

@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from finetune.data.batches import Batch
 from finetune.launch import Sharding
 from finetune.llama.model import Llama
-from finetune.loss import CHUNK, token_loss
+from finetune.objectives.next_token import CHUNK, token_loss
 from finetune.optimizer import InBackward
 
 

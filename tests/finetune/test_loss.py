@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from finetune import loss as loss_module
-from finetune.loss import token_loss
+from finetune.objectives import next_token as loss_module
+from finetune.objectives.next_token import token_loss
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])

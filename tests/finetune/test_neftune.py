@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from finetune.folders import weights
-from finetune.neftune import noisy_embeddings
+from finetune.objectives.neftune import noisy_embeddings
 
 
 def test_noise_of_each_document(toy_model: Path) -> None:

@@ -18,7 +18,7 @@ from finetune.llama.activations import Recipes
 from finetune.llama.architectures import get_architecture
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
-from finetune.loss import token_loss
+from finetune.objectives.next_token import token_loss
 from finetune.optimizer import make_optimizer
 from finetune.plan import activation_bytes, memory
 from finetune.recipe import Adapter, Model, Optim, Run
