@@ -33,10 +33,10 @@ from finetune.adapter import add_adapter
 from finetune.data.batches import Plan
 from finetune.data.token_data import TokenData
 from finetune.folders import weights
-from finetune.hardware import flops_per_token, peak_flops
 from finetune.llama.architectures import get_architecture
 from finetune.llama.config import LlamaConfig
 from finetune.optimizer import make_optimizer
+from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import memory
 from finetune.recipe import Adapter, Model, Optim, Run
 from finetune.update import run_update

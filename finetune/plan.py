@@ -10,10 +10,10 @@ from camelid.errors import UserError
 from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.data.batches import Plan
 from finetune.data.token_data import load_tokens
-from finetune.hardware import ACCELERATORS, flops_per_token
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
+from finetune.parallel.hardware import ACCELERATORS, flops_per_token
 from finetune.recipe import Adapter, Model, Optim, Recipe, Run
 
 # Share of the peak that is reckoned with; LLaMA-65B reached 0.47 on A100s (Touvron et al. 2023a, section 2.4).

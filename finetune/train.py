@@ -31,17 +31,18 @@ from camelid.files.read import AppendLog, near_path, packaged, write_json
 from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
-from finetune import checkpoint, closing, launch, run_folder
+from finetune import checkpoint, closing, run_folder
 from finetune.adapter import add_adapter, save_adapter
 from finetune.checkpoint import Position
 from finetune.data.batches import Plan, validation_rows
 from finetune.data.token_data import TokenData, load_tokens
-from finetune.devices import processor_has_bf16
 from finetune.evaluate import sample_answers, validation_loss
 from finetune.folders import weights
-from finetune.hardware import flops_per_token, peak_flops
-from finetune.launch import Sharding
 from finetune.optimizer import make_optimizer
+from finetune.parallel import launch
+from finetune.parallel.devices import processor_has_bf16
+from finetune.parallel.hardware import flops_per_token, peak_flops
+from finetune.parallel.launch import Sharding
 from finetune.recipe import Recipe
 from finetune.schedule import learning_rate
 from finetune.stop import Stop

@@ -15,10 +15,10 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from finetune.data.batches import Batch
-from finetune.launch import Sharding
 from finetune.llama.model import Llama
 from finetune.objectives.next_token import CHUNK, token_loss
 from finetune.optimizer import InBackward
+from finetune.parallel.launch import Sharding
 
 
 @dataclass

@@ -129,7 +129,7 @@ def gpu() -> Iterator[Finding]:
     """GPUs, their driver, and what attention will use on them."""
     driver = nvidia_driver()
     try:
-        from finetune.devices import cuda_build, gpus, has_varlen_attention
+        from finetune.parallel.devices import cuda_build, gpus, has_varlen_attention
 
         devices = gpus()
     except (ImportError, OSError, RuntimeError) as error:

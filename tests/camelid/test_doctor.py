@@ -9,7 +9,7 @@ import pytest
 from camelid.app import doctor
 from camelid.app.cli import main
 from camelid.app.doctor import Finding
-from finetune import devices
+from finetune.parallel import devices
 from tests.fake_openai import FakeOpenAI
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import torch
 from torch import distributed
 
 from camelid.errors import UserError
-from finetune.launch import _check_world
+from finetune.parallel.launch import _check_world
 from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant
 
 TOLERANCE = 1e-5

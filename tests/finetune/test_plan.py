@@ -12,7 +12,6 @@ import torch
 from camelid.app.cli import main
 from finetune.adapter import add_adapter
 from finetune.folders import weights
-from finetune.hardware import flops_per_token, peak_flops
 from finetune.llama import model as llama_model
 from finetune.llama.activations import Recipes
 from finetune.llama.architectures import get_architecture
@@ -20,6 +19,7 @@ from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import token_loss
 from finetune.optimizer import make_optimizer
+from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import activation_bytes, memory
 from finetune.recipe import Adapter, Model, Optim, Run
 from tests.finetune.runs import run, variant, write

@@ -13,7 +13,7 @@ from torch.distributed.tensor import DTensor
 
 from camelid.errors import UserError
 from finetune.llama.model import Llama
-from finetune.tensor_parallel import parallelise
+from finetune.parallel.tensor_parallel import parallelise
 
 Sharding = Literal["none", "fsdp2", "zero1", "zero2", "zero3"]
 Precision = Literal["fp32", "bf16", "bf16-pure"]
