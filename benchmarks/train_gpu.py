@@ -29,18 +29,18 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from accelerate import Accelerator
 
-from finetune.adapter import add_adapter
 from finetune.data.batches import Plan
 from finetune.data.token_data import TokenData
+from finetune.engine.adapter import add_adapter
+from finetune.engine.optimizer import make_optimizer
+from finetune.engine.update import run_update
+from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.llama.architectures import get_architecture
 from finetune.llama.config import LlamaConfig
-from finetune.optimizer import make_optimizer
 from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import memory
 from finetune.recipe import Adapter, Model, Optim, Run
-from finetune.update import run_update
-from finetune.worker import Worker
 
 CAPACITY, WARM_UP, STEPS, CHATS = 2048, 3, 10, 2000
 OPTIM = Optim(lr=2e-5, global_batch=16, micro_batch=2)

@@ -31,23 +31,23 @@ from camelid.files.read import AppendLog, near_path, packaged, write_json
 from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
-from finetune import checkpoint, closing, run_folder
-from finetune.adapter import add_adapter, save_adapter
-from finetune.checkpoint import Position
 from finetune.data.batches import Plan, validation_rows
 from finetune.data.token_data import TokenData, load_tokens
-from finetune.evaluate import sample_answers, validation_loss
+from finetune.engine import checkpoint, closing, run_folder
+from finetune.engine.adapter import add_adapter, save_adapter
+from finetune.engine.checkpoint import Position
+from finetune.engine.evaluate import sample_answers, validation_loss
+from finetune.engine.optimizer import make_optimizer
+from finetune.engine.schedule import learning_rate
+from finetune.engine.stop import Stop
+from finetune.engine.update import Facts, run_update
+from finetune.engine.worker import Worker
 from finetune.folders import weights
-from finetune.optimizer import make_optimizer
 from finetune.parallel import launch
 from finetune.parallel.devices import processor_has_bf16
 from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.parallel.launch import Sharding
 from finetune.recipe import Recipe
-from finetune.schedule import learning_rate
-from finetune.stop import Stop
-from finetune.update import Facts, run_update
-from finetune.worker import Worker
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

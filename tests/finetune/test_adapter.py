@@ -10,7 +10,7 @@ from peft.utils import set_peft_model_state_dict
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from finetune.adapter import add_adapter
+from finetune.engine.adapter import add_adapter
 from finetune.folders import weights
 from finetune.folders.merge import copy_tokenizer, merge_adapter
 from finetune.llama.attention import Documents

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from finetune.optimizer import StochasticAdamW, decay_groups, round_stochastically
+from finetune.engine.optimizer import StochasticAdamW, decay_groups, round_stochastically
 from tests.finetune.runs import metrics, run, tensors, variant
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from camelid.app.cli import main
-from finetune.adapter import add_adapter
+from finetune.engine.adapter import add_adapter
+from finetune.engine.optimizer import make_optimizer
 from finetune.folders import weights
 from finetune.llama import model as llama_model
 from finetune.llama.activations import Recipes
@@ -18,7 +19,6 @@ from finetune.llama.architectures import get_architecture
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import token_loss
-from finetune.optimizer import make_optimizer
 from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import activation_bytes, memory
 from finetune.recipe import Adapter, Model, Optim, Run

@@ -8,8 +8,8 @@ import pytest
 
 from camelid.config import from_tree
 from camelid.errors import UserError
+from finetune.engine.run_folder import claim
 from finetune.recipe import Recipe
-from finetune.run_folder import claim
 
 
 def test_changed_recipe_or_data_is_refused(tmp_path: Path, toy_recipe: dict[str, Any], toy_data: Path) -> None:

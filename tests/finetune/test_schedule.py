@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import get_scheduler
 
-from finetune.schedule import learning_rate
+from finetune.engine.schedule import learning_rate
 
 
 @pytest.mark.parametrize(

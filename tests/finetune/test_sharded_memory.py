@@ -28,7 +28,7 @@ from torch.distributed.tensor import DTensor
 from finetune import launch
 from finetune.llama import weights
 from finetune.llama.attention import Documents
-from finetune.worker import Worker
+from finetune.engine.worker import Worker
 
 def memory(field):
     with open("/proc/self/status") as lines:

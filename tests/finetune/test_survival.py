@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from finetune import checkpoint, worker
+from finetune.engine import checkpoint, worker
+from finetune.engine.stop import Stop
 from finetune.llama.model import Llama
-from finetune.stop import Stop
 from tests.finetune.runs import ROOT, launch, metrics, run, tensors, variant, write
 
 UPDATES = 24

@@ -22,9 +22,9 @@ from torch.distributed.tensor import DTensor
 
 from camelid.errors import UserError
 from camelid.files.read import read_json, sync_folder, write_json
+from finetune.engine.optimizer import InBackward
+from finetune.engine.worker import Worker
 from finetune.llama.config import LlamaConfig
-from finetune.optimizer import InBackward
-from finetune.worker import Worker
 
 NAME = re.compile(r"update-(\d{8})")
 TRAINED = StateDictOptions(ignore_frozen_params=True, strict=False)  # an adapter's base is not saved again

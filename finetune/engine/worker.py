@@ -15,9 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from finetune.data.batches import Batch
+from finetune.engine.optimizer import InBackward
 from finetune.llama.model import Llama
 from finetune.objectives.next_token import CHUNK, token_loss
-from finetune.optimizer import InBackward
 from finetune.parallel.launch import Sharding
 
 

@@ -12,9 +12,9 @@ import torch
 from camelid.errors import UserError
 from finetune.data.batches import Plan, Row, cut, make_batch, share
 from finetune.data.token_data import TokenData
+from finetune.engine.optimizer import InBackward
+from finetune.engine.worker import Worker
 from finetune.objectives.neftune import noisy_embeddings
-from finetune.optimizer import InBackward
-from finetune.worker import Worker
 
 
 @dataclass(frozen=True)

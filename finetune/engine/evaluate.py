@@ -10,8 +10,8 @@ import torch
 
 from finetune.data.batches import Row, make_batch, share
 from finetune.data.token_data import TokenData
+from finetune.engine.worker import Worker
 from finetune.generate.decode import Sampling, generate
-from finetune.worker import Worker
 
 SAMPLES = 3  # held-out prompts that are answered at each evaluation
 SAMPLE_TOKENS = 128  # of each answer
