@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", launch]
         accelerate += ["--num_cpu_threads_per_process", str(threads)]
         os.execv(sys.executable, [*accelerate, "-m", "finetune.train", *rest, f"run.processes={count}"])
-    from finetune.train import main
+    from finetune.sft.train import main
 
     return main(rest)
 

@@ -69,7 +69,7 @@ class StopAfter(Stop):
 
 @pytest.fixture
 def stopping(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.train.Stop", StopAfter)
+    monkeypatch.setattr("finetune.sft.train.Stop", StopAfter)
 
 
 @pytest.mark.parametrize("moments", [5, pytest.param(20, marks=pytest.mark.slow)])
@@ -139,7 +139,7 @@ def test_sigkill_at_twenty_random_moments(recipe: dict[str, Any]) -> None:
     truth, ours = variant(recipe, "unkilled"), variant(recipe, "killed")
     folder, chance = Path(ours["run"]["output"]), random.Random(1)
     context = get_context("forkserver")
-    context.set_forkserver_preload(["finetune.train"])
+    context.set_forkserver_preload(["finetune.sft.train"])
     for _ in range(20):
         before = _newest(folder)
         process = context.Process(target=run, args=(ours,))
@@ -203,7 +203,7 @@ import os
 import sys
 import torch
 from finetune.llama.model import Llama
-from finetune.train import main
+from finetune.sft.train import main
 
 def cramped(self, *args, **options):
     raise torch.OutOfMemoryError("CUDA out of memory.")
