@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.spread import spread
 from camelid.models.model_run import ModelRun
 from camelid.models.openai_api import OpenAIModel
-from eval.answer import Answer
+from eval.ask.answer import Answer
+from eval.ask.questions import Question
 from eval.judge import judge_all, plan
-from eval.questions import Question
 
 ROOT = Path(__file__).parents[1]
 JUDGMENTS, LATENCY, RUNS = 480, 1.0, 3

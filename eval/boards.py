@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import combinations
 
-from eval.answer import Answer
+from eval.ask.answer import Answer
+from eval.ask.questions import Question
 from eval.audit import duels
 from eval.bradley_terry import ratings
 from eval.judgments import Judgment
 from eval.length_control import Comparison, length_controlled
 from eval.outcomes import Outcome, pair_order, winner
-from eval.questions import Question
 from eval.results import SCALES, Bin, Board, Counts, Difference, Estimate, Meeting, Mode, Part, Row
 from eval.stats import Scores, difference, estimate, holm, plain, power
 from eval.verdict import speaks_to_judge

@@ -6,8 +6,8 @@ with a constant answer. A judge that gives this one points can't be trusted with
 
 from collections.abc import Sequence
 
-from eval.answer import Answer
-from eval.questions import Question
+from eval.ask.answer import Answer
+from eval.ask.questions import Question
 from eval.results import Mode
 
 LABEL = "constant-answer canary"

@@ -83,9 +83,9 @@ def _add_estimate(parser: argparse.ArgumentParser) -> None:
 
 def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `answers/<label>.jsonl`; status 1 if an answer is missing."""
-    from eval.answer import answer_all, estimate_all
+    from eval.ask.answer import answer_all, estimate_all
+    from eval.ask.questions import read_questions
     from eval.folder import answer_path, file_name
-    from eval.questions import read_questions
 
     if args.max_tokens < 1:
         raise UserError("--max-tokens must be at least 1")
@@ -109,9 +109,9 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
 def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `judgments/<mode>/<judge>.jsonl` for all answers in the folder; status 1 if a verdict is missing."""
     from camelid.models.model_run import sample
+    from eval.ask.questions import read_questions
     from eval.folder import all_answers, file_name, run_path
     from eval.judge import judge_all, plan
-    from eval.questions import read_questions
 
     if args.audit < 0:
         raise UserError("--audit must be at least 0")
@@ -147,10 +147,10 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
 
 def report(args: argparse.Namespace, _: OpenModel) -> int:
     """Write the three report files; status 1 if an answer or a judgment is missing."""
+    from eval.ask.questions import read_questions
     from eval.folder import all_answers, all_judgments, spent
     from eval.headline import headline
     from eval.markdown import markdown
-    from eval.questions import read_questions
     from eval.report import html
     from eval.summarise import summarise
 

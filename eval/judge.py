@@ -12,9 +12,9 @@ from camelid.models.model_run import ModelRun
 from camelid.models.spend import Estimate
 from camelid.progress import Progress
 from eval import canary, prompts
-from eval.answer import Answer, spread
+from eval.ask.answer import Answer, spread
+from eval.ask.questions import Question
 from eval.judgments import Judgment, parse, subject
-from eval.questions import Question
 from eval.results import Mode
 
 # Temperature and token limit of the judge: FastChat, llm_judge/common.py (0, 2048) and eval/eval_gpt_review.py (0.2,

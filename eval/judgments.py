@@ -10,7 +10,7 @@ from typing import Any, Literal, assert_never
 from camelid.errors import UserError
 from camelid.files.read import Record
 from conversations.formats.readers import read_records
-from eval.questions import Question
+from eval.ask.questions import Question
 from eval.results import Mode
 from eval.verdict import parse_letter, parse_pair, parse_preference, parse_rating
 

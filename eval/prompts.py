@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 from camelid.message import Message
-from eval.questions import Question
+from eval.ask.questions import Question
 from eval.results import Mode
 
 REFERENCE_RULE = (

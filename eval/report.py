@@ -14,10 +14,10 @@ from urllib.parse import quote, urlencode
 from camelid.files.read import packaged, read_text
 from camelid.models.spend import dollars
 from eval import charts_svg, wording
-from eval.answer import Answer
+from eval.ask.answer import Answer
+from eval.ask.questions import Question
 from eval.headline import headline
 from eval.judgments import Judgment
-from eval.questions import Question
 from eval.report_data import packed
 from eval.results import Board, Difference, Meeting, Mode, Results
 

@@ -21,10 +21,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eval.answer import Answer
+from eval.ask.answer import Answer
+from eval.ask.questions import Question
 from eval.judgments import Judgment
 from eval.outcomes import Outcome, outcomes, without_duplicates
-from eval.questions import Question
 from eval.results import Results
 
 BLOCK = 500_000  # characters of text in a block: unpacked in about 10 ms

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from camelid.errors import UserError, near_miss
 from eval import audit, canary
 from eval.agreement import kappa, kendall_tau, krippendorff_alpha, pearson
-from eval.answer import Answer
+from eval.ask.answer import Answer
+from eval.ask.questions import Question
 from eval.boards import BOUNDS, Expected, Run, board, counts, model_scores
 from eval.judgments import Judgment
 from eval.outcomes import Outcome, all_judges, orders, outcomes, winner, without_duplicates
-from eval.questions import Question
 from eval.results import SCALES, Agreement, Audit, Board, Canary, Cost, Flag, Mode, Results
 from eval.stats import estimate
 from eval.verdict import speaks_to_judge

@@ -24,9 +24,9 @@ from camelid.files.ledger import Ledger
 from camelid.models.journal import Journal
 from conversations.formats.readers import read_conversations
 from docs.generate import generated
-from eval.answer import read_answers
+from eval.ask.answer import read_answers
+from eval.ask.questions import read_questions
 from eval.judgments import read_judgments
-from eval.questions import read_questions
 from eval.results import Counts, Estimate, Row
 from finetune.command import launch_settings
 from finetune.recipe import Recipe

@@ -17,8 +17,8 @@ from camelid.files.read import read_json, read_jsonl, write_jsonl
 from camelid.message import Conversation, Message
 from conversations.tokens.template import get_template
 from conversations.tokens.tokenize import Encoder
+from eval.ask.questions import read_questions
 from eval.judge import plan
-from eval.questions import read_questions
 from finetune.folders import weights
 from finetune.folders.tokenizer import train_tokenizer
 from finetune.llama.attention import Documents
@@ -77,7 +77,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, questions: Path) -> Iterator[str]:
     """`camelid serve` with a teacher and a judge."""
-    from eval.answer import Answer
+    from eval.ask.answer import Answer
     from selfinstruct.methods.prompt import requests, text_request
     from selfinstruct.seeds import OWN, read_seeds
 

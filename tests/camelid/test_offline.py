@@ -11,7 +11,7 @@ from camelid.models.llm import Reply, Request
 from camelid.models.offline.model import HONEST, Offline
 from camelid.models.offline.tasks import FAMILIES
 from eval import prompts
-from eval.questions import Question
+from eval.ask.questions import Question
 from eval.verdict import parse_rating
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection

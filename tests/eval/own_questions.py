@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from eval.questions import read_questions
+from eval.ask.questions import read_questions
 
 DATA = Path(__file__).parents[2] / "eval" / "data"
 SINGLE, TWO_TURN = (read_questions(DATA / f"questions_{name}.jsonl") for name in ("single", "two_turn"))

@@ -4,10 +4,10 @@ import random
 from dataclasses import dataclass
 from itertools import accumulate
 
-from eval.answer import Answer
+from eval.ask.answer import Answer
+from eval.ask.questions import Question
 from eval.canary import LABEL, canary_answers
 from eval.judgments import Judgment
-from eval.questions import Question
 from eval.results import Mode, Results
 from eval.summarise import summarise
 

@@ -9,8 +9,8 @@ from camelid.files.read import write_jsonl
 from camelid.models.llm import Failure, Reply, Request, Usage
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import Price
-from eval.answer import Answer, answer_all, estimate_all, read_answers
-from eval.questions import Question
+from eval.ask.answer import Answer, answer_all, estimate_all, read_answers
+from eval.ask.questions import Question
 from tests.eval.scripted import Scripted
 
 QUESTIONS = [

@@ -15,7 +15,7 @@ import pytest
 
 from camelid.app.cli import main
 from camelid.files.read import write_jsonl
-from eval.answer import Answer
+from eval.ask.answer import Answer
 from eval.results import Results
 from tests.fake_openai import FakeOpenAI
 

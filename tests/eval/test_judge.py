@@ -10,10 +10,10 @@ from camelid.errors import UserError
 from camelid.models.llm import Failure
 from camelid.models.model_run import ModelRun
 from eval import canary
-from eval.answer import Answer
+from eval.ask.answer import Answer
+from eval.ask.questions import Question
 from eval.judge import judge_all, plan
 from eval.judgments import Judgment
-from eval.questions import Question
 from eval.results import Mode
 from tests.eval.scripted import Scripted
 

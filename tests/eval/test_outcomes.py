@@ -7,9 +7,9 @@ import pytest
 
 from camelid.errors import UserError
 from camelid.files.read import write_jsonl
+from eval.ask.questions import Question
 from eval.judgments import Judgment, read_judgments
 from eval.outcomes import all_judges, orders, outcomes, without_duplicates
-from eval.questions import Question
 from eval.results import Mode
 
 A, B, TIE = (1.0, 0.0), (0.0, 1.0), (0.5, 0.5)

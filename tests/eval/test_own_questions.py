@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from eval.questions import Question, read_questions
+from eval.ask.questions import Question, read_questions
 from selfinstruct.keep.rouge import SimilarTexts
 from tests.eval.own_questions import BY_ID, REAL, SINGLE, TWO_TURN
 

@@ -13,10 +13,10 @@ import pytest
 from scipy import stats
 
 from camelid.app.cli import main
-from eval.answer import read_answers
+from eval.ask.answer import read_answers
+from eval.ask.questions import Question, read_questions
 from eval.judgments import Judgment, read_judgments, shares
 from eval.length_control import Comparison, length_controlled
-from eval.questions import Question, read_questions
 from eval.results import Row
 from eval.summarise import summarise
 

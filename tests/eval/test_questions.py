@@ -7,7 +7,7 @@ import pytest
 
 from camelid.errors import UserError
 from camelid.files.read import write_jsonl
-from eval.questions import Question, read_questions
+from eval.ask.questions import Question, read_questions
 
 OURS = Path(__file__).parents[2] / "eval" / "data" / "demo_questions.jsonl"
 REAL = Path(os.environ.get("CAMELID_REAL_DATA", "/nowhere"))

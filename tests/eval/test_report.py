@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from eval import charts_svg, wording
-from eval.answer import Answer
+from eval.ask.answer import Answer
+from eval.ask.questions import Question
 from eval.judgments import Judgment
-from eval.questions import Question
 from eval.report import html
 from eval.results import Bin, Difference, Estimate, Mode
 from eval.summarise import summarise

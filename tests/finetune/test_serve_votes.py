@@ -7,8 +7,8 @@ from typing import Any, Literal
 import pytest
 
 from camelid.app.cli import main
+from eval.ask.questions import read_questions
 from eval.folder import all_answers, all_judgments
-from eval.questions import read_questions
 from finetune.serve.bodies import VoteBody
 from finetune.serve.votes import Votes
 

@@ -12,7 +12,7 @@ from camelid.models.llm import Failure, Reply, Request, Usage
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import Estimate
 from camelid.progress import Progress
-from eval.questions import Question
+from eval.ask.questions import Question
 
 # Sampling temperature per category and the default for all others: github.com/lm-sys/FastChat,
 # fastchat/llm_judge/common.py, `temperature_config`, and gen_model_answer.py.
