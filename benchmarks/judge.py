@@ -1,4 +1,4 @@
-"""480 judgments at 1 s latency: `eval.judge` through the openai client against the same work by FastChat.
+"""480 judgments at 1 s latency: `eval.judging.judge` through the openai client against the same work by FastChat.
 
 Run: python benchmarks/judge.py. The last line is one JSON object. The server is `tests/fake_openai.py` in a process of
 its own; every reply takes 1 s, so no client can be faster than 480 / in flight, rounded up, seconds. The time counts
@@ -25,7 +25,7 @@ from camelid.models.model_run import ModelRun
 from camelid.models.openai_api import OpenAIModel
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judge import judge_all, plan
+from eval.judging.judge import judge_all, plan
 
 ROOT = Path(__file__).parents[1]
 JUDGMENTS, LATENCY, RUNS = 480, 1.0, 3

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eval import canary
-from eval.judgments import Judgment
+from eval.judging import canary
+from eval.judging.judgments import Judgment
 from eval.outcomes import Outcome, share, winner
 from eval.results import Bias, Estimate, Mode, Repeats
 from eval.stats import Floats, of_values, p_value

@@ -9,12 +9,12 @@ from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.audit import duels
 from eval.bradley_terry import ratings
-from eval.judgments import Judgment
+from eval.judging.judgments import Judgment
+from eval.judging.verdict import speaks_to_judge
 from eval.length_control import Comparison, length_controlled
 from eval.outcomes import Outcome, pair_order, winner
 from eval.results import SCALES, Bin, Board, Counts, Difference, Estimate, Meeting, Mode, Part, Row
 from eval.stats import Scores, difference, estimate, holm, plain, power
-from eval.verdict import speaks_to_judge
 
 BOUNDS: dict[Mode, tuple[float, float]] = {
     "single": (1.0, 10.0),

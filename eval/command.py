@@ -111,7 +111,7 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     from camelid.models.model_run import sample
     from eval.ask.questions import read_questions
     from eval.folder import all_answers, file_name, run_path
-    from eval.judge import judge_all, plan
+    from eval.judging.judge import judge_all, plan
 
     if args.audit < 0:
         raise UserError("--audit must be at least 0")

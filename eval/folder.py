@@ -9,10 +9,10 @@ from pathlib import Path
 
 from camelid.errors import UserError, near_miss
 from camelid.files.read import near_path, read_json
-from eval import canary
 from eval.ask.answer import Answer, read_answers
 from eval.ask.questions import Question
-from eval.judgments import Judgment, read_judgments, subject
+from eval.judging import canary
+from eval.judging.judgments import Judgment, read_judgments, subject
 
 
 def file_name(name: str) -> str:

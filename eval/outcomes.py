@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.judgments import Judgment
+from eval.judging.judgments import Judgment
 
 Scores = tuple[float, ...] | None
 

@@ -17,7 +17,7 @@ from eval import charts_svg, wording
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.headline import headline
-from eval.judgments import Judgment
+from eval.judging.judgments import Judgment
 from eval.report_data import packed
 from eval.results import Board, Difference, Meeting, Mode, Results
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judgments import Judgment
+from eval.judging.judgments import Judgment
 from eval.outcomes import Outcome, outcomes, without_duplicates
 from eval.results import Results
 

@@ -26,7 +26,7 @@ from conversations.formats.readers import read_conversations
 from docs.generate import generated
 from eval.ask.answer import read_answers
 from eval.ask.questions import read_questions
-from eval.judgments import read_judgments
+from eval.judging.judgments import read_judgments
 from eval.results import Counts, Estimate, Row
 from finetune.command import launch_settings
 from finetune.recipe import Recipe

@@ -18,7 +18,7 @@ from camelid.message import Conversation, Message
 from conversations.tokens.template import get_template
 from conversations.tokens.tokenize import Encoder
 from eval.ask.questions import read_questions
-from eval.judge import plan
+from eval.judging.judge import plan
 from finetune.folders import weights
 from finetune.folders.tokenizer import train_tokenizer
 from finetune.llama.attention import Documents

@@ -10,9 +10,9 @@ from camelid.message import Message
 from camelid.models.llm import Reply, Request
 from camelid.models.offline.model import HONEST, Offline
 from camelid.models.offline.tasks import FAMILIES
-from eval import prompts
 from eval.ask.questions import Question
-from eval.verdict import parse_rating
+from eval.judging import prompts
+from eval.judging.verdict import parse_rating
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
 from selfinstruct.methods.alpaca import TASKS_A_REPLY, FormatName, open_format

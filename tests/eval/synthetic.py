@@ -6,8 +6,8 @@ from itertools import accumulate
 
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.canary import LABEL, canary_answers
-from eval.judgments import Judgment
+from eval.judging.canary import LABEL, canary_answers
+from eval.judging.judgments import Judgment
 from eval.results import Mode, Results
 from eval.summarise import summarise
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eval import audit
-from eval.judgments import Judgment
+from eval.judging.judgments import Judgment
 from eval.outcomes import outcomes
 from eval.results import Bias
 

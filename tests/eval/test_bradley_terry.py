@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from eval.bradley_terry import MEAN, POINTS, ratings
-from eval.judgments import Judgment
+from eval.judging.judgments import Judgment
 from eval.outcomes import Outcome
 
 

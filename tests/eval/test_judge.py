@@ -9,11 +9,11 @@ import pytest
 from camelid.errors import UserError
 from camelid.models.llm import Failure
 from camelid.models.model_run import ModelRun
-from eval import canary
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judge import judge_all, plan
-from eval.judgments import Judgment
+from eval.judging import canary
+from eval.judging.judge import judge_all, plan
+from eval.judging.judgments import Judgment
 from eval.results import Mode
 from tests.eval.scripted import Scripted
 

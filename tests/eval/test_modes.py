@@ -5,7 +5,8 @@ from typing import get_args
 
 import pytest
 
-from eval import boards, canary, command, judge, prompts, report, results
+from eval import boards, command, report, results
+from eval.judging import canary, judge, prompts
 
 MODES = set(get_args(results.Mode))
 TABLES = {

@@ -8,7 +8,7 @@ import pytest
 from camelid.errors import UserError
 from camelid.files.read import write_jsonl
 from eval.ask.questions import Question
-from eval.judgments import Judgment, read_judgments
+from eval.judging.judgments import Judgment, read_judgments
 from eval.outcomes import all_judges, orders, outcomes, without_duplicates
 from eval.results import Mode
 

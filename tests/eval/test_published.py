@@ -15,7 +15,7 @@ from scipy import stats
 from camelid.app.cli import main
 from eval.ask.answer import read_answers
 from eval.ask.questions import Question, read_questions
-from eval.judgments import Judgment, read_judgments, shares
+from eval.judging.judgments import Judgment, read_judgments, shares
 from eval.length_control import Comparison, length_controlled
 from eval.results import Row
 from eval.summarise import summarise

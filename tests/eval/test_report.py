@@ -14,7 +14,7 @@ import pytest
 from eval import charts_svg, wording
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judgments import Judgment
+from eval.judging.judgments import Judgment
 from eval.report import html
 from eval.results import Bin, Difference, Estimate, Mode
 from eval.summarise import summarise

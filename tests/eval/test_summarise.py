@@ -8,11 +8,11 @@ import pytest
 
 from camelid.errors import UserError
 from camelid.files.read import write_json
-from eval import canary
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.headline import headline
-from eval.judgments import Judgment
+from eval.judging import canary
+from eval.judging.judgments import Judgment
 from eval.markdown import markdown
 from eval.results import Mode, Results
 from eval.summarise import summarise

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.judgments import shares
-from eval.verdict import parse_letter, parse_pair, parse_preference, parse_rating, speaks_to_judge
+from eval.judging.judgments import shares
+from eval.judging.verdict import parse_letter, parse_pair, parse_preference, parse_rating, speaks_to_judge
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from conversations.formats.readers import read_records
 from eval.ask.questions import Question
+from eval.judging.verdict import parse_letter, parse_pair, parse_preference, parse_rating
 from eval.results import Mode
-from eval.verdict import parse_letter, parse_pair, parse_preference, parse_rating
 
 State = Literal["judged", "unparsed", "failed"]
 

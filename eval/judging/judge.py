@@ -11,10 +11,10 @@ from camelid.models.llm import Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import Estimate
 from camelid.progress import Progress
-from eval import canary, prompts
 from eval.ask.answer import Answer, spread
 from eval.ask.questions import Question
-from eval.judgments import Judgment, parse, subject
+from eval.judging import canary, prompts
+from eval.judging.judgments import Judgment, parse, subject
 from eval.results import Mode
 
 # Temperature and token limit of the judge: FastChat, llm_judge/common.py (0, 2048) and eval/eval_gpt_review.py (0.2,
