@@ -151,8 +151,8 @@ def report(args: argparse.Namespace, _: OpenModel) -> int:
     from eval.folder import all_answers, all_judgments, spent
     from eval.headline import headline
     from eval.markdown import markdown
+    from eval.numbers.summarise import summarise
     from eval.report import html
-    from eval.summarise import summarise
 
     folder = Path(args.output)
     questions = read_questions(args.questions, args.references)

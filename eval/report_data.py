@@ -24,7 +24,7 @@ from typing import Any
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
-from eval.outcomes import Outcome, outcomes, without_duplicates
+from eval.numbers.outcomes import Outcome, outcomes, without_duplicates
 from eval.results import Results
 
 BLOCK = 500_000  # characters of text in a block: unpacked in about 10 ms

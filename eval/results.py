@@ -1,12 +1,12 @@
 """Every number of a report, as plain data: what `results.json` holds and what all pages are made from.
 
-`eval.summarise.summarise` makes a `Results`; `eval.report.html(results, questions, answers, judgments)` and
+`eval.numbers.summarise.summarise` makes a `Results`; `eval.report.html(results, questions, answers, judgments)` and
 `eval.markdown.markdown(results)` show it, and compute no number of their own. `eval.headline.headline(results)` is
 the finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
 
 How judgments are represented: one `eval.judging.judgments.Judgment` is one request to one judge, with its raw reply. Its
 `models` are the contestants in the order the judge saw them (one for `single`, two otherwise) and its `scores` one
-number for each. A pair judged in both orders is two judgments. `eval.outcomes.outcomes(judgments, baseline)`
+number for each. A pair judged in both orders is two judgments. `eval.numbers.outcomes.outcomes(judgments, baseline)`
 brings together what belongs together (both orders of a pair) as `Outcome`s, each with its judgments, for the question
 browser. Judgments may be of models that are not in `Results.models`: the canary (`eval.judging.canary.LABEL`).
 """
@@ -76,7 +76,7 @@ class Counts:
         failed: the judge gave no reply (an API failure).
         unparsed: the judge replied, but its reply holds no verdict.
         unasked: answered, but the file has no judgment of it.
-        duplicate: further judgments of the same thing, left out (see `eval.outcomes.without_duplicates`).
+        duplicate: further judgments of the same thing, left out (see `eval.numbers.outcomes.without_duplicates`).
     """
 
     expected: int

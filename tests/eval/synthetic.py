@@ -8,8 +8,8 @@ from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.canary import LABEL, canary_answers
 from eval.judging.judgments import Judgment
+from eval.numbers.summarise import summarise
 from eval.results import Mode, Results
-from eval.summarise import summarise
 
 CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
 HOSTILE = (

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from eval.agreement import kappa, kendall_tau, krippendorff_alpha, pearson
+from eval.numbers.agreement import kappa, kendall_tau, krippendorff_alpha, pearson
 
 
 @pytest.mark.parametrize("seed", range(20))

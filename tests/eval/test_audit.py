@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from eval import audit
 from eval.judging.judgments import Judgment
-from eval.outcomes import outcomes
+from eval.numbers import audit
+from eval.numbers.outcomes import outcomes
 from eval.results import Bias
 
 QUESTIONS, LABELS = 2000, ("a", "b")

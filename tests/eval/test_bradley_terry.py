@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from eval.bradley_terry import MEAN, POINTS, ratings
 from eval.judging.judgments import Judgment
-from eval.outcomes import Outcome
+from eval.numbers.bradley_terry import MEAN, POINTS, ratings
+from eval.numbers.outcomes import Outcome
 
 
 def outcome(question: int, one: str, two: str, first: float) -> Outcome:

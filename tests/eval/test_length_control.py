@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from eval.length_control import RIDGE, SLOPE_RIDGE, TINY, Comparison, length_controlled
+from eval.numbers.length_control import RIDGE, SLOPE_RIDGE, TINY, Comparison, length_controlled
 
 
 def made(seed: int, questions: int = 400, models: int = 5, exact: bool = False) -> tuple[list[Comparison], list[float]]:

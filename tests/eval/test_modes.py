@@ -5,8 +5,9 @@ from typing import get_args
 
 import pytest
 
-from eval import boards, command, report, results
+from eval import command, report, results
 from eval.judging import canary, judge, prompts
+from eval.numbers import boards
 
 MODES = set(get_args(results.Mode))
 TABLES = {

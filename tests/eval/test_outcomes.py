@@ -9,7 +9,7 @@ from camelid.errors import UserError
 from camelid.files.read import write_jsonl
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment, read_judgments
-from eval.outcomes import all_judges, orders, outcomes, without_duplicates
+from eval.numbers.outcomes import all_judges, orders, outcomes, without_duplicates
 from eval.results import Mode
 
 A, B, TIE = (1.0, 0.0), (0.0, 1.0), (0.5, 0.5)

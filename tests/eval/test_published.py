@@ -16,9 +16,9 @@ from camelid.app.cli import main
 from eval.ask.answer import read_answers
 from eval.ask.questions import Question, read_questions
 from eval.judging.judgments import Judgment, read_judgments, shares
-from eval.length_control import Comparison, length_controlled
+from eval.numbers.length_control import Comparison, length_controlled
+from eval.numbers.summarise import summarise
 from eval.results import Row
-from eval.summarise import summarise
 
 REAL = Path(os.environ.get("CAMELID_REAL_DATA", "/nowhere"))
 pytestmark = pytest.mark.skipif("CAMELID_REAL_DATA" not in os.environ, reason="CAMELID_REAL_DATA is not set")

@@ -15,9 +15,9 @@ from eval import charts_svg, wording
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
+from eval.numbers.summarise import summarise
 from eval.report import html
 from eval.results import Bin, Difference, Estimate, Mode
-from eval.summarise import summarise
 from tests.eval.synthetic import CHINESE, HOSTILE, Evaluation, evaluation
 
 MODES: tuple[Mode, ...] = ("single", "pairwise", "vicuna", "alpaca")

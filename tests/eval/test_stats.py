@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.stats import difference, estimate, holm, p_value, plain, power
+from eval.numbers.stats import difference, estimate, holm, p_value, plain, power
 
 GRADES = (1.0, 10.0)
 

@@ -14,8 +14,8 @@ from eval.headline import headline
 from eval.judging import canary
 from eval.judging.judgments import Judgment
 from eval.markdown import markdown
+from eval.numbers.summarise import summarise
 from eval.results import Mode, Results
-from eval.summarise import summarise
 
 QUESTIONS = [Question(str(index), ("math", "writing")[index % 2], ("q",)) for index in range(40)]
 

@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from camelid.errors import UserError, near_miss
-from eval import audit
-from eval.agreement import kappa, kendall_tau, krippendorff_alpha, pearson
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.boards import BOUNDS, Expected, Run, board, counts, model_scores
 from eval.judging import canary
 from eval.judging.judgments import Judgment
 from eval.judging.verdict import speaks_to_judge
-from eval.outcomes import Outcome, all_judges, orders, outcomes, winner, without_duplicates
+from eval.numbers import audit
+from eval.numbers.agreement import kappa, kendall_tau, krippendorff_alpha, pearson
+from eval.numbers.boards import BOUNDS, Expected, Run, board, counts, model_scores
+from eval.numbers.outcomes import Outcome, all_judges, orders, outcomes, winner, without_duplicates
+from eval.numbers.stats import estimate
 from eval.results import SCALES, Agreement, Audit, Board, Canary, Cost, Flag, Mode, Results
-from eval.stats import estimate
 
 ALL = "all judges"
 OFFLINE_NOTE = (

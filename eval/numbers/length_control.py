@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from eval.numbers.stats import Floats, of_values
 from eval.results import Estimate
-from eval.stats import Floats, of_values
 
 # Difficulties are drawn to 0 as by a standard normal prior; without it a question that all models lost would have none.
 RIDGE = 1.0

@@ -7,14 +7,14 @@ from itertools import combinations
 
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.audit import duels
-from eval.bradley_terry import ratings
 from eval.judging.judgments import Judgment
 from eval.judging.verdict import speaks_to_judge
-from eval.length_control import Comparison, length_controlled
-from eval.outcomes import Outcome, pair_order, winner
+from eval.numbers.audit import duels
+from eval.numbers.bradley_terry import ratings
+from eval.numbers.length_control import Comparison, length_controlled
+from eval.numbers.outcomes import Outcome, pair_order, winner
+from eval.numbers.stats import Scores, difference, estimate, holm, plain, power
 from eval.results import SCALES, Bin, Board, Counts, Difference, Estimate, Meeting, Mode, Part, Row
-from eval.stats import Scores, difference, estimate, holm, plain, power
 
 BOUNDS: dict[Mode, tuple[float, float]] = {
     "single": (1.0, 10.0),

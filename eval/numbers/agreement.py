@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from eval.stats import Floats
+from eval.numbers.stats import Floats
 
 
 def kappa(first: Sequence[float], second: Sequence[float], quadratic: bool = False) -> float | None:

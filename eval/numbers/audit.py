@@ -7,9 +7,9 @@ import numpy as np
 
 from eval.judging import canary
 from eval.judging.judgments import Judgment
-from eval.outcomes import Outcome, share, winner
+from eval.numbers.outcomes import Outcome, share, winner
+from eval.numbers.stats import Floats, of_values, p_value
 from eval.results import Bias, Estimate, Mode, Repeats
-from eval.stats import Floats, of_values, p_value
 
 LEVEL = 0.01  # of one alarm; with three biases the chance of any false one stays below 5%
 POINTS = "points of win rate"

@@ -9,9 +9,9 @@ from scipy import stats
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
-from eval.outcomes import Outcome, share
+from eval.numbers.outcomes import Outcome, share
+from eval.numbers.stats import Floats
 from eval.results import Estimate
-from eval.stats import Floats
 
 # 400 points are odds of 10 to 1 (Elo 1978); the mean is set to 1000, Chatbot Arena's start (Zheng et al. 2023).
 POINTS, MEAN = 400 / math.log(10), 1000.0
