@@ -149,10 +149,10 @@ def report(args: argparse.Namespace, _: OpenModel) -> int:
     """Write the three report files; status 1 if an answer or a judgment is missing."""
     from eval.ask.questions import read_questions
     from eval.folder import all_answers, all_judgments, spent
-    from eval.headline import headline
-    from eval.markdown import markdown
     from eval.numbers.summarise import summarise
-    from eval.report import html
+    from eval.report.headline import headline
+    from eval.report.markdown import markdown
+    from eval.report.page import html
 
     folder = Path(args.output)
     questions = read_questions(args.questions, args.references)

@@ -1,7 +1,7 @@
 """Every number of a report, as plain data: what `results.json` holds and what all pages are made from.
 
-`eval.numbers.summarise.summarise` makes a `Results`; `eval.report.html(results, questions, answers, judgments)` and
-`eval.markdown.markdown(results)` show it, and compute no number of their own. `eval.headline.headline(results)` is
+`eval.numbers.summarise.summarise` makes a `Results`; `eval.report.page.html(results, questions, answers, judgments)` and
+`eval.report.markdown.markdown(results)` show it, and compute no number of their own. `eval.report.headline.headline(results)` is
 the finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
 
 How judgments are represented: one `eval.judging.judgments.Judgment` is one request to one judge, with its raw reply. Its

@@ -1,5 +1,5 @@
 // The question browser: a list that is searched and filtered, one question opened from it, and the address that links
-// to it. The index is unpacked at the start, the texts block by block when they are needed (see eval/report_data.py).
+// to it. The index is unpacked at the start, the texts block by block when they are needed (see eval/report/page_data.py).
 
 const find = (id) => document.getElementById(id);
 const narrow = () => matchMedia("(max-width: 56rem)").matches; // the list is above the answers, as in report.css

@@ -1,5 +1,5 @@
 // One opened question as DOM nodes: its turns, the two chosen models' answers side by side, and every judge's verdicts
-// with the raw replies. What the lists in the data hold, and in which order, is written down in eval/report_data.py.
+// with the raw replies. What the lists in the data hold, and in which order, is written down in eval/report/page_data.py.
 
 // A score as the list and the verdicts show it: a grade, or a share of the win in percent.
 function shownScore(score) {

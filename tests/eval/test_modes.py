@@ -5,9 +5,10 @@ from typing import get_args
 
 import pytest
 
-from eval import command, report, results
+from eval import command, results
 from eval.judging import canary, judge, prompts
 from eval.numbers import boards
+from eval.report import page as report
 
 MODES = set(get_args(results.Mode))
 TABLES = {

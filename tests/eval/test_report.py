@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from eval import charts_svg, wording
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
 from eval.numbers.summarise import summarise
-from eval.report import html
+from eval.report import charts_svg, wording
+from eval.report.page import html
 from eval.results import Bin, Difference, Estimate, Mode
 from tests.eval.synthetic import CHINESE, HOSTILE, Evaluation, evaluation
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from eval.report import html
+from eval.report.page import html
 from eval.results import Mode
 from tests.eval.synthetic import HOSTILE, MARKDOWN, Evaluation, evaluation
 

@@ -10,11 +10,11 @@ from camelid.errors import UserError
 from camelid.files.read import write_json
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.headline import headline
 from eval.judging import canary
 from eval.judging.judgments import Judgment
-from eval.markdown import markdown
 from eval.numbers.summarise import summarise
+from eval.report.headline import headline
+from eval.report.markdown import markdown
 from eval.results import Mode, Results
 
 QUESTIONS = [Question(str(index), ("math", "writing")[index % 2], ("q",)) for index in range(40)]

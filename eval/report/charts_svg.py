@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from eval.report.wording import number, places
 from eval.results import Bin, Estimate, Meeting, Mode, Row, Scale
-from eval.wording import number, places
 
 COLOURS, DASHES, SHAPES = 7, 3, 4  # .c0 ... and .d0 ... in report.css
 LABEL = 24  # characters of a model's name in a drawing

@@ -13,12 +13,12 @@ from urllib.parse import quote, urlencode
 
 from camelid.files.read import packaged, read_text
 from camelid.models.spend import dollars
-from eval import charts_svg, wording
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.headline import headline
 from eval.judging.judgments import Judgment
-from eval.report_data import packed
+from eval.report import charts_svg, wording
+from eval.report.headline import headline
+from eval.report.page_data import packed
 from eval.results import Board, Difference, Meeting, Mode, Results
 
 SHOWN_SERIES = 5  # lines in the radar at first; more than a handful can't be told apart, and a click adds them

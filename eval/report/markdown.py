@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from camelid.models.spend import dollars
-from eval.headline import headline, shown
+from eval.report.headline import headline, shown
 from eval.results import Audit, Bias, Board, Results
 
 
