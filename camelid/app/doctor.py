@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from camelid.errors import UserError
 from camelid.models.llm import Failure
 
-# What a missing extra means; every extra of pyproject.toml is here (tests/camelid/test_doctor.py).
+# What a missing extra means; every extra of pyproject.toml is here (tests/camelid/app/test_doctor.py).
 EXTRAS = {
     "deepspeed": "recipes/launch/deepspeed-*.yaml need it; DDP and FSDP2 don't",
     "flash": "on CUDA, attention uses torch's varlen_attn instead; it needs CUDA to build",

@@ -9,7 +9,7 @@ import pytest
 
 from camelid.app.cli import main
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def camelid(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

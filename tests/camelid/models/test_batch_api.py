@@ -117,7 +117,7 @@ print(len({{result.text for result in results}}), flush=True)
 @pytest.mark.parametrize("moment", ["intention", "made", "waiting"])
 def test_a_killed_run_picks_its_batch_up(tmp_path: Path, moment: str) -> None:
     """SIGKILL with the batch intended, made, or waited for; the second run pays for nothing the first has paid for."""
-    command = [sys.executable, "-c", SCRIPT.format(root=str(Path(__file__).parents[2]))]
+    command = [sys.executable, "-c", SCRIPT.format(root=str(Path(__file__).parents[3]))]
     with FakeOpenAI(latency=1.0) as server:
         process = subprocess.Popen([*command, server.url, str(tmp_path)])
         log = tmp_path / "log.batches"

@@ -12,7 +12,7 @@ from camelid.app.doctor import Finding
 from finetune.parallel import devices
 from tests.fake_openai import FakeOpenAI
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KEY = "sk-secret-0123456789"
 
 
