@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from finetune.serve.served import Served
-    from tests.finetune.serving import Running
+    from tests.finetune.serve.serving import Running
 
 WORDS = ["red", "green", "blue", "small", "quick", "slow", "cat", "dog", "bird", "house", "tree", "walks", "sees"]
 
@@ -110,7 +110,7 @@ def served(lively_model: Path, one_thread: None) -> "Served":
 @pytest.fixture(scope="module")
 def running(served: "Served", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Running]":
     """A server of that model."""
-    from tests.finetune.serving import serving
+    from tests.finetune.serve.serving import serving
 
     with serving([served], tmp_path_factory.mktemp("votes")) as server:
         yield server

@@ -14,7 +14,7 @@ from camelid.message import Message
 from conversations.formats.readers import read_conversations
 from finetune.serve.served import Served, open_served
 from finetune.serve.slots import Slots
-from tests.finetune.serving import Running, serving
+from tests.finetune.serve.serving import Running, serving
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from finetune.generate.decode import Generated, Sampling, generate
 from finetune.llama.attention import Documents
 from finetune.serve.engine import Limits
 from finetune.serve.served import Served
-from tests.finetune.serving import Running, serving
+from tests.finetune.serve.serving import Running, serving
 
 CHATS: tuple[tuple[dict[str, str], ...], ...] = (
     ({"role": "user", "content": "red cat"},),

@@ -7,7 +7,7 @@ import httpx2 as httpx
 import openai
 import pytest
 
-from tests.finetune.serving import Running
+from tests.finetune.serve.serving import Running
 
 CHAT = {"role": "user", "content": "red cat"}
 TYPE = {"content-type": "application/json"}
