@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.eval.own_questions import ref, turn
+from tests.eval.ask.own_questions import ref, turn
 
 
 def blocks(text: str, language: str = "python") -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from eval.ask.questions import read_questions
 
-DATA = Path(__file__).parents[2] / "eval" / "data"
+DATA = Path(__file__).parents[3] / "eval" / "data"
 SINGLE, TWO_TURN = (read_questions(DATA / f"questions_{name}.jsonl") for name in ("single", "two_turn"))
 BY_ID = {int(question.id): question for question in SINGLE + TWO_TURN}
 REAL = Path(os.environ.get("CAMELID_REAL_DATA", "/nowhere"))

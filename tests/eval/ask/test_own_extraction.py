@@ -13,7 +13,7 @@ from decimal import Decimal
 
 import yaml
 
-from tests.eval.own_questions import ref, turn
+from tests.eval.ask.own_questions import ref, turn
 
 
 def test_log() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from eval.ask.questions import Question, read_questions
 from selfinstruct.keep.rouge import SimilarTexts
-from tests.eval.own_questions import BY_ID, REAL, SINGLE, TWO_TURN
+from tests.eval.ask.own_questions import BY_ID, REAL, SINGLE, TWO_TURN
 
 VICUNA_COUNTS = dict.fromkeys(
     ("generic", "knowledge", "roleplay", "common-sense", "fermi", "counterfactual", "writing"), 10

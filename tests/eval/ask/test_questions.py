@@ -9,7 +9,7 @@ from camelid.errors import UserError
 from camelid.files.read import write_jsonl
 from eval.ask.questions import Question, read_questions
 
-OURS = Path(__file__).parents[2] / "eval" / "data" / "demo_questions.jsonl"
+OURS = Path(__file__).parents[3] / "eval" / "data" / "demo_questions.jsonl"
 REAL = Path(os.environ.get("CAMELID_REAL_DATA", "/nowhere"))
 needs_real = pytest.mark.skipif("CAMELID_REAL_DATA" not in os.environ, reason="CAMELID_REAL_DATA is not set")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.eval.own_questions import ref, turn
+from tests.eval.ask.own_questions import ref, turn
 
 
 def test_seats() -> None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import sympy
 
-from tests.eval.own_questions import ref, says
+from tests.eval.ask.own_questions import ref, says
 
 
 def test_single_math() -> None:
