@@ -7,7 +7,7 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 ROOMS = ("camelid", "conversations", "selfinstruct", "finetune", "eval")
 UNDECLARED = {"vllm"}  # has its own torch; `--engine vllm` says how to get it
 # What is not installed here has no distribution to look up: the import's name -> the package's.
