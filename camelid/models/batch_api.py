@@ -16,7 +16,7 @@ from typing import Any
 
 from camelid.files.read import AppendLog, read_jsonl
 from camelid.models.llm import FATAL, Failure, Reply, Request
-from camelid.models.openai_api import TIMEOUT, BodyWriter, connect, connection_failure, read_completion, status_failure
+from camelid.models.protocol import TIMEOUT, BodyWriter, connect, connection_failure, read_completion, status_failure
 
 # A file may hold 50,000 requests and 200 MB (platform.openai.com/docs/api-reference/batch/create).
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000

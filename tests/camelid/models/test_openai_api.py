@@ -12,7 +12,8 @@ import pytest
 from camelid.errors import UserError
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request, complete_in_order
-from camelid.models.openai_api import ATTEMPTS, OpenAIModel, _retry_after
+from camelid.models.openai_api import ATTEMPTS, OpenAIModel
+from camelid.models.protocol import retry_after
 from tests.fake_openai import FakeOpenAI
 
 
@@ -153,12 +154,12 @@ def test_order_is_kept_and_an_early_stop_sends_no_more() -> None:
     assert set(Counter(body["messages"][0]["content"] for body in server.requests).values()) == {1}
 
 
-def test_retry_after_forms() -> None:
-    assert _retry_after({"retry-after": "3"}) == 3.0
-    assert _retry_after({"retry-after-ms": "250"}) == 0.25
-    assert _retry_after({}) == 0.0
-    assert _retry_after({"retry-after": "soon"}) == 0.0
-    assert 5 < _retry_after({"retry-after": formatdate(time.time() + 10, usegmt=True)}) <= 10
+def testretry_after_forms() -> None:
+    assert retry_after({"retry-after": "3"}) == 3.0
+    assert retry_after({"retry-after-ms": "250"}) == 0.25
+    assert retry_after({}) == 0.0
+    assert retry_after({"retry-after": "soon"}) == 0.0
+    assert 5 < retry_after({"retry-after": formatdate(time.time() + 10, usegmt=True)}) <= 10
 
 
 def test_no_key_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
