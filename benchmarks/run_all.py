@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.peers import CACHE
-from camelid.files.read import atomic_write
+from camelid.files.write import atomic_write
 
 HERE = Path(__file__).parent
 OURS = ("torch", "transformers", "accelerate", "datasets", "openai", "rouge_score", "numpy")

@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from camelid.files.read import atomic_write, write_bytes
+from camelid.files.write import atomic_write, write_bytes
 
 BLUE, ORANGE, GREY, FAINT = "#3f7fd9", "#d9772b", "#737880", "#73788033"
 STYLE: dict[Any, Any] = {

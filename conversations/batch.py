@@ -8,7 +8,8 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
-from camelid.files.read import Record, dumps
+from camelid.files.read import Record
+from camelid.files.write import dumps
 from camelid.message import Conversation
 from camelid.text.minhash import signature
 from conversations.cleaning.clean import Clean

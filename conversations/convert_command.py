@@ -73,7 +73,8 @@ def _add_whole(parser: argparse.ArgumentParser) -> None:
 def convert(args: argparse.Namespace) -> int:
     """Convert; write the ledger beside the output; name what could not be read."""
     from camelid.files.ledger import Ledger
-    from camelid.files.read import atomic_write, dumps, packaged, spare_inputs
+    from camelid.files.paths import packaged, spare_inputs
+    from camelid.files.write import atomic_write, dumps
     from camelid.progress import Progress
     from conversations.cleaning.sampling import chosen
     from conversations.convert import Conversion
@@ -160,7 +161,7 @@ def make_work(args: argparse.Namespace) -> "Work":
 @contextmanager
 def _maybe(path: Path | None) -> Iterator[IO[str] | None]:
     """`atomic_write`, or nothing for no path."""
-    from camelid.files.read import atomic_write
+    from camelid.files.write import atomic_write
 
     if path is None:
         yield None

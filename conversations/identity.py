@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from camelid.errors import UserError
-from camelid.files.read import packaged, read_json
+from camelid.files.paths import packaged
+from camelid.files.read import read_json
 from camelid.message import Conversation, Message
 
 

@@ -41,7 +41,7 @@ def show(args: argparse.Namespace) -> int:
     """Print one conversation, or write it as a page."""
     from rich.console import Console
 
-    from camelid.files.read import atomic_write
+    from camelid.files.write import atomic_write
     from conversations.formats.read_inputs import read_inputs
     from conversations.look.show import pick, summary, to_html, to_terminal
 

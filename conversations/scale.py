@@ -28,7 +28,9 @@ from datatrove.utils.word_tokenizers import WordTokenizer
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger, write_ledgers
-from camelid.files.read import Record, no_such_file, read_json, read_jsonl, write_jsonl
+from camelid.files.paths import no_such_file
+from camelid.files.read import Record, read_json, read_jsonl
+from camelid.files.write import write_jsonl
 from conversations.batch import Work, batches, drop_kept, process
 from conversations.convert_command import add_work_arguments, make_work
 from conversations.formats.readers import scan_chats

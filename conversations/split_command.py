@@ -28,7 +28,8 @@ def register_split(verbs: Any) -> None:
 def split(args: argparse.Namespace) -> int:
     """Split; write the ledger beside the output; 1 if nothing is left."""
     from camelid.files.ledger import write_ledgers
-    from camelid.files.read import spare_inputs, write_jsonl
+    from camelid.files.paths import spare_inputs
+    from camelid.files.write import write_jsonl
     from conversations.formats.read_inputs import read_inputs
     from conversations.tokens.split import Splitting
 

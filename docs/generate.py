@@ -142,7 +142,9 @@ def _cell(text: str) -> str:
 def layers() -> list[list[str]]:
     """The layers of the import contract, the highest first; names side by side never import each other."""
     [contract] = [
-        one for one in read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"] if one["type"] == "layers"
+        one
+        for one in read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]
+        if one["name"] == "Imports run one way"
     ]
     return [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
 

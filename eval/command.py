@@ -8,7 +8,8 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.lock import exclusive
-from camelid.files.read import atomic_write, near_path, write_json, write_jsonl
+from camelid.files.paths import near_path
+from camelid.files.write import atomic_write, write_json, write_jsonl
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import Estimate
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camelid.errors import UserError, near_miss
-from camelid.files.read import near_path, read_json
+from camelid.files.paths import near_path
+from camelid.files.read import read_json
 from eval.ask.answer import Answer, read_answers
 from eval.ask.questions import Question
 from eval.judging import canary

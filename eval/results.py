@@ -1,11 +1,11 @@
 """Every number of a report, as plain data: what `results.json` holds and what all pages are made from.
 
-`eval.numbers.summarise.summarise` makes a `Results`; `eval.report.page.html(results, questions, answers, judgments)` and
-`eval.report.markdown.markdown(results)` show it, and compute no number of their own. `eval.report.headline.headline(results)` is
-the finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
+`eval.numbers.summarise` makes a `Results`; `eval.report.page.html(results, questions, answers, judgments)` and
+`eval.report.markdown.markdown(results)` show it, and compute no number of their own. `eval.report.headline` is the
+finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
 
-How judgments are represented: one `eval.judging.judgments.Judgment` is one request to one judge, with its raw reply. Its
-`models` are the contestants in the order the judge saw them (one for `single`, two otherwise) and its `scores` one
+How judgments are represented: one `eval.judging.judgments.Judgment` is one request to one judge, with its raw reply.
+Its `models` are the contestants in the order the judge saw them (one for `single`, two otherwise) and its `scores` one
 number for each. A pair judged in both orders is two judgments. `eval.numbers.outcomes.outcomes(judgments, baseline)`
 brings together what belongs together (both orders of a pair) as `Outcome`s, each with its judgments, for the question
 browser. Judgments may be of models that are not in `Results.models`: the canary (`eval.judging.canary.LABEL`).
@@ -256,7 +256,8 @@ class Canary:
         text: that text.
         score: its score on the mode's scale (of the pair modes: its win rate in percent).
         counts: its denominator.
-        gamed: whether its interval lies wholly above what a text without content deserves (`eval.judging.canary.LIMITS`).
+        gamed: whether its interval lies wholly above what a text without content deserves
+            (`eval.judging.canary.LIMITS`).
     """
 
     text: str

@@ -9,7 +9,8 @@ import yaml
 
 from camelid.config import load_config
 from camelid.errors import UserError
-from camelid.files.read import packaged, read_text
+from camelid.files.paths import packaged
+from camelid.files.read import read_text
 from finetune.recipe import Recipe
 
 

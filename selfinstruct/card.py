@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.files.read import Record, atomic_write, read_json, read_jsonl, write_bytes, write_json
+from camelid.files.read import Record, read_json, read_jsonl
+from camelid.files.write import atomic_write, write_bytes, write_json
 from camelid.text.words import unicode_tokens
 from selfinstruct.keep.rules import DATA
 from selfinstruct.verb_noun import count_pairs, verb_noun

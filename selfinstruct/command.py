@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from camelid.errors import UserError
 from camelid.files.ledger import write_ledgers
 from camelid.files.lock import exclusive
-from camelid.files.read import file_hash, near_path, read_json, write_json, write_jsonl
+from camelid.files.paths import near_path
+from camelid.files.read import file_hash, read_json
+from camelid.files.write import write_json, write_jsonl
 from camelid.models.model_run import ModelRun
 
 if TYPE_CHECKING:

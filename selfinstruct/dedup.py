@@ -27,7 +27,8 @@ from datatrove.utils.word_tokenizers import WordTokenizer
 
 from camelid.errors import UserError, near_miss
 from camelid.files.ledger import Ledger
-from camelid.files.read import dumps, parse_json, read_json
+from camelid.files.read import parse_json, read_json
+from camelid.files.write import dumps
 from camelid.text.words import unicode_tokens
 from selfinstruct.keep.selection import Questions
 

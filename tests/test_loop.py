@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from camelid.app.cli import main
-from camelid.files.read import read_json, read_jsonl, write_jsonl
+from camelid.files.read import read_json, read_jsonl
+from camelid.files.write import write_jsonl
 from camelid.message import Conversation, Message
 from conversations.tokens.template import get_template
 from conversations.tokens.tokenize import Encoder

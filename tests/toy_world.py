@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from camelid.app.cli import main
-from camelid.files.read import read_jsonl, write_jsonl
+from camelid.files.read import read_jsonl
+from camelid.files.write import write_jsonl
 from tests.selfinstruct import teacher
 
 ROOT = Path(__file__).parents[1]

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
-from camelid.files.read import packaged, read_json
+from camelid.files.paths import packaged
+from camelid.files.read import read_json
 
 
 @dataclass(frozen=True)

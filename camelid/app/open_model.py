@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.files.read import near_path
+from camelid.files.paths import near_path
 from camelid.models.llm import LLM
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import Price, parse_price, price_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from camelid.files.read import write_json
+from camelid.files.write import write_json
 
 
 @dataclass

@@ -1,67 +1,21 @@
-"""Files: JSON Lines read with path:line errors, atomic writes, and an append-only log.
-
-Every file Camelid leaves behind goes through `atomic_write` or `AppendLog`, so a reader sees either
-the whole old file, the whole new file, or a log that ends at a record boundary.
-"""
+"""Files read, with errors that name file and line: text, JSON, JSON Lines, bytes."""
 
 import gzip
 import hashlib
 import itertools
 import json
-import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
-from camelid.errors import UserError, closest
+from camelid.errors import UserError
+from camelid.files.paths import no_such_file
 
 Record = dict[str, Any]
 
 MAX_RECORD = 64 << 20  # bytes of a line, characters of an array's element: far beyond any chat, small beside memory
-SHIPPED = ("recipes", "recipes/models", "recipes/launch", "eval/data")  # where a bare file name is looked up
-
-
-def packaged(path: str | Path) -> Path:
-    """Return `path` if it exists, else the file of that name that comes with Camelid, else `path`.
-
-    So `recipes/smoke.yaml` works in a checkout and, after `pip install`, anywhere.
-    """
-    ours = Path(__file__).parents[2] / path
-    return ours if not Path(path).exists() and ours.exists() else Path(path)
-
-
-def no_such_file(path: Path) -> UserError:
-    """The error for a file that is not there, with the one that was probably meant."""
-    if not packaged(path.parent).is_dir():
-        return UserError(f"{path}: no such file; there is no folder {path.parent}")
-    return UserError(f"{path}: no such file{near_path(path)}")
-
-
-def near_path(path: str | Path) -> str:
-    """`"; did you mean 'x'?"` for a path that is not there; empty if it is there, or if nothing has a name like it."""
-    path = Path(path)
-    if path.exists():
-        return ""
-    for folder in (path.parent, *(Path(name) for name in SHIPPED if path.parent == Path())):
-        entries = sorted(packaged(folder).iterdir()) if packaged(folder).is_dir() else []
-        names = {entry.stem: entry.name for entry in entries}
-        near = closest(path.stem, names)
-        if near is not None:
-            return f"; did you mean {str(folder / names[near])!r}?"
-    return ""
-
-
-def spare_inputs(output: str | Path, inputs: Iterable[str | Path]) -> None:
-    """Refuse to write over what is read.
-
-    Raises:
-        UserError: `output` is one of the inputs.
-    """
-    if Path(output).resolve() in {Path(path).resolve() for path in inputs}:
-        raise UserError(f"--output {output}: is an input, too, and would be replaced; give another name")
 
 
 def read_text(path: str | Path) -> str:
@@ -186,69 +140,6 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
         raise UserError(f"{path}: broken gzip file: {error}") from None
 
 
-def dumps(record: object) -> str:
-    """One canonical line of JSON (no newline): keys in given order, Unicode kept as it is."""
-    return json.dumps(record, ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
-
-
-@contextmanager
-def atomic_write(path: str | Path) -> Iterator[IO[str]]:
-    """Yield a text handle; on success the file appears whole under `path`, on error nothing changes."""
-    with _replacing(Path(path)) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a binary file (a picture) atomically."""
-    with _replacing(Path(path)) as partial, partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a file name beside `path`; on success that file takes its place, on error it goes."""
-    if path.is_dir():  # or all the work would be done before the system says so
-        raise UserError(f"{path}: is a folder, expected a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-        sync_folder(path.parent)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def sync_folder(path: Path) -> None:
-    """Make a rename inside `path` durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
-    """Write records atomically, one a line; return how many."""
-    count = 0
-    with atomic_write(path) as file:
-        for record in records:
-            file.write(dumps(record) + "\n")
-            count += 1
-    return count
-
-
-def write_json(path: str | Path, value: object) -> None:
-    """Write one indented JSON document atomically."""
-    with atomic_write(path) as file:
-        file.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
-
-
 def file_hash(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     digest = hashlib.sha256()
@@ -256,59 +147,3 @@ def file_hash(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-class AppendLog:
-    """An append-only JSON Lines file in which every returned `append` has reached the disk.
-
-    A process killed inside a write leaves a torn last line; opening the log cuts it off and reports it
-    as `torn` (bytes removed, 0 normally), so that later records never join it.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.torn = _cut_torn_line(self.path)
-        self._file = self.path.open("a", encoding="utf-8", newline="\n")
-
-    def __enter__(self) -> "AppendLog":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def append(self, record: Record) -> None:
-        """Write one record and fsync it."""
-        self.append_all([record])
-
-    def append_all(self, records: Iterable[Record]) -> None:
-        """Write records with one fsync for all of them."""
-        self._file.write("".join(dumps(record) + "\n" for record in records))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _cut_torn_line(path: Path) -> int:
-    """Truncate `path` after its last newline; return the number of bytes cut."""
-    if not path.exists():
-        return 0
-    size = path.stat().st_size
-    keep = size
-    with path.open("r+b") as file:
-        while keep > 0:
-            start = max(0, keep - 65536)
-            file.seek(start)
-            newline = file.read(keep - start).rfind(b"\n")
-            if newline >= 0:
-                keep = start + newline + 1
-                break
-            keep = start
-        if keep < size:
-            file.truncate(keep)
-            os.fsync(file.fileno())
-    return size - keep

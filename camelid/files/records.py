@@ -6,7 +6,8 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.json_array import scan_json_array
-from camelid.files.read import Record, first_character, no_such_file, scan_jsonl
+from camelid.files.paths import no_such_file
+from camelid.files.read import Record, first_character, scan_jsonl
 
 _ROWS = 256  # rows of a table turned into records at a time
 

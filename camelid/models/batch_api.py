@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from camelid.files.read import AppendLog, read_jsonl
+from camelid.files.read import read_jsonl
+from camelid.files.write import AppendLog
 from camelid.models.llm import FATAL, Failure, Reply, Request
 from camelid.models.protocol import TIMEOUT, BodyWriter, connect, connection_failure, read_completion, status_failure
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.files.read import AppendLog, Record, read_jsonl
+from camelid.files.read import Record, read_jsonl
+from camelid.files.write import AppendLog
 from camelid.models.llm import Failure, Reply, Usage
 
 

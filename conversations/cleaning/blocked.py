@@ -7,7 +7,8 @@ from pathlib import Path
 
 from camelid.errors import UserError, near_miss
 from camelid.files.ledger import Ledger
-from camelid.files.read import near_path, read_text
+from camelid.files.paths import near_path
+from camelid.files.read import read_text
 from camelid.message import Conversation
 
 # `contain_blocked_words` in github.com/lm-sys/FastChat, fastchat/data/clean_sharegpt.py.

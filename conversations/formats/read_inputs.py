@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 
-from camelid.files.read import packaged
+from camelid.files.paths import packaged
 from camelid.message import Conversation
 from camelid.progress import Progress
 from conversations.formats.readers import read_conversations

@@ -11,7 +11,7 @@ import numpy as np
 
 from camelid.charts import bars, histogram
 from camelid.errors import UserError
-from camelid.files.read import atomic_write
+from camelid.files.write import atomic_write
 from camelid.message import Conversation
 from conversations.tokens.tokenize import Encoder
 

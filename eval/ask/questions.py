@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.files.read import Record, packaged
+from camelid.files.paths import packaged
+from camelid.files.read import Record
 from camelid.message import Conversation
 from conversations.formats.readers import read_records
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from urllib.parse import quote, urlencode
 
-from camelid.files.read import packaged, read_text
+from camelid.files.paths import packaged
+from camelid.files.read import read_text
 from camelid.models.spend import dollars
 from eval.ask.answer import Answer
 from eval.ask.questions import Question

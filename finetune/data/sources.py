@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.files.read import file_hash, near_path
+from camelid.files.paths import near_path
+from camelid.files.read import file_hash
 from camelid.message import Conversation
 from conversations.formats.readers import read_chats, read_conversations
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
-from camelid.files.read import read_json, sync_folder, write_json
+from camelid.files.read import read_json
+from camelid.files.write import sync_folder, write_json
 from camelid.message import Conversation
 from conversations.tokens.split import split
 from conversations.tokens.template import template_for

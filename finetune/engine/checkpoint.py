@@ -21,7 +21,8 @@ from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.tensor import DTensor
 
 from camelid.errors import UserError
-from camelid.files.read import read_json, sync_folder, write_json
+from camelid.files.read import read_json
+from camelid.files.write import sync_folder, write_json
 from finetune.engine.optimizer import InBackward
 from finetune.engine.worker import Worker
 from finetune.llama.config import LlamaConfig

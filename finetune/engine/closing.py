@@ -5,7 +5,8 @@ from typing import Any
 
 from camelid.charts import lines
 from camelid.files.ledger import Ledger
-from camelid.files.read import atomic_write, read_jsonl
+from camelid.files.read import read_jsonl
+from camelid.files.write import atomic_write
 from finetune.recipe import Recipe
 
 

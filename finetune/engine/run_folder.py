@@ -10,7 +10,8 @@ import yaml
 
 from camelid.config import to_tree
 from camelid.errors import UserError
-from camelid.files.read import atomic_write, dumps, read_json, read_jsonl, read_text, write_json
+from camelid.files.read import read_json, read_jsonl, read_text
+from camelid.files.write import atomic_write, dumps, write_json
 from finetune.data.sources import fingerprint
 from finetune.recipe import Recipe
 

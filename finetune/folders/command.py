@@ -9,7 +9,9 @@ from typing import Any
 from camelid.config import from_tree
 from camelid.errors import UserError
 from camelid.files.lock import exclusive
-from camelid.files.read import file_hash, packaged, read_json, read_text, write_json
+from camelid.files.paths import packaged
+from camelid.files.read import file_hash, read_json, read_text
+from camelid.files.write import write_json
 
 
 def register(rooms: Any) -> None:

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from camelid.errors import UserError
-from camelid.files.read import read_json, write_json
+from camelid.files.read import read_json
+from camelid.files.write import write_json
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 

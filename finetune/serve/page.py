@@ -3,7 +3,8 @@
 import base64
 import hashlib
 
-from camelid.files.read import packaged, read_text
+from camelid.files.paths import packaged
+from camelid.files.read import read_text
 
 PLACE = "/* markdown.js */"  # where the renderer goes, the one that the evaluation report uses
 

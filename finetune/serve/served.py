@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from camelid.errors import UserError
-from camelid.files.read import near_path
+from camelid.files.paths import near_path
 from conversations.tokens.tokenize import Encoder
 from finetune.folders.merge import with_adapter
 from finetune.folders.open_folder import fingerprint, open_weights, open_words

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from camelid.errors import UserError
-from camelid.files.read import AppendLog
+from camelid.files.write import AppendLog
 from camelid.message import Conversation, Message
 from finetune.generate.decode import Sampling, stream
 from finetune.generate.text_stream import Trimmed

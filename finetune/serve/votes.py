@@ -8,7 +8,8 @@ import re
 import uuid
 from pathlib import Path
 
-from camelid.files.read import AppendLog, Record
+from camelid.files.read import Record
+from camelid.files.write import AppendLog
 from camelid.message import Message
 from finetune.serve.bodies import VoteBody
 

@@ -27,7 +27,8 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from camelid.config import load_config, to_tree
 from camelid.errors import UserError
 from camelid.files.lock import exclusive
-from camelid.files.read import AppendLog, near_path, packaged, write_json
+from camelid.files.paths import near_path, packaged
+from camelid.files.write import AppendLog, write_json
 from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for

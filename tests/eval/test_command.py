@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from camelid.app.cli import main
-from camelid.files.read import read_json, read_jsonl, write_jsonl
+from camelid.files.read import read_json, read_jsonl
+from camelid.files.write import write_jsonl
 from camelid.models.batch_api import BatchModel
 from eval.results import Results
 from tests.fake_openai import FakeOpenAI

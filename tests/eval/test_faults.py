@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from camelid.app.cli import main
-from camelid.files.read import write_jsonl
+from camelid.files.write import write_jsonl
 from eval.ask.answer import Answer
 from eval.results import Results
 from tests.fake_openai import FakeOpenAI

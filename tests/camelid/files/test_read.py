@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from camelid.errors import UserError
-from camelid.files.read import AppendLog, atomic_write, read_json, read_jsonl, write_jsonl
+from camelid.files.read import read_json, read_jsonl
+from camelid.files.write import AppendLog, atomic_write, write_jsonl
 
 
 def test_round_trip_keeps_unicode(tmp_path: Path) -> None:

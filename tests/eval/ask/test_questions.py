@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from camelid.errors import UserError
-from camelid.files.read import write_jsonl
+from camelid.files.write import write_jsonl
 from eval.ask.questions import Question, read_questions
 
 OURS = Path(__file__).parents[3] / "eval" / "data" / "demo_questions.jsonl"

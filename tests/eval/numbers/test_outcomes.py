@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from camelid.errors import UserError
-from camelid.files.read import write_jsonl
+from camelid.files.write import write_jsonl
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment, read_judgments
 from eval.numbers.outcomes import all_judges, orders, outcomes, without_duplicates

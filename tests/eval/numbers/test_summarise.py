@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from camelid.errors import UserError
-from camelid.files.read import write_json
+from camelid.files.write import write_json
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging import canary

@@ -1,0 +1,64 @@
+"""Where files are: those that come with Camelid, and names that nearly exist."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from camelid.errors import UserError, closest
+
+
+def packaged(path: str | Path) -> Path:
+    """Return `path` if it exists, else the file of that name that comes with Camelid, else `path`.
+
+    So `recipes/smoke.yaml` works in a checkout and, after `pip install`, anywhere.
+    """
+    ours = Path(__file__).parents[2] / path
+    return ours if not Path(path).exists() and ours.exists() else Path(path)
+
+
+class MissingFileError(UserError):
+    """A file that is not there.
+
+    Attributes:
+        path: what was named.
+        near: the message's suggestion, `"; did you mean 'x'?"`; empty if nothing beside it has a name like it.
+    """
+
+    def __init__(self, path: Path, reason: str, near: str = "") -> None:
+        super().__init__(f"{path}: {reason}{near}")
+        self.path, self.near = path, near
+
+
+def no_such_file(path: Path) -> MissingFileError:
+    """The error for a file that is not there, with the one that was probably meant."""
+    if not packaged(path.parent).is_dir():
+        return MissingFileError(path, f"no such file; there is no folder {path.parent}")
+    return MissingFileError(path, "no such file", near_path(path))
+
+
+def near_path(path: str | Path, folders: Sequence[str] = ()) -> str:
+    """`"; did you mean 'x'?"` for a path that is not there; empty if it is there, or if nothing has a name like it.
+
+    Args:
+        path: what was named.
+        folders: where to look, too, if it is a bare name.
+    """
+    path = Path(path)
+    if path.exists():
+        return ""
+    for folder in (path.parent, *(Path(name) for name in folders if path.parent == Path())):
+        entries = sorted(packaged(folder).iterdir()) if packaged(folder).is_dir() else []
+        names = {entry.stem: entry.name for entry in entries}
+        near = closest(path.stem, names)
+        if near is not None:
+            return f"; did you mean {str(folder / names[near])!r}?"
+    return ""
+
+
+def spare_inputs(output: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        UserError: `output` is one of the inputs.
+    """
+    if Path(output).resolve() in {Path(path).resolve() for path in inputs}:
+        raise UserError(f"--output {output}: is an input, too, and would be replaced; give another name")
