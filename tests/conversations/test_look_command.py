@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
     backend.train_from_iterator(["user assistant Which animal? The camel."] * 9, trainer)
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-    published = Path(__file__).parent / "chat_templates" / "chatml.jinja"
+    published = Path(__file__).parent / "tokens" / "chat_templates" / "chatml.jinja"
     tokenizer.chat_template = published.read_text(encoding="utf-8")
     path = tmp_path_factory.mktemp("tokenizer")
     tokenizer.save_pretrained(path)
