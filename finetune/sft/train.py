@@ -375,7 +375,3 @@ def full_state(worker: Worker, adapter: bool) -> dict[str, Tensor]:
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapter)
     state: dict[str, Tensor] = get_model_state_dict(worker.model, options=options)  # type: ignore[assignment]
     return state
-
-
-if __name__ == "__main__":
-    sys.exit(main())
