@@ -34,7 +34,8 @@ from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
 from finetune.data.batches import Plan, validation_rows
 from finetune.data.token_data import TokenData, load_tokens
-from finetune.engine import checkpoint, closing, run_folder
+from finetune.engine import checkpoint, run_folder
+from finetune.engine import run_summary as closing
 from finetune.engine.adapter import add_adapter, save_adapter
 from finetune.engine.checkpoint import Position
 from finetune.engine.evaluate import sample_answers, validation_loss
