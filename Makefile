@@ -11,11 +11,12 @@ demo: $(READY)  ## the whole main job, offline: data, training, judged report (D
 test: $(READY)  ## fast tests: no network, no GPU
 	.venv/bin/pytest
 
-check: $(READY)  ## ruff, mypy strict, import layers
+check: $(READY)  ## ruff, mypy strict, import layers, names of types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python tests/type_names.py
 
 docs: $(READY)  ## the documentation as a site: site/index.html
 	.venv/bin/python docs/generate.py

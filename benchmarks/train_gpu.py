@@ -40,11 +40,11 @@ from finetune.llama.architectures import get_architecture
 from finetune.llama.config import LlamaConfig
 from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import memory
-from finetune.recipe import Adapter, Model, Optim, Run
+from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
 
 CAPACITY, WARM_UP, STEPS, CHATS = 2048, 3, 10, 2000
-OPTIM = Optim(lr=2e-5, global_batch=16, micro_batch=2)
-ADAPTERS = {"full": Adapter(), "lora": Adapter(kind="lora", rank=16)}
+OPTIM = OptimSection(lr=2e-5, global_batch=16, micro_batch=2)
+ADAPTERS = {"full": AdapterSection(), "lora": AdapterSection(kind="lora", rank=16)}
 BARS = {"full": {"rate": 10_000, "gib": 72}, "lora": {"rate": 15_000, "gib": 32}}
 RATIOS = {"HF packed": 1.3, "HF padded": 2.5}
 
@@ -72,7 +72,10 @@ def plan_of(data: TokenData) -> Plan:
 def native(kind: str, config: LlamaConfig, device: torch.device) -> dict[str, Any]:
     """Seconds an update, and the planner's memory against the measured peak."""
     pure, adapter = kind == "full", ADAPTERS[kind]
-    run, section = Run("bench", precision="bf16-pure" if pure else "bf16"), Model("bench", recompute="selective")
+    run, section = (
+        RunSection("bench", precision="bf16-pure" if pure else "bf16"),
+        ModelSection("bench", recompute="selective"),
+    )
     bare = weights.new(config, seed=0, dtype=torch.bfloat16, device=str(device))
     bare.set_recompute(section.recompute)
     model = bare if kind == "full" else add_adapter(bare, adapter, "bench", seed=0)

@@ -14,20 +14,20 @@ from camelid.message import Conversation
 from camelid.text.minhash import signature
 from conversations.cleaning.clean import Clean
 from conversations.formats.chat import Branches, Chat
-from conversations.formats.readers import Format, read_chats
+from conversations.formats.readers import RecordFormat, read_chats
 
 # A step gives back the conversation (changed or not), or the reason to drop it. It counts what it changes in
 # turns; only `Clean` drops single turns.
-Step = Callable[[Conversation, Ledger], Conversation | str]
+CleaningStep = Callable[[Conversation, Ledger], Conversation | str]
 
-Batch = list[tuple[str, Record | UserError]]
+RecordBatch = list[tuple[str, Record | UserError]]
 _BATCH = 32  # records
 
 DROPPED_WHOLE = "in a conversation that was dropped"
 
 
 @dataclass(frozen=True)
-class Work:
+class ConversionWork:
     """What is done with each record.
 
     Attributes:
@@ -38,9 +38,9 @@ class Work:
         signatures: whether near-duplicates will be looked for.
     """
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[CleaningStep, ...] = ()
     clean: Clean = field(default_factory=Clean)
-    format: Format | None = None
+    format: RecordFormat | None = None
     branches: Branches = "all"
     signatures: bool = False
 
@@ -62,7 +62,7 @@ class Cleaned:
 
 
 @dataclass(slots=True)
-class Result:
+class BatchResult:
     """What became of a batch of records."""
 
     cleaned: list[Cleaned] = field(default_factory=list)
@@ -71,15 +71,15 @@ class Result:
     faults: list[str] = field(default_factory=list)
 
 
-def batches(records: Iterator[tuple[str, Record | UserError]]) -> Iterator[Batch]:
+def batches(records: Iterator[tuple[str, Record | UserError]]) -> Iterator[RecordBatch]:
     """Cut the records into batches small enough to hold and large enough to send to a worker."""
     while batch := list(islice(records, _BATCH)):
         yield batch
 
 
-def process(work: Work, records: Batch) -> Result:
+def process(work: ConversionWork, records: RecordBatch) -> BatchResult:
     """Do the work on a batch; `cleaned` keeps the order of the records."""
-    result = Result()
+    result = BatchResult()
     for place, record in records:
         try:
             if isinstance(record, UserError):
@@ -96,7 +96,7 @@ def process(work: Work, records: Batch) -> Result:
     return result
 
 
-def _process_chat(work: Work, chat: Chat, place: str, result: Result) -> None:
+def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchResult) -> None:
     turns = Ledger("turns")
     for reason, count in chat.lost.items():
         turns.drop(reason, count)

@@ -10,7 +10,7 @@ from pathlib import Path
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation
 from camelid.text.minhash import NearDuplicates
-from conversations.batch import Batch, Cleaned, Result, Work, batches, drop_kept, process
+from conversations.batch import BatchResult, Cleaned, ConversionWork, RecordBatch, batches, drop_kept, process
 from conversations.formats.readers import scan_chats
 from conversations.unique_ids import with_unique_id
 
@@ -34,7 +34,7 @@ class Conversion:
     def run(
         self,
         paths: Iterable[str | Path],
-        work: Work | None = None,
+        work: ConversionWork | None = None,
         repeats: bool = False,
         near_duplicates: float | None = None,
         workers: int = 1,
@@ -51,7 +51,7 @@ class Conversion:
         Raises:
             UserError: a file is missing, or is broken where it cannot be read on.
         """
-        work = replace(work or Work(), signatures=near_duplicates is not None)
+        work = replace(work or ConversionWork(), signatures=near_duplicates is not None)
         similar = NearDuplicates(near_duplicates) if near_duplicates is not None else None
         seen: set[bytes] = set()
         ids: set[str] = set()
@@ -75,13 +75,13 @@ class Conversion:
         drop_kept(self.turns, cleaned.turns)
 
 
-def _in_order(work: "partial[Result]", batches: Iterator[Batch], workers: int) -> Iterator[Result]:
+def _in_order(work: "partial[BatchResult]", batches: Iterator[RecordBatch], workers: int) -> Iterator[BatchResult]:
     """The results of all batches in their order; only a few batches are held at a time."""
     if workers == 1:
         yield from map(work, batches)
         return
     with ProcessPoolExecutor(workers) as pool:
-        waiting: deque[Future[Result]] = deque()
+        waiting: deque[Future[BatchResult]] = deque()
         try:
             for batch in batches:
                 waiting.append(pool.submit(work, batch))

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from camelid.files.ledger import Ledger
-    from conversations.batch import Work
+    from conversations.batch import ConversionWork
 
 SHOWN_FAULTS = 5  # unreadable records named on the terminal; the ledger file has all
 
@@ -130,19 +130,19 @@ def _check_count(name: str, count: int | None) -> None:
         raise UserError(f"{name} must be at least 1, found {count}")
 
 
-def make_work(args: argparse.Namespace) -> "Work":
+def make_work(args: argparse.Namespace) -> "ConversionWork":
     """The work that was asked for; of its steps, what is cheap and drops much comes first."""
     from camelid.text.decontaminate import Decontaminator, KeepOutQuestions, read_question_texts
     from camelid.text.language import KeepLanguages
     from camelid.text.pii import KINDS, ScrubPersonalData
-    from conversations.batch import Step, Work
+    from conversations.batch import CleaningStep, ConversionWork
     from conversations.cleaning.blocked import BlockPhrases, read_phrases
     from conversations.cleaning.clean import Clean
     from conversations.cleaning.sampling import Sample
 
     _check_share("--sample", args.sample)
     _check_count("--max-turn-chars", args.max_turn_chars)
-    steps: list[Step] = []
+    steps: list[CleaningStep] = []
     if args.sample is not None:
         steps.append(Sample(args.sample, args.seed))
     if args.block:
@@ -155,7 +155,7 @@ def make_work(args: argparse.Namespace) -> "Work":
     if args.scrub is not None:
         steps.append(ScrubPersonalData(tuple(kind for kind in KINDS if kind in (args.scrub or KINDS))))
     clean = Clean(args.html, args.captions, args.in_a_row, args.max_turn_chars)
-    return Work(tuple(steps), clean, args.format, args.branches)
+    return ConversionWork(tuple(steps), clean, args.format, args.branches)
 
 
 @contextmanager

@@ -31,12 +31,14 @@ from camelid.files.ledger import Ledger, write_ledgers
 from camelid.files.paths import no_such_file
 from camelid.files.read import Record, read_json, read_jsonl
 from camelid.files.write import write_jsonl
-from conversations.batch import Work, batches, drop_kept, process
+from conversations.batch import ConversionWork, batches, drop_kept, process
 from conversations.convert_command import add_work_arguments, make_work
 from conversations.formats.readers import scan_chats
 
 
-def pipelines(inputs: Sequence[str], output: str | Path, work: Work, tasks: int) -> list[tuple[list[Any], int]]:
+def pipelines(
+    inputs: Sequence[str], output: str | Path, work: ConversionWork, tasks: int
+) -> list[tuple[list[Any], int]]:
     """The pipelines, each with its number of tasks; each must end before the next begins.
 
     They leave `output/conversations/*.jsonl` and, for `summarize`, a ledger of every task.
@@ -50,7 +52,7 @@ def pipelines(inputs: Sequence[str], output: str | Path, work: Work, tasks: int)
     folder = Path(output)
     config = MinhashConfig(hash_config=HashConfig(hash_fc="sha1"))  # datatrove's xxhash takes no text since xxhash 4
     marks, pairs, remove = (str(folder / "minhash" / name) for name in ("signatures", "pairs", "remove"))
-    clean = [CleanConversations(inputs, folder, work), MinhashDedupSignature(marks, config, language=Words())]
+    clean = [CleanConversations(inputs, folder, work), MinhashDedupSignature(marks, config, language=LetterWords())]
     rest = [ReadCleaned(folder), MinhashDedupFilter(remove), WriteConversations(folder)]
     return [
         (clean, tasks),
@@ -92,7 +94,7 @@ class CleanConversations(PipelineStep):  # type: ignore[misc]
 
     type, name = "READER", "Camelid: clean conversations"
 
-    def __init__(self, inputs: Sequence[str], output: Path, work: Work) -> None:
+    def __init__(self, inputs: Sequence[str], output: Path, work: ConversionWork) -> None:
         super().__init__()
         self.inputs, self.output, self.work = list(inputs), output, work
 
@@ -163,7 +165,7 @@ class WriteConversations(PipelineStep):  # type: ignore[misc]
         yield from ()
 
 
-class Words(WordTokenizer):  # type: ignore[misc]
+class LetterWords(WordTokenizer):  # type: ignore[misc]
     """Words for MinHash: runs of letters and digits. (datatrove's own choice for English needs spaCy.)"""
 
     def word_tokenize(self, text: str) -> list[str]:

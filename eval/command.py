@@ -10,10 +10,9 @@ from camelid.errors import UserError
 from camelid.files.lock import exclusive
 from camelid.files.paths import near_path
 from camelid.files.write import atomic_write, write_json, write_jsonl
-from camelid.models.model_run import ModelRun
-from camelid.models.spend import Estimate
+from camelid.models.model_run import ModelRun, OpenModel
+from camelid.models.spend import CostEstimate
 
-OpenModel = Callable[[argparse.Namespace, Callable[[str], Path]], ModelRun]
 MODES = ("single", "pairwise", "vicuna", "alpaca")
 
 
@@ -176,7 +175,7 @@ def report(args: argparse.Namespace, _: OpenModel) -> int:
     return 1
 
 
-def _estimated(model: ModelRun, estimate: Estimate) -> int:
+def _estimated(model: ModelRun, estimate: CostEstimate) -> int:
     print(model.summary())
     print(estimate)
     return 0 if estimate.whole is not None else 1

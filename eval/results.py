@@ -93,7 +93,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartScore:
     """The score in one category or one turn (`name` is "1", "2", ...)."""
 
     name: str
@@ -109,7 +109,7 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LeaderboardRow:
     """One contestant on the leaderboard.
 
     Attributes:
@@ -139,8 +139,8 @@ class Row:
     losses: int
     sums: tuple[float, ...]
     counts: Counts
-    categories: tuple[Part, ...]
-    turns: tuple[Part, ...]
+    categories: tuple[PartScore, ...]
+    turns: tuple[PartScore, ...]
     distribution: tuple[Bin, ...]
     words: float
     characters: float
@@ -173,7 +173,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class WinMatrixCell:
     """One cell of the win matrix: `first` against `second`; every pair is there in both directions.
 
     Attributes:
@@ -207,9 +207,9 @@ class Board:
 
     judge: str
     complete: bool
-    rows: tuple[Row, ...]
+    rows: tuple[LeaderboardRow, ...]
     differences: tuple[Difference, ...]
-    meetings: tuple[Meeting, ...]
+    meetings: tuple[WinMatrixCell, ...]
     connected: bool
     counts: Counts
 
@@ -234,7 +234,7 @@ class Bias:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeats:
+class RepeatAgreement:
     """The same request asked again.
 
     Attributes:
@@ -267,7 +267,7 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class JudgeAudit:
     """How far one judge can be trusted.
 
     Attributes:
@@ -286,7 +286,7 @@ class Audit:
     self_preference: Bias
     contradictions: int
     both_orders: int
-    repeats: Repeats | None
+    repeats: RepeatAgreement | None
     canary: Canary | None
 
 
@@ -386,7 +386,7 @@ class Results:
     complete: bool
     forced: bool
     boards: tuple[Board, ...]
-    audits: tuple[Audit, ...]
+    audits: tuple[JudgeAudit, ...]
     flags: tuple[Flag, ...]
     agreements: tuple[Agreement, ...]
     alpha: float | None

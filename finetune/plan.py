@@ -14,7 +14,7 @@ from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
 from finetune.parallel.hardware import ACCELERATORS, flops_per_token
-from finetune.recipe import Adapter, Model, Optim, Recipe, Run
+from finetune.recipe import AdapterSection, ModelSection, OptimSection, Recipe, RunSection
 
 # Share of the peak that is reckoned with; LLaMA-65B reached 0.47 on A100s (Touvron et al. 2023a, section 2.4).
 MFU = 0.4
@@ -24,7 +24,7 @@ GB = 1e9
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenCounts:
     """What the data amounts to after splitting and packing.
 
     Attributes:
@@ -47,7 +47,7 @@ class Tokens:
     seen: float
 
 
-def get_config(model: Model) -> LlamaConfig:
+def get_config(model: ModelSection) -> LlamaConfig:
     """The shape of the model: its folder's, or that of the published model of the folder's name.
 
     Raises:
@@ -64,7 +64,7 @@ def get_config(model: Model) -> LlamaConfig:
     )
 
 
-def trained_parameters(config: LlamaConfig, adapter: Adapter) -> int:
+def trained_parameters(config: LlamaConfig, adapter: AdapterSection) -> int:
     """Number of weights that are trained."""
     if adapter.kind == "none":
         return config.num_parameters()
@@ -89,7 +89,7 @@ def activation_bytes(config: LlamaConfig, recompute: str, stream: int, compute: 
 
     Args:
         config: the model.
-        recompute: see `Model`.
+        recompute: see `ModelSection`.
         stream: bytes a number of the residual stream.
         compute: bytes a number inside the layers.
     """
@@ -105,10 +105,10 @@ def activation_bytes(config: LlamaConfig, recompute: str, stream: int, compute: 
 
 def memory(
     config: LlamaConfig,
-    model: Model,
-    optim: Optim,
-    adapter: Adapter,
-    run: Run,
+    model: ModelSection,
+    optim: OptimSection,
+    adapter: AdapterSection,
+    run: RunSection,
     capacity: int,
     sharding: str,
     processes: int,
@@ -165,7 +165,7 @@ def memory(
     }
 
 
-def count_tokens(recipe: Recipe) -> Tokens | None:
+def count_tokens(recipe: Recipe) -> TokenCounts | None:
     """Tokenise (into the run's cache) and pack; None if the data or the tokenizer is not here yet."""
     data = recipe.data
     here = all(Path(source.path).exists() for source in data.train)
@@ -184,7 +184,7 @@ def count_tokens(recipe: Recipe) -> Tokens | None:
     plan = Plan(tokens, data.max_length, data.packing, optim.global_batch, optim.epochs, optim.updates, recipe.run.seed)
     lengths = tokens.lengths[tokens.training]
     total = int(lengths.sum())
-    return Tokens(
+    return TokenCounts(
         documents=lengths.size,
         tokens=total,
         trained=tokens.trained_tokens(tokens.training) / total,

@@ -15,7 +15,7 @@ def _require(ok: bool, name: str, value: object, rule: str) -> None:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelSection:
     """What is trained.
 
     Attributes:
@@ -29,7 +29,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """One source of data.
 
     Attributes:
@@ -46,7 +46,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Data:
+class DataSection:
     """What it is trained on.
 
     Attributes:
@@ -59,7 +59,7 @@ class Data:
         validation: share of the conversations that is held out to validate on; 0 = none.
     """
 
-    train: tuple[Source, ...]
+    train: tuple[DataSource, ...]
     template: str
     max_length: int = 2048
     packing: bool = True
@@ -74,7 +74,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Optim:
+class OptimSection:
     """How it is trained.
 
     Attributes:
@@ -139,7 +139,7 @@ class Optim:
 
 
 @dataclass(frozen=True)
-class Adapter:
+class AdapterSection:
     """Low-rank matrices that are trained instead of the model (Hu et al. 2021, LoRA).
 
     Attributes:
@@ -169,7 +169,7 @@ class Adapter:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSection:
     """Where and how the run lives.
 
     Attributes:
@@ -212,8 +212,8 @@ class Run:
 class Recipe:
     """A whole run; see the sections for units and defaults."""
 
-    model: Model
-    data: Data
-    optim: Optim
-    run: Run
-    adapter: Adapter = field(default_factory=Adapter)
+    model: ModelSection
+    data: DataSection
+    optim: OptimSection
+    run: RunSection
+    adapter: AdapterSection = field(default_factory=AdapterSection)

@@ -13,15 +13,13 @@ from camelid.files.lock import exclusive
 from camelid.files.paths import near_path
 from camelid.files.read import file_hash, read_json
 from camelid.files.write import write_json, write_jsonl
-from camelid.models.model_run import ModelRun
+from camelid.models.model_run import ModelRun, OpenModel
 
 if TYPE_CHECKING:
     from selfinstruct.keep.rules import Rules
-    from selfinstruct.methods.alpaca import Format, FormatName
-    from selfinstruct.run import Run
+    from selfinstruct.methods.alpaca import ReplyFormat, ReplyFormatName
+    from selfinstruct.run import GenerationRun
     from selfinstruct.seeds import Task
-
-OpenModel = Callable[[argparse.Namespace, Path], ModelRun]
 
 
 def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -111,13 +109,13 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
     from camelid.progress import Progress
     from selfinstruct.keep.quality import Quality
     from selfinstruct.keep.rules import read_rules
-    from selfinstruct.keep.selection import Questions, Selection
-    from selfinstruct.run import Run
+    from selfinstruct.keep.selection import EvaluationQuestions, Selection
+    from selfinstruct.run import GenerationRun
     from selfinstruct.seeds import OWN, read_seeds
 
     seeds_path = args.seeds or OWN
     seeds, rules = read_seeds(seeds_path), read_rules(args.rules)
-    questions = [Questions(path) for path in args.decontaminate]
+    questions = [EvaluationQuestions(path) for path in args.decontaminate]
     teacher = open_model(args, output.with_suffix(".journal.jsonl"))
     asked = _asked(args, teacher.name, seeds_path)
     ledger = output.with_suffix(".ledger.json")
@@ -136,13 +134,13 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
             models.append(stack.enter_context(scorer))
             quality = Quality(scorer, args.quality_threshold)
         bar = stack.enter_context(Progress("generate", args.count, args.quiet))
-        run = Run(teacher, selection, args.count, quality, bar)
+        run = GenerationRun(teacher, selection, args.count, quality, bar)
         teacher.run(_make(args, run, seeds, rules, models[1:]))
     return _finish(args, run, models, output, asked)
 
 
 def _finish(
-    args: argparse.Namespace, run: "Run", models: list[ModelRun], output: Path, asked: dict[str, object]
+    args: argparse.Namespace, run: "GenerationRun", models: list[ModelRun], output: Path, asked: dict[str, object]
 ) -> int:
     """Write what there is, explain it, and return the exit status."""
     write_jsonl(output, run.records)
@@ -173,7 +171,7 @@ def _open_scorer(args: argparse.Namespace, open_model: OpenModel, output: Path) 
 
 
 async def _make(
-    args: argparse.Namespace, run: "Run", seeds: "list[Task]", rules: "Rules", others: list[ModelRun]
+    args: argparse.Namespace, run: "GenerationRun", seeds: "list[Task]", rules: "Rules", others: list[ModelRun]
 ) -> None:
     """Run the method; close the connections of the other models."""
     async with AsyncExitStack() as stack:
@@ -192,13 +190,13 @@ async def _make(
             await _make_by_alpaca(args, run, seeds, rules)
 
 
-async def _make_by_alpaca(args: argparse.Namespace, run: "Run", seeds: "list[Task]", rules: "Rules") -> None:
+async def _make_by_alpaca(args: argparse.Namespace, run: "GenerationRun", seeds: "list[Task]", rules: "Rules") -> None:
     from selfinstruct.methods.alpaca import foretell, generate, open_format
 
-    def form(name: "FormatName") -> "Format":
+    def form(name: "ReplyFormatName") -> "ReplyFormat":
         return open_format(name, seeds, args.seed, rules.language)
 
-    first: FormatName = "json" if args.format == "auto" else args.format
+    first: ReplyFormatName = "json" if args.format == "auto" else args.format
     if run.model.name != "offline":
         print(foretell(form(first), args.count, run.model.price), file=sys.stderr, flush=True)
     await generate(run, form(first), fallback=form("text") if args.format == "auto" else None)
@@ -222,7 +220,7 @@ def run_dedup(args: argparse.Namespace) -> int:
         from selfinstruct import dedup as scale
     except ImportError as error:
         raise UserError(f"dedup needs datatrove ({error}); pip install 'camelid[scale]'") from None
-    from selfinstruct.keep.selection import Questions, short_name
+    from selfinstruct.keep.selection import EvaluationQuestions, short_name
 
     output, source = Path(args.output).resolve(), args.source
     if "://" not in source:
@@ -235,7 +233,7 @@ def run_dedup(args: argparse.Namespace) -> int:
     if journals:
         print(f"not read, for they hold API replies and no records: {', '.join(journals)}")
     options = scale.parse_options(args.executor_option, args.executor)
-    questions = [Questions(path) for path in args.decontaminate]
+    questions = [EvaluationQuestions(path) for path in args.decontaminate]
     decontaminate = {short_name(path): file_hash(path) for path in args.decontaminate}
     asked = {"source": source, "tasks": args.tasks, "decontaminate": decontaminate}
     with exclusive(output / "lock"):

@@ -30,7 +30,7 @@ from camelid.files.ledger import Ledger
 from camelid.files.read import parse_json, read_json
 from camelid.files.write import dumps
 from camelid.text.words import unicode_tokens
-from selfinstruct.keep.selection import Questions
+from selfinstruct.keep.selection import EvaluationQuestions
 
 # 14 buckets of 8 hashes are FineWeb's (Penedo et al. 2024, section 3.4): of texts with a Jaccard similarity of 0.75
 # they find 77%, of 0.8, 92%. FineWeb's 5 words in a row suit web pages; a task often has but ten words.
@@ -39,7 +39,7 @@ BUCKETS, HASHES = 14, 8
 DUPLICATE = "near another record"
 
 
-class _Words(WordTokenizer):  # type: ignore[misc]
+class _UnicodeWords(WordTokenizer):  # type: ignore[misc]
     """The words that the generator compares, for every script."""
 
     def word_tokenize(self, text: str) -> list[str]:
@@ -52,7 +52,9 @@ class _Words(WordTokenizer):  # type: ignore[misc]
         raise NotImplementedError
 
 
-def stages(source: str, output: str, questions: Sequence[Questions], tasks: int) -> list[tuple[str, list[Any], int]]:
+def stages(
+    source: str, output: str, questions: Sequence[EvaluationQuestions], tasks: int
+) -> list[tuple[str, list[Any], int]]:
     """The pipeline as (name, steps, parallel tasks) for each stage; the next needs all of the one before.
 
     Args:
@@ -74,7 +76,7 @@ def stages(source: str, output: str, questions: Sequence[Questions], tasks: int)
     clean = [LambdaFilter(partial(_far_from, questions=questions))] if questions else []
     write = partial(write_records, folder=f"{output}/data")
     return [
-        ("signatures", [read, MinhashDedupSignature(signatures, config, language=_Words())], tasks),
+        ("signatures", [read, MinhashDedupSignature(signatures, config, language=_UnicodeWords())], tasks),
         ("pairs", [MinhashDedupBuckets(signatures, pairs, config=config)], BUCKETS),
         ("clusters", [MinhashDedupCluster(pairs, clusters, config=config)], 1),
         ("filter", [read, MinhashDedupFilter(clusters), *clean, write], tasks),
@@ -150,7 +152,7 @@ def _task(record: Any, place: str) -> str:
     raise UserError(f"{place}: expected an instruction record, with texts 'instruction' and, if any, 'input'")
 
 
-def _far_from(document: Document, questions: Sequence[Questions]) -> bool | tuple[bool, str]:
+def _far_from(document: Document, questions: Sequence[EvaluationQuestions]) -> bool | tuple[bool, str]:
     reasons = (near.reason_to_drop(document.text) for near in questions)
     reason = next(filter(None, reasons), None)
     return (False, reason) if reason else True

@@ -10,7 +10,7 @@ from camelid.files.ledger import Ledger
 from camelid.files.read import Record
 from camelid.models.llm import FATAL, Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
-from camelid.models.spend import Estimate
+from camelid.models.spend import CostEstimate
 from camelid.progress import Progress
 from selfinstruct.keep.quality import Quality
 from selfinstruct.keep.rouge import LIMIT, Similarity
@@ -22,7 +22,7 @@ ENOUGH = "not needed: the run had ended"
 
 
 @dataclass
-class Run:
+class GenerationRun:
     """A generation run under way.
 
     Attributes:
@@ -50,7 +50,7 @@ class Run:
     stopped: str | None = None
 
     def __post_init__(self) -> None:
-        self._estimate = Estimate(self.model.price, self.count)
+        self._estimate = CostEstimate(self.model.price, self.count)
         self._announced = False
         self._failed: list[tuple[Request, Failure]] = []  # since the last reply
 
@@ -187,7 +187,7 @@ class _ScoredAhead:
     Tasks that would be dropped anyhow are not paid for: what is similar to a record now is so later too.
     """
 
-    def __init__(self, run: Run, tasks_of: Callable[[Reply], Sequence[Task]]) -> None:
+    def __init__(self, run: GenerationRun, tasks_of: Callable[[Reply], Sequence[Task]]) -> None:
         self._run, self._tasks_of = run, tasks_of
         self.name, self.batch = run.model.name, run.model.batch
 

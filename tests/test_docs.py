@@ -27,7 +27,7 @@ from docs.generate import generated
 from eval.ask.answer import read_answers
 from eval.ask.questions import read_questions
 from eval.judging.judgments import read_judgments
-from eval.results import Counts, Estimate, Row
+from eval.results import Counts, Estimate, LeaderboardRow
 from finetune.command import launch_settings
 from finetune.recipe import Recipe
 from selfinstruct.seeds import read_seeds, read_tasks
@@ -150,7 +150,7 @@ def _ledger(path: Path) -> None:
 
 def _result(path: Path) -> None:
     [row] = _lines(path)
-    assert set(row) <= {field.name for field in dataclasses.fields(Row)}
+    assert set(row) <= {field.name for field in dataclasses.fields(LeaderboardRow)}
     from_tree(Estimate, row["score"], "score")
     from_tree(Counts, row["counts"], "counts")
 

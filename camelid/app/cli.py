@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from camelid import __version__
 from camelid.app import completion, demo, doctor
-from camelid.app.command_line import Parser, leaves
+from camelid.app.command_line import CommandParser, leaves
 from camelid.app.open_model import add_model_arguments, open_model
 from camelid.app.shipped import near_shipped
 from camelid.errors import UserError
@@ -28,9 +28,9 @@ MENDABLE = (
 )  # fmt: skip
 
 
-def build_parser() -> Parser:
+def build_parser() -> CommandParser:
     """The whole command line as one parser; each leaf sets `run`, a function from arguments to exit status."""
-    parser = Parser(
+    parser = CommandParser(
         prog="camelid",
         description="Instruction tuning, from seed tasks to a judged report.",
         epilog="`camelid doctor` says whether this machine is ready; `camelid completion --help` how to complete "

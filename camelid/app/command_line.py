@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from camelid.errors import closest, near_miss
 
 
-class Parser(argparse.ArgumentParser):
+class CommandParser(argparse.ArgumentParser):
     """An `ArgumentParser` whose errors are one line. What it makes for commands is of this class too."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def leaves(parser: Parser, about: str = "") -> Iterator[tuple[Parser, str]]:
+def leaves(parser: CommandParser, about: str = "") -> Iterator[tuple[CommandParser, str]]:
     """The commands that can be run, each with what its parent's help says of it."""
     below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not below:

@@ -3,10 +3,10 @@
 import argparse
 from typing import Any
 
-from camelid.app.command_line import Parser, leaves
+from camelid.app.command_line import CommandParser, leaves
 
 
-def register(rooms: Any, parser: Parser) -> None:
+def register(rooms: Any, parser: CommandParser) -> None:
     """Add the `completion` command, for all commands of `parser`."""
     command = rooms.add_parser(
         "completion",
@@ -19,7 +19,7 @@ def register(rooms: Any, parser: Parser) -> None:
     command.set_defaults(run=lambda args: run(args, parser))
 
 
-def run(args: argparse.Namespace, parser: Parser) -> int:
+def run(args: argparse.Namespace, parser: CommandParser) -> int:
     """Print the script."""
     import shtab
 

@@ -28,7 +28,7 @@ POLL = 30.0  # seconds between looks at a batch
 RETRIES = 5  # of calls that can be repeated without harm, by the openai package
 DONE = frozenset({"completed", "failed", "expired", "cancelled"})
 
-Result = Reply | Failure
+_WaitingRequest = tuple[bytes, asyncio.Future[Reply | Failure]]  # its line in the file, and where its reply goes
 
 
 @dataclass
@@ -62,13 +62,13 @@ class BatchModel:
         self._path, self._poll, self._gather = log, poll, gather
         self._earlier = _read_log(log)
         self._token_of = {key: token for token, sent in self._earlier.items() for key in sent.keys}
-        self._picked_up: dict[str, asyncio.Task[dict[str, Result]]] = {}
-        self._waiting: dict[str, tuple[bytes, asyncio.Future[Result]]] = {}
+        self._picked_up: dict[str, asyncio.Task[dict[str, Reply | Failure]]] = {}
+        self._waiting: dict[str, _WaitingRequest] = {}
         self._collector: asyncio.Task[None] | None = None
         self._batches: set[asyncio.Task[None]] = set()
         self._fatal: Failure | None = None
 
-    async def complete(self, request: Request) -> Result:
+    async def complete(self, request: Request) -> Reply | Failure:
         """Answer from a batch made earlier, or put the request into the next one."""
         key = request.key(self.name)
         if key in self._token_of:
@@ -78,7 +78,7 @@ class BatchModel:
         if self._fatal is not None:
             return replace(self._fatal, attempts=0)
         line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": self._writer.body(request)}
-        answered: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        answered: asyncio.Future[Reply | Failure] = asyncio.get_running_loop().create_future()
         self._waiting[key] = (json.dumps(line, ensure_ascii=False).encode() + b"\n", answered)
         if self._collector is None or self._collector.done():
             self._collector = asyncio.create_task(self._collect())
@@ -105,7 +105,7 @@ class BatchModel:
                 self._batches.add(task)
                 task.add_done_callback(self._batches.discard)
 
-    async def _send(self, group: dict[str, tuple[bytes, asyncio.Future[Result]]]) -> None:
+    async def _send(self, group: dict[str, _WaitingRequest]) -> None:
         """Make one batch, wait for it, hand out its results."""
         token = uuid.uuid4().hex
         try:
@@ -122,7 +122,7 @@ class BatchModel:
             if not answered.done():
                 answered.set_result(results if isinstance(results, Failure) else results[key])
 
-    async def _create(self, token: str, group: dict[str, tuple[bytes, asyncio.Future[Result]]]) -> str | Failure:
+    async def _create(self, token: str, group: dict[str, _WaitingRequest]) -> str | Failure:
         """Upload a file and make a batch of it; return its id once it is on disk.
 
         The intention is written down first: if this process dies, or the connection breaks, between the provider making
@@ -169,13 +169,13 @@ class BatchModel:
                 return str(batch.id)
         return None
 
-    async def _pick_up(self, token: str) -> dict[str, Result]:
+    async def _pick_up(self, token: str) -> dict[str, Reply | Failure]:
         """The results of a batch that an earlier run made, waited for once for all its requests."""
         if token not in self._picked_up:
             self._picked_up[token] = asyncio.create_task(self._earlier_results(token))
         return await asyncio.shield(self._picked_up[token])
 
-    async def _earlier_results(self, token: str) -> dict[str, Result]:
+    async def _earlier_results(self, token: str) -> dict[str, Reply | Failure]:
         import openai
 
         sent = self._earlier[token]
@@ -188,7 +188,7 @@ class BatchModel:
         print(f"batch {batch}: picked up, {len(sent.keys):,} requests", file=sys.stderr, flush=True)
         return await self._results(batch, sent.keys)
 
-    async def _results(self, batch: str, keys: list[str]) -> dict[str, Result]:
+    async def _results(self, batch: str, keys: list[str]) -> dict[str, Reply | Failure]:
         """Wait for a batch and read a result for each key."""
         import openai
 
@@ -207,7 +207,7 @@ class BatchModel:
             if time.monotonic() > until:
                 return dict.fromkeys(keys, failure)
             await asyncio.sleep(self._poll)
-        results: dict[str, Result] = {}
+        results: dict[str, Reply | Failure] = {}
         try:
             for file in (state.output_file_id, state.error_file_id):
                 if file:
@@ -234,10 +234,10 @@ def _read_log(path: Path) -> dict[str, _Sent]:
 
 
 def _files(
-    waiting: dict[str, tuple[bytes, asyncio.Future[Result]]],
-) -> Iterator[dict[str, tuple[bytes, asyncio.Future[Result]]]]:
+    waiting: dict[str, _WaitingRequest],
+) -> Iterator[dict[str, _WaitingRequest]]:
     """Cut the requests that wait into groups, each small enough for one file."""
-    group: dict[str, tuple[bytes, asyncio.Future[Result]]] = {}
+    group: dict[str, _WaitingRequest] = {}
     size = 0
     for key, item in waiting.items():
         if group and (len(group) == MOST_REQUESTS or size + len(item[0]) > MOST_BYTES):
@@ -249,7 +249,7 @@ def _files(
         yield group
 
 
-def _line_result(record: dict[str, Any]) -> tuple[str, Result]:
+def _line_result(record: dict[str, Any]) -> tuple[str, Reply | Failure]:
     """One line of an output or error file: the request's key and what became of it."""
     key, response, error = record["custom_id"], record.get("response"), record.get("error") or {}
     if response and response["status_code"] < 400:

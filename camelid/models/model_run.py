@@ -1,5 +1,6 @@
 """A model as a room uses it for one job: what was paid for is kept, what it costs is counted and limited."""
 
+import argparse
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
@@ -11,7 +12,7 @@ from typing import Any, TypeVar
 
 from camelid.models.journal import Journal
 from camelid.models.llm import FATAL, LLM, Failure, Reply, Request, Usage, complete_in_order
-from camelid.models.spend import SAMPLE, Estimate, Limits, Meter, Price, dollars
+from camelid.models.spend import SAMPLE, CostEstimate, Meter, Price, SpendingLimits, dollars
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class ModelRun:
         self.replayed = 0
         self._llm = llm
         self._path = journal(llm.name) if callable(journal) else journal
-        self.limits = Limits(max_cost, max_requests)
+        self.limits = SpendingLimits(max_cost, max_requests)
         self._asking: dict[str, asyncio.Task[Reply | Failure]] = {}
         self._bought: set[str] = set()
 
@@ -155,17 +156,21 @@ class ModelRun:
         }
 
 
-async def sample(model: ModelRun, requests: Sequence[Request]) -> Estimate:
+# From a command's arguments and the journal's file (or what names it, given the model's name) to the model for a job.
+OpenModel = Callable[[argparse.Namespace, Path | Callable[[str], Path]], ModelRun]
+
+
+async def sample(model: ModelRun, requests: Sequence[Request]) -> CostEstimate:
     """Pay for a few of a run's requests, spread evenly over all of them, and estimate the whole from their replies.
 
     The replies stay in the journal, so asking for all requests afterwards pays for none of these again. The sample
-    grows until the estimate has settled (see `Estimate`) or `MOST_SAMPLED` is reached.
+    grows until the estimate has settled (see `CostEstimate`) or `MOST_SAMPLED` is reached.
 
     Args:
         model: whom to ask.
         requests: all of the run's.
     """
-    estimate = Estimate(model.price, len(requests))
+    estimate = CostEstimate(model.price, len(requests))
     # In the order of the multiples' fractional parts, every first n are spread evenly (three-distance theorem).
     spread = sorted(range(len(requests)), key=lambda index: index * GOLDEN_RATIO % 1)
     some = [requests[index] for index in spread[:MOST_SAMPLED]]

@@ -83,7 +83,7 @@ def prompt_tokens(request: Request) -> int:
     return round(text / BYTES_A_TOKEN) + TOKENS_A_MESSAGE * len(request.messages) + TOKENS_A_REPLY
 
 
-class Limits:
+class SpendingLimits:
     """What a job may spend, over all the models it asks, and what it has spent.
 
     Args:
@@ -122,12 +122,12 @@ class Meter:
         self,
         llm: LLM,
         price: Price | None,
-        limits: Limits | None = None,
+        limits: SpendingLimits | None = None,
         usage: Usage | None = None,
         requests: int = 0,
         longest: int = 0,
     ) -> None:
-        self._llm, self._price, self._limits = llm, price, limits or Limits()
+        self._llm, self._price, self._limits = llm, price, limits or SpendingLimits()
         assert price is not None or self._limits.max_cost is None
         self.usage, self.sent = Usage(), 0
         self._bill(usage or Usage())
@@ -219,7 +219,7 @@ def before_the_first_call(sample: Sequence[Request], requests: int, price: Price
     return f"{text}, {dollars(least)} for prompts alone, at most {dollars(most)} if every reply has its full length"
 
 
-class Estimate:
+class CostEstimate:
     """What a whole run will cost, from the replies so far: their cost, over what they achieved, times the goal.
 
     Feed it replies that were chosen like the rest will be: the first ones of a run whose requests are drawn at random,

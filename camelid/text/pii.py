@@ -9,10 +9,10 @@ from typing import Any, Literal, get_args
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation
 
-Kind = Literal["key", "email", "card", "ip", "phone"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+PersonalDataKind = Literal["key", "email", "card", "ip", "phone"]
+KINDS: tuple[PersonalDataKind, ...] = get_args(PersonalDataKind)
 
-_PATTERNS: dict[Kind, re.Pattern[str]] = {
+_PATTERNS: dict[PersonalDataKind, re.Pattern[str]] = {
     # Formats as their issuers document them: OpenAI and Anthropic, AWS access key ids, GitHub, GitLab, Google, Slack,
     # Stripe, Hugging Face, JSON web tokens (RFC 7519), PEM private keys (RFC 7468).
     "key": re.compile(
@@ -43,7 +43,7 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
 class ScrubPersonalData:
     """The scrubbing step; the only one that changes what a user typed."""
 
-    kinds: tuple[Kind, ...] = KINDS
+    kinds: tuple[PersonalDataKind, ...] = KINDS
 
     def __call__(self, conversation: Conversation, turns: Ledger) -> Conversation | str:
         messages = []
@@ -63,15 +63,15 @@ class ScrubPersonalData:
         return scrub(value, self.kinds)[0] if isinstance(value, str) else value
 
 
-def scrub(text: str, kinds: tuple[Kind, ...] = KINDS) -> tuple[str, dict[Kind, int]]:
+def scrub(text: str, kinds: tuple[PersonalDataKind, ...] = KINDS) -> tuple[str, dict[PersonalDataKind, int]]:
     """Return the text with placeholders, and how many there are of each kind."""
-    counts: dict[Kind, int] = {}
+    counts: dict[PersonalDataKind, int] = {}
     for kind in KINDS:  # in this order, so that the digits of a key or card are not taken for a phone
         if kind not in kinds:
             continue
         count = 0
 
-        def put(match: re.Match[str], kind: Kind = kind) -> str:
+        def put(match: re.Match[str], kind: PersonalDataKind = kind) -> str:
             nonlocal count
             check = _CHECKS.get(kind)
             if check and not check(match[0]):
@@ -113,7 +113,7 @@ def _is_phone(number: str) -> bool:
     return 8 <= sum(character.isdigit() for character in number) <= 15
 
 
-_CHECKS: dict[Kind, Callable[[str], bool]] = {
+_CHECKS: dict[PersonalDataKind, Callable[[str], bool]] = {
     "card": _is_card,
     "ip": _is_public,
     "email": _is_somebody,

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-Tokenize = Callable[[str], list[str]]
+WordSplitter = Callable[[str], list[str]]
 
 # Scripts written without spaces between words: Thai, Lao, Tibetan; Myanmar; Khmer; Japanese kana; Chinese
 # characters (Unicode Standard, chapters 16 to 18). In them each letter counts as a word.

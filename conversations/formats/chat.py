@@ -15,7 +15,7 @@ HIDDEN = "turn that the page does not show"
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostTurn:
     """A turn that is no text of user, assistant or system.
 
     Attributes:
@@ -42,23 +42,23 @@ class Chat:
     lost: Counter[str] = field(default_factory=Counter)
 
 
-def make_chat(name: str, turns: Iterable[Message | Lost], meta: dict[str, Any]) -> Chat:
+def make_chat(name: str, turns: Iterable[Message | LostTurn], meta: dict[str, Any]) -> Chat:
     """Leave out what is lost, together with its exchange where that makes no sense without it."""
     messages: list[Message] = []
     lost: Counter[str] = Counter()
     for exchange in _exchanges(turns):
-        reason = next((turn.reason for turn in exchange if isinstance(turn, Lost) and turn.with_exchange), None)
+        reason = next((turn.reason for turn in exchange if isinstance(turn, LostTurn) and turn.with_exchange), None)
         if reason:
             lost[reason] += len(exchange)
             continue
-        lost.update(turn.reason for turn in exchange if isinstance(turn, Lost))
+        lost.update(turn.reason for turn in exchange if isinstance(turn, LostTurn))
         messages += [turn for turn in exchange if isinstance(turn, Message)]
     return Chat(Conversation(name, tuple(messages), meta), lost)
 
 
-def _exchanges(turns: Iterable[Message | Lost]) -> Iterator[list[Message | Lost]]:
+def _exchanges(turns: Iterable[Message | LostTurn]) -> Iterator[list[Message | LostTurn]]:
     """A user's turns and what follows up to the next; what stands before the first user turn comes alone."""
-    exchange: list[Message | Lost] = []
+    exchange: list[Message | LostTurn] = []
     asking = False
     for turn in turns:
         user = turn.role == "user"

@@ -6,7 +6,7 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message
-from conversations.formats.chat import HIDDEN, MEDIA, TOOL, Branches, Chat, Lost, make_chat
+from conversations.formats.chat import HIDDEN, MEDIA, TOOL, Branches, Chat, LostTurn, make_chat
 
 # Kinds of content that the export keeps but the page does not show as an answer.
 _BEHIND_THE_SCENES = {"user_editable_context", "model_editable_context", "thoughts", "reasoning_recap"}
@@ -53,7 +53,7 @@ def _path(mapping: Record, leaf: str, place: str) -> list[str]:
     return list(reversed(path))
 
 
-def _turns(node: Record, place: str, key: str) -> Iterator[Message | Lost]:
+def _turns(node: Record, place: str, key: str) -> Iterator[Message | LostTurn]:
     message = node.get("message")
     if message is None:  # the root
         return
@@ -65,14 +65,14 @@ def _turns(node: Record, place: str, key: str) -> Iterator[Message | Lost]:
     role, kind = author.get("role"), str(content.get("content_type"))
     metadata = message.get("metadata") if isinstance(message.get("metadata"), dict) else {}
     if role == "tool" or (role == "assistant" and message.get("recipient") not in (None, "all")):
-        yield Lost(TOOL, with_exchange=True)
+        yield LostTurn(TOOL, with_exchange=True)
     elif role not in ("system", "user", "assistant"):
         raise UserError(f"{where}.author.role: unknown role {role!r}")
     elif kind in _BEHIND_THE_SCENES or metadata.get("is_visually_hidden_from_conversation"):
-        yield Lost(HIDDEN)
+        yield LostTurn(HIDDEN)
     else:
         text = _text(content, kind, where)
-        yield Lost(MEDIA, with_exchange=True, role=role) if text is None else Message(role, text)
+        yield LostTurn(MEDIA, with_exchange=True, role=role) if text is None else Message(role, text)
 
 
 def _text(content: Record, kind: str, place: str) -> str | None:

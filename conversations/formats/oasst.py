@@ -6,7 +6,7 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message, Role
-from conversations.formats.chat import Branches, Chat, Lost, make_chat
+from conversations.formats.chat import Branches, Chat, LostTurn, make_chat
 
 _ROLES: dict[Any, Role] = {"prompter": "user", "assistant": "assistant"}
 _UNRANKED = 1 << 30
@@ -20,7 +20,7 @@ def from_oasst(record: Record, place: str, branches: Branches) -> Iterator[Chat]
     name = str(record.get("message_tree_id") or place)
     for number, path in enumerate(_paths(record["prompt"], place), start=1):
         turns = [
-            Lost("turn that was deleted", with_exchange=True, role=_role(node, place))
+            LostTurn("turn that was deleted", with_exchange=True, role=_role(node, place))
             if node.get("deleted")
             else Message(_role(node, place), _text(node, place))
             for node in path

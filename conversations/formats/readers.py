@@ -9,12 +9,12 @@ from camelid.files.read import Record
 from camelid.files.records import read_records as read_records
 from camelid.files.records import scan_records
 from camelid.message import ROLES, Conversation, Message, Role, record_id
-from conversations.formats.chat import MEDIA, TOOL, Branches, Chat, Lost, make_chat
+from conversations.formats.chat import MEDIA, TOOL, Branches, Chat, LostTurn, make_chat
 from conversations.formats.chatgpt_export import from_chatgpt
 from conversations.formats.oasst import from_oasst, grow_trees
 from conversations.tokens.template import join_input
 
-Format = Literal["conversations", "sharegpt", "openai", "chatgpt", "oasst", "wildchat", "alpaca"]
+RecordFormat = Literal["conversations", "sharegpt", "openai", "chatgpt", "oasst", "wildchat", "alpaca"]
 
 # Names seen in ShareGPT exports, github.com/lm-sys/FastChat, fastchat/data/clean_sharegpt.py.
 SHAREGPT_ROLES: dict[str, Role] = {
@@ -52,7 +52,9 @@ def scan_chats(path: str | Path) -> Iterator[tuple[str, Record | UserError]]:
     return grow_trees(scan_records(path))
 
 
-def read_chats(record: Record, place: str, known: Format | None = None, branches: Branches = "all") -> Iterator[Chat]:
+def read_chats(
+    record: Record, place: str, known: RecordFormat | None = None, branches: Branches = "all"
+) -> Iterator[Chat]:
     """Turn one record into its chats: one, or as many as its tree has branches.
 
     Args:
@@ -82,7 +84,7 @@ def read_chats(record: Record, place: str, known: Format | None = None, branches
         raise UserError(f"{place}: no field {error} in this {kind} record; found {sorted(record)}") from None
 
 
-def detect(record: Record, place: str) -> Format:
+def detect(record: Record, place: str) -> RecordFormat:
     """Name the format of a record by its fields."""
     if isinstance(record.get("conversations"), list):
         return "sharegpt"
@@ -132,26 +134,30 @@ def _from_messages(record: Record, place: str, name: str) -> Chat:
         raise UserError(f"{place}: field {name!r} must be a non-empty list of {{role, content}} objects")
     plain = [_plain(item, f"{place}: {name}[{index}]") for index, item in enumerate(items)]
     blank = {"role": "user", "content": ""}
-    checked = Conversation.from_json({"messages": [blank if isinstance(item, Lost) else item for item in plain]}, place)
-    turns = [item if isinstance(item, Lost) else message for item, message in zip(plain, checked.messages, strict=True)]
+    checked = Conversation.from_json(
+        {"messages": [blank if isinstance(item, LostTurn) else item for item in plain]}, place
+    )
+    turns = [
+        item if isinstance(item, LostTurn) else message for item, message in zip(plain, checked.messages, strict=True)
+    ]
     other = next((str(record[key]) for key in ("conversation_id", "conversation_hash") if record.get(key)), place)
     meta = {key: record[key] for key in ("model", "language") if isinstance(record.get(key), str)}
     return make_chat(record_id(record, other), turns, meta)
 
 
-def _plain(item: object, place: str) -> Record | Lost:
+def _plain(item: object, place: str) -> Record | LostTurn:
     """A message with one of our roles and a text, as far as it has them."""
     if not isinstance(item, dict):
         raise UserError(f"{place} must be an object with 'role' and 'content', found {type(item).__name__}")
     role, content = item.get("role"), item.get("content")
     if role in ("tool", "function") or item.get("tool_calls") or item.get("function_call"):
-        return Lost(TOOL, with_exchange=True)
+        return LostTurn(TOOL, with_exchange=True)
     if not isinstance(role, str) or role not in _OPENAI_ROLES:
         raise UserError(f"{place}.role: unknown role {role!r}{near_miss(str(role), ROLES)}")
     if isinstance(content, list):
         content = _joined_parts(content, place)
         if content is None:
-            return Lost(MEDIA, with_exchange=True, role=_OPENAI_ROLES[role])
+            return LostTurn(MEDIA, with_exchange=True, role=_OPENAI_ROLES[role])
     if content is None and isinstance(item.get("refusal"), str):
         content = item["refusal"]
     return {**item, "role": _OPENAI_ROLES[role], "content": content}

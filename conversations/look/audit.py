@@ -16,7 +16,7 @@ import numpy as np
 from camelid.errors import UserError
 from camelid.message import Conversation
 from conversations.tokens.split import split
-from conversations.tokens.tokenize import Encoder, Tokens
+from conversations.tokens.tokenize import Encoder, TokenizedConversation
 
 # Shares above which a run is not worth starting. They are ours: each is far above what cleaned data shows and low
 # enough to notice a wrong template, a wrong length or a broken export.
@@ -31,7 +31,7 @@ Level = Literal["ok", "note", "FAIL"]
 
 
 @dataclass
-class Audit:
+class DataAudit:
     """Counts over all documents.
 
     Attributes:
@@ -62,7 +62,7 @@ class Audit:
     lengths: list[int] = field(default_factory=list)
     _seen: set[bytes] = field(default_factory=set)
 
-    def add(self, conversation: Conversation, tokens: Tokens | UserError, encoder: Encoder) -> None:
+    def add(self, conversation: Conversation, tokens: TokenizedConversation | UserError, encoder: Encoder) -> None:
         """Count one conversation, given what it becomes as a whole."""
         self.conversations += 1
         if isinstance(tokens, UserError):
@@ -80,7 +80,7 @@ class Audit:
         for part, cut in parts:
             self._add_document(cut, encoder.trained_answers(part), encoder)
 
-    def _add_document(self, tokens: Tokens, answers: int, encoder: Encoder) -> None:
+    def _add_document(self, tokens: TokenizedConversation, answers: int, encoder: Encoder) -> None:
         ids, weights = tokens.ids[: self.max_length], tokens.weights[: self.max_length].copy()
         weights[0] = 0  # nothing stands before a document's first token to predict it from
         trained = int(np.count_nonzero(weights))
@@ -135,9 +135,9 @@ class Audit:
         return level, f"{count:,} of {total:,} {what} ({share:.1%}{limit})"
 
 
-def audit(conversations: Iterable[Conversation], encoder: Encoder, max_length: int) -> Audit:
+def audit(conversations: Iterable[Conversation], encoder: Encoder, max_length: int) -> DataAudit:
     """Count all conversations."""
-    result = Audit(max_length)
+    result = DataAudit(max_length)
     for conversation, tokens in encoder.encode_all(conversations):
         result.add(conversation, tokens, encoder)
     return result

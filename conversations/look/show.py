@@ -8,7 +8,7 @@ from rich.text import Text
 
 from camelid.errors import UserError
 from camelid.message import Conversation
-from conversations.tokens.tokenize import Shown
+from conversations.tokens.tokenize import ShownToken
 
 NEWLINE, RETURN = "↵", "←"
 # Two shades of each, by turns, so that a token's end is seen: (trained, not trained).
@@ -32,7 +32,7 @@ def pick(conversations: Iterator[Conversation], source: str, name: str | None, i
     raise UserError(f"{source}: --index {index}: it has {count} conversations, numbered from 0")
 
 
-def to_terminal(tokens: Sequence[Shown]) -> Text:
+def to_terminal(tokens: Sequence[ShownToken]) -> Text:
     """A stretch of equal weight per paragraph, its weight in the margin, a bar between tokens.
 
     So the mask is plain to see without colour, too.
@@ -56,7 +56,7 @@ def to_terminal(tokens: Sequence[Shown]) -> Text:
     return out
 
 
-def summary(tokens: Sequence[Shown]) -> str:
+def summary(tokens: Sequence[ShownToken]) -> str:
     """The counts, in a line."""
     trained = sum(token.weight > 0 for token in tokens)
     controls = sum(token.control for token in tokens)
@@ -64,7 +64,7 @@ def summary(tokens: Sequence[Shown]) -> str:
     return f"{len(tokens)} tokens, {trained} trained ({share:.0%}), {controls} control tokens"
 
 
-def to_html(conversation: Conversation, tokens: Sequence[Shown], template: str, tokenizer: str) -> str:
+def to_html(conversation: Conversation, tokens: Sequence[ShownToken], template: str, tokenizer: str) -> str:
     """The same as a page that needs nothing but itself; a token's id and weight show under the pointer."""
     cells = []
     for number, token in enumerate(tokens):
@@ -80,7 +80,7 @@ def to_html(conversation: Conversation, tokens: Sequence[Shown], template: str, 
     )
 
 
-def _visible(token: Shown) -> str:
+def _visible(token: ShownToken) -> str:
     """The text with its line ends visible; something for a token that adds no character of its own."""
     if not token.text:
         return "·"

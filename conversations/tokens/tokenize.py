@@ -35,7 +35,7 @@ BATCH = 256  # conversations tokenised together: enough for every core, and litt
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenizedConversation:
     """One tokenised conversation.
 
     Attributes:
@@ -48,7 +48,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownToken:
     """A token as a person reads it: its id, weight and text; `control` if it is a control token.
 
     The text is empty for a token that completes a character begun by the token before it.
@@ -123,12 +123,14 @@ class Encoder:
         self._left = lru_cache(maxsize=1024)(self._plain)
         self._latest: tuple[tuple[str, list[int]], _Pieces] | None = None
 
-    def encode(self, conversation: Conversation) -> Tokens:
+    def encode(self, conversation: Conversation) -> TokenizedConversation:
         """Token ids and loss weights of a whole conversation."""
         spans, texts = self._written(conversation)
         return self._tokens(spans, texts, self._tokenise(spans, texts))
 
-    def encode_all(self, conversations: Iterable[Conversation]) -> Iterator[tuple[Conversation, Tokens | UserError]]:
+    def encode_all(
+        self, conversations: Iterable[Conversation]
+    ) -> Iterator[tuple[Conversation, TokenizedConversation | UserError]]:
         """Each conversation with what `encode` returns or raises, on all cores: the tokenizer's own threads."""
         source = iter(conversations)
         while batch := list(islice(source, BATCH)):
@@ -157,18 +159,18 @@ class Encoder:
             any(span.weight for span in run) for answer, run in groupby(spans, key=lambda span: span.answer) if answer
         )
 
-    def explain(self, conversation: Conversation) -> list[Shown]:
+    def explain(self, conversation: Conversation) -> list[ShownToken]:
         """What `encode` returns, for the eye: the texts of all tokens, joined, are the prompt after the BOS token."""
         spans, texts = self._written(conversation)
         pieces, text = self._tokenise(spans, texts), "".join(texts)
         weights = self._weights(spans, texts, pieces).tolist()
         names = {spelling: token for token, spelling in self._spelled.items()}
         spelled = re.compile("|".join(map(re.escape, names))) if names else re.compile("(?!)")
-        shown, done = [Shown(index, 0.0, self._bos, True) for index in self._start], 0
+        shown, done = [ShownToken(index, 0.0, self._bos, True) for index in self._start], 0
         for number, end, original, weight in zip(pieces.ids, pieces.ends, self._ids(pieces), weights, strict=True):
             part = spelled.sub(lambda match: names[match[0]], text[done : max(done, end)])
             control = number in self._control and self._control[number] in part
-            shown.append(Shown(original, weight, part, control))
+            shown.append(ShownToken(original, weight, part, control))
             done = max(done, end)
         return shown
 
@@ -192,9 +194,9 @@ class Encoder:
             return span.text
         return self._pattern.sub(lambda match: self._spelled[match[0]], span.text)
 
-    def _tokens(self, spans: Sequence[Span], texts: Sequence[str], pieces: _Pieces) -> Tokens:
+    def _tokens(self, spans: Sequence[Span], texts: Sequence[str], pieces: _Pieces) -> TokenizedConversation:
         weights = self._weights(spans, texts, pieces)
-        return Tokens(
+        return TokenizedConversation(
             ids=np.array(self._start + self._ids(pieces), dtype=np.int32),
             weights=np.concatenate([np.zeros(len(self._start), dtype=np.float32), weights]),
         )

@@ -10,7 +10,7 @@ from camelid.files.read import Record, read_jsonl
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request, Usage
 from camelid.models.model_run import ModelRun
-from camelid.models.spend import Estimate
+from camelid.models.spend import CostEstimate
 from camelid.progress import Progress
 from eval.ask.questions import Question
 
@@ -103,7 +103,7 @@ async def answer_all(
         quiet: no progress display.
     """
     gate = asyncio.Semaphore(model.concurrency)
-    estimate = Estimate(model.price, len(questions))
+    estimate = CostEstimate(model.price, len(questions))
     done = failed = 0
     stopping = False
 
@@ -138,9 +138,9 @@ async def estimate_all(
     temperature: float | None = None,
     max_tokens: int = MAX_TOKENS,
     quiet: bool = False,
-) -> Estimate:
+) -> CostEstimate:
     """What `answer_all` will cost, from the answers to `SAMPLED` of the questions; the journal keeps them for it."""
-    estimate = Estimate(model.price, len(questions))
+    estimate = CostEstimate(model.price, len(questions))
     for answer in await answer_all(model, label, spread(questions, SAMPLED), temperature, max_tokens, quiet):
         add_to(estimate, answer)
     return estimate
@@ -152,7 +152,7 @@ def spread(questions: Sequence[Question], count: int) -> list[Question]:
     return [questions[index * len(questions) // count] for index in range(count)]
 
 
-def add_to(estimate: Estimate, answer: Answer) -> None:
+def add_to(estimate: CostEstimate, answer: Answer) -> None:
     """Count an answer's tokens, and one question as done unless it failed."""
     estimate.add(Reply("", answer.model, usage=answer.usage), done=answer.failure is None)
 

@@ -9,7 +9,7 @@ from itertools import combinations
 from camelid.errors import UserError, near_miss
 from camelid.models.llm import Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
-from camelid.models.spend import Estimate
+from camelid.models.spend import CostEstimate
 from camelid.progress import Progress
 from eval.ask.answer import Answer, spread
 from eval.ask.questions import Question
@@ -30,7 +30,7 @@ LOGPROBS = {"logprobs": True, "top_logprobs": 5}  # weighted_alpaca_eval_gpt4_tu
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class JudgeRequest:
     """One request to make.
 
     Attributes:
@@ -51,7 +51,7 @@ def plan(
     audit: int = 0,
     ranking: bool = False,
     seed: int = 0,
-) -> list[Task]:
+) -> list[JudgeRequest]:
     """All requests of a run. An answer that is missing is never judged; the report counts it.
 
     `vicuna` and `pairwise` ask for every pair in both orders; `alpaca` asks once, in an order drawn from the seed and
@@ -76,7 +76,7 @@ def plan(
     chosen = spread(questions, audit)
     decoys = {answer.question: answer for answer in canary.canary_answers(chosen)}
     against = () if mode == "single" else (baseline or next(iter(said), ""),)
-    tasks: list[Task] = []
+    tasks: list[JudgeRequest] = []
     for models in pairs:
         for question in questions:
             found = [said[model].get(question.id) for model in models]
@@ -86,7 +86,7 @@ def plan(
     again = {question.id for question in chosen}
     first = pairs[0] if pairs else ()
     tasks += [
-        Task(replace(task.judgment, repeat=1), replace(task.request, sample=1))
+        JudgeRequest(replace(task.judgment, repeat=1), replace(task.request, sample=1))
         for task in tasks
         if task.judgment.question in again and set(task.judgment.models) == set(first) and task.judgment.turn == 1
     ]
@@ -99,7 +99,7 @@ def plan(
     return tasks
 
 
-async def judge_all(model: ModelRun, tasks: Sequence[Task], quiet: bool = False) -> list[Judgment]:
+async def judge_all(model: ModelRun, tasks: Sequence[JudgeRequest], quiet: bool = False) -> list[Judgment]:
     """Make the requests; return the judgments in their order.
 
     After a failure that no other request can escape (a wrong key, a budget that is used up) the model sends nothing
@@ -111,7 +111,7 @@ async def judge_all(model: ModelRun, tasks: Sequence[Task], quiet: bool = False)
         quiet: no progress display.
     """
     judgments: list[Judgment] = []
-    estimate = Estimate(model.price, len(tasks))
+    estimate = CostEstimate(model.price, len(tasks))
     without = 0
     with Progress("judge", len(tasks), quiet) as bar:
         async with aclosing(complete_in_order(model, (task.request for task in tasks), model.concurrency)) as results:
@@ -173,7 +173,7 @@ def _tasks(
     baseline: str | None,
     ranking: bool,
     seed: int,
-) -> Iterator[Task]:
+) -> Iterator[JudgeRequest]:
     """The requests for one question: each turn that all models answered, in the mode's orders."""
     temperature, max_tokens = RANKING_SAMPLING if ranking else SAMPLING[mode]
     extra = LOGPROBS if mode == "alpaca" and not ranking else {}
@@ -188,7 +188,7 @@ def _tasks(
             request = Request(messages, temperature=temperature, max_tokens=max_tokens, extra=dict(extra))
             of = subject(question, shown, turn)
             judgment = Judgment(mode, question.id, turn + 1, order, judge, None, "", baseline=baseline, subject=of)
-            yield Task(judgment, request)
+            yield JudgeRequest(judgment, request)
 
 
 def _orders(mode: Mode, question: str, turn: int, models: tuple[str, ...], seed: int) -> tuple[bool, ...]:

@@ -9,7 +9,7 @@ from eval.judging import canary
 from eval.judging.judgments import Judgment
 from eval.numbers.outcomes import Outcome, share, winner
 from eval.numbers.stats import Floats, of_values, p_value
-from eval.results import Bias, Estimate, Mode, Repeats
+from eval.results import Bias, Estimate, Mode, RepeatAgreement
 
 LEVEL = 0.01  # of one alarm; with three biases the chance of any false one stays below 5%
 POINTS = "points of win rate"
@@ -112,7 +112,7 @@ def same_model(one: str, other: str) -> bool:
     return bool(re.match(rf"{re.escape(names[0])}(?:$|[-:@_][\d@])", names[1]))
 
 
-def repeats(judgments: Sequence[Judgment]) -> Repeats | None:
+def repeats(judgments: Sequence[Judgment]) -> RepeatAgreement | None:
     """Compare second askings with the first."""
     first = {(item.question, item.turn, item.models): item for item in judgments if item.repeat == 0}
     pairs = [
@@ -125,7 +125,7 @@ def repeats(judgments: Sequence[Judgment]) -> Repeats | None:
         return None
     changes = [abs(one[0] - two[0]) for one, two in known]
     same = sum((winner(one) == winner(two)) if len(one) == 2 else one == two for one, two in known)
-    return Repeats(len(known), same, float(np.mean(changes)))
+    return RepeatAgreement(len(known), same, float(np.mean(changes)))
 
 
 def gamed(mode: Mode, score: Estimate | None) -> bool:

@@ -13,8 +13,19 @@ from eval.numbers.audit import duels
 from eval.numbers.bradley_terry import ratings
 from eval.numbers.length_control import Comparison, length_controlled
 from eval.numbers.outcomes import Outcome, pair_order, winner
-from eval.numbers.stats import Scores, difference, estimate, holm, plain, power
-from eval.results import SCALES, Bin, Board, Counts, Difference, Estimate, Meeting, Mode, Part, Row
+from eval.numbers.stats import ScoresByQuestion, difference, estimate, holm, plain, power
+from eval.results import (
+    SCALES,
+    Bin,
+    Board,
+    Counts,
+    Difference,
+    Estimate,
+    LeaderboardRow,
+    Mode,
+    PartScore,
+    WinMatrixCell,
+)
 
 BOUNDS: dict[Mode, tuple[float, float]] = {
     "single": (1.0, 10.0),
@@ -25,7 +36,7 @@ BOUNDS: dict[Mode, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class Run:
+class JudgedRun:
     """What was to be judged; the arguments of `summarise`, and what follows from them."""
 
     mode: Mode
@@ -46,7 +57,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedJudgments:
     """The judgments that a board rests on, without the canary's."""
 
     judges: tuple[str, ...]
@@ -54,7 +65,7 @@ class Expected:
     duplicates: Sequence[Judgment]
 
 
-def board(run: Run, name: str, outcomes: Sequence[Outcome], expected: Expected) -> Board:
+def board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected: ExpectedJudgments) -> Board:
     """All numbers of one board."""
     scores = {model: model_scores(run.mode, outcomes, model, run.baseline) for model in run.models}
     denominators = _denominators(run, expected)
@@ -79,7 +90,7 @@ def board(run: Run, name: str, outcomes: Sequence[Outcome], expected: Expected) 
     return Board(name, complete, tuple(rows), tuple(differences), meetings, connected, total)
 
 
-def model_scores(mode: Mode, outcomes: Sequence[Outcome], model: str, baseline: str | None) -> Scores:
+def model_scores(mode: Mode, outcomes: Sequence[Outcome], model: str, baseline: str | None) -> ScoresByQuestion:
     """A model's scores on the mode's scale, by question."""
     found: dict[str, list[tuple[float, float]]] = {}
     if model == baseline and mode != "single":
@@ -110,7 +121,7 @@ def _total(parts: Iterable[Counts], shared: bool) -> Counts:
     return Counts(*sums)
 
 
-def _denominators(run: Run, expected: Expected) -> dict[str, Counts]:
+def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Counts]:
     there = {
         (item.judge, item.question, item.turn, item.models): item for item in expected.judgments if not item.repeat
     }
@@ -137,7 +148,9 @@ def _denominators(run: Run, expected: Expected) -> dict[str, Counts]:
     return made
 
 
-def _row(run: Run, model: str, outcomes: Sequence[Outcome], scores: Scores, denominator: Counts) -> Row:
+def _row(
+    run: JudgedRun, model: str, outcomes: Sequence[Outcome], scores: ScoresByQuestion, denominator: Counts
+) -> LeaderboardRow:
     bounds = BOUNDS[run.mode]
     own = [answer for answer in run.answers if answer.model == model]
     texts = [text for answer in own for text in answer.turns]
@@ -150,7 +163,7 @@ def _row(run: Run, model: str, outcomes: Sequence[Outcome], scores: Scores, deno
     shares = [item.scores[item.models.index(model)] for item in mine if item.scores]
     even = SCALES[run.mode].even
     by_definition = Estimate(even, even, even, 0.0, 0, 0) if model == run.baseline and even is not None else None
-    return Row(
+    return LeaderboardRow(
         label=model,
         rank=None,
         score=by_definition or estimate(scores, bounds),
@@ -176,20 +189,20 @@ def _sums(model: str, mine: Sequence[Outcome]) -> tuple[float, float]:
     return sum(scores[place] for scores, place in pairs), sum(scores[1 - place] for scores, place in pairs)
 
 
-def _categories(run: Run, scores: Scores) -> Iterable[Part]:
+def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]:
     for category in dict.fromkeys(question.category for question in run.questions):
         ids = {question.id for question in run.questions if question.category == category}
         value = estimate({name: values for name, values in scores.items() if name in ids}, BOUNDS[run.mode])
         if value:
-            yield Part(category, value)
+            yield PartScore(category, value)
 
 
-def _turns(run: Run, mine: Sequence[Outcome], model: str) -> Iterable[Part]:
+def _turns(run: JudgedRun, mine: Sequence[Outcome], model: str) -> Iterable[PartScore]:
     for turn in range(1, max(len(question.turns) for question in run.questions) + 1):
         part = [item for item in mine if item.turn == turn]
         value = estimate(model_scores(run.mode, part, model, run.baseline), BOUNDS[run.mode])
         if value:
-            yield Part(str(turn), value)
+            yield PartScore(str(turn), value)
 
 
 def _bins(scores: Sequence[float]) -> Iterable[Bin]:
@@ -200,7 +213,7 @@ def _bins(scores: Sequence[float]) -> Iterable[Bin]:
         yield Bin(value, rounded[value])
 
 
-def _ranked(rows: Sequence[Row], baseline: str | None) -> list[Row]:
+def _ranked(rows: Sequence[LeaderboardRow], baseline: str | None) -> list[LeaderboardRow]:
     means = [row.score.mean for row in rows if row.score and row.label != baseline]
     return [
         replace(row, rank=1 + sum(mean > row.score.mean for mean in means))
@@ -210,7 +223,7 @@ def _ranked(rows: Sequence[Row], baseline: str | None) -> list[Row]:
     ]
 
 
-def _differences(run: Run, labels: Sequence[str], scores: dict[str, Scores]) -> Iterable[Difference]:
+def _differences(run: JudgedRun, labels: Sequence[str], scores: dict[str, ScoresByQuestion]) -> Iterable[Difference]:
     """Every pair of contestants; the baseline's score is a definition, so it is compared in the win matrix only."""
     rivals = [label for label in labels if label != run.baseline or run.mode == "single"]
     found = [(one, two, difference(scores[one], scores[two], BOUNDS[run.mode])) for one, two in combinations(rivals, 2)]
@@ -221,7 +234,7 @@ def _differences(run: Run, labels: Sequence[str], scores: dict[str, Scores]) -> 
         yield Difference(one, two, gap, p, p_adjusted, p_adjusted is not None and p_adjusted < 0.05, needed, detectable)
 
 
-def _meetings(outcomes: Sequence[Outcome]) -> Iterable[Meeting]:
+def _meetings(outcomes: Sequence[Outcome]) -> Iterable[WinMatrixCell]:
     results: dict[tuple[str, str], dict[str, list[float]]] = {}
     changed: dict[tuple[str, str], int] = {}
     for item in outcomes:
@@ -236,8 +249,8 @@ def _meetings(outcomes: Sequence[Outcome]) -> Iterable[Meeting]:
         flat = [share for found in shares.values() for share in found]
         wins, ties = sum(share > 50 for share in flat), sum(share == 50 for share in flat)
         losses, contradictions = len(flat) - wins - ties, changed.get((one, two), 0)
-        yield Meeting(one, two, rate, wins, ties, losses, contradictions)
-        yield Meeting(two, one, _reversed(rate), losses, ties, wins, contradictions)
+        yield WinMatrixCell(one, two, rate, wins, ties, losses, contradictions)
+        yield WinMatrixCell(two, one, _reversed(rate), losses, ties, wins, contradictions)
 
 
 def _reversed(rate: Estimate) -> Estimate:
@@ -247,7 +260,7 @@ def _reversed(rate: Estimate) -> Estimate:
     return Estimate(100 - rate.mean, low, high, rate.error, rate.count, rate.questions)
 
 
-def _length_controlled(run: Run, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+def _length_controlled(run: JudgedRun, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
     if run.baseline is None or run.mode not in ("alpaca", "pairwise"):
         return {}
     lengths = {

@@ -7,7 +7,7 @@ import numpy as np
 
 from eval.judging.judgments import Judgment
 
-Scores = tuple[float, ...] | None
+OutcomeScores = tuple[float, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Outcome:
     question: str
     turn: int
     models: tuple[str, ...]
-    scores: Scores
+    scores: OutcomeScores
     contradiction: bool
     judgments: tuple[Judgment, ...]
 
@@ -117,7 +117,7 @@ def share(outcome: Outcome) -> float:
     return outcome.scores[0]
 
 
-def _together(models: tuple[str, ...], group: Sequence[Judgment], needed: int) -> tuple[Scores, bool]:
+def _together(models: tuple[str, ...], group: Sequence[Judgment], needed: int) -> tuple[OutcomeScores, bool]:
     """The rule for two orders: `pairwise` counts a win only if both say so (Zheng et al. 2023, "Judging
     LLM-as-a-Judge with MT-Bench and Chatbot Arena", section 3.4); scores and probabilities are averaged.
     """

@@ -11,7 +11,7 @@ from scipy import stats
 from eval.results import Estimate
 
 Floats = NDArray[np.float64]
-Scores = Mapping[str, Sequence[tuple[float, float]]]
+ScoresByQuestion = Mapping[str, Sequence[tuple[float, float]]]
 """For each question its scores, each as (numerator, denominator): the statistic is the sum of all numerators over the
 sum of all denominators. A grade g is (g, 1), so that the statistic is the mean; Vicuna's relative score has the
 model's grade over the baseline's."""
@@ -24,12 +24,12 @@ EXACT = (
 FLIPS = 20_000
 
 
-def plain(scores: Mapping[str, Sequence[float]]) -> Scores:
+def plain(scores: Mapping[str, Sequence[float]]) -> ScoresByQuestion:
     """Scores whose statistic is their mean."""
     return {question: [(value, 1.0) for value in values] for question, values in scores.items()}
 
 
-def estimate(scores: Scores, bounds: tuple[float, float]) -> Estimate | None:
+def estimate(scores: ScoresByQuestion, bounds: tuple[float, float]) -> Estimate | None:
     """The statistic with its bootstrap interval, whole questions resampled.
 
     Resampling questions, not scores, keeps turns, orders and judges of one question together (Miller 2024, "Adding
@@ -37,7 +37,7 @@ def estimate(scores: Scores, bounds: tuple[float, float]) -> Estimate | None:
     (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.3, "expanded percentile").
 
     Args:
-        scores: see `Scores`.
+        scores: see `ScoresByQuestion`.
         bounds: the lowest and highest possible score, for the interval of scores that don't vary at all.
 
     Returns:
@@ -51,7 +51,9 @@ def estimate(scores: Scores, bounds: tuple[float, float]) -> Estimate | None:
     return _interval(table, np.ones(1), bounds, count)
 
 
-def difference(first: Scores, second: Scores, bounds: tuple[float, float]) -> tuple[Estimate, float | None] | None:
+def difference(
+    first: ScoresByQuestion, second: ScoresByQuestion, bounds: tuple[float, float]
+) -> tuple[Estimate, float | None] | None:
     """The statistic of first minus that of second over the questions that both have, and the paired test's p-value.
 
     Args:

@@ -10,10 +10,10 @@ from eval.judging.judgments import Judgment
 from eval.judging.verdict import speaks_to_judge
 from eval.numbers import audit
 from eval.numbers.agreement import kappa, kendall_tau, krippendorff_alpha, pearson
-from eval.numbers.boards import BOUNDS, Expected, Run, board, counts, model_scores
+from eval.numbers.boards import BOUNDS, ExpectedJudgments, JudgedRun, board, counts, model_scores
 from eval.numbers.outcomes import Outcome, all_judges, orders, outcomes, winner, without_duplicates
 from eval.numbers.stats import estimate
-from eval.results import SCALES, Agreement, Audit, Board, Canary, Cost, Flag, Mode, Results
+from eval.results import SCALES, Agreement, Board, Canary, Cost, Flag, JudgeAudit, Mode, Results
 
 ALL = "all judges"
 OFFLINE_NOTE = (
@@ -51,7 +51,7 @@ def summarise(
     models = tuple(dict.fromkeys([*(a.model for a in answers), *(m for item in real for m in item.models)]))
     baseline = _baseline(mode, models, real, baseline)
     judges = tuple(dict.fromkeys(item.judge for item in kept))
-    run = Run(mode, tuple(questions), tuple(answers), models, baseline, orders(real), forced)
+    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, orders(real), forced)
     found = outcomes(real, baseline)
     boards = [_board(run, ALL, judges, found, real, duplicates)] if len(judges) > 1 else []
     for judge in judges:
@@ -109,7 +109,7 @@ def _baseline(mode: Mode, models: Sequence[str], judgments: Sequence[Judgment], 
 
 
 def _board(
-    run: Run,
+    run: JudgedRun,
     name: str,
     judges: Sequence[str],
     found: Sequence[Outcome],
@@ -118,17 +118,17 @@ def _board(
 ) -> Board:
     merged = all_judges(found, judges, name) if len(judges) > 1 else list(found)
     own, further = ([item for item in group if item.judge in judges] for group in (judgments, duplicates))
-    return board(run, name, merged, Expected(tuple(judges), own, further))
+    return board(run, name, merged, ExpectedJudgments(tuple(judges), own, further))
 
 
 def _audit(
-    run: Run,
+    run: JudgedRun,
     judge: str,
     judges: Sequence[str],
     found: Sequence[Outcome],
     judgments: Sequence[Judgment],
     duplicates: Sequence[Judgment],
-) -> Audit:
+) -> JudgeAudit:
     own = [item for item in judgments if item.judge == judge]
     real = [item for item in own if canary.LABEL not in item.models]
     theirs = [item for item in found if item.judge == judge]
@@ -138,7 +138,7 @@ def _audit(
         for turn, text in enumerate(answer.turns, start=1)
     }
     both = [item for item in theirs if len(item.judgments) == 2 and all(one.scores for one in item.judgments)]
-    return Audit(
+    return JudgeAudit(
         judge=judge,
         position=audit.position(real),
         length=audit.length(theirs, lengths),
@@ -150,7 +150,7 @@ def _audit(
     )
 
 
-def _canary(run: Run, judge: str, judgments: Sequence[Judgment], duplicates: Sequence[Judgment]) -> Canary | None:
+def _canary(run: JudgedRun, judge: str, judgments: Sequence[Judgment], duplicates: Sequence[Judgment]) -> Canary | None:
     asked = [item for item in judgments if canary.LABEL in item.models and item.repeat == 0]
     if not asked:
         return None

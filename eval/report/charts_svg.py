@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from eval.report.wording import number, places
-from eval.results import Bin, Estimate, Meeting, Mode, Row, Scale
+from eval.results import Bin, Estimate, LeaderboardRow, Mode, Scale, WinMatrixCell
 
 COLOURS, DASHES, SHAPES = 7, 3, 4  # .c0 ... and .d0 ... in report.css
 LABEL = 24  # characters of a model's name in a drawing
@@ -53,7 +53,7 @@ def axis(values: Sequence[float], least: float, ends: tuple[float, float] | None
     return Axis(ticks[0], ticks[-1], ticks)
 
 
-def score_axis(rows: Sequence[Row], scale: Scale) -> Axis:
+def score_axis(rows: Sequence[LeaderboardRow], scale: Scale) -> Axis:
     """The leaderboard's axis: all intervals, at least a quarter of the scale."""
     known = [row.score for row in rows if row.score]
     values = [value for score in known for value in (score.low, score.mean, score.high) if value is not None]
@@ -121,7 +121,7 @@ def swatch(place: int) -> Markup:
     ).format(style(place), mark(place, 15, 6))
 
 
-def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale, shown: int) -> Markup:
+def radar(categories: Sequence[str], rows: Sequence[LeaderboardRow], scale: Scale, shown: int) -> Markup:
     """Scores by category, one closed line a model; the page shows the first so many, and more on demand.
 
     A model without a score in some category has a gap there.
@@ -163,12 +163,12 @@ def radar(categories: Sequence[str], rows: Sequence[Row], scale: Scale, shown: i
     ).format(width, height, Markup("").join(parts))
 
 
-def _known(categories: Sequence[str], row: Row) -> list[tuple[int, float]]:
+def _known(categories: Sequence[str], row: LeaderboardRow) -> list[tuple[int, float]]:
     scores = {part.name: part.score.mean for part in row.categories}
     return [(place, scores[name]) for place, name in enumerate(categories) if name in scores]
 
 
-def _line(place: int, row: Row, points: Sequence[tuple[float, float]], closed: bool, off: bool) -> Markup:
+def _line(place: int, row: LeaderboardRow, points: Sequence[tuple[float, float]], closed: bool, off: bool) -> Markup:
     spots = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     marks = Markup("").join(mark(place, x, y, 3.4) for x, y in points)
     shape = Markup('<polygon class="area" points="{0}"/>' if closed else "").format(spots)
@@ -194,7 +194,7 @@ class Frame:
     ends: tuple[str, str]
 
 
-def frame(rows: Sequence[Row], mode: Mode) -> Frame:
+def frame(rows: Sequence[LeaderboardRow], mode: Mode) -> Frame:
     """The frame of a board's histograms. Grades begin at 1; `vicuna` judges have also given 0."""
     scores = [found.score for row in rows for found in row.distribution]
     if mode in ("single", "vicuna"):
@@ -246,7 +246,7 @@ def distribution(bins: Sequence[Bin], on: Frame) -> Markup:
     )
 
 
-def outcome_bar(meeting: Meeting) -> Markup:
+def outcome_bar(meeting: WinMatrixCell) -> Markup:
     """Won, tied and lost as one bar, from left to right."""
     whole = meeting.wins + meeting.ties + meeting.losses
     parts, at = [], 0.0
@@ -259,7 +259,7 @@ def outcome_bar(meeting: Meeting) -> Markup:
     return Markup('<svg class="track" aria-hidden="true">{}</svg>').format(Markup("").join(parts))
 
 
-def scatter(rows: Sequence[Row], scale: Scale) -> Markup:
+def scatter(rows: Sequence[LeaderboardRow], scale: Scale) -> Markup:
     """Mean length of an answer against the score, with intervals and names that don't cover each other."""
     known = [(row, row.score) for row in rows if row.score]
     width, height, left, right, top, bottom = 720.0, 390.0, 52.0, 20.0, 30.0, 44.0

@@ -1,6 +1,6 @@
 """The finding of a report in one sentence, no stronger than the numbers."""
 
-from eval.results import Board, Difference, Estimate, Results, Row
+from eval.results import Board, Difference, Estimate, LeaderboardRow, Results
 
 
 def headline(results: Results) -> str:
@@ -25,7 +25,7 @@ def shown(value: Estimate | None, signed: bool = False) -> str:
     return f"{value.mean:{style}} ({value.low:{style}} to {value.high:{style}})"
 
 
-def _compared(results: Results, board: Board, scored: list[Row]) -> str:
+def _compared(results: Results, board: Board, scored: list[LeaderboardRow]) -> str:
     if results.baseline is not None and len(scored) == 1:
         return _against(results, scored[0])
     if len(scored) == 1 or not board.differences:
@@ -33,7 +33,7 @@ def _compared(results: Results, board: Board, scored: list[Row]) -> str:
     return _gap(results, board.differences[0])
 
 
-def _against(results: Results, row: Row) -> str:
+def _against(results: Results, row: LeaderboardRow) -> str:
     """One model against the baseline."""
     assert row.score is not None and results.scale.even is not None
     even, score = results.scale.even, row.score

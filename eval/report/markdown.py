@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from camelid.models.spend import dollars
 from eval.report.headline import headline, shown
-from eval.results import Audit, Bias, Board, Results
+from eval.results import Bias, Board, JudgeAudit, Results
 
 
 def markdown(results: Results) -> str:
@@ -127,7 +127,7 @@ def _matrix(board: Board) -> str:
     )
 
 
-def _audit(audit: Audit) -> str:
+def _audit(audit: JudgeAudit) -> str:
     lines = [f"### {audit.judge}", ""]
     for name, bias in (("Position", audit.position), ("Length", audit.length), ("Itself", audit.self_preference)):
         lines.append(f"- {name}: {_bias(bias)}")

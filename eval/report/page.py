@@ -20,7 +20,7 @@ from eval.judging.judgments import Judgment
 from eval.report import charts_svg, wording
 from eval.report.headline import headline
 from eval.report.page_data import packed
-from eval.results import Board, Difference, Meeting, Mode, Results
+from eval.results import Board, Difference, Mode, Results, WinMatrixCell
 
 SHOWN_SERIES = 5  # lines in the radar at first; more than a handful can't be told apart, and a click adds them
 METHODS: dict[Mode, str] = {
@@ -88,7 +88,7 @@ def neighbours(board: Board) -> list[Difference]:
             (one.second, one.first) in following]  # fmt: skip
 
 
-def meetings(board: Board) -> dict[tuple[str, str], Meeting]:
+def meetings(board: Board) -> dict[tuple[str, str], WinMatrixCell]:
     """The win matrix by row and column."""
     return {(one.first, one.second): one for one in board.meetings}
 

@@ -34,7 +34,7 @@ Entry = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedPage:
     """What the page embeds: the index and the blocks, each gzipped JSON in base64."""
 
     index: str
@@ -49,7 +49,7 @@ def pack(value: object) -> str:
 
 def packed(
     results: Results, questions: Sequence[Question], answers: Sequence[Answer], judgments: Sequence[Judgment]
-) -> Packed:
+) -> PackedPage:
     """All questions with answers and verdicts, ready to embed."""
     labels = contestants(results, answers, judgments)
     entries, blocks, block, size = list[Entry](), list[str](), list[Entry](), 0
@@ -70,7 +70,7 @@ def packed(
         "judges": list(results.judges),
         "questions": entries,
     }
-    return Packed(pack(index), blocks)
+    return PackedPage(pack(index), blocks)
 
 
 def contestants(results: Results, answers: Iterable[Answer], judgments: Iterable[Judgment]) -> list[str]:

@@ -1,6 +1,6 @@
 """How the page says its numbers, in plain words."""
 
-from eval.results import Bias, Canary, Difference, Estimate, Meeting, Scale
+from eval.results import Bias, Canary, Difference, Estimate, Scale, WinMatrixCell
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -52,7 +52,7 @@ def detectable(difference: Difference, decimals: int) -> str:
     return f"these {difference.gap.questions:,} can show a gap of {number(difference.detectable, decimals)}"
 
 
-def meeting(found: Meeting) -> str:
+def meeting(found: WinMatrixCell) -> str:
     """What is behind one cell of the win matrix."""
     changed = f" (of these {found.contradictions:,} because the judge contradicted itself)"
     return (

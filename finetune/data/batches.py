@@ -17,7 +17,7 @@ from finetune.data.packing import pack
 from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
 
-Row = npt.NDArray[np.int64]  # indices of the documents that share a sequence
+PackedRow = npt.NDArray[np.int64]  # indices of the documents that share a sequence
 
 
 class Plan:
@@ -46,14 +46,14 @@ class Plan:
         self._data, self.capacity, self._packing, self._seed = data, capacity, packing, seed
         self._global_batch = global_batch
         self._epoch = -1
-        self._rows: list[Row] = []
+        self._rows: list[PackedRow] = []
         self._load_epoch(0)
         # Best-fit-decreasing depends on the lengths alone, so every epoch has the same number of rows.
         self.rows_per_epoch = len(self._rows)
         self.updates_per_epoch = ceil(self.rows_per_epoch / global_batch)
         self.updates = updates if updates is not None else ceil(epochs * self.updates_per_epoch)
 
-    def rows(self, update: int) -> list[Row]:
+    def rows(self, update: int) -> list[PackedRow]:
         """The sequences of one update; the last update of an epoch may have fewer than `global_batch`."""
         epoch, within = divmod(update, self.updates_per_epoch)
         self._load_epoch(epoch)
@@ -72,12 +72,12 @@ class Plan:
         self._epoch = epoch
 
 
-def validation_rows(data: TokenData, capacity: int) -> list[Row]:
+def validation_rows(data: TokenData, capacity: int) -> list[PackedRow]:
     """The held-out documents, packed."""
     return [data.validation[row] for row in pack(data.lengths[data.validation], capacity)]
 
 
-def share(rows: Sequence[Row], rank: int, processes: int, micro_batch: int) -> list[Sequence[Row]]:
+def share(rows: Sequence[PackedRow], rank: int, processes: int, micro_batch: int) -> list[Sequence[PackedRow]]:
     """The micro-batches of one process: every process gets the same number, some perhaps empty.
 
     An equal number keeps the collective operations of all processes in step.
@@ -87,7 +87,7 @@ def share(rows: Sequence[Row], rank: int, processes: int, micro_batch: int) -> l
     return [mine[index * micro_batch : (index + 1) * micro_batch] for index in range(count)]
 
 
-def cut(rows: Sequence[Row], lengths: npt.NDArray[np.int64], parts: int) -> list[Sequence[Row]]:
+def cut(rows: Sequence[PackedRow], lengths: npt.NDArray[np.int64], parts: int) -> list[Sequence[PackedRow]]:
     """Cut a micro-batch between documents into at most `parts` pieces of about as many tokens each."""
     if parts == 1:
         return [rows]
@@ -99,7 +99,7 @@ def cut(rows: Sequence[Row], lengths: npt.NDArray[np.int64], parts: int) -> list
 
 
 @dataclass(frozen=True)
-class Batch:
+class MicroBatch:
     """One micro-batch, flat: documents back to back, no padding.
 
     Attributes:
@@ -123,7 +123,7 @@ class Batch:
         return self.input_ids.numel()
 
 
-def make_batch(data: TokenData, rows: Sequence[Row], device: torch.device) -> Batch:
+def make_batch(data: TokenData, rows: Sequence[PackedRow], device: torch.device) -> MicroBatch:
     """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing."""
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
     spans = [(int(data.bounds[index]), int(data.bounds[index + 1])) for index in indices]
@@ -135,7 +135,7 @@ def make_batch(data: TokenData, rows: Sequence[Row], device: torch.device) -> Ba
     positions = np.concatenate([np.arange(length) for length in lengths])
     # A trained token is the target of the place before it; a document's first token is never trained.
     target_places = np.flatnonzero(weights)
-    return Batch(
+    return MicroBatch(
         input_ids=torch.from_numpy(ids).to(device),
         positions=torch.from_numpy(positions).to(device),
         documents=Documents.from_lengths(lengths, device),

@@ -22,7 +22,7 @@ from conversations.tokens.split import split
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
 from finetune.data.sources import fingerprint, read_source
-from finetune.recipe import Source
+from finetune.recipe import DataSource
 
 FORMAT = 2  # raise it when the meaning of the cached arrays changes
 
@@ -73,7 +73,7 @@ class TokenData:
 
 def load_tokens(
     cache: Path,
-    sources: Sequence[Source],
+    sources: Sequence[DataSource],
     template: str,
     tokenizer: Any,
     max_length: int,
@@ -116,7 +116,7 @@ def load_tokens(
     )
 
 
-def _key(sources: Sequence[Source], template: str, tokenizer: Any, max_length: int, seed: int) -> str:
+def _key(sources: Sequence[DataSource], template: str, tokenizer: Any, max_length: int, seed: int) -> str:
     parts = [
         FORMAT,
         [(fingerprint(source.path), source.weight) for source in sources],
@@ -128,7 +128,7 @@ def _key(sources: Sequence[Source], template: str, tokenizer: Any, max_length: i
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def _conversations(sources: Sequence[Source], seed: int) -> Iterator[tuple[int, Conversation]]:
+def _conversations(sources: Sequence[DataSource], seed: int) -> Iterator[tuple[int, Conversation]]:
     """Number and content of every conversation, each as often as the weight of its source says."""
     number = 0
     for index, source in enumerate(sources):
@@ -141,7 +141,7 @@ def _conversations(sources: Sequence[Source], seed: int) -> Iterator[tuple[int, 
 
 
 def _documents(
-    sources: Sequence[Source], encoder: Encoder, max_length: int, seed: int, ledgers: list[Ledger]
+    sources: Sequence[DataSource], encoder: Encoder, max_length: int, seed: int, ledgers: list[Ledger]
 ) -> Iterator[tuple[int, npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
     """Conversation number, token ids and loss weights of every document."""
     conversations, pieces = ledgers
@@ -164,7 +164,9 @@ def _documents(
             yield number, tokens.ids[:max_length], trained
 
 
-def _fill(folder: Path, sources: Sequence[Source], template: str, tokenizer: Any, max_length: int, seed: int) -> None:
+def _fill(
+    folder: Path, sources: Sequence[DataSource], template: str, tokenizer: Any, max_length: int, seed: int
+) -> None:
     """Tokenise beside `folder`, document by document, then move it there at once."""
     encoder = Encoder(template_for(template, tokenizer), tokenizer)
     ledgers = [Ledger("conversations"), Ledger("documents")]

@@ -8,10 +8,10 @@ from torch import nn
 
 from camelid.errors import UserError
 from finetune.llama.model import Llama, LlamaDecoderLayer
-from finetune.recipe import Adapter
+from finetune.recipe import AdapterSection
 
 
-def add_adapter(model: Llama, adapter: Adapter, base: str, seed: int) -> nn.Module:
+def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> nn.Module:
     """Freeze the model and give its linear layers trainable low-rank matrices, in float32.
 
     Args:

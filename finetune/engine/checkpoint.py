@@ -33,7 +33,7 @@ ROOM = 1.05  # free disk space that is wanted, of the size of the state: metadat
 
 
 @dataclass(frozen=True)
-class Position:
+class CheckpointPosition:
     """Where in the run a checkpoint was made.
 
     Attributes:
@@ -55,9 +55,9 @@ class Position:
     model: dict[str, Any]
 
 
-def position(checkpoint: Path) -> Position:
+def position(checkpoint: Path) -> CheckpointPosition:
     """Read where a checkpoint stands."""
-    return Position(**read_json(checkpoint / "position.json"))
+    return CheckpointPosition(**read_json(checkpoint / "position.json"))
 
 
 def latest(folder: Path) -> Path | None:
@@ -72,7 +72,7 @@ def best(folder: Path) -> Path | None:
     return min(((loss, path) for loss, path in losses if loss is not None), default=(0.0, None))[1]
 
 
-class Saver:
+class CheckpointSaver:
     """Saves the state of a worker; every process calls it at the same updates.
 
     Args:
@@ -89,7 +89,7 @@ class Saver:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
 
-    def save(self, where: Position) -> None:
+    def save(self, where: CheckpointPosition) -> None:
         """Copy the state now and write it in the background, after the save before it has finished.
 
         Raises:
@@ -132,11 +132,11 @@ class Saver:
             reason = str(next(iter(error.failures.values()))[0]).splitlines()[0]
             raise UserError(f"{self._folder}: the checkpoint could not be written: {reason}") from None
 
-    def _await(self, written: Future[Any] | None, partial: Path, final: Path, where: Position) -> None:
+    def _await(self, written: Future[Any] | None, partial: Path, final: Path, where: CheckpointPosition) -> None:
         if written is not None:
             written.result()
 
-    def _finish(self, written: Future[Any] | None, partial: Path, final: Path, where: Position) -> None:
+    def _finish(self, written: Future[Any] | None, partial: Path, final: Path, where: CheckpointPosition) -> None:
         """Once every process has written its part, make the checkpoint count and remove old ones."""
         self._await(written, partial, final, where)
         write_json(partial / "position.json", asdict(where))
@@ -166,7 +166,7 @@ class Saver:
             )
 
 
-def load(worker: Worker, path: Path, config: LlamaConfig) -> Position:
+def load(worker: Worker, path: Path, config: LlamaConfig) -> CheckpointPosition:
     """Load a checkpoint into the worker's weights and optimizer.
 
     Raises:
@@ -197,7 +197,7 @@ def load(worker: Worker, path: Path, config: LlamaConfig) -> Position:
     return where
 
 
-def require_model(where: Position, path: Path, config: LlamaConfig) -> None:
+def require_model(where: CheckpointPosition, path: Path, config: LlamaConfig) -> None:
     """Refuse a checkpoint of another model.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune.data.batches import Row, make_batch, share
+from finetune.data.batches import PackedRow, make_batch, share
 from finetune.data.token_data import TokenData
 from finetune.engine.worker import Worker
 from finetune.generate.decode import Sampling, generate
@@ -27,7 +27,9 @@ def _evaluating(worker: Worker) -> Iterator[None]:
 
 
 @torch.no_grad()
-def validation_loss(worker: Worker, data: TokenData, rows: Sequence[Row], micro_batch: int, capacity: int) -> float:
+def validation_loss(
+    worker: Worker, data: TokenData, rows: Sequence[PackedRow], micro_batch: int, capacity: int
+) -> float:
     """Nats per trained token (weights included) over the held-out documents, without smoothing or noise."""
     passes = worker.passes(micro_batch, capacity)
     device = worker.accelerator.device

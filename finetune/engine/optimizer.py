@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from camelid.errors import UserError
-from finetune.recipe import Optim
+from finetune.recipe import OptimSection
 
 EPS = 1e-8  # added to the root of the second moment (Kingma and Ba 2015, algorithm 1)
 CHUNK = 1 << 24  # weights that are worked on in float32 at once: 64 MiB a tensor
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], optim: Optim, pure: bool) -> Any:
+def make_optimizer(parameters: Iterable[nn.Parameter], optim: OptimSection, pure: bool) -> Any:
     """The optimizer of a recipe.
 
     Args:

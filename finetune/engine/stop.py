@@ -4,7 +4,7 @@ import signal
 from types import FrameType, TracebackType
 
 
-class Stop:
+class StopSignal:
     """While it is entered, the first SIGTERM or SIGINT sets `wanted`; a second SIGINT interrupts at once."""
 
     def __init__(self) -> None:
@@ -15,7 +15,7 @@ class Stop:
     def wanted(self) -> bool:
         return self.signal is not None
 
-    def __enter__(self) -> "Stop":
+    def __enter__(self) -> "StopSignal":
         for number in self._before:
             signal.signal(number, self._receive)
         return self

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from camelid.errors import UserError
-from finetune.data.batches import Plan, Row, cut, make_batch, share
+from finetune.data.batches import PackedRow, Plan, cut, make_batch, share
 from finetune.data.token_data import TokenData
 from finetune.engine.optimizer import InBackward
 from finetune.engine.worker import Worker
@@ -18,7 +18,7 @@ from finetune.objectives.neftune import noisy_embeddings
 
 
 @dataclass(frozen=True)
-class Facts:
+class UpdateFacts:
     """What is known after an update.
 
     Attributes:
@@ -48,7 +48,7 @@ def run_update(
     seed: int,
     stopped: Callable[[], bool],
     settle: Callable[[], None],
-) -> Facts | None:
+) -> UpdateFacts | None:
     """Train on the sequences of one update.
 
     All that is random in it is a function of the seed, the update and the rank, so that it can be done again: after
@@ -62,8 +62,8 @@ def run_update(
         lr: learning rate.
         micro_batch: sequences of a forward pass.
         clip_norm: largest gradient norm; 0 does not clip.
-        label_smoothing: see `Optim`.
-        neftune: see `Optim`.
+        label_smoothing: see `OptimSection`.
+        neftune: see `OptimSection`.
         seed: of the run.
         stopped: asked between micro-batches; True drops the unfinished update.
         settle: called before the weights change; it waits for the checkpoint that is being written, so that a kill
@@ -115,7 +115,7 @@ def run_update(
     else:
         worker.forget_gradients()
         norm, stepped = math.nan, False
-    return Facts(
+    return UpdateFacts(
         loss=loss_sum / weight,
         grad_norm=norm,
         tokens=int(data.lengths[documents].sum()),
@@ -127,7 +127,7 @@ def run_update(
 def _accumulate(
     worker: Worker,
     data: TokenData,
-    micro_batches: Sequence[Sequence[Row]],
+    micro_batches: Sequence[Sequence[PackedRow]],
     weight: float,
     label_smoothing: float,
     neftune: float,
@@ -161,7 +161,7 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
-def _split(worker: Worker, micro_batches: Sequence[Sequence[Row]], reason: str) -> None:
+def _split(worker: Worker, micro_batches: Sequence[Sequence[PackedRow]], reason: str) -> None:
     """Cut micro-batches in two from now on and forget what was accumulated.
 
     Raises:

@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from finetune.data.batches import Batch
+from finetune.data.batches import MicroBatch
 from finetune.engine.optimizer import InBackward
 from finetune.llama.model import Llama
 from finetune.objectives.next_token import CHUNK, token_loss
@@ -50,7 +50,7 @@ class Worker:
         """How often the output layer is called for a micro-batch of so many sequences; None if that may differ."""
         return math.ceil(micro_batch * capacity / CHUNK) if self.sharding == "zero3" else None
 
-    def loss(self, batch: Batch, passes: int | None, label_smoothing: float = 0.0) -> Tensor:
+    def loss(self, batch: MicroBatch, passes: int | None, label_smoothing: float = 0.0) -> Tensor:
         """A forward pass: the sum over trained tokens, see `token_loss`."""
         head = partial(
             token_loss,

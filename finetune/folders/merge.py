@@ -71,7 +71,7 @@ def combine(base: str | Path, other: str | Path, output: str | Path, operation: 
     copy_tokenizer([other, base], output)
 
 
-def _combined(name: str, read: Callable[[], Tensor], base: weights.Source, rows: int, sign: int) -> Tensor:
+def _combined(name: str, read: Callable[[], Tensor], base: weights.LazyTensors, rows: int, sign: int) -> Tensor:
     if name not in base:
         raise UserError(f"tensor {name!r} is missing from the base")
     theirs, mine = read(), base[name]()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from camelid.errors import UserError
 from camelid.files.read import read_json
-from finetune.folders.weights import Source, open_pickled
+from finetune.folders.weights import LazyTensors, open_pickled
 from finetune.llama.config import LlamaConfig
 
 # Meta's name within a layer -> Hugging Face's, and the dimension that tensor parallelism splits (None: not split).
@@ -32,7 +32,7 @@ LAYER: dict[str, tuple[str, int | None]] = {
 LLAMA3_VOCABULARY = 128256
 
 
-def open_checkpoint(folder: str | Path) -> tuple[LlamaConfig, Source]:
+def open_checkpoint(folder: str | Path) -> tuple[LlamaConfig, LazyTensors]:
     """Read a folder in Meta's layout; the files are memory-mapped, tensors are put together when asked for.
 
     Raises:
@@ -60,7 +60,7 @@ def open_checkpoint(folder: str | Path) -> tuple[LlamaConfig, Source]:
     return config, source
 
 
-def _translate(name: str, parts: list[Source], folder: Path) -> tuple[str, int | None]:
+def _translate(name: str, parts: list[LazyTensors], folder: Path) -> tuple[str, int | None]:
     """Hugging Face's name of a tensor, and the dimension it is split along."""
     if name == "norm.weight":
         return "model.norm.weight", None
@@ -88,7 +88,7 @@ def _join(pieces: list[Callable[[], Tensor]], dimension: int | None, heads: int 
     return tensor.view(heads, rows // heads // 2, 2, width).transpose(1, 2).reshape(rows, width)
 
 
-def _config(params: Mapping[str, Any], parts: list[Source], place: str) -> LlamaConfig:
+def _config(params: Mapping[str, Any], parts: list[LazyTensors], place: str) -> LlamaConfig:
     """The shape, from `params.json` and from what the tensors themselves show."""
     try:
         width, layers, heads = int(params["dim"]), int(params["n_layers"]), int(params["n_heads"])

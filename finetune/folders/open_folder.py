@@ -17,7 +17,7 @@ from finetune.llama.model import Llama
 
 
 @dataclass(frozen=True)
-class Words:
+class ChatTokenizer:
     """How a model reads and writes text.
 
     Attributes:
@@ -31,7 +31,7 @@ class Words:
     end_ids: list[int]
 
 
-def open_words(folder: Path, template: str | None = None) -> Words:
+def open_words(folder: Path, template: str | None = None) -> ChatTokenizer:
     """Load a folder's tokenizer, which carries the template as its chat template, or use the template named.
 
     Raises:
@@ -40,7 +40,7 @@ def open_words(folder: Path, template: str | None = None) -> Words:
     tokenizer = open_tokenizer(folder)
     encoder = Encoder(get_template(template) if template else from_tokenizer(tokenizer), tokenizer)
     ends = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(encoder.template.stop))]
-    return Words(tokenizer, encoder, [token for token in ends if token is not None])
+    return ChatTokenizer(tokenizer, encoder, [token for token in ends if token is not None])
 
 
 def open_weights(folder: Path) -> Llama:

@@ -20,7 +20,7 @@ from finetune.llama.model import Llama
 SHARD_BYTES = 5 * 10**9  # transformers' default shard size
 
 # Tensors by name, each read when it is asked for.
-Source = Mapping[str, Callable[[], Tensor]]
+LazyTensors = Mapping[str, Callable[[], Tensor]]
 
 
 def new(config: LlamaConfig, seed: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Llama:
@@ -50,7 +50,7 @@ def load(folder: str | Path, dtype: torch.dtype | None = None, device: str = "cp
 
 
 def build(
-    config: LlamaConfig, source: Source, place: str, dtype: torch.dtype | None = None, device: str = "cpu"
+    config: LlamaConfig, source: LazyTensors, place: str, dtype: torch.dtype | None = None, device: str = "cpu"
 ) -> Llama:
     """Make a model from tensors; `place` names their origin in errors."""
     with torch.device("meta"):
@@ -112,7 +112,7 @@ def save(state: Mapping[str, Tensor], config: LlamaConfig, folder: str | Path, s
 
 
 def write(
-    source: Source,
+    source: LazyTensors,
     config: LlamaConfig,
     folder: str | Path,
     dtype: torch.dtype | None = None,
@@ -157,7 +157,7 @@ def write(
     partial_folder.rename(folder)
 
 
-def open_folder(folder: str | Path) -> Source:
+def open_folder(folder: str | Path) -> LazyTensors:
     """The tensors of a Hugging Face folder, memory-mapped.
 
     Raises:
@@ -183,7 +183,7 @@ def open_folder(folder: str | Path) -> Source:
     raise UserError(f"{folder}: model.safetensors is missing; expected weights as safetensors or pytorch_model.bin")
 
 
-def _open_safetensors(path: Path) -> Source:
+def _open_safetensors(path: Path) -> LazyTensors:
     with safe_open(path, framework="pt") as file:
         return {name: partial(_from_safetensors, path, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
 
@@ -195,7 +195,7 @@ def _from_safetensors(path: Path, name: str) -> Tensor:
     return tensor
 
 
-def open_pickled(path: Path) -> Source:
+def open_pickled(path: Path) -> LazyTensors:
     """The tensors of a `torch.save` file; nothing but tensors is unpickled."""
     try:
         names = list(torch.load(path, map_location="cpu", mmap=True, weights_only=True))
@@ -224,7 +224,7 @@ def _shapes(config: LlamaConfig) -> dict[str, torch.Size]:
     return shapes
 
 
-def _require_names(expected: Mapping[str, torch.Size], source: Source, place: str) -> None:
+def _require_names(expected: Mapping[str, torch.Size], source: LazyTensors, place: str) -> None:
     unexpected = sorted(source.keys() - expected.keys() - {"lm_head.weight"})
     if unexpected:
         raise UserError(f"{place}: unexpected tensor {unexpected[0]!r}")
@@ -234,14 +234,14 @@ def _require_names(expected: Mapping[str, torch.Size], source: Source, place: st
         raise UserError(f"{place}: missing tensor {missing[0]!r}{more}")
 
 
-def _read(source: Source, name: str, shape: torch.Size, place: str) -> Tensor:
+def _read(source: LazyTensors, name: str, shape: torch.Size, place: str) -> Tensor:
     tensor = source[name]()
     if tensor.shape != shape:
         raise UserError(f"{place}: tensor {name!r} has shape {list(tensor.shape)}, config.json says {list(shape)}")
     return tensor
 
 
-def _shards(source: Source, config: LlamaConfig, itemsize: int, shard_bytes: int) -> list[list[str]]:
+def _shards(source: LazyTensors, config: LlamaConfig, itemsize: int, shard_bytes: int) -> list[list[str]]:
     """Names of the tensors of each file, in the model's order."""
     shapes = _shapes(config)
     shards: list[list[str]] = [[]]

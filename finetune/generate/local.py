@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.models.llm import Failure, Reply, Request, Usage
-from finetune.folders.open_folder import Words, fingerprint, open_weights, open_words
+from finetune.folders.open_folder import ChatTokenizer, fingerprint, open_weights, open_words
 from finetune.generate.decode import Generated, Sampling, generate
 from finetune.llama.config import LlamaConfig
 
@@ -13,7 +13,7 @@ NATIVE_BATCH = 32  # most requests answered together
 DEFAULT_NEW_TOKENS = 1024  # where the request leaves it open (FastChat's max_new_token for MT-bench)
 
 # Prompts, a seed for each, how to sample; one answer for each prompt.
-Engine = Callable[[list[list[int]], list[int], Sampling], list[Generated]]
+GenerateFunction = Callable[[list[list[int]], list[int], Sampling], list[Generated]]
 
 
 class LocalModel:
@@ -30,7 +30,7 @@ class LocalModel:
         name: the folder and a hash of its weights, so that a journal never answers for other weights.
     """
 
-    def __init__(self, name: str, engine: Engine, batch: int, words: Words, context: int) -> None:
+    def __init__(self, name: str, engine: GenerateFunction, batch: int, words: ChatTokenizer, context: int) -> None:
         self.name = name
         self._engine, self._batch, self._context = engine, batch, context
         self._words = words
@@ -103,7 +103,7 @@ class LocalModel:
         return found
 
 
-def open_native(folder: Path, words: Words) -> Engine:
+def open_native(folder: Path, words: ChatTokenizer) -> GenerateFunction:
     """Our own model; see `open_weights`."""
     model = open_weights(folder)
 

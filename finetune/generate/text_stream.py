@@ -61,7 +61,7 @@ class TextStream:
         return text
 
 
-class Trimmed:
+class TrimmedText:
     """Text that comes in pieces, without the white space before its first word and after its last."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import silu
 
 
-class _RMSNorm(torch.autograd.Function):
+class _RMSNormFunction(torch.autograd.Function):
     """Keeps its input and one number a token; autograd would keep three tensors as wide as the input."""
 
     @staticmethod
@@ -48,11 +48,11 @@ def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float, dtype: torch.dtype | No
     device = x_TD.device.type
     if dtype is None:
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_TD.dtype
-    out: Tensor = _RMSNorm.apply(x_TD, weight_D, eps, dtype)  # type: ignore[no-untyped-call]
+    out: Tensor = _RMSNormFunction.apply(x_TD, weight_D, eps, dtype)  # type: ignore[no-untyped-call]
     return out
 
 
-class _SwiGLU(torch.autograd.Function):
+class _SwiGLUFunction(torch.autograd.Function):
     """Keeps its two inputs; autograd would keep silu(gate) too."""
 
     @staticmethod
@@ -68,11 +68,11 @@ class _SwiGLU(torch.autograd.Function):
 
 def swiglu(gate_TF: Tensor, up_TF: Tensor) -> Tensor:
     """silu(gate) * up (Shazeer 2020, "GLU Variants Improve Transformer", eq. 6)."""
-    out: Tensor = _SwiGLU.apply(gate_TF, up_TF)  # type: ignore[no-untyped-call]
+    out: Tensor = _SwiGLUFunction.apply(gate_TF, up_TF)  # type: ignore[no-untyped-call]
     return out
 
 
-class Recipe:
+class Recomputation:
     """How to make a tensor again. It is made once for all operators that saved it."""
 
     def __init__(self, make: Callable[[], Tensor]) -> None:
@@ -91,7 +91,7 @@ class Recipe:
         return made
 
 
-class Recipes:
+class Recomputations:
     """A stretch of the forward pass in which known tensors are not saved for the backward pass: their recipes are.
 
     Exact: a recipe repeats the operation that made the tensor, on the same inputs.
@@ -101,10 +101,10 @@ class Recipes:
     """
 
     def __init__(self, use: bool) -> None:
-        self._known: list[tuple[Tensor, Recipe]] = []
+        self._known: list[tuple[Tensor, Recomputation]] = []
         self._hooks = saved_tensors_hooks(self._pack, _unpack) if use else None
 
-    def __enter__(self) -> "Recipes":
+    def __enter__(self) -> "Recomputations":
         if self._hooks:
             self._hooks.__enter__()
         return self
@@ -117,9 +117,9 @@ class Recipes:
     def add(self, tensor: Tensor, make: Callable[[], Tensor]) -> None:
         """From here on, operators that would save `tensor` save how to `make` it."""
         if self._hooks:
-            self._known.append((tensor, Recipe(make)))
+            self._known.append((tensor, Recomputation(make)))
 
-    def _pack(self, tensor: Tensor) -> Tensor | Recipe:
+    def _pack(self, tensor: Tensor) -> Tensor | Recomputation:
         for known, recipe in self._known:
             if tensor.data_ptr() == known.data_ptr() and tensor.shape == known.shape and tensor.dtype == known.dtype:
                 recipe.wanted += 1
@@ -127,5 +127,5 @@ class Recipes:
         return tensor
 
 
-def _unpack(saved: Tensor | Recipe) -> Tensor:
-    return saved.get() if isinstance(saved, Recipe) else saved
+def _unpack(saved: Tensor | Recomputation) -> Tensor:
+    return saved.get() if isinstance(saved, Recomputation) else saved

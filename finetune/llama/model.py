@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from finetune.llama.activations import Recipes, rms_norm, swiglu
+from finetune.llama.activations import Recomputations, rms_norm, swiglu
 from finetune.llama.attention import Documents, attention
 from finetune.llama.cache import KeyValues
 from finetune.llama.config import LlamaConfig
@@ -72,7 +72,7 @@ class LlamaMLP(nn.Module):
         self.up_proj = nn.Linear(width, inner, bias=bias)
         self.down_proj = nn.Linear(inner, width, bias=bias)
 
-    def forward(self, x_TD: Tensor, recipes: Recipes) -> Tensor:
+    def forward(self, x_TD: Tensor, recipes: Recomputations) -> Tensor:
         gate_TF, up_TF = self.gate_proj(x_TD), self.up_proj(x_TD)
         inner_TF = swiglu(gate_TF, up_TF)
         recipes.add(inner_TF, partial(swiglu, gate_TF.detach(), up_TF.detach()))
@@ -99,7 +99,7 @@ class LlamaDecoderLayer(nn.Module):
         selective: bool = False,
     ) -> Tensor:
         """One layer; if `selective`, linear layers and attention keep their outputs, all else is made again."""
-        with Recipes(selective) as recipes:
+        with Recomputations(selective) as recipes:
             normed_TD = self.input_layernorm(x_TD)
             dtype = normed_TD.dtype
             recipes.add(normed_TD, partial(self.input_layernorm, x_TD.detach(), dtype))

@@ -6,7 +6,7 @@ from finetune.llama.config import LlamaConfig
 
 
 @dataclass(frozen=True)
-class Accelerator:
+class GpuModel:
     """One kind of GPU.
 
     Attributes:
@@ -21,13 +21,13 @@ class Accelerator:
 # NVIDIA's data sheets (dense, without sparsity): H100 and H200 2023, A100 2021, L40S 2023, RTX 4090 2022 (Ada
 # whitepaper, appendix A), B200 2024. The first name found in the device's name counts.
 ACCELERATORS = {
-    "B200": Accelerator(2250e12, 180e9),
-    "H200": Accelerator(989e12, 141e9),
-    "H100 PCIe": Accelerator(756e12, 80e9),
-    "H100": Accelerator(989e12, 80e9),
-    "A100": Accelerator(312e12, 80e9),
-    "L40S": Accelerator(362e12, 48e9),
-    "RTX 4090": Accelerator(165e12, 24e9),
+    "B200": GpuModel(2250e12, 180e9),
+    "H200": GpuModel(989e12, 141e9),
+    "H100 PCIe": GpuModel(756e12, 80e9),
+    "H100": GpuModel(989e12, 80e9),
+    "A100": GpuModel(312e12, 80e9),
+    "L40S": GpuModel(362e12, 48e9),
+    "RTX 4090": GpuModel(165e12, 24e9),
 }
 
 

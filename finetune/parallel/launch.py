@@ -31,7 +31,7 @@ def start(
     """Join the processes that were launched.
 
     Args:
-        precision: see `Run.precision`.
+        precision: see `RunSection.precision`.
         processes: the world size that was asked for; None takes any.
         sharding: that was asked for; None takes what the launcher set up.
         trackers: names of Accelerate's trackers.

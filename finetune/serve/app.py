@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI
+from fastapi import Request as HttpRequest
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from pydantic import BaseModel, ValidationError
 from starlette.background import BackgroundTask
@@ -16,12 +17,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from camelid.errors import UserError, near_miss
 from finetune.serve.bodies import MOST_PROMPTS, ChatBody, CompletionBody, VoteBody
-from finetune.serve.engine import Engine, Limits, Run
+from finetune.serve.engine import RunningRequest, ServerLimits, ServingEngine
 from finetune.serve.errors import ApiError, invalid
 from finetune.serve.metrics import exposition
 from finetune.serve.page import Page
-from finetune.serve.replies import Kind, Writer
-from finetune.serve.served import Served
+from finetune.serve.replies import EndpointKind, ReplyWriter
+from finetune.serve.served import ServedModel
 from finetune.serve.votes import Votes
 
 MOST_BODY = 4 << 20  # bytes of a request
@@ -29,11 +30,13 @@ MOST_READ = 16 * MOST_BODY  # bytes that are still read, and thrown away, so tha
 BODY_TIMEOUT = 60.0  # seconds in which a request's body must have come
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-Body = TypeVar("Body", bound=BaseModel)
-Result = TypeVar("Result")
+BodyT = TypeVar("BodyT", bound=BaseModel)
+ResultT = TypeVar("ResultT")
 
 
-def make_app(served: Sequence[Served], limits: Limits, api_key: str | None, votes: Path, host: str) -> FastAPI:
+def make_app(
+    served: Sequence[ServedModel], limits: ServerLimits, api_key: str | None, votes: Path, host: str
+) -> FastAPI:
     """The application; the models' threads start and stop with it.
 
     Args:
@@ -44,17 +47,17 @@ def make_app(served: Sequence[Served], limits: Limits, api_key: str | None, vote
         host: the address it listens at. On loopback it answers only to loopback names, so that no web page can reach
             it under a name of its own (DNS rebinding).
     """
-    engines: dict[str, Engine] = {}
+    engines: dict[str, ServingEngine] = {}
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        engines.update({one.name: Engine(one, limits, loop) for one in served})
+        engines.update({one.name: ServingEngine(one, limits, loop) for one in served})
         yield
         for engine in engines.values():
             engine.scheduler.close()
 
-    async def authorised(request: Request) -> None:
+    async def authorised(request: HttpRequest) -> None:
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
         if api_key is not None and not hmac.compare_digest(given.encode(), api_key.encode()):
             raise ApiError(401, "the API key is missing or wrong; send 'Authorization: Bearer KEY'", "invalid_api_key")
@@ -68,7 +71,7 @@ def make_app(served: Sequence[Served], limits: Limits, api_key: str | None, vote
     return app
 
 
-def _add_open_routes(app: FastAPI, engines: Mapping[str, Engine], page: Page) -> None:
+def _add_open_routes(app: FastAPI, engines: Mapping[str, ServingEngine], page: Page) -> None:
     """What needs no key: the page, health, metrics."""
 
     @app.get("/")
@@ -85,7 +88,7 @@ def _add_open_routes(app: FastAPI, engines: Mapping[str, Engine], page: Page) ->
         return PlainTextResponse(exposition(engines.values()), media_type="text/plain; version=0.0.4")
 
 
-def _add_model_routes(app: FastAPI, engines: Mapping[str, Engine], key: Any, votes: Votes) -> None:
+def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: Any, votes: Votes) -> None:
     """What needs the key, if there is one."""
 
     @app.get("/v1/models")
@@ -97,7 +100,7 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, Engine], key: Any, vot
         return _model(_engine(engines, name))
 
     @app.post("/v1/chat/completions")
-    async def chat(_: key, request: Request) -> Response:
+    async def chat(_: key, request: HttpRequest) -> Response:
         body = await read_body(request, ChatBody)
         engine = _engine(engines, body.model)
         try:
@@ -110,7 +113,7 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, Engine], key: Any, vot
         return await _reply(request, "chat", engine, run, body)
 
     @app.post("/v1/completions")
-    async def completions(_: key, request: Request) -> Response:
+    async def completions(_: key, request: HttpRequest) -> Response:
         body = await read_body(request, CompletionBody)
         engine = _engine(engines, body.model)
         given = body.prompts()
@@ -121,7 +124,7 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, Engine], key: Any, vot
         return await _reply(request, "completion", engine, run, body)
 
     @app.post("/v1/votes")
-    async def vote(_: key, request: Request) -> Any:
+    async def vote(_: key, request: HttpRequest) -> Any:
         body = await read_body(request, VoteBody)
         for name in body.models:
             _engine(engines, name)
@@ -129,9 +132,15 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, Engine], key: Any, vot
         return {"question": question, "folder": str(votes.folder)}
 
 
-async def _reply(request: Request, kind: Kind, engine: Engine, run: Run, body: ChatBody | CompletionBody) -> Response:
+async def _reply(
+    request: HttpRequest,
+    kind: EndpointKind,
+    engine: ServingEngine,
+    run: RunningRequest,
+    body: ChatBody | CompletionBody,
+) -> Response:
     engine.counts["requests"] += 1
-    writer = Writer(kind, engine, run)
+    writer = ReplyWriter(kind, engine, run)
     if body.stream:
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         events, given_up = writer.events(body.usage_in_stream), BackgroundTask(run.close)  # even if it never begins
@@ -142,7 +151,7 @@ async def _reply(request: Request, kind: Kind, engine: Engine, run: Run, body: C
         await run.close()
 
 
-async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
+async def unless_gone(request: HttpRequest, work: Awaitable[ResultT]) -> ResultT:
     """The work's result, or its end as soon as the client hangs up.
 
     Raises:
@@ -160,12 +169,12 @@ async def unless_gone(request: Request, work: Awaitable[Result]) -> Result:
         watching.cancel()
 
 
-async def _disconnected(request: Request) -> None:
+async def _disconnected(request: HttpRequest) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
-async def read_body(request: Request, kind: type[Body]) -> Body:
+async def read_body(request: HttpRequest, kind: type[BodyT]) -> BodyT:
     """Read and check a JSON body.
 
     Asking for the JSON content type keeps other web pages out: browsers let them send it only where a server agrees.
@@ -198,7 +207,7 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
         raise invalid(error) from None
 
 
-def _engine(engines: Mapping[str, Engine], name: str) -> Engine:
+def _engine(engines: Mapping[str, ServingEngine], name: str) -> ServingEngine:
     if name not in engines:
         raise ApiError(
             404,
@@ -209,7 +218,7 @@ def _engine(engines: Mapping[str, Engine], name: str) -> Engine:
     return engines[name]
 
 
-def _model(engine: Engine) -> dict[str, Any]:
+def _model(engine: ServingEngine) -> dict[str, Any]:
     context = engine.scheduler.room(engine.served.model.config.context, 0)
     facts = {"id": engine.served.name, "object": "model", "created": engine.created, "owned_by": "camelid"}
     return {**facts, "max_model_len": context}
@@ -220,18 +229,18 @@ def _add_error_handlers(app: FastAPI) -> None:
         headers = {"retry-after": "1"} if error.status == 429 else None
         return JSONResponse(error.to_json(), error.status, headers)
 
-    async def ours(_: Request, error: Exception) -> Response:
+    async def ours(_: HttpRequest, error: Exception) -> Response:
         assert isinstance(error, ApiError)
         return reply(error)
 
-    async def routing(request: Request, error: Exception) -> Response:
+    async def routing(request: HttpRequest, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         return reply(ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}"))
 
-    async def bug(_: Request, error: Exception) -> Response:
+    async def bug(_: HttpRequest, error: Exception) -> Response:
         return reply(ApiError(500, f"a fault of this server ({type(error).__name__}); see its log"))
 
-    handlers: dict[Any, Callable[[Request, Exception], Awaitable[Response]]]
+    handlers: dict[Any, Callable[[HttpRequest, Exception], Awaitable[Response]]]
     handlers = {ApiError: ours, HTTPException: routing, Exception: bug}
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

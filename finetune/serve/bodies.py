@@ -14,8 +14,8 @@ MOST_ANSWERS = 16  # to one prompt
 MOST_PROMPTS = 128  # of one request
 GREEDY_BELOW = 1e-5  # a temperature that small is 0 (vLLM, sampling_params.py, _SAMPLING_EPS)
 
-Ids = Annotated[list[int], Field(fail_fast=True)]
-Stop = Annotated[str, Field(min_length=1, max_length=1000)]
+TokenIds = Annotated[list[int], Field(fail_fast=True)]
+StopString = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 # pydantic describes every error it finds; a body of a million wrong items would take it a minute and gigabytes.
@@ -78,7 +78,7 @@ class _Generation(_Body):
     presence_penalty: Literal[0] | None = None
     frequency_penalty: Literal[0] | None = None
     logit_bias: None = None
-    stop: Stop | Annotated[list[Stop], Field(max_length=16)] | None = None
+    stop: StopString | Annotated[list[StopString], Field(max_length=16)] | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stream: bool = False
     stream_options: StreamOptions | None = None
@@ -159,7 +159,9 @@ class ChatBody(_Generation):
 class CompletionBody(_Generation):
     """A raw prompt: text, in which the tokenizer's special tokens count, or token ids; or several of either."""
 
-    prompt: str | Ids | Annotated[list[str], Field(fail_fast=True)] | Annotated[list[Ids], Field(fail_fast=True)]
+    prompt: (
+        str | TokenIds | Annotated[list[str], Field(fail_fast=True)] | Annotated[list[TokenIds], Field(fail_fast=True)]
+    )
     logprobs: int | None = Field(None, ge=0, le=20)
     best_of: Literal[1] | None = None
     echo: Literal[False] | None = None

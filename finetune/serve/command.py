@@ -80,12 +80,12 @@ def serve(args: argparse.Namespace) -> int:
     for package in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(package) is None:
             raise UserError(f"{package} is not installed; run: pip install 'camelid[serve]'")
-    from finetune.serve.engine import Limits
+    from finetune.serve.engine import ServerLimits
     from finetune.serve.run import run_server
     from finetune.serve.served import open_served
 
     served = [open_served(folder, name, args.adapter, args.template) for name, folder in folders.items()]
-    limits = Limits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout)
+    limits = ServerLimits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout)
     return run_server(served, limits, key, Path(args.votes), args.host, args.port)
 
 

@@ -12,11 +12,11 @@ from camelid.message import Message
 from finetune.generate.decode import Sampling
 from finetune.serve.errors import ApiError
 from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler, merge
-from finetune.serve.served import Served, cache_tokens
+from finetune.serve.served import ServedModel, cache_tokens
 
 
 @dataclass(frozen=True)
-class Limits:
+class ServerLimits:
     """What bounds the server's memory and patience.
 
     Attributes:
@@ -32,19 +32,19 @@ class Limits:
     timeout: float = 600.0
 
 
-class Engine:
+class ServingEngine:
     """One model with its scheduler, as the event loop sees it.
 
     Args:
         served: the model.
-        limits: see `Limits`.
+        limits: see `ServerLimits`.
         loop: where chunks are delivered.
 
     Attributes:
         counts: `requests`, `answers`, `prompt_tokens`, `completion_tokens`, `cancelled`, `refused`, for metrics.
     """
 
-    def __init__(self, served: Served, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, served: ServedModel, limits: ServerLimits, loop: asyncio.AbstractEventLoop) -> None:
         self.served, self.limits = served, limits
         self.created = int(time.time())
         self.counts: Counter[str] = Counter()
@@ -84,13 +84,13 @@ class Engine:
         encoded = await asyncio.to_thread(self.served.tokenizer, prompt)
         return self._checked(list(encoded["input_ids"]), "prompt")
 
-    def start(self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> "Run":
+    def start(self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> "RunningRequest":
         """Queue answers to every prompt, as many as there are seeds.
 
         Raises:
             ApiError: 429, too many are waiting.
         """
-        run = Run(self, prompts, seeds, sampling)
+        run = RunningRequest(self, prompts, seeds, sampling)
         try:
             self.scheduler.submit(run.jobs)
         except BusyError:
@@ -120,10 +120,12 @@ class Engine:
         return ApiError(400, message, "context_length_exceeded", param)
 
 
-class Run:
+class RunningRequest:
     """The answers to one request while they are written. Close it, and what is not finished leaves the batch."""
 
-    def __init__(self, engine: Engine, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> None:
+    def __init__(
+        self, engine: ServingEngine, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling
+    ) -> None:
         self._engine = engine
         self._chunks: asyncio.Queue[tuple[int, Chunk]] = asyncio.Queue()
         self._ends_at = time.monotonic() + engine.limits.timeout

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from finetune.serve.engine import Engine
+from finetune.serve.engine import ServingEngine
 
-Kind = Literal["counter", "gauge"]
+MetricKind = Literal["counter", "gauge"]
 
 
-def exposition(engines: Iterable[Engine]) -> str:
+def exposition(engines: Iterable[ServingEngine]) -> str:
     """All models' figures."""
     lines: list[str] = []
     engines = list(engines)
@@ -20,7 +20,7 @@ def exposition(engines: Iterable[Engine]) -> str:
     return "\n".join(lines) + "\n"
 
 
-_METRICS: tuple[tuple[str, Kind, str], ...] = (
+_METRICS: tuple[tuple[str, MetricKind, str], ...] = (
     ("requests_total", "counter", "Requests that were queued."),
     ("answers_total", "counter", "Answers that were queued; a request may ask for several."),
     ("answers_refused_total", "counter", "Answers refused with a 429 because too many were waiting."),
@@ -36,7 +36,7 @@ _METRICS: tuple[tuple[str, Kind, str], ...] = (
 )
 
 
-def _values(engine: Engine) -> dict[str, float]:
+def _values(engine: ServingEngine) -> dict[str, float]:
     counts, scheduler = engine.counts, engine.scheduler
     started, waited = scheduler.started
     return {

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-from finetune.generate.text_stream import Trimmed
-from finetune.serve.engine import Engine, Run
+from finetune.generate.text_stream import TrimmedText
+from finetune.serve.engine import RunningRequest, ServingEngine
 from finetune.serve.errors import ApiError
 from finetune.serve.scheduler import Chunk
 
-Kind = Literal["chat", "completion"]
-OBJECTS: dict[tuple[Kind, bool], str] = {
+EndpointKind = Literal["chat", "completion"]
+OBJECTS: dict[tuple[EndpointKind, bool], str] = {
     ("chat", False): "chat.completion",
     ("chat", True): "chat.completion.chunk",
     ("completion", False): "text_completion",
@@ -20,7 +20,7 @@ OBJECTS: dict[tuple[Kind, bool], str] = {
 }
 
 
-class Writer:
+class ReplyWriter:
     """Writes the reply to one request, whole or as a stream of events.
 
     Args:
@@ -29,12 +29,12 @@ class Writer:
         run: the answers.
     """
 
-    def __init__(self, kind: Kind, engine: Engine, run: Run) -> None:
+    def __init__(self, kind: EndpointKind, engine: ServingEngine, run: RunningRequest) -> None:
         self._kind, self._engine, self._run = kind, engine, run
         self._top_logprobs = run.jobs[0].sampling.top_logprobs
         self._id = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{uuid.uuid4().hex}"
         self._created = int(time.time())
-        self._trimmed = [Trimmed() for _ in run.jobs]
+        self._trimmed = [TrimmedText() for _ in run.jobs]
         self._offsets = [0] * len(run.jobs)  # where the next token's text begins
 
     async def whole(self) -> dict[str, Any]:

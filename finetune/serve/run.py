@@ -11,14 +11,16 @@ import uvicorn
 
 from camelid.errors import UserError
 from finetune.serve.app import LOOPBACK, make_app
-from finetune.serve.engine import Limits
-from finetune.serve.served import Served
+from finetune.serve.engine import ServerLimits
+from finetune.serve.served import ServedModel
 
 SWITCH_INTERVAL = 0.0005  # seconds; with Python's 0.005 the model's thread waits that long after each tensor operation
 GRACE = 3  # seconds that answers in progress get when the server is stopped
 
 
-def run_server(served: Sequence[Served], limits: Limits, api_key: str | None, votes: Path, host: str, port: int) -> int:
+def run_server(
+    served: Sequence[ServedModel], limits: ServerLimits, api_key: str | None, votes: Path, host: str, port: int
+) -> int:
     """Serve until Ctrl-C or a termination signal.
 
     Raises:

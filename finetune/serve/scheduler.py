@@ -66,7 +66,7 @@ class Job:
     arrived: float = field(default_factory=time.monotonic)
 
 
-class _Answer:
+class _RunningAnswer:
     """A job in the batch."""
 
     def __init__(self, job: Job, tokenizer: Any, room: int, vocab_size: int, device: torch.device) -> None:
@@ -131,7 +131,7 @@ class Scheduler:
         self._most_batch, self._most_tokens, self._most_waiting = most_batch, most_tokens, most_waiting
         self._device = model.lm_head.weight.device
         self._slots = self._new_slots()
-        self._batch: list[_Answer] = []
+        self._batch: list[_RunningAnswer] = []
         self._queue: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -225,7 +225,7 @@ class Scheduler:
     def _join(self, joining: list[Job]) -> list[tuple[Job, Chunk]]:
         """Read the prompts and write the first token of each answer."""
         size = self._model.config.vocab_size
-        self._batch += [_Answer(job, self._tokenizer, self._room(job), size, self._device) for job in joining]
+        self._batch += [_RunningAnswer(job, self._tokenizer, self._room(job), size, self._device) for job in joining]
         self._slots.join(len(joining), max(answer.room for answer in self._batch))
         logits_BV = read_prompts(self._model, [job.prompt for job in joining], self._slots, self._device)
         now = time.monotonic()
@@ -265,7 +265,7 @@ class Scheduler:
         return Slots(self._model.config, self._most_tokens, weight.dtype, weight.device)
 
 
-def choose(logits_BV: Tensor, answers: Sequence[_Answer]) -> list[int]:
+def choose(logits_BV: Tensor, answers: Sequence[_RunningAnswer]) -> list[int]:
     """The next token of each answer, with its own sampling and random source."""
     rows_of: dict[tuple[float, float, int], list[int]] = {}
     if any(answer.seen_1V is not None for answer in answers):

@@ -19,14 +19,14 @@ MOST_CACHE = 0.8, 0.25  # shares of free GPU memory, or of a CPU's memory, that 
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedModel:
     """What answering needs.
 
     Attributes:
         name: what clients call it.
         fingerprint: of its weights.
         model: the weights.
-        tokenizer, encoder, end_ids: as in `Words`.
+        tokenizer, encoder, end_ids: as in `ChatTokenizer`.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Served:
 
 def open_served(
     folder: str | Path, name: str | None = None, adapter: str | None = None, template: str | None = None
-) -> Served:
+) -> ServedModel:
     """Load a model folder.
 
     Args:
@@ -64,7 +64,9 @@ def open_served(
     if adapter is not None:
         model = with_adapter(model, adapter, folder)
     digest = fingerprint([path] if adapter is None else [path, Path(adapter)])
-    return Served(name or str(folder).rstrip("/"), digest, model.eval(), words.tokenizer, words.encoder, words.end_ids)
+    return ServedModel(
+        name or str(folder).rstrip("/"), digest, model.eval(), words.tokenizer, words.encoder, words.end_ids
+    )
 
 
 def cache_tokens(model: Llama, most_batch: int) -> int:

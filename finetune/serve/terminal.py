@@ -10,8 +10,8 @@ from camelid.errors import UserError
 from camelid.files.write import AppendLog
 from camelid.message import Conversation, Message
 from finetune.generate.decode import Sampling, stream
-from finetune.generate.text_stream import Trimmed
-from finetune.serve.served import Served
+from finetune.generate.text_stream import TrimmedText
+from finetune.serve.served import ServedModel
 
 HELP = """\
 /system TEXT  set the system message (without TEXT: remove it) and begin anew
@@ -35,7 +35,7 @@ class Terminal:
 
     def __init__(
         self,
-        served: Served,
+        served: ServedModel,
         sampling: Sampling,
         system: str | None = None,
         seed: int | None = None,
@@ -105,7 +105,7 @@ class Terminal:
                 f"the chat has {len(prompt)} tokens, the model takes fewer than "
                 f"{served.model.config.context}; begin anew with /reset"
             )
-        trimmed = Trimmed()
+        trimmed = TrimmedText()
         self._seed += 1
         pieces = stream(served.model, [prompt], [self._seed - 1], served.tokenizer, served.end_ids, self._sampling)
         for piece in pieces:

@@ -37,12 +37,12 @@ from finetune.data.token_data import TokenData, load_tokens
 from finetune.engine import checkpoint, run_folder
 from finetune.engine import run_summary as closing
 from finetune.engine.adapter import add_adapter, save_adapter
-from finetune.engine.checkpoint import Position
+from finetune.engine.checkpoint import CheckpointPosition
 from finetune.engine.evaluate import sample_answers, validation_loss
 from finetune.engine.optimizer import make_optimizer
 from finetune.engine.schedule import learning_rate
-from finetune.engine.stop import Stop
-from finetune.engine.update import Facts, run_update
+from finetune.engine.stop import StopSignal
+from finetune.engine.update import UpdateFacts, run_update
 from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.parallel import launch
@@ -211,10 +211,10 @@ def run_updates(
     alone = worker.accelerator.num_processes == 1
     held_out = validation_rows(data, recipe.data.max_length) if data.validation.size else []
     done, tokens, skipped = resume(worker, folder)
-    saver = checkpoint.Saver(worker, folder / "checkpoints", run.keep_checkpoints)
+    saver = checkpoint.CheckpointSaver(worker, folder / "checkpoints", run.keep_checkpoints)
     saved, saved_at = done, time.monotonic()
     log = AppendLog(folder / "metrics.jsonl") if worker.accelerator.is_main_process else None
-    with Stop() as stop, Progress("train", plan.updates, quiet or log is None, done=done) as bar:
+    with StopSignal() as stop, Progress("train", plan.updates, quiet or log is None, done=done) as bar:
         for update in range(done, plan.updates):
             started = time.perf_counter()
             lr = learning_rate(update, plan.updates, optim.lr, optim.warmup_ratio, optim.schedule)
@@ -269,11 +269,11 @@ def run_updates(
     return stop.signal or signal.SIGTERM  # another process received it
 
 
-def where(worker: Worker, done: int, tokens: int, skipped: int, validation: float | None) -> Position:
+def where(worker: Worker, done: int, tokens: int, skipped: int, validation: float | None) -> CheckpointPosition:
     """The position of a checkpoint made now."""
     processes = worker.accelerator.num_processes
     shape = to_tree(worker.bare.config)
-    return Position(done, tokens, skipped, validation, processes, worker.sharding, shape)
+    return CheckpointPosition(done, tokens, skipped, validation, processes, worker.sharding, shape)
 
 
 def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
@@ -304,7 +304,7 @@ def evaluate(worker: Worker, data: TokenData, held_out: list[Any], recipe: Recip
 
 
 def measurements(
-    worker: Worker, data: TokenData, facts: Facts, seconds: float, validation: float | None, adapter: bool
+    worker: Worker, data: TokenData, facts: UpdateFacts, seconds: float, validation: float | None, adapter: bool
 ) -> dict[str, Any]:
     """One line of `metrics.jsonl`, but for what the loop knows."""
     device = worker.accelerator.device

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import LCSseq
 from rapidfuzz.process import cdist
 
-from camelid.text.words import Tokenize, unicode_tokens
+from camelid.text.words import WordSplitter, unicode_tokens
 
 LIMIT = 0.7  # Self-Instruct (Wang et al. 2023), section 2.2; Alpaca's generate_instruction.py uses it too
 MOST_SIMILAR = 10  # how many Alpaca writes beside each record
@@ -43,7 +43,7 @@ class SimilarTexts:
         tokenize: what a word is.
     """
 
-    def __init__(self, texts: Iterable[str] = (), tokenize: Tokenize = unicode_tokens) -> None:
+    def __init__(self, texts: Iterable[str] = (), tokenize: WordSplitter = unicode_tokens) -> None:
         self._tokenize = tokenize
         self._ids: dict[str, int] = {}
         self._texts: list[str] = []

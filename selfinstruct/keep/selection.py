@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camelid.text.decontaminate import Decontaminator, read_question_texts
-from camelid.text.words import Tokenize, rouge_tokens, unicode_tokens
+from camelid.text.words import WordSplitter, rouge_tokens, unicode_tokens
 from selfinstruct.keep.rouge import LIMIT, Similarity, SimilarTexts
 from selfinstruct.keep.rules import Rules, reason_to_drop_answer
 from selfinstruct.seeds import Task
@@ -17,7 +17,7 @@ def short_name(path: str | Path) -> str:
     return "/".join(Path(path).parts[-2:])
 
 
-class Questions:
+class EvaluationQuestions:
     """The questions of one evaluation file, to be kept out of the records.
 
     Args:
@@ -50,9 +50,9 @@ class Selection:
     """
 
     def __init__(
-        self, before: Sequence[str], rules: Rules, questions: Sequence[Questions] = (), compat: bool = False
+        self, before: Sequence[str], rules: Rules, questions: Sequence[EvaluationQuestions] = (), compat: bool = False
     ) -> None:
-        self._tokenize: Tokenize = rouge_tokens if compat else unicode_tokens
+        self._tokenize: WordSplitter = rouge_tokens if compat else unicode_tokens
         self._kept = SimilarTexts(before, self._tokenize)
         self._rules, self._questions, self._compat = rules, questions, compat
 

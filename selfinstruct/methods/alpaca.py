@@ -9,41 +9,41 @@ from typing import Literal
 
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.spend import SAMPLE, Price, before_the_first_call
-from selfinstruct.methods.parse import Parsed, Parser, parse_compat, parse_json, parse_strict
+from selfinstruct.methods.parse import Parsed, ReplyParser, parse_compat, parse_json, parse_strict
 from selfinstruct.methods.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, json_request, requests, text_request
-from selfinstruct.run import Run
+from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import Task
 
-FormatName = Literal["json", "text", "compat"]
+ReplyFormatName = Literal["json", "text", "compat"]
 TASKS_A_REPLY = TASKS_A_PROMPT - SEEDS_A_PROMPT  # at most
 TRUSTED = 10  # replies after which what they gave outweighs the hope that every task is kept
 
 
 @dataclass(frozen=True)
-class Format:
+class ReplyFormat:
     """How tasks are asked for and read back: a maker of requests and a parser."""
 
     requests: Iterator[Request]
-    parser: Parser
+    parser: ReplyParser
 
     def parse(self, reply: Reply) -> Parsed:
         return self.parser(reply.text, SEEDS_A_PROMPT + 1, reply.finish_reason == "length")
 
 
-def open_format(name: FormatName, seeds: Sequence[Task], seed: int, language: str) -> Format:
+def open_format(name: ReplyFormatName, seeds: Sequence[Task], seed: int, language: str) -> ReplyFormat:
     """`json` is structured output; `text` the classic numbered format; `compat` the same, read as Alpaca did."""
     parser = {"json": parse_json, "text": parse_strict, "compat": parse_compat}[name]
     make = json_request if name == "json" else text_request
-    return Format(requests(seeds, seed, make, language), parser)
+    return ReplyFormat(requests(seeds, seed, make, language), parser)
 
 
-def foretell(form: Format, count: int, price: Price | None) -> str:
+def foretell(form: ReplyFormat, count: int, price: Price | None) -> str:
     """What a run costs if every task is kept, roughly and in words, before anything is asked."""
     replies = math.ceil(count / TASKS_A_REPLY)
     return before_the_first_call(list(islice(form.requests, SAMPLE)), replies, price)
 
 
-async def generate(run: Run, form: Format, fallback: Format | None = None) -> None:
+async def generate(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat | None = None) -> None:
     """Make `run.count` records.
 
     Args:
@@ -70,7 +70,7 @@ async def generate(run: Run, form: Format, fallback: Format | None = None) -> No
         await run.take(parsed.tasks, request.sample, reply.model)
 
 
-async def _usable(run: Run, form: Format, fallback: Format) -> Format:
+async def _usable(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat) -> ReplyFormat:
     """The format that the model's first reply shows to be of use."""
     for request in form.requests:
         result = await run.model.complete(request)
@@ -82,14 +82,14 @@ async def _usable(run: Run, form: Format, fallback: Format) -> Format:
                 await run.model.keep(request, result)
             return fallback
         if isinstance(result, Reply):
-            return Format(chain([request], form.requests), form.parser)  # asked again, the journal answers
+            return ReplyFormat(chain([request], form.requests), form.parser)  # asked again, the journal answers
         run.fail(request, result)  # says nothing of the format
         if run.ended:
             break
     return form
 
 
-def _problem(form: Format, result: Reply | Failure) -> str | None:
+def _problem(form: ReplyFormat, result: Reply | Failure) -> str | None:
     """Why a model has no use for the format, judged by its first answer; None if it has."""
     if isinstance(result, Failure):
         return result.detail if result.kind == "bad_request" else None

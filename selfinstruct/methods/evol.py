@@ -14,7 +14,7 @@ from camelid.message import Message
 from camelid.models.llm import Reply, Request
 from camelid.text.words import unicode_tokens
 from selfinstruct.methods.parse import CUT_OFF
-from selfinstruct.run import ENOUGH, Run
+from selfinstruct.run import ENOUGH, GenerationRun
 from selfinstruct.seeds import Task
 
 ROUNDS = 4  # section 4.1: M = 4
@@ -57,7 +57,7 @@ _STOP_WORDS = frozenset(
 )
 
 
-async def evolve(run: Run, tasks: Sequence[Task], seed: int, rounds: int = ROUNDS) -> None:
+async def evolve(run: GenerationRun, tasks: Sequence[Task], seed: int, rounds: int = ROUNDS) -> None:
     """Make up to `run.count` records from the tasks of any instruction file.
 
     A task whose evolution is eliminated goes into the next round as it was.
@@ -79,7 +79,7 @@ async def evolve(run: Run, tasks: Sequence[Task], seed: int, rounds: int = ROUND
     run.stopped = f"{rounds} rounds over {len(pool):,} instructions gave no more"
 
 
-async def _evolve_chunk(run: Run, pool: list[str], chunk: list[int], generation: int, seed: int) -> None:
+async def _evolve_chunk(run: GenerationRun, pool: list[str], chunk: list[int], generation: int, seed: int) -> None:
     """Evolve, compare, answer and eliminate some places of the pool."""
     operators = {place: random.Random(f"{seed}/{generation}/{place}").choice(list(OPERATORS)) for place in chunk}
     evolved = await _evolved(run, pool, operators, generation)
@@ -111,7 +111,9 @@ async def _evolve_chunk(run: Run, pool: list[str], chunk: list[int], generation:
             pool[place] = task.instruction
 
 
-async def _evolved(run: Run, pool: Sequence[str], operators: dict[int, str], generation: int) -> dict[int, str]:
+async def _evolved(
+    run: GenerationRun, pool: Sequence[str], operators: dict[int, str], generation: int
+) -> dict[int, str]:
     """The new instruction of each place, where there is one that differs in substance."""
     ledger = run.instructions
     assert ledger

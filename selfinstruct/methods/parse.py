@@ -36,7 +36,7 @@ class Parsed:
     drops: list[str]
 
 
-Parser = Callable[[str, int, bool], Parsed]
+ReplyParser = Callable[[str, int, bool], Parsed]
 
 
 def parse_compat(completion: str, first: int, truncated: bool) -> Parsed:

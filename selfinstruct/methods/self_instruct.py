@@ -15,7 +15,7 @@ from camelid.message import Message
 from camelid.models.llm import Request
 from selfinstruct.keep.rouge import LIMIT, Similarity
 from selfinstruct.keep.selection import TOO_SIMILAR
-from selfinstruct.run import ENOUGH, Run
+from selfinstruct.run import ENOUGH, GenerationRun
 from selfinstruct.seeds import Task
 
 # bootstrap_instructions.py
@@ -53,7 +53,7 @@ class _New:
     request: int
 
 
-async def self_instruct(run: Run, seeds: Sequence[Task], seed: int) -> None:
+async def self_instruct(run: GenerationRun, seeds: Sequence[Task], seed: int) -> None:
     """Make `run.count` records, up to `MOST_INSTANCES` for each instruction.
 
     Args:
@@ -79,7 +79,7 @@ async def self_instruct(run: Run, seeds: Sequence[Task], seed: int) -> None:
 
 
 async def _instructions(
-    run: Run, seeds: Sequence[Task], machine: Sequence[str], seed: int, numbers: range
+    run: GenerationRun, seeds: Sequence[Task], machine: Sequence[str], seed: int, numbers: range
 ) -> list[_New]:
     """Step one: new instructions after six of the seeds and two of the machine's."""
     assert run.instructions
@@ -121,7 +121,7 @@ def parse_instructions(completion: str, truncated: bool) -> list[str]:
     return [item[:1].upper() + item[1:] for item in items if item]
 
 
-async def _classifications(run: Run, seeds: Sequence[Task], new: Sequence[_New]) -> list[bool | None]:
+async def _classifications(run: GenerationRun, seeds: Sequence[Task], new: Sequence[_New]) -> list[bool | None]:
     """Step two: whether each instruction is a classification task with a small set of labels; None without a reply."""
     examples = [task for task in seeds if task.classification][:YES_EXAMPLES]
     examples += [task for task in seeds if not task.classification][:NO_EXAMPLES]
@@ -140,7 +140,7 @@ async def _classifications(run: Run, seeds: Sequence[Task], new: Sequence[_New])
     ]
 
 
-async def _instances(run: Run, seeds: Sequence[Task], new: Sequence[tuple[_New, bool | None]]) -> None:
+async def _instances(run: GenerationRun, seeds: Sequence[Task], new: Sequence[tuple[_New, bool | None]]) -> None:
     """Step three: inputs and outputs, output first for classification."""
     known = [(item, classification) for item, classification in new if classification is not None]
     for _ in range(len(new) - len(known)):
@@ -167,7 +167,7 @@ async def _instances(run: Run, seeds: Sequence[Task], new: Sequence[tuple[_New, 
             run.record(task, item.similarity, item.request, replies[place].model, is_classification=classification)
 
 
-def _good_instances(run: Run, tasks: Sequence[Task]) -> list[Task]:
+def _good_instances(run: GenerationRun, tasks: Sequence[Task]) -> list[Task]:
     """Step four: the filters of prepare_for_finetuning.py, then ours."""
     if not tasks:
         run.tasks.drop("no instance in the reply")

@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import train_gpu
 from finetune.llama.config import LlamaConfig
-from finetune.recipe import Optim
+from finetune.recipe import OptimSection
 
 TOY = LlamaConfig(
     vocab_size=512, hidden_size=64, intermediate_size=172, num_hidden_layers=2, num_attention_heads=2,
@@ -20,7 +20,7 @@ TOY = LlamaConfig(
 def test_every_side_runs_on_the_same_tokens(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_gpu, "WARM_UP", 1)
     monkeypatch.setattr(train_gpu, "STEPS", 1)
-    monkeypatch.setattr(train_gpu, "OPTIM", Optim(lr=2e-5, global_batch=2, micro_batch=1))
+    monkeypatch.setattr(train_gpu, "OPTIM", OptimSection(lr=2e-5, global_batch=2, micro_batch=1))
     tokens: dict[str, list[int]] = {}
 
     def timed(update: Any, device: torch.device) -> dict[str, Any]:

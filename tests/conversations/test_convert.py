@@ -17,12 +17,12 @@ from camelid.message import Conversation
 from camelid.text.decontaminate import Decontaminator, KeepOutQuestions
 from camelid.text.language import KeepLanguages
 from camelid.text.pii import KINDS, ScrubPersonalData
-from conversations.batch import Step, Work
+from conversations.batch import CleaningStep, ConversionWork
 from conversations.cleaning.blocked import BlockPhrases
 from conversations.cleaning.clean import Clean
 from conversations.cleaning.sampling import Sample, chosen
 from conversations.convert import Conversion
-from conversations.formats.readers import Format, read_conversations
+from conversations.formats.readers import RecordFormat, read_conversations
 from tests.chat_pages import answer, question
 
 SAMPLE = Path(__file__).parents[2] / "conversations" / "data" / "sharegpt_sample.json"
@@ -30,10 +30,10 @@ QUESTIONS = Path(__file__).parents[2] / "eval" / "data" / "demo_questions.jsonl"
 
 
 def convert(
-    *paths: Path, questions: tuple[str, ...] = (), work: Work | None = None, **options: Any
+    *paths: Path, questions: tuple[str, ...] = (), work: ConversionWork | None = None, **options: Any
 ) -> tuple[list[Conversation], Conversion]:
     conversion = Conversion()
-    work = work or Work((KeepOutQuestions(Decontaminator(questions)),))
+    work = work or ConversionWork((KeepOutQuestions(Decontaminator(questions)),))
     return list(conversion.run(paths, work, **options)), conversion
 
 
@@ -124,7 +124,7 @@ RECORD = (
     | st.fixed_dictionaries({"messages": OPENAI_TURNS})
     | st.fixed_dictionaries({"conversation": OPENAI_TURNS})
 )
-STEPS: list[Step] = [
+STEPS: list[CleaningStep] = [
     Sample(0.7), BlockPhrases(("chatgpt",)), KeepLanguages(skip=("de",)), ScrubPersonalData(),
     KeepOutQuestions(Decontaminator(["no"])),
 ]  # fmt: skip
@@ -143,7 +143,7 @@ STEPS: list[Step] = [
 )
 def test_kept_and_dropped_are_all_that_was_read(
     records: list[Any],
-    steps: list[Step],
+    steps: list[CleaningStep],
     html: bool,
     captions: bool,
     in_a_row: Any,
@@ -155,7 +155,7 @@ def test_kept_and_dropped_are_all_that_was_read(
     with TemporaryDirectory() as folder:
         path = Path(folder) / "a.jsonl"
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
-        work = Work(tuple(steps), Clean(html, captions, in_a_row, longest))
+        work = ConversionWork(tuple(steps), Clean(html, captions, in_a_row, longest))
         kept, conversion = convert(path, work=work, repeats=repeats, near_duplicates=near)
     turns = sum(len(value) for record in records for value in record.values() if isinstance(value, list))
     assert conversion.conversations.read == len(records) and conversion.conversations.kept == len(kept)
@@ -259,7 +259,7 @@ def test_the_options_name_every_format_and_kind(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["conversations", "convert", "--help"])
     text = capsys.readouterr().out
-    assert all(name in text for name in (*get_args(Format), *KINDS))
+    assert all(name in text for name in (*get_args(RecordFormat), *KINDS))
 
 
 @pytest.mark.skipif("CAMELID_REAL_DATA" not in os.environ, reason="CAMELID_REAL_DATA is not set")

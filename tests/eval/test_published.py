@@ -18,7 +18,7 @@ from eval.ask.questions import Question, read_questions
 from eval.judging.judgments import Judgment, read_judgments, shares
 from eval.numbers.length_control import Comparison, length_controlled
 from eval.numbers.summarise import summarise
-from eval.results import Row
+from eval.results import LeaderboardRow
 
 REAL = Path(os.environ.get("CAMELID_REAL_DATA", "/nowhere"))
 pytestmark = pytest.mark.skipif("CAMELID_REAL_DATA" not in os.environ, reason="CAMELID_REAL_DATA is not set")
@@ -34,7 +34,7 @@ SUMS = {
 MISTYPED = {("llama-13b", "70"), ("bard", "70")}
 
 
-def vicuna(other: str, judgments: list[Judgment]) -> Row:
+def vicuna(other: str, judgments: list[Judgment]) -> LeaderboardRow:
     questions = read_questions(REAL / "vicuna80" / "question.jsonl")
     [board] = summarise("", questions, [], judgments, baseline=other).boards
     return next(row for row in board.rows if row.label == "vicuna-13b")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from finetune.serve.served import Served
+    from finetune.serve.served import ServedModel
     from tests.finetune.serve.serving import Running
 
 WORDS = ["red", "green", "blue", "small", "quick", "slow", "cat", "dog", "bird", "house", "tree", "walks", "sees"]
@@ -100,7 +100,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def served(lively_model: Path, one_thread: None) -> "Served":
+def served(lively_model: Path, one_thread: None) -> "ServedModel":
     """The lively model, as the server knows it."""
     from finetune.serve.served import open_served
 
@@ -108,7 +108,7 @@ def served(lively_model: Path, one_thread: None) -> "Served":
 
 
 @pytest.fixture(scope="module")
-def running(served: "Served", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Running]":
+def running(served: "ServedModel", tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Running]":
     """A server of that model."""
     from tests.finetune.serve.serving import serving
 

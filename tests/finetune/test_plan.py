@@ -14,14 +14,14 @@ from finetune.engine.adapter import add_adapter
 from finetune.engine.optimizer import make_optimizer
 from finetune.folders import weights
 from finetune.llama import model as llama_model
-from finetune.llama.activations import Recipes
+from finetune.llama.activations import Recomputations
 from finetune.llama.architectures import get_architecture
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import token_loss
 from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import activation_bytes, memory
-from finetune.recipe import Adapter, Model, Optim, Run
+from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
 from tests.finetune.runs import run, variant, write
 
 CONFIG = LlamaConfig(300, 64, 176, 4, 4, 2)
@@ -41,7 +41,7 @@ def saved_bytes(config: LlamaConfig, recompute: str, precision: str) -> int:
             kept[storage.data_ptr()] = storage
         return tensor
 
-    class Counted(Recipes):
+    class Counted(Recomputations):
         """Inner hooks hide what they save from outer ones; what a tensor is made again from is kept, too."""
 
         def add(self, tensor: torch.Tensor, make: Any) -> None:
@@ -59,7 +59,7 @@ def saved_bytes(config: LlamaConfig, recompute: str, precision: str) -> int:
     some = torch.arange(TOKENS // 2)
     head = partial(token_loss, positions_N=some, targets_N=some, weights_N=torch.ones(len(some)))
     with (
-        patch.object(llama_model, "Recipes", Counted),
+        patch.object(llama_model, "Recomputations", Counted),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
     ):
@@ -82,20 +82,27 @@ def test_activations_of_a_layer(recompute: str, precision: str) -> None:
 
 @pytest.mark.parametrize(
     ("precision", "adapter"),
-    [("fp32", Adapter()), ("bf16-pure", Adapter()), ("bf16", Adapter(kind="lora")), ("bf16", Adapter(kind="dora"))],
+    [
+        ("fp32", AdapterSection()),
+        ("bf16-pure", AdapterSection()),
+        ("bf16", AdapterSection(kind="lora")),
+        ("bf16", AdapterSection(kind="dora")),
+    ],
 )
-def test_weights_gradients_and_optimizer(precision: Any, adapter: Adapter) -> None:
+def test_weights_gradients_and_optimizer(precision: Any, adapter: AdapterSection) -> None:
     pure, frozen = precision == "bf16-pure", adapter.kind != "none"
     bare = weights.new(CONFIG, 0, torch.bfloat16 if pure or frozen else torch.float32)
     model = add_adapter(bare, adapter, "base", 0) if frozen else bare
-    optim = Optim(lr=1e-3, global_batch=2)
+    optim = OptimSection(lr=1e-3, global_batch=2)
     optimizer = make_optimizer(model.parameters(), optim, pure)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     state = sum(t.nbytes for values in optimizer.state.values() for t in values.values() if t.ndim)
-    parts = memory(CONFIG, Model("base"), optim, adapter, Run("run", precision=precision), TOKENS, "none", 1)
+    parts = memory(
+        CONFIG, ModelSection("base"), optim, adapter, RunSection("run", precision=precision), TOKENS, "none", 1
+    )
     assert parts["weights"] == sum(parameter.nbytes for parameter in model.parameters())
     assert parts["gradients"] == sum(parameter.nbytes for parameter in trained)
     assert parts["optimizer"] == state
@@ -103,11 +110,29 @@ def test_weights_gradients_and_optimizer(precision: Any, adapter: Adapter) -> No
 
 def test_sharding_cuts_what_it_says() -> None:
     config = get_architecture("llama-7b")
-    whole = memory(config, Model("m"), Optim(lr=1e-5), Adapter(), Run("r", precision="fp32"), 2048, "none", 8)
+    whole = memory(
+        config,
+        ModelSection("m"),
+        OptimSection(lr=1e-5),
+        AdapterSection(),
+        RunSection("r", precision="fp32"),
+        2048,
+        "none",
+        8,
+    )
     cut = {"zero2": {"gradients", "optimizer"}, "zero3": {"weights", "gradients", "optimizer"}}
     cut["fsdp2"] = cut["zero3"]
     for sharding, names in cut.items():
-        parts = memory(config, Model("m"), Optim(lr=1e-5), Adapter(), Run("r", precision="fp32"), 2048, sharding, 8)
+        parts = memory(
+            config,
+            ModelSection("m"),
+            OptimSection(lr=1e-5),
+            AdapterSection(),
+            RunSection("r", precision="fp32"),
+            2048,
+            sharding,
+            8,
+        )
         for name in ("weights", "gradients", "optimizer"):
             assert parts[name] == pytest.approx(whole[name] / (8 if name in names else 1))
 

@@ -23,7 +23,7 @@ from camelid.models.spend import Price
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
 from selfinstruct.methods.alpaca import generate, open_format
-from selfinstruct.run import Run
+from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import read_seeds
 from tests.fake_openai import FakeOpenAI
 from tests.selfinstruct.teacher import answer
@@ -62,7 +62,7 @@ def test_2000_records_although_30_percent_of_all_replies_fail(tmp_path: Path) ->
     with FakeOpenAI(answer, faults={**faults, "refusal": 0.03}, json_schema=True, price=PRICE) as server:
         llm = OpenAIModel("fake", server.url, 32, timeout=1.0, first_wait=0.02)
         with ModelRun(llm, tmp_path / "journal.jsonl", 32, Price(*PRICE)) as model:
-            run = Run(model, Selection([seed.instruction for seed in seeds], read_rules()), 2000)
+            run = GenerationRun(model, Selection([seed.instruction for seed in seeds], read_rules()), 2000)
             model.run(generate(run, open_format("json", seeds, 0, "English")))
     refused = run.replies.dropped.pop("content_filter")
     assert len(run.records) == run.tasks.kept == 2000 and run.stopped is None
@@ -172,7 +172,7 @@ def test_batches_give_the_same_records_for_half_the_money(tmp_path: Path) -> Non
 
     def run(llm: Any, name: str, concurrency: int) -> list[dict[str, Any]]:
         with ModelRun(llm, tmp_path / name, concurrency, batch=concurrency > 100) as model:
-            going = Run(model, Selection([seed.instruction for seed in seeds], read_rules()), 1000)
+            going = GenerationRun(model, Selection([seed.instruction for seed in seeds], read_rules()), 1000)
             model.run(generate(going, open_format("json", seeds, 0, "English")))
         return going.records
 

@@ -9,8 +9,8 @@ from random import Random
 
 from camelid.models.offline import words as w
 
-Made = tuple[str, str, str]
-Family = Callable[[Random], Made]
+TaskTexts = tuple[str, str, str]
+TaskFamily = Callable[[Random], TaskTexts]
 
 
 def plural(noun: str) -> str:
@@ -34,7 +34,7 @@ def past(verb: str) -> str:
 # Arithmetic
 
 
-def add(r: Random) -> Made:
+def add(r: Random) -> TaskTexts:
     name, place = r.choice(w.NAMES), r.choice(w.PLACES)
     one, two = r.sample(w.FOODS, 2)
     x, y = r.randint(2, 30), r.randint(2, 30)
@@ -48,7 +48,7 @@ def add(r: Random) -> Made:
     return question, "", f"{x} {plural(one)} and {y} {plural(two)} make {x + y} pieces."
 
 
-def subtract(r: Random) -> Made:
+def subtract(r: Random) -> TaskTexts:
     (one, two), thing = r.sample(w.NAMES, 2), plural(r.choice(w.THINGS))
     x = r.randint(10, 50)
     y = r.randint(1, x - 2)  # so that the rest is a plural
@@ -62,7 +62,7 @@ def subtract(r: Random) -> Made:
     return question, "", f"{one} still has {x - y} {thing}."
 
 
-def multiply(r: Random) -> Made:
+def multiply(r: Random) -> TaskTexts:
     animal, food = plural(r.choice(w.ANIMALS)), plural(r.choice(w.FOODS))
     x, y = r.randint(2, 12), r.randint(2, 12)
     question = r.choice(
@@ -74,7 +74,7 @@ def multiply(r: Random) -> Made:
     return question, "", f"{x} times {y} is {x * y}, so {x * y} {food} are eaten."
 
 
-def compare(r: Random) -> Made:
+def compare(r: Random) -> TaskTexts:
     (one, two), thing = r.sample(w.NAMES, 2), plural(r.choice(w.THINGS + w.TOOLS))
     x, y = r.sample(range(2, 60), 2)
     more = one if x > y else two
@@ -84,7 +84,7 @@ def compare(r: Random) -> Made:
 # Words
 
 
-def opposite(r: Random) -> Made:
+def opposite(r: Random) -> TaskTexts:
     first, second = r.choice(w.OPPOSITE_PAIRS)
     thing = r.choice(w.THINGS)
     question = r.choice(
@@ -97,7 +97,7 @@ def opposite(r: Random) -> Made:
     return question, "", f'The opposite of "{first}" is "{second}".'
 
 
-def plurals(r: Random) -> Made:
+def plurals(r: Random) -> TaskTexts:
     one, two = r.sample(sorted(w.IRREGULAR_PLURALS), 2)
     question = r.choice(
         [
@@ -108,7 +108,7 @@ def plurals(r: Random) -> Made:
     return question, "", f'The plural of "{one}" is "{plural(one)}", and of "{two}" it is "{plural(two)}".'
 
 
-def past_tense(r: Random) -> Made:
+def past_tense(r: Random) -> TaskTexts:
     one, two = r.sample(sorted(w.PAST), 2)
     question = r.choice(
         [
@@ -119,7 +119,7 @@ def past_tense(r: Random) -> Made:
     return question, "", f'The past of "{one}" is "{past(one)}", and of "{two}" it is "{past(two)}".'
 
 
-def alphabet(r: Random) -> Made:
+def alphabet(r: Random) -> TaskTexts:
     group, label = r.choice([(w.ANIMALS, "animals"), (w.FOODS, "foods"), (w.THINGS, "things"), (w.NAMES, "names")])
     items = r.sample(group, 4)
     question = r.choice(
@@ -131,7 +131,7 @@ def alphabet(r: Random) -> Made:
     return question, "", ", ".join(sorted(items))
 
 
-def letters(r: Random) -> Made:
+def letters(r: Random) -> TaskTexts:
     word = r.choice(w.ANIMALS + w.FOODS + w.THINGS + w.TOOLS + w.PLACES)
     name = r.choice(w.NAMES)
     question = r.choice(
@@ -146,7 +146,7 @@ def letters(r: Random) -> Made:
 # Classification
 
 
-def sentiment(r: Random) -> Made:
+def sentiment(r: Random) -> TaskTexts:
     good = r.random() < 0.5
     text, place = r.choice(w.PRAISE if good else w.COMPLAINTS), r.choice(w.PLACES)
     name = r.choice(w.NAMES)
@@ -160,7 +160,7 @@ def sentiment(r: Random) -> Made:
     return instruction, f"{text}.", f"The opinion is {'positive' if good else 'negative'}."
 
 
-def kind(r: Random) -> Made:
+def kind(r: Random) -> TaskTexts:
     group, label = r.choice([(w.ANIMALS, "an animal"), (w.FOODS, "a food"), (w.TOOLS, "a tool")])
     word = r.choice(group)
     question = r.choice(
@@ -173,7 +173,7 @@ def kind(r: Random) -> Made:
     return question, "", f"{a(word).capitalize()} is {label}."
 
 
-def odd_even(r: Random) -> Made:
+def odd_even(r: Random) -> TaskTexts:
     x, y = r.sample(range(10, 999), 2)
     name = r.choice(w.NAMES)
     question = r.choice(
@@ -186,7 +186,7 @@ def odd_even(r: Random) -> Made:
     return question, "", f"{x} is {kinds[0]}, and {y} is {kinds[1]}."
 
 
-def odd_one_out(r: Random) -> Made:
+def odd_one_out(r: Random) -> TaskTexts:
     (group, label), (others, _) = r.sample([(w.ANIMALS, "animals"), (w.FOODS, "foods"), (w.COLOURS, "colours")], 2)
     items = r.sample(group, 3)
     stranger = r.choice([word for word in others if word not in group])
@@ -199,7 +199,7 @@ def odd_one_out(r: Random) -> Made:
 # Rewriting
 
 
-def capitals(r: Random) -> Made:
+def capitals(r: Random) -> TaskTexts:
     phrase = f"{r.choice(w.ADJECTIVES)} {r.choice(w.COLOURS)} {r.choice(w.THINGS)}"
     name = r.choice(w.NAMES)
     instruction = r.choice(
@@ -211,7 +211,7 @@ def capitals(r: Random) -> Made:
     return instruction, "", f"THE {phrase.upper()}"
 
 
-def polite(r: Random) -> Made:
+def polite(r: Random) -> TaskTexts:
     order, name = r.choice(w.ORDERS), r.choice(w.NAMES)
     instruction = r.choice(
         [
@@ -223,7 +223,7 @@ def polite(r: Random) -> Made:
     return instruction, "", f"Could you please {order[0].lower()}{order[1:]}?"
 
 
-def to_past(r: Random) -> Made:
+def to_past(r: Random) -> TaskTexts:
     name, place = r.choice(w.NAMES), r.choice(w.PLACES)
     verb, thing = r.choice(["open", "clean", "paint", "find", "see", "sell", "leave", "visit"]), r.choice(w.PLACES)
     instruction = r.choice(
@@ -236,7 +236,7 @@ def to_past(r: Random) -> Made:
     return instruction, f"They {verb} the {thing}.", f"They {past(verb)} the {thing}."
 
 
-def negate(r: Random) -> Made:
+def negate(r: Random) -> TaskTexts:
     name, thing, colour = r.choice(w.NAMES), r.choice(w.THINGS + w.TOOLS), r.choice(w.COLOURS)
     verb = r.choice(["see", "carry", "buy", "find", "clean", "sell"])
     instruction = r.choice(
@@ -251,7 +251,7 @@ def negate(r: Random) -> Made:
 # Extraction
 
 
-def who(r: Random) -> Made:
+def who(r: Random) -> TaskTexts:
     (one, two), place, day = r.sample(w.NAMES, 2), r.choice(w.PLACES), r.choice(w.DAYS)
     text = f"On {day} {one} met {two} at the {place}."
     asked, answer = r.choice(
@@ -264,7 +264,7 @@ def who(r: Random) -> Made:
     return asked, text, answer
 
 
-def find_colour(r: Random) -> Made:
+def find_colour(r: Random) -> TaskTexts:
     name, thing, colour = r.choice(w.NAMES), r.choice(w.THINGS), r.choice(w.COLOURS)
     place = r.choice(w.PLACES)
     instruction = r.choice(
@@ -276,7 +276,7 @@ def find_colour(r: Random) -> Made:
     return instruction, f"{name} left a {colour} {thing} in the {place}.", f"The {thing} is {colour}."
 
 
-def find_number(r: Random) -> Made:
+def find_number(r: Random) -> TaskTexts:
     name, animal, number = r.choice(w.NAMES), plural(r.choice(w.ANIMALS)), r.randint(2, 90)
     place = r.choice(w.PLACES)
     instruction = r.choice(
@@ -291,7 +291,7 @@ def find_number(r: Random) -> Made:
 # Facts
 
 
-def capital_city(r: Random) -> Made:
+def capital_city(r: Random) -> TaskTexts:
     country, city, continent = r.choice(w.CAPITALS)
     return r.choice(
         [
@@ -302,14 +302,14 @@ def capital_city(r: Random) -> Made:
     )
 
 
-def convert(r: Random) -> Made:
+def convert(r: Random) -> TaskTexts:
     large, small, factor = r.choice(w.UNITS)
     count = r.randint(2, 12)
     question = r.choice([f"How many {small} are in {count} {large}?", f"Convert {count} {large} to {small}, please."])
     return question, "", f"{count} {large} are {count * factor} {small}."
 
 
-def calendar(r: Random) -> Made:
+def calendar(r: Random) -> TaskTexts:
     names, label = r.choice([(w.DAYS, "day"), (w.MONTHS, "month")])
     index = r.randrange(len(names))
     name = r.choice(w.NAMES)
@@ -323,7 +323,7 @@ def calendar(r: Random) -> Made:
     return question, "", f"{after} comes after {names[index]}."
 
 
-def sound(r: Random) -> Made:
+def sound(r: Random) -> TaskTexts:
     animal, place = r.choice(sorted(w.SOUNDS)), r.choice(w.PLACES)
     question = r.choice(
         [
@@ -337,7 +337,7 @@ def sound(r: Random) -> Made:
 # Advice
 
 
-def advice(r: Random) -> Made:
+def advice(r: Random) -> TaskTexts:
     goal = r.choice(sorted(w.ADVICE))
     name, person = r.choice(w.NAMES), r.choice(["friend", "neighbour", "cousin", "teacher", "colleague"])
     question = r.choice(
@@ -355,7 +355,7 @@ def advice(r: Random) -> Made:
 # Writing
 
 
-def thanks(r: Random) -> Made:
+def thanks(r: Random) -> TaskTexts:
     (one, two), thing, colour = r.sample(w.NAMES, 2), r.choice(w.THINGS), r.choice(w.COLOURS)
     instruction = r.choice(
         [
@@ -366,7 +366,7 @@ def thanks(r: Random) -> Made:
     return instruction, "", f"Dear {two}, thank you very much for the {colour} {thing}. I like it a lot. Yours, {one}"
 
 
-def invite(r: Random) -> Made:
+def invite(r: Random) -> TaskTexts:
     (one, two), place, day = r.sample(w.NAMES, 2), r.choice(w.PLACES), r.choice(w.DAYS)
     instruction = r.choice(
         [
@@ -381,7 +381,7 @@ def invite(r: Random) -> Made:
     )
 
 
-def story(r: Random) -> Made:
+def story(r: Random) -> TaskTexts:
     animal, thing, place = r.choice(w.ANIMALS), r.choice(w.THINGS), r.choice(w.PLACES)
     mood = r.choice(w.ADJECTIVES)
     instruction = r.choice(
@@ -396,7 +396,7 @@ def story(r: Random) -> Made:
     return instruction, f"Use the word {mood}.", text
 
 
-def greeting(r: Random) -> Made:
+def greeting(r: Random) -> TaskTexts:
     name, hobby = r.choice(w.NAMES), r.choice(w.HOBBIES)
     instruction = r.choice(
         [
@@ -407,7 +407,7 @@ def greeting(r: Random) -> Made:
     return instruction, "", f"Happy birthday, {name}! I wish you a year full of joy and {hobby}."
 
 
-FAMILIES: dict[str, tuple[Family, ...]] = {
+FAMILIES: dict[str, tuple[TaskFamily, ...]] = {
     "arithmetic": (add, subtract, multiply, compare),
     "words": (opposite, plurals, past_tense, alphabet, letters),
     "classification": (sentiment, kind, odd_even, odd_one_out),

@@ -4,7 +4,7 @@ import json
 import re
 from random import Random
 
-from camelid.models.offline.tasks import FAMILIES, Made
+from camelid.models.offline.tasks import FAMILIES, TaskTexts
 
 _WANTED = re.compile(r"\blist of (\d+)\b")
 _MISSING = re.compile(r"\bWrite the other (\d+) as a JSON object\b")
@@ -45,5 +45,5 @@ def write_json_tasks(prompt: str, random: Random) -> str | None:
     return json.dumps({"tasks": tasks}, ensure_ascii=False)
 
 
-def _tasks(count: int, random: Random) -> list[Made]:
+def _tasks(count: int, random: Random) -> list[TaskTexts]:
     return [random.choice(random.choice(list(FAMILIES.values())))(random) for _ in range(count)]

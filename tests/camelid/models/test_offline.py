@@ -15,7 +15,7 @@ from eval.judging import prompts
 from eval.judging.verdict import parse_rating
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.methods.alpaca import TASKS_A_REPLY, FormatName, open_format
+from selfinstruct.methods.alpaca import TASKS_A_REPLY, ReplyFormatName, open_format
 from selfinstruct.seeds import Task, read_seeds
 
 
@@ -26,7 +26,7 @@ def complete(*messages: Message) -> str:
 
 
 @pytest.mark.parametrize("name", ["text", "json"])
-def test_it_answers_the_generators_prompt_with_whole_tasks(name: FormatName) -> None:
+def test_it_answers_the_generators_prompt_with_whole_tasks(name: ReplyFormatName) -> None:
     form = open_format(name, read_seeds(), 0, "English")
     for _, request in zip(range(20), form.requests, strict=False):
         reply = asyncio.run(Offline().complete(request))

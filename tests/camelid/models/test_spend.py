@@ -18,10 +18,10 @@ from camelid.models.spend import (
     PRICES,
     TOKENS_A_MESSAGE,
     TOKENS_A_REPLY,
-    Estimate,
-    Limits,
+    CostEstimate,
     Meter,
     Price,
+    SpendingLimits,
     before_the_first_call,
     parse_price,
     price_of,
@@ -137,7 +137,7 @@ def test_the_estimate_of_a_sample_is_within_15_percent_of_the_bill(tmp_path: Pat
     with FakeOpenAI(judge, price=(PRICE.prompt, PRICE.completion)) as server:
         model = open_run(server, tmp_path, 32)
 
-        async def run() -> Estimate:
+        async def run() -> CostEstimate:
             estimate = await sample(model, requests)
             async with aclosing(complete_in_order(model, requests, 32)) as results:
                 async for _ in results:
@@ -153,7 +153,7 @@ def test_the_estimate_of_a_sample_is_within_15_percent_of_the_bill(tmp_path: Pat
 def test_an_estimate_by_records_and_the_read_ahead_within_15_percent(tmp_path: Path) -> None:
     """A generator that keeps some of each reply, in order, and stops at its goal: bill and first estimate agree."""
     goal, kept, first = 1500, 0, None
-    estimate = Estimate(PRICE, goal)
+    estimate = CostEstimate(PRICE, goal)
     with serve(latency=0.002) as server:
         model = open_run(server, tmp_path, 64)
 
@@ -185,7 +185,7 @@ def test_margins_cover_the_truth() -> None:
     covered = 0
     for seed in range(1000):
         r = random.Random(seed)
-        estimate = Estimate(Price(0.0, 1e6), 1000)
+        estimate = CostEstimate(Price(0.0, 1e6), 1000)
         for _ in range(30):
             estimate.add(Reply("", "m", usage=Usage(0, r.randint(50, 150))), r.randint(5, 15))
         assert estimate.whole is not None
@@ -238,7 +238,7 @@ def test_requests_wait_for_each_other_only_near_the_limit() -> None:
 
     async def run(limit: float) -> Slow:
         llm = Slow()
-        meter = Meter(llm, PRICE, Limits(limit), usage=Usage(20, 10), requests=1, longest=10)
+        meter = Meter(llm, PRICE, SpendingLimits(limit), usage=Usage(20, 10), requests=1, longest=10)
         await asyncio.gather(*(meter.complete(request(number)) for number in range(50)))
         return llm
 

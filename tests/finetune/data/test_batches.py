@@ -9,13 +9,13 @@ from transformers import AutoTokenizer
 
 from finetune.data.batches import Plan, make_batch, share
 from finetune.data.token_data import TokenData, load_tokens
-from finetune.recipe import Source
+from finetune.recipe import DataSource
 
 
 @pytest.fixture
 def data(tmp_path: Path, toy_model: Path, toy_data: Path) -> TokenData:
     tokenizer = AutoTokenizer.from_pretrained(toy_model)
-    return load_tokens(tmp_path, [Source(str(toy_data))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    return load_tokens(tmp_path, [DataSource(str(toy_data))], "vicuna_v1.1", tokenizer, 128, seed=0)
 
 
 @pytest.mark.parametrize("packing", [True, False])
@@ -80,23 +80,23 @@ def test_cache_is_used_and_keyed_by_content(tmp_path: Path, toy_model: Path, toy
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes(toy_data.read_bytes())
     cache = tmp_path / "cache"
-    first = load_tokens(cache, [Source(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    first = load_tokens(cache, [DataSource(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
     [folder] = cache.iterdir()
     stamp = (folder / "ids.i32").stat().st_mtime_ns
-    load_tokens(cache, [Source(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    load_tokens(cache, [DataSource(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
     assert (folder / "ids.i32").stat().st_mtime_ns == stamp
     copy.write_text("".join(copy.read_text().splitlines(keepends=True)[:30]))
-    second = load_tokens(cache, [Source(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    second = load_tokens(cache, [DataSource(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
     assert second.documents < first.documents
 
 
 def test_the_tokenizers_own_template(tmp_path: Path, toy_model: Path, toy_data: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(toy_model)
-    named = load_tokens(tmp_path, [Source(str(toy_data))], "vicuna_v1.1", tokenizer, 128, seed=0)
-    same = load_tokens(tmp_path, [Source(str(toy_data))], "tokenizer", tokenizer, 128, seed=0)
+    named = load_tokens(tmp_path, [DataSource(str(toy_data))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    same = load_tokens(tmp_path, [DataSource(str(toy_data))], "tokenizer", tokenizer, 128, seed=0)
     assert len(list(tmp_path.iterdir())) == 1 and np.array_equal(named.ids, same.ids)  # it carries vicuna_v1.1
     tokenizer.chat_template = tokenizer.chat_template.replace("USER:", "HUMAN:")
-    other = load_tokens(tmp_path, [Source(str(toy_data))], "tokenizer", tokenizer, 128, seed=0)
+    other = load_tokens(tmp_path, [DataSource(str(toy_data))], "tokenizer", tokenizer, 128, seed=0)
     text = tokenizer.decode(other.ids[other.bounds[0] : other.bounds[1]])
     assert "HUMAN:" in text and "USER:" not in text and "USER:" in tokenizer.decode(named.ids[: named.bounds[1]])
     trained = tokenizer.decode(other.ids[: other.bounds[1]][other.weights[: other.bounds[1]] > 0])
@@ -107,7 +107,9 @@ def test_source_weight_repeats_and_samples(tmp_path: Path, toy_model: Path, toy_
     tokenizer = AutoTokenizer.from_pretrained(toy_model)
 
     def documents(weight: float) -> int:
-        return load_tokens(tmp_path, [Source(str(toy_data), weight)], "vicuna_v1.1", tokenizer, 128, seed=0).documents
+        return load_tokens(
+            tmp_path, [DataSource(str(toy_data), weight)], "vicuna_v1.1", tokenizer, 128, seed=0
+        ).documents
 
     once = documents(1.0)
     assert documents(2.0) == 2 * once

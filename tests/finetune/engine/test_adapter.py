@@ -15,7 +15,7 @@ from finetune.folders import weights
 from finetune.folders.merge import copy_tokenizer, merge_adapter
 from finetune.llama.attention import Documents
 from finetune.plan import get_config, trained_parameters
-from finetune.recipe import Adapter, Model
+from finetune.recipe import AdapterSection, ModelSection
 from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant
 
 IDS = torch.arange(5, 45)
@@ -73,8 +73,8 @@ def test_plan_counts_trained_weights(toy_recipe: dict[str, Any], toy_model: Path
     ours = adapted(toy_recipe, kind)
     assert run(ours) == 0
     saved = sum(tensor.numel() for tensor in tensors(ours, "adapter/adapter_model.safetensors").values())
-    adapter = Adapter(kind=kind, rank=4)  # type: ignore[arg-type]
-    assert trained_parameters(get_config(Model(str(toy_model))), adapter) == saved
+    adapter = AdapterSection(kind=kind, rank=4)  # type: ignore[arg-type]
+    assert trained_parameters(get_config(ModelSection(str(toy_model))), adapter) == saved
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_four_bit_base(toy_recipe: dict[str, Any], toy_model: Path, tmp_path: Pa
     """QLoRA trains; on transformers' own 4-bit base its adapter gives our logits, and merged it is peft's merge."""
     pytest.importorskip("bitsandbytes")
     base = tmp_path / "base"  # in bfloat16, from which both quantise
-    config = get_config(Model(str(toy_model)))
+    config = get_config(ModelSection(str(toy_model)))
     weights.save(weights.load(toy_model, dtype=torch.bfloat16).state_dict(), config, base)
     copy_tokenizer([toy_model], base)
     ours = adapted(toy_recipe, "qlora", model__path=str(base), run__precision="bf16")
@@ -107,7 +107,9 @@ def test_four_bit_base(toy_recipe: dict[str, Any], toy_model: Path, tmp_path: Pa
     assert losses[-1] < losses[0]
     folder = Path(ours["run"]["output"]) / "adapter"
 
-    native = add_adapter(weights.load(base, dtype=torch.float32), Adapter(kind="qlora", rank=4), str(base), seed=1)
+    native = add_adapter(
+        weights.load(base, dtype=torch.float32), AdapterSection(kind="qlora", rank=4), str(base), seed=1
+    )
     set_peft_model_state_dict(native, load_file(folder / "adapter_model.safetensors"))
     four_bit = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
     place: dict[str, Any] = {"quantization_config": four_bit, "dtype": torch.float32, "device_map": {"": "cpu"}}

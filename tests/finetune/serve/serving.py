@@ -11,8 +11,8 @@ from pathlib import Path
 import uvicorn
 
 from finetune.serve.app import make_app
-from finetune.serve.engine import Limits
-from finetune.serve.served import Served
+from finetune.serve.engine import ServerLimits
+from finetune.serve.served import ServedModel
 
 
 @dataclass
@@ -38,10 +38,10 @@ class Running:
 
 @contextlib.contextmanager
 def serving(
-    served: Sequence[Served], votes: Path, limits: Limits | None = None, api_key: str | None = None
+    served: Sequence[ServedModel], votes: Path, limits: ServerLimits | None = None, api_key: str | None = None
 ) -> Iterator[Running]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    app = make_app(served, limits or Limits(), api_key, votes, "127.0.0.1")
+    app = make_app(served, limits or ServerLimits(), api_key, votes, "127.0.0.1")
     config = uvicorn.Config(app, log_level="error", lifespan="on", ws="none", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

@@ -14,8 +14,8 @@ import torch
 from camelid.message import Message
 from finetune.generate.decode import Generated, Sampling, generate
 from finetune.llama.attention import Documents
-from finetune.serve.engine import Limits
-from finetune.serve.served import Served
+from finetune.serve.engine import ServerLimits
+from finetune.serve.served import ServedModel
 from tests.finetune.serve.serving import Running, serving
 
 CHATS: tuple[tuple[dict[str, str], ...], ...] = (
@@ -34,7 +34,7 @@ def client(running: Running) -> openai.OpenAI:
     return openai.OpenAI(base_url=running.url, api_key="none", max_retries=0)
 
 
-def expected(served: Served, chat: Any, sampling: Sampling, seed: int = 0) -> Generated:
+def expected(served: ServedModel, chat: Any, sampling: Sampling, seed: int = 0) -> Generated:
     """The module's own generation, which has tests of its own against transformers."""
     prompt = served.encoder.encode_prompt([Message(turn["role"], turn["content"]) for turn in chat])
     return generate(served.model, [prompt], [seed], served.tokenizer, served.end_ids, sampling)[0]
@@ -47,7 +47,7 @@ def streamed(stream: Any) -> tuple[str, list[Any]]:
 
 
 @pytest.mark.parametrize("chat", CHATS)
-def test_greedy_is_the_modules_own(client: openai.OpenAI, served: Served, chat: Any) -> None:
+def test_greedy_is_the_modules_own(client: openai.OpenAI, served: ServedModel, chat: Any) -> None:
     truth = expected(served, chat, Sampling(40, temperature=0))
     reply = client.chat.completions.create(model="lively", messages=chat, temperature=0, max_tokens=40)
     assert reply.choices[0].message.content == truth.text.strip()
@@ -66,7 +66,7 @@ def test_greedy_is_the_modules_own(client: openai.OpenAI, served: Served, chat: 
     assert all(chunk.usage is None for chunk in chunks[:-1]) and len({chunk.id for chunk in chunks}) == 1
 
 
-def test_usage_counts_the_prompt(client: openai.OpenAI, served: Served) -> None:
+def test_usage_counts_the_prompt(client: openai.OpenAI, served: ServedModel) -> None:
     reply = client.chat.completions.create(model="lively", messages=CHATS[0], max_tokens=3)  # type: ignore[arg-type]
     text = served.tokenizer.apply_chat_template(list(CHATS[0]), add_generation_prompt=True, tokenize=True)
     assert reply.usage is not None
@@ -75,7 +75,7 @@ def test_usage_counts_the_prompt(client: openai.OpenAI, served: Served) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_stop_strings(client: openai.OpenAI, served: Served, stream: bool) -> None:
+def test_stop_strings(client: openai.OpenAI, served: ServedModel, stream: bool) -> None:
     whole = expected(served, CHATS[0], Sampling(40, temperature=0)).text.strip()
     stop = whole[7:10]
     reply: Any = client.chat.completions.create(
@@ -89,7 +89,7 @@ def test_stop_strings(client: openai.OpenAI, served: Served, stream: bool) -> No
     assert text == whole[: whole.find(stop)].rstrip() and reason == "stop"
 
 
-def test_several_answers_with_a_seed(client: openai.OpenAI, served: Served) -> None:
+def test_several_answers_with_a_seed(client: openai.OpenAI, served: ServedModel) -> None:
     sampling = Sampling(20, temperature=0.9, top_p=0.8)
     ask: dict[str, Any] = {"model": "lively", "messages": CHATS[1], "temperature": 0.9, "top_p": 0.8, "max_tokens": 20}
     truth = [expected(served, CHATS[1], sampling, seed).text.strip() for seed in (7, 8, 9)]
@@ -105,7 +105,7 @@ def test_several_answers_with_a_seed(client: openai.OpenAI, served: Served) -> N
     assert len(unseeded) > 1
 
 
-def test_extra_sampling_fields(client: openai.OpenAI, served: Served) -> None:
+def test_extra_sampling_fields(client: openai.OpenAI, served: ServedModel) -> None:
     truth = expected(served, CHATS[0], Sampling(30, temperature=0, repetition_penalty=1.5)).text
     reply = client.chat.completions.create(
         model="lively", messages=CHATS[0], temperature=0, max_tokens=30, extra_body={"repetition_penalty": 1.5}
@@ -119,7 +119,7 @@ def test_extra_sampling_fields(client: openai.OpenAI, served: Served) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_logprobs(client: openai.OpenAI, served: Served, stream: bool) -> None:
+def test_logprobs(client: openai.OpenAI, served: ServedModel, stream: bool) -> None:
     """Against a forward pass over prompt and answer at once."""
     truth = expected(served, CHATS[1], Sampling(12, temperature=0))
     prompt = served.encoder.encode_prompt([Message("system", "be kind"), Message("user", "the dog sees a tree")])
@@ -142,7 +142,7 @@ def test_logprobs(client: openai.OpenAI, served: Served, stream: bool) -> None:
         assert "".join(token.token for token in tokens) == truth.text
 
 
-def test_completions(client: openai.OpenAI, served: Served) -> None:
+def test_completions(client: openai.OpenAI, served: ServedModel) -> None:
     prompt = "red cat sees"
     ids = served.tokenizer(prompt)["input_ids"]
     sampling = Sampling(16, temperature=0)
@@ -211,7 +211,7 @@ def test_unknown_addresses_are_errors_too(client: openai.OpenAI, running: Runnin
     assert httpx.get(running.url + "/chat/completions").status_code == 405
 
 
-def test_an_api_key(served: Served, tmp_path: Path) -> None:
+def test_an_api_key(served: ServedModel, tmp_path: Path) -> None:
     with serving([served], tmp_path, api_key="geheim") as server:
         for key in ("none", "geheim2", "x" * 5000):
             header = {"authorization": f"Bearer {key}"}
@@ -229,14 +229,14 @@ def test_an_api_key(served: Served, tmp_path: Path) -> None:
         assert httpx.get(server.address + "/").status_code == 200
 
 
-def test_busy_and_late(served: Served, tmp_path: Path) -> None:
+def test_busy_and_late(served: ServedModel, tmp_path: Path) -> None:
     ask: dict[str, Any] = {"model": "lively", "messages": CHATS[0], "temperature": 2, "max_tokens": 200, "n": 3}
-    with serving([served], tmp_path, Limits(batch=1, waiting=1)) as server:
+    with serving([served], tmp_path, ServerLimits(batch=1, waiting=1)) as server:
         client = openai.OpenAI(base_url=server.url, api_key="none", max_retries=0)
         with pytest.raises(openai.RateLimitError) as caught:
             client.chat.completions.create(**ask)
         assert caught.value.code == "rate_limit_exceeded" and caught.value.response.headers["retry-after"]
-    with serving([served], tmp_path, Limits(timeout=0.001)) as server:
+    with serving([served], tmp_path, ServerLimits(timeout=0.001)) as server:
         client = openai.OpenAI(base_url=server.url, api_key="none", max_retries=0)
         with pytest.raises(openai.InternalServerError) as late:
             client.chat.completions.create(**ask)
@@ -267,9 +267,9 @@ def metric(server: Running, name: str) -> float:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_hangs_up_frees_its_place(served: Served, tmp_path: Path, stream: bool) -> None:
+def test_a_client_that_hangs_up_frees_its_place(served: ServedModel, tmp_path: Path, stream: bool) -> None:
     ask = {"model": "lively", "messages": CHATS[0], "temperature": 2, "max_tokens": 220, "n": 16, "stream": stream}
-    with serving([served], tmp_path, Limits(batch=2)) as server:
+    with serving([served], tmp_path, ServerLimits(batch=2)) as server:
         with contextlib.suppress(httpx.TimeoutException), httpx.Client(timeout=0.2) as client:
             if stream:
                 with client.stream("POST", server.url + "/chat/completions", json=ask) as reply:
@@ -290,7 +290,7 @@ def test_no_other_web_page_reaches_it(running: Running) -> None:
     assert httpx.options(url, headers={"origin": "https://evil.example"}).status_code == 405
 
 
-def test_64_streams_none_lost_none_mixed_up(client: openai.OpenAI, running: Running, served: Served) -> None:
+def test_64_streams_none_lost_none_mixed_up(client: openai.OpenAI, running: Running, served: ServedModel) -> None:
     words = "red green blue small quick slow cat dog bird house tree walks sees".split()
     chats = [[{"role": "user", "content": " ".join(words[index % 13 :: 1 + index % 3])}] for index in range(64)]
     heats = [0.0 if index % 2 else 0.9 for index in range(64)]

@@ -10,13 +10,13 @@ from camelid.app.cli import main
 from camelid.message import Message
 from conversations.formats.readers import read_conversations
 from finetune.generate.decode import Sampling, generate
-from finetune.generate.text_stream import Trimmed
+from finetune.generate.text_stream import TrimmedText
 from finetune.serve.command import vllm_command
-from finetune.serve.served import Served, open_served
+from finetune.serve.served import ServedModel, open_served
 from finetune.serve.terminal import Terminal
 
 
-def talk(served: Served, *lines: str) -> list[str]:
+def talk(served: ServedModel, *lines: str) -> list[str]:
     """What the terminal shows after each line."""
     out, given, shown = io.StringIO(), iter(lines), list[str]()
 
@@ -33,13 +33,13 @@ def talk(served: Served, *lines: str) -> list[str]:
     return shown[1:]
 
 
-def answer(served: Served, *messages: Message) -> str:
+def answer(served: ServedModel, *messages: Message) -> str:
     prompt = served.encoder.encode_prompt(messages)
     [truth] = generate(served.model, [prompt], [0], served.tokenizer, served.end_ids, Sampling(20, temperature=0))
     return truth.text.strip()
 
 
-def test_a_chat_with_history_system_reset_and_save(served: Served, tmp_path: Path) -> None:
+def test_a_chat_with_history_system_reset_and_save(served: ServedModel, tmp_path: Path) -> None:
     path = tmp_path / "chats.jsonl"
     user = Message("user", "red cat")
     first = answer(served, user)
@@ -57,7 +57,7 @@ def test_a_chat_with_history_system_reset_and_save(served: Served, tmp_path: Pat
     assert chats[0].messages[1] == Message("assistant", first) and chats[1].messages[0].role == "system"
 
 
-def test_ctrl_c_keeps_what_was_said(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_what_was_said(served: ServedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal(served, Sampling(20, temperature=0), read=lambda _: "", out=io.StringIO())
 
     def pieces() -> Iterator[str]:
@@ -71,7 +71,7 @@ def test_ctrl_c_keeps_what_was_said(served: Served, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("pieces", [["  Hi", " ", "you", " \n", ""], ["", " ", "a  b ", "c\n\n"], [" \n "], ["x"]])
 def test_trimmed_pieces_add_up_to_the_stripped_text(pieces: list[str]) -> None:
-    trimmed = Trimmed()
+    trimmed = TrimmedText()
     assert "".join(map(trimmed.add, pieces)) == "".join(pieces).strip()
 
 

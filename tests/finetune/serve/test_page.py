@@ -12,7 +12,7 @@ import pytest
 from camelid.files.read import read_jsonl
 from camelid.message import Message
 from conversations.formats.readers import read_conversations
-from finetune.serve.served import Served, open_served
+from finetune.serve.served import ServedModel, open_served
 from finetune.serve.slots import Slots
 from tests.finetune.serve.serving import Running, serving
 
@@ -29,13 +29,13 @@ HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacke
 
 
 @pytest.fixture(scope="module")
-def served(lively_model: Path, one_thread: None) -> list[Served]:
+def served(lively_model: Path, one_thread: None) -> list[ServedModel]:
     first = open_served(lively_model, "lively")
     return [first, open_served(lively_model, "twin <b>")]
 
 
 @pytest.fixture(scope="module")
-def running(served: list[Served], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(served: list[ServedModel], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with serving(served, tmp_path_factory.mktemp("votes") / "votes") as server:
         yield server
 
@@ -74,7 +74,7 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Slots, "attend", sleepy)
 
 
-def test_chat_regenerate_edit_export(open_chat: Any, served: list[Served], tmp_path: Path) -> None:
+def test_chat_regenerate_edit_export(open_chat: Any, served: list[ServedModel], tmp_path: Path) -> None:
     page = open_chat()
     settings(page, system="be kind", temperature="0", max_tokens="12")
     say(page, "red cat")

@@ -8,7 +8,7 @@ import pytest
 
 from finetune.generate.decode import Generated, Sampling, generate
 from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler
-from finetune.serve.served import Served
+from finetune.serve.served import ServedModel
 from finetune.serve.slots import Slots
 
 SAMPLINGS = (
@@ -43,16 +43,16 @@ def publish(chunks: list[tuple[Job, Chunk]]) -> None:
         job.sink(chunk)
 
 
-def start(served: Served, batch: int = 8, tokens: int = 2048, waiting: int = 1000) -> Scheduler:
+def start(served: ServedModel, batch: int = 8, tokens: int = 2048, waiting: int = 1000) -> Scheduler:
     return Scheduler(served.model, served.tokenizer, served.end_ids, publish, batch, tokens, waiting)
 
 
-def alone(served: Served, prompt: list[int], seed: int, sampling: Sampling) -> Generated:
+def alone(served: ServedModel, prompt: list[int], seed: int, sampling: Sampling) -> Generated:
     return generate(served.model, [prompt], [seed], served.tokenizer, served.end_ids, sampling)[0]
 
 
 @pytest.mark.parametrize("tokens", [2048, 320])
-def test_answers_are_those_of_generate(served: Served, tokens: int) -> None:
+def test_answers_are_those_of_generate(served: ServedModel, tokens: int) -> None:
     rng = random.Random(tokens)
     prompts = [[rng.randrange(3, 400) for _ in range(rng.randint(1, 70))] for _ in range(25)]
     samplings = [rng.choice(SAMPLINGS) for _ in prompts]
@@ -76,7 +76,7 @@ def test_answers_are_those_of_generate(served: Served, tokens: int) -> None:
         assert sum(chunk.count for chunk in got) == len(expected.ids)
 
 
-def test_cancelled_answers_make_room(served: Served) -> None:
+def test_cancelled_answers_make_room(served: ServedModel) -> None:
     answers = Answers(3)
     scheduler = start(served, batch=1)
     jobs = [Job([5, 6], seed, Sampling(200, temperature=2.0), answers.sink(seed)) for seed in range(3)]
@@ -89,7 +89,7 @@ def test_cancelled_answers_make_room(served: Served) -> None:
     scheduler.close()
 
 
-def test_only_so_many_wait(served: Served) -> None:
+def test_only_so_many_wait(served: ServedModel) -> None:
     answers = Answers(30)
     scheduler = start(served, batch=1, waiting=2)
     job = [Job([5], seed, Sampling(200, temperature=2.0), answers.sink(seed)) for seed in range(30)]
@@ -103,7 +103,7 @@ def test_only_so_many_wait(served: Served) -> None:
 
 
 def test_a_failure_of_the_model_ends_its_answers_and_not_the_server(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    served: ServedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler, first, second = start(served), Answers(1), Answers(1)
     with monkeypatch.context() as broken:

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from finetune.engine import checkpoint, worker
-from finetune.engine.stop import Stop
+from finetune.engine.stop import StopSignal
 from finetune.llama.model import Llama
 from tests.finetune.runs import ROOT, launch, metrics, run, tensors, variant, write
 
@@ -54,7 +54,7 @@ def assert_equal(ours: dict[str, Any], truth: dict[str, Any], tolerance: float =
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=tolerance, abs=0)
 
 
-class StopAfter(Stop):
+class StopAfter(StopSignal):
     """Stops as a signal would, after it was asked so many times: between micro-batches and after updates."""
 
     left = 0
@@ -69,7 +69,7 @@ class StopAfter(Stop):
 
 @pytest.fixture
 def stopping(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.sft.train.Stop", StopAfter)
+    monkeypatch.setattr("finetune.sft.train.StopSignal", StopAfter)
 
 
 @pytest.mark.parametrize("moments", [5, pytest.param(20, marks=pytest.mark.slow)])

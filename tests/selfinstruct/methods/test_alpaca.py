@@ -15,25 +15,25 @@ from camelid.models.offline.model import Offline
 from selfinstruct.keep.quality import Quality
 from selfinstruct.keep.rouge import LIMIT, SimilarTexts
 from selfinstruct.keep.rules import read_rules
-from selfinstruct.keep.selection import Questions, Selection
-from selfinstruct.methods.alpaca import FormatName, generate, open_format
-from selfinstruct.run import BARREN, Run
+from selfinstruct.keep.selection import EvaluationQuestions, Selection
+from selfinstruct.methods.alpaca import ReplyFormatName, generate, open_format
+from selfinstruct.run import BARREN, GenerationRun
 from selfinstruct.seeds import read_seeds
 
 
 def run(
     llm: Any,
     count: int,
-    questions: list[Questions] | None = None,
-    form: FormatName = "json",
+    questions: list[EvaluationQuestions] | None = None,
+    form: ReplyFormatName = "json",
     journal: Path | None = None,
     grader: Any = None,
     **limits: Any,
-) -> Run:
+) -> GenerationRun:
     seeds = read_seeds()
     selection = Selection([seed.instruction for seed in seeds], read_rules(), questions or [])
     with TemporaryDirectory() as folder, ModelRun(llm, journal or Path(folder, "journal"), 8, **limits) as model:
-        going = Run(model, selection, count, Quality(grader, 4.5) if grader else None)
+        going = GenerationRun(model, selection, count, Quality(grader, 4.5) if grader else None)
         fallback = open_format("text", seeds, 0, "English") if form == "json" else None
         model.run(generate(going, open_format(form, seeds, 0, "English"), fallback))
     return going
@@ -81,7 +81,7 @@ def test_questions_are_kept_out(tmp_path: Path) -> None:
     plain = [record["instruction"] for record in run(Offline(), 60).records]
     questions = tmp_path / "bench.jsonl"
     questions.write_text("".join(json.dumps({"text": text}) + "\n" for text in plain[:10]))
-    outcome = run(Offline(), 60, questions=[Questions(questions)])
+    outcome = run(Offline(), 60, questions=[EvaluationQuestions(questions)])
     assert not {record["instruction"] for record in outcome.records} & set(plain[:10])
     assert sum(count for reason, count in outcome.tasks.dropped.items() if "/bench.jsonl: " in reason) >= 10
 
@@ -212,7 +212,7 @@ def test_a_duplicated_chinese_instruction_is_rejected(tmp_path: Path) -> None:
     tasks = [{"instruction": text, "input": "", "output": "好。"} for text in texts]
     reply = Reply(json.dumps({"tasks": tasks}, ensure_ascii=False), "always")
     with ModelRun(Always(reply), tmp_path / "journal") as model:
-        going = Run(model, Selection([], read_rules("zh")), 2)
+        going = GenerationRun(model, Selection([], read_rules("zh")), 2)
         model.run(generate(going, open_format("json", read_seeds(), 0, "Chinese")))
     assert [record["instruction"] for record in going.records] == [texts[0], texts[2]]
     assert going.tasks.dropped == {"too similar to one before": 1}

@@ -10,7 +10,7 @@ from camelid.models.model_run import ModelRun
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
 from selfinstruct.methods.evol import OPERATORS, evolve
-from selfinstruct.run import Run
+from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import Task
 from tests.selfinstruct.teacher import words
 
@@ -32,9 +32,9 @@ class Evolver:
         return Failure("timeout", "late") if rng.random() < 0.05 else Reply(text, "evolver")
 
 
-def make(count: int, tasks: list[Task], folder: Path, rounds: int = 4) -> Run:
+def make(count: int, tasks: list[Task], folder: Path, rounds: int = 4) -> GenerationRun:
     with ModelRun(Evolver(), folder / "journal", 8) as model:
-        run = Run(model, Selection([], read_rules()), count)
+        run = GenerationRun(model, Selection([], read_rules()), count)
         model.run(evolve(run, tasks, 0, rounds))
     return run
 

@@ -12,7 +12,7 @@ from camelid.models.model_run import ModelRun
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
 from selfinstruct.methods.self_instruct import parse_input_first, parse_instructions, parse_output_first, self_instruct
-from selfinstruct.run import Run
+from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import read_seeds
 from tests.selfinstruct.teacher import words
 
@@ -49,10 +49,10 @@ class Teacher:
         return Reply(text, "teacher")
 
 
-def make(count: int, folder: Path) -> tuple[Run, Teacher]:
+def make(count: int, folder: Path) -> tuple[GenerationRun, Teacher]:
     seeds, teacher = read_seeds(), Teacher()
     with ModelRun(teacher, folder / "journal", 8) as model:
-        run = Run(model, Selection([seed.instruction for seed in seeds], read_rules()), count)
+        run = GenerationRun(model, Selection([seed.instruction for seed in seeds], read_rules()), count)
         model.run(self_instruct(run, seeds, 0))
     return run, teacher
 
