@@ -25,7 +25,7 @@ from tests.chat_pages import answer, question
 
 ROOT = Path(__file__).parents[1]
 CHATS, PAIRS = 2000, 5
-# Measured with cProfile over `process`: 1.1 of 1.5 seconds are html_to_markdown's `convert`.
+# Measured with cProfile over `process_batch`: 1.1 of 1.5 seconds are html_to_markdown's `convert`.
 WHY = (
     "three quarters of our time is the HTML library, a compiled one; the rest is a few passes of regular expressions,"
     " and the ratio moves by a tenth and more from run to run"

@@ -236,9 +236,9 @@ def generation(mine: Llama, peer: Any) -> list[dict[str, Any]]:
 
 def pair(config: LlamaConfig) -> tuple[Llama, Any]:
     """Our model and transformers', with the same random weights."""
-    mine = weights.new(config, seed=0)
+    mine = weights.init_model(config, seed=0)
     with tempfile.TemporaryDirectory() as folder:
-        weights.save(mine.state_dict(), config, Path(folder) / "model")
+        weights.save_model(mine.state_dict(), config, Path(folder) / "model")
         return mine, AutoModelForCausalLM.from_pretrained(Path(folder) / "model", dtype=torch.float32)
 
 

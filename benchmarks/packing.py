@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.lengths import CAPACITY, sharegpt_like
 from benchmarks.peers import trl_python
 from benchmarks.spread import spread
-from finetune.data.packing import pack
+from finetune.data.packing import pack_documents
 
 RUNS = 5
 SCRIPT = """
@@ -43,7 +43,7 @@ def ours(lengths: np.ndarray) -> tuple[list[float], float]:
     seconds = []
     for _ in range(RUNS):
         started = time.perf_counter()
-        rows = pack(lengths, CAPACITY)
+        rows = pack_documents(lengths, CAPACITY)
         seconds.append(time.perf_counter() - started)
     return [lengths.size / once for once in seconds], float(lengths.sum() / (len(rows) * CAPACITY))
 

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.lengths import CAPACITY, alpaca_like, sharegpt_like
 from benchmarks.peers import trl_python
 from benchmarks.spread import spread
-from finetune.data.packing import pack
+from finetune.data.packing import pack_documents
 from finetune.folders import weights
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
@@ -75,7 +75,7 @@ def chat(random: np.random.Generator, length: int, turn: int, trained: float) ->
 
 def rows_of(chats: Chats) -> list[Chats]:
     lengths = np.array([len(ids) for ids, _ in chats])
-    return [[chats[index] for index in row] for row in pack(lengths, CAPACITY)]
+    return [[chats[index] for index in row] for row in pack_documents(lengths, CAPACITY)]
 
 
 def targets(chats: Chats) -> int:
@@ -144,7 +144,7 @@ def padded(chats: Chats, length: int | None) -> list[dict[str, Tensor]]:
 def compare(name: str, chats: Chats, folder: Path, bars: dict[str, float]) -> list[dict[str, Any]]:
     """Medians of all sides over `ROUNDS` rounds in which each takes one step."""
     tokens, count = sum(len(ids) for ids, _ in chats), targets(chats)
-    native = weights.load(folder, dtype=torch.float32)
+    native = weights.load_model(folder, dtype=torch.float32)
     steps: dict[str, Step] = {"ours": partial(ours, native, optimizer_of(native), chats)}
     batches = {
         "HF packed": packed(chats),
@@ -236,7 +236,7 @@ def main() -> None:
     bars = {"HF packed": 1.35, "HF padded": 3.5, "FastChat": 8.0, "TRL": 2.0}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
-        weights.save(weights.new(CONFIG, seed=0).state_dict(), CONFIG, folder)
+        weights.save_model(weights.init_model(CONFIG, seed=0).state_dict(), CONFIG, folder)
         results = compare("ShareGPT-like", chats, folder, bars)
         results += compare("Alpaca-like", instructions, folder, {"HF packed": 1.7, "HF padded": 2.1})
     no_units = "bf16: this CPU has no units for it; float32, seven to ten times as fast here, was timed instead"

@@ -39,7 +39,7 @@ from finetune.folders import weights
 from finetune.llama.architectures import get_architecture
 from finetune.llama.config import LlamaConfig
 from finetune.parallel.hardware import flops_per_token, peak_flops
-from finetune.plan import memory
+from finetune.plan import estimate_memory
 from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
 
 CAPACITY, WARM_UP, STEPS, CHATS = 2048, 3, 10, 2000
@@ -76,12 +76,12 @@ def native(kind: str, config: LlamaConfig, device: torch.device) -> dict[str, An
         RunSection("bench", precision="bf16-pure" if pure else "bf16"),
         ModelSection("bench", recompute="selective"),
     )
-    bare = weights.new(config, seed=0, dtype=torch.bfloat16, device=str(device))
-    bare.set_recompute(section.recompute)
-    model = bare if kind == "full" else add_adapter(bare, adapter, "bench", seed=0)
+    unwrapped = weights.init_model(config, seed=0, dtype=torch.bfloat16, device=str(device))
+    unwrapped.set_recompute(section.recompute)
+    model = unwrapped if kind == "full" else add_adapter(unwrapped, adapter, "bench", seed=0)
     optimizer = make_optimizer(model.parameters(), OPTIM, pure)
     accelerator = Accelerator(cpu=device.type == "cpu")
-    worker = Worker(accelerator, model.to(device), bare, optimizer, "none", not pure, rank=0, ranks=1)
+    worker = Worker(accelerator, model.to(device), unwrapped, optimizer, "none", not pure, rank=0, ranks=1)
     data = conversations(config.vocab_size)
     plan = plan_of(data)
 
@@ -93,7 +93,7 @@ def native(kind: str, config: LlamaConfig, device: torch.device) -> dict[str, An
         return facts.tokens
 
     facts = timed(update, device)
-    planned = sum(memory(config, section, OPTIM, adapter, run, CAPACITY, "none", 1).values())
+    planned = sum(estimate_memory(config, section, OPTIM, adapter, run, CAPACITY, "none", 1).values())
     return facts | {"planned_gib": planned / 2**30}
 
 

@@ -76,7 +76,7 @@ def histogram(
         _save(figure, path)
 
 
-def bars(path: Path, counts: Mapping[str, float], title: str, xlabel: str) -> None:
+def bar_chart(path: Path, counts: Mapping[str, float], title: str, xlabel: str) -> None:
     """Draw one horizontal bar for each name, in the given order from the top, its value written beside it.
 
     Args:
@@ -106,7 +106,7 @@ def bars(path: Path, counts: Mapping[str, float], title: str, xlabel: str) -> No
         _save(figure, path)
 
 
-def lines(
+def line_chart(
     path: Path, curves: Mapping[str, Sequence[tuple[float, float]]], title: str, xlabel: str, ylabel: str
 ) -> None:
     """Draw curves over one axis.
@@ -130,7 +130,7 @@ def lines(
         _save(figure, path)
 
 
-def rings(path: Path, counts: Mapping[str, Mapping[str, float]], title: str) -> None:
+def sunburst(path: Path, counts: Mapping[str, Mapping[str, float]], title: str) -> None:
     """Draw two rings: groups inside, their members outside, each as wide as its value.
 
     Args:

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 from camelid.files.read import read_text
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def _nearest(name: str, hints: dict[str, Any]) -> str:
     for section, hint in hints.items():
         if name in getattr(hint, "__dataclass_fields__", ()):
             return f"; did you mean '{section}.{name}'?"
-    return near_miss(name, hints)
+    return suggest_name(name, hints)
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
@@ -103,7 +103,7 @@ def _convert(hint: Any, value: Any, place: str, key: str) -> Any:
         return from_tree(hint, value, place, key)
     if origin is Literal:
         if value not in args:
-            raise UserError(f"{place}: {key} = {value!r} is unknown{near_miss(str(value), map(str, args))}")
+            raise UserError(f"{place}: {key} = {value!r} is unknown{suggest_name(str(value), map(str, args))}")
         return value
     if origin is tuple:
         if not isinstance(value, list | tuple):

@@ -12,7 +12,7 @@ class UserError(ValueError):
     """
 
 
-def near_miss(name: str, known: Iterable[str]) -> str:
+def suggest_name(name: str, known: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` or, without a near miss, `"; known: a, b, c"`.
 
     Args:
@@ -20,12 +20,12 @@ def near_miss(name: str, known: Iterable[str]) -> str:
         known: the names that would have been accepted.
     """
     names = sorted(known)
-    near = closest(name, names)
+    near = closest_name(name, names)
     if near is not None:
         return f"; did you mean {near!r}?"
     return f"; known: {', '.join(names)}" if names else ""
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
+def closest_name(name: str, known: Iterable[str]) -> str | None:
     """The name among `known` that was probably meant; None if nothing is near."""
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=0.6)), None)

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -79,7 +79,7 @@ def _message(item: object, place: str) -> Message:
         raise UserError(f"{place} must be an object with 'role' and 'content', found {type(item).__name__}")
     role, content, weight = item.get("role"), item.get("content"), item.get("weight")
     if role not in ROLES:
-        raise UserError(f"{place}.role: unknown role {role!r}{near_miss(str(role), ROLES)}")
+        raise UserError(f"{place}.role: unknown role {role!r}{suggest_name(str(role), ROLES)}")
     if not isinstance(content, str):
         raise UserError(f"{place}.content must be a string, found {type(content).__name__}")
     if weight is not None:

@@ -11,7 +11,7 @@ from camelid.files.ledger import Ledger
 from camelid.files.read import Record
 from camelid.files.write import dumps
 from camelid.message import Conversation
-from camelid.text.minhash import signature
+from camelid.text.minhash import minhash_signature
 from conversations.cleaning.clean import Clean
 from conversations.formats.chat import Branches, Chat
 from conversations.formats.readers import RecordFormat, read_chats
@@ -71,13 +71,13 @@ class BatchResult:
     faults: list[str] = field(default_factory=list)
 
 
-def batches(records: Iterator[tuple[str, Record | UserError]]) -> Iterator[RecordBatch]:
+def cut_into_batches(records: Iterator[tuple[str, Record | UserError]]) -> Iterator[RecordBatch]:
     """Cut the records into batches small enough to hold and large enough to send to a worker."""
     while batch := list(islice(records, _BATCH)):
         yield batch
 
 
-def process(work: ConversionWork, records: RecordBatch) -> BatchResult:
+def process_batch(work: ConversionWork, records: RecordBatch) -> BatchResult:
     """Do the work on a batch; `cleaned` keeps the order of the records."""
     result = BatchResult()
     for place, record in records:
@@ -116,7 +116,7 @@ def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchRes
         drop_kept(turns, turns.kept)
     else:
         result.cleaned.append(
-            Cleaned(outcome, turns.kept, _digest(outcome), signature(outcome) if work.signatures else None)
+            Cleaned(outcome, turns.kept, _digest(outcome), minhash_signature(outcome) if work.signatures else None)
         )
     result.turns.add(turns)
 

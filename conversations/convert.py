@@ -10,7 +10,15 @@ from pathlib import Path
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation
 from camelid.text.minhash import NearDuplicates
-from conversations.batch import BatchResult, Cleaned, ConversionWork, RecordBatch, batches, drop_kept, process
+from conversations.batch import (
+    BatchResult,
+    Cleaned,
+    ConversionWork,
+    RecordBatch,
+    cut_into_batches,
+    drop_kept,
+    process_batch,
+)
 from conversations.formats.readers import scan_chats
 from conversations.unique_ids import with_unique_id
 
@@ -56,14 +64,14 @@ class Conversion:
         seen: set[bytes] = set()
         ids: set[str] = set()
         records = (record for path in paths for record in scan_chats(path))
-        for result in _in_order(partial(process, work), batches(records), workers):
+        for result in _in_order(partial(process_batch, work), cut_into_batches(records), workers):
             self.conversations.add(result.dropped)
             self.turns.add(result.turns)
             self.faults += result.faults
             for cleaned in result.cleaned:
                 if not repeats and cleaned.digest in seen:
                     self._drop(cleaned, "exact repeat of one before")
-                elif similar and similar.seen(cleaned.minhash):
+                elif similar and similar.is_near_duplicate(cleaned.minhash):
                     self._drop(cleaned, "near-duplicate of one before")
                 else:
                     seen.add(cleaned.digest)

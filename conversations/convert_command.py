@@ -25,7 +25,7 @@ def register_convert(verbs: Any) -> None:
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_work_arguments(parser)
     _add_whole(parser)
-    parser.set_defaults(run=convert)
+    parser.set_defaults(run=run_convert)
 
 
 def add_work_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,26 +70,26 @@ def _add_whole(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--identity", metavar="NAME[,MAKER]", help="add conversations in which the model says its name")
 
 
-def convert(args: argparse.Namespace) -> int:
+def run_convert(args: argparse.Namespace) -> int:
     """Convert; write the ledger beside the output; name what could not be read."""
     from camelid.files.ledger import Ledger
-    from camelid.files.paths import packaged, spare_inputs
+    from camelid.files.paths import find_packaged, refuse_overwriting
     from camelid.files.write import atomic_write, dumps
     from camelid.progress import Progress
-    from conversations.cleaning.sampling import chosen
+    from conversations.cleaning.sampling import is_in_sample
     from conversations.convert import Conversion
     from conversations.identity import identity_conversations
 
     _check_share("--test", args.test)
     _check_count("--workers", args.workers)
-    spare_inputs(args.output, args.inputs)
+    refuse_overwriting(args.output, args.inputs)
     output = Path(args.output)
     test = output.with_suffix(f".test{output.suffix}") if args.test else None
     conversion, tested = Conversion(), 0
     name, _, maker = (args.identity or "").partition(",")
     identity = list(identity_conversations(name, maker.strip())) if args.identity is not None else []
     drawn = conversion.run(
-        [packaged(path) for path in args.inputs], make_work(args), args.repeats, args.near_duplicates, args.workers
+        [find_packaged(path) for path in args.inputs], make_work(args), args.repeats, args.near_duplicates, args.workers
     )
     with (
         atomic_write(output) as train_file,
@@ -97,7 +97,7 @@ def convert(args: argparse.Namespace) -> int:
         Progress("convert", None, args.quiet) as progress,
     ):
         for conversation in drawn:
-            held_out = test_file is not None and chosen(conversation, args.test, f"test {args.seed}")
+            held_out = test_file is not None and is_in_sample(conversation, args.test, f"test {args.seed}")
             tested += held_out
             (test_file if test_file and held_out else train_file).write(dumps(conversation.to_json()) + "\n")
             progress.update(conversion.conversations.read, f"{conversion.conversations.kept} kept")

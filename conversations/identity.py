@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from camelid.errors import UserError
-from camelid.files.paths import packaged
+from camelid.files.paths import find_packaged
 from camelid.files.read import read_json
 from camelid.message import Conversation, Message
 
@@ -19,7 +19,7 @@ def identity_conversations(name: str, company: str = "") -> Iterator[Conversatio
         raise UserError("--identity needs the model's name, or name and maker: NAME or NAME,MAKER")
     kind = "answers_with_company" if company else "answers"
     number = 0
-    for group in read_json(packaged("conversations/data/identity.json")).values():
+    for group in read_json(find_packaged("conversations/data/identity.json")).values():
         for question in group["questions"]:
             for answer in group[kind]:
                 text = answer.format(name=name, company=company)

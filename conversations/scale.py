@@ -28,10 +28,10 @@ from datatrove.utils.word_tokenizers import WordTokenizer
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger, write_ledgers
-from camelid.files.paths import no_such_file
+from camelid.files.paths import missing_file_error
 from camelid.files.read import Record, read_json, read_jsonl
 from camelid.files.write import write_jsonl
-from conversations.batch import ConversionWork, batches, drop_kept, process
+from conversations.batch import ConversionWork, cut_into_batches, drop_kept, process_batch
 from conversations.convert_command import add_work_arguments, make_work
 from conversations.formats.readers import scan_chats
 
@@ -46,7 +46,7 @@ def pipelines(
     Args:
         inputs: files in any format that `conversations.formats.readers` knows, on storage that all tasks see.
         output: a folder on such storage.
-        work: as for `conversations.convert`.
+        work: as for `conversations.convert.Conversion`.
         tasks: how many parts the work is cut into.
     """
     folder = Path(output)
@@ -62,7 +62,7 @@ def pipelines(
     ]
 
 
-def run_here(stages: list[tuple[list[Any], int]], output: str | Path, workers: int) -> None:
+def run_locally(stages: list[tuple[list[Any], int]], output: str | Path, workers: int) -> None:
     """Run the pipelines on this machine; started again, it goes on where it stopped."""
     for number, (steps, tasks) in enumerate(stages, start=1):
         logs = str(Path(output) / "logs" / str(number))
@@ -102,8 +102,8 @@ class CleanConversations(PipelineStep):  # type: ignore[misc]
         conversations, turns, faults = Ledger("conversations"), Ledger("turns"), list[str]()
 
         def cleaned() -> Iterator[Record]:
-            for batch in batches(self._part(rank, world_size)):
-                result = process(self.work, batch)
+            for batch in cut_into_batches(self._part(rank, world_size)):
+                result = process_batch(self.work, batch)
                 conversations.add(result.dropped)
                 turns.add(result.turns)
                 faults.extend(result.faults)
@@ -190,8 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for path in args.inputs:
             if not Path(path).exists():  # datatrove would print a traceback, too
-                raise no_such_file(Path(path))
-        run_here(pipelines(args.inputs, args.output, make_work(args), args.tasks), args.output, args.workers)
+                raise missing_file_error(Path(path))
+        run_locally(pipelines(args.inputs, args.output, make_work(args), args.tasks), args.output, args.workers)
     except UserError as error:
         print(f"camelid: error: {error}", file=sys.stderr)
         return 2

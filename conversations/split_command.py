@@ -22,20 +22,20 @@ def register_split(verbs: Any) -> None:
         help="what becomes of one exchange longer than that: it goes, its answer loses its end, or its question loses "
         "its beginning (default: a piece of its own, still too long)",
     )
-    parser.set_defaults(run=split)
+    parser.set_defaults(run=run_split)
 
 
-def split(args: argparse.Namespace) -> int:
+def run_split(args: argparse.Namespace) -> int:
     """Split; write the ledger beside the output; 1 if nothing is left."""
     from camelid.files.ledger import write_ledgers
-    from camelid.files.paths import spare_inputs
+    from camelid.files.paths import refuse_overwriting
     from camelid.files.write import write_jsonl
     from conversations.formats.read_inputs import read_inputs
     from conversations.tokens.split import Splitting
 
     if args.max_tokens < 1:
         raise UserError(f"--max-tokens {args.max_tokens}: must be at least 1 token")
-    spare_inputs(args.output, args.inputs)
+    refuse_overwriting(args.output, args.inputs)
     splitting = Splitting(open_encoder(args), args.max_tokens, args.overlong)
     write_jsonl(args.output, (piece.to_json() for piece in splitting.run(read_inputs(args.inputs))))
     ledgers = [splitting.conversations, splitting.exchanges]

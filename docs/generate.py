@@ -1,7 +1,7 @@
 """Writes what the code already says: `python docs/generate.py`.
 
 `reference/commands.md` comes from the command line's parser, `reference/recipe.md` from the recipe's dataclasses and
-their docstrings, `layers.svg` from the import contract in pyproject.toml and the packages' first lines.
+their docstrings, the pictures of layers from the import contracts in pyproject.toml and the packages' first lines.
 """
 
 import argparse
@@ -39,7 +39,8 @@ def generated() -> dict[Path, str]:
     return {
         docs / "reference" / "commands.md": commands_page(),
         docs / "reference" / "recipe.md": recipe_page(),
-        docs / "layers.svg": layers_picture(),
+        docs / "layers.svg": layers_picture("Imports run one way"),
+        docs / "layers-finetune.svg": layers_picture("Inside finetune"),
     }
 
 
@@ -139,14 +140,13 @@ def _cell(text: str) -> str:
     return "".join(plain).replace("|", "\\|")
 
 
-def layers() -> list[list[str]]:
-    """The layers of the import contract, the highest first; names side by side never import each other."""
+def layers(name: str) -> list[list[str]]:
+    """The layers of an import contract, the highest first; modules side by side never import each other."""
     [contract] = [
-        one
-        for one in read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]
-        if one["name"] == "Imports run one way"
+        one for one in read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"] if one["name"] == name
     ]
-    return [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
+    prefix = "".join(f"{package}." for package in contract.get("containers", ()))
+    return [[prefix + module.strip() for module in layer.split("|")] for layer in contract["layers"]]
 
 
 def _first_line(name: str) -> str:
@@ -156,10 +156,10 @@ def _first_line(name: str) -> str:
     return (ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or "").split("\n")[0]
 
 
-def layers_picture() -> str:
-    """The layers as an SVG of its own background, so that it can be read on light and dark pages."""
+def layers_picture(contract: str) -> str:
+    """A contract's layers as an SVG of its own background, so that it can be read on light and dark pages."""
     width, height, gap, left, top = 900, 76, 10, 70, 20
-    rows = layers()
+    rows = layers(contract)
     total = top + len(rows) * (height + gap) + 10
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" font-family="sans-serif" role="img">',

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.files.lock import exclusive
-from camelid.files.paths import near_path
+from camelid.files.lock import exclusive_lock
+from camelid.files.paths import suggest_path
 from camelid.files.write import atomic_write, write_json, write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.spend import CostEstimate
@@ -21,7 +21,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     room = rooms.add_parser("eval", help="answer questions, judge the answers, write the report")
     verbs = room.add_subparsers(metavar="VERB", required=True)
 
-    parser = _verb(verbs, "answer", "ask a model every question", answer, open_model)
+    parser = _verb(verbs, "answer", "ask a model every question", run_answer, open_model)
     parser.add_argument("--label", help="the model's name in the report (default: its own)")
     parser.add_argument("--temperature", type=float, help="for all questions (default: by category, as MT-bench)")
     parser.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="of one answer (default 1024)")
@@ -29,7 +29,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     add_model_arguments(parser)
 
     parser = _verb(
-        verbs, "judge", "let a model judge all answers; one run for each judge of a panel", judge, open_model
+        verbs, "judge", "let a model judge all answers; one run for each judge of a panel", run_judge, open_model
     )
     parser.add_argument(
         "--mode",
@@ -51,7 +51,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     _add_estimate(parser)
     add_model_arguments(parser)
 
-    parser = _verb(verbs, "report", "write report.html, report.md and results.json", report, open_model)
+    parser = _verb(verbs, "report", "write report.html, report.md and results.json", run_report, open_model)
     parser.add_argument("--mode", choices=MODES, help="which judgments, if there are several modes' in the folder")
     parser.add_argument(
         "--judge", action="append", default=[], help="whose judgments, several times for several judges"
@@ -81,7 +81,7 @@ def _add_estimate(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
+def run_answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `answers/<label>.jsonl`; status 1 if an answer is missing."""
     from eval.ask.answer import answer_all, estimate_all
     from eval.ask.questions import read_questions
@@ -94,7 +94,7 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     model = open_model(args, lambda name: folder / f"{file_name(args.label or name)}.journal.jsonl")
     label = args.label or model.name
     path = answer_path(Path(args.output), label)
-    with exclusive(folder / f"{file_name(label)}.lock"):
+    with exclusive_lock(folder / f"{file_name(label)}.lock"):
         with model:
             job = (model, label, questions, args.temperature, args.max_tokens, args.quiet)
             if args.estimate:
@@ -106,12 +106,12 @@ def answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     return _status(model, failures)
 
 
-def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
+def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `judgments/<mode>/<judge>.jsonl` for all answers in the folder; status 1 if a verdict is missing."""
-    from camelid.models.model_run import sample
+    from camelid.models.model_run import sample_cost
     from eval.ask.questions import read_questions
-    from eval.folder import all_answers, file_name, run_path
-    from eval.judging.judge import judge_all, plan
+    from eval.folder import file_name, read_all_answers, run_path
+    from eval.judging.judge import judge_all, plan_requests
 
     if args.audit < 0:
         raise UserError("--audit must be at least 0")
@@ -120,17 +120,19 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     if args.model == "offline" and args.mode != "single":
         raise UserError("--model offline: it grades answers one by one; use --mode single, or name another judge")
     questions = read_questions(args.questions, args.references)
-    answers = all_answers(Path(args.output))
+    answers = read_all_answers(Path(args.output))
     if not answers:
-        raise UserError(f"{args.output}/answers: none there; run `camelid eval answer` first{near_path(args.output)}")
+        raise UserError(
+            f"{args.output}/answers: none there; run `camelid eval answer` first{suggest_path(args.output)}"
+        )
     folder = Path(args.output) / "judgments" / args.mode
     model = open_model(args, lambda name: folder / f"{file_name(name)}.journal.jsonl")
-    tasks = plan(args.mode, model.name, questions, answers, args.baseline, args.audit, args.ranking, args.seed)
-    with exclusive(folder / f"{file_name(model.name)}.lock"):
+    tasks = plan_requests(args.mode, model.name, questions, answers, args.baseline, args.audit, args.ranking, args.seed)
+    with exclusive_lock(folder / f"{file_name(model.name)}.lock"):
         with model:
             if args.estimate:
                 requests = {task.request.key(model.name): task.request for task in tasks}  # equal ones are asked once
-                return _estimated(model, model.run(sample(model, list(requests.values()))))
+                return _estimated(model, model.run(sample_cost(model, list(requests.values()))))
             judgments = model.run(judge_all(model, tasks, args.quiet))
         path = folder / f"{file_name(model.name)}.jsonl"
         write_jsonl(path, (item.to_json() for item in judgments))
@@ -145,25 +147,25 @@ def judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     return _status(model, failures)
 
 
-def report(args: argparse.Namespace, _: OpenModel) -> int:
+def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     """Write the three report files; status 1 if an answer or a judgment is missing."""
     from eval.ask.questions import read_questions
-    from eval.folder import all_answers, all_judgments, spent
+    from eval.folder import read_all_answers, read_all_judgments, read_costs
     from eval.numbers.summarise import summarise
     from eval.report.headline import headline
-    from eval.report.markdown import markdown
-    from eval.report.page import html
+    from eval.report.markdown import render_markdown
+    from eval.report.page import render_page
 
     folder = Path(args.output)
     questions = read_questions(args.questions, args.references)
-    answers = all_answers(folder)
-    judgments = all_judgments(folder, questions, answers, args.mode, args.judge)
-    dollars = spent(folder, judgments)
+    answers = read_all_answers(folder)
+    judgments = read_all_judgments(folder, questions, answers, args.mode, args.judge)
+    dollars = read_costs(folder, judgments)
     results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars)
     write_json(folder / "results.json", results.to_json())
     for name, page in (
-        ("report.md", markdown(results)),
-        ("report.html", html(results, questions, answers, judgments)),
+        ("report.md", render_markdown(results)),
+        ("report.html", render_page(results, questions, answers, judgments)),
     ):
         with atomic_write(folder / name) as file:
             file.write(page)

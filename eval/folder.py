@@ -7,13 +7,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from camelid.errors import UserError, near_miss
-from camelid.files.paths import near_path
+from camelid.errors import UserError, suggest_name
+from camelid.files.paths import suggest_path
 from camelid.files.read import read_json
 from eval.ask.answer import Answer, read_answers
 from eval.ask.questions import Question
 from eval.judging import canary
-from eval.judging.judgments import Judgment, read_judgments, subject
+from eval.judging.judgments import Judgment, read_judgments, subject_hash
 
 
 def file_name(name: str) -> str:
@@ -33,12 +33,12 @@ def answer_path(folder: Path, label: str) -> Path:
     return path
 
 
-def all_answers(folder: Path) -> list[Answer]:
+def read_all_answers(folder: Path) -> list[Answer]:
     """Every model's answers; none if there are only published judgments."""
     return [item for path in _files(folder / "answers") for item in read_answers(path)]
 
 
-def all_judgments(
+def read_all_judgments(
     folder: Path, questions: Sequence[Question], answers: Sequence[Answer], mode: str | None, judges: Sequence[str]
 ) -> list[Judgment]:
     """The judgments of one mode, by all judges or by those named.
@@ -48,17 +48,17 @@ def all_judgments(
     """
     modes = sorted(path.name for path in folder.glob("judgments/*/") if _files(path))
     if not modes:
-        raise UserError(f"{folder / 'judgments'}: none there; run `camelid eval judge` first{near_path(folder)}")
+        raise UserError(f"{folder / 'judgments'}: none there; run `camelid eval judge` first{suggest_path(folder)}")
     if mode is None and len(modes) > 1:
         raise UserError(f"{folder / 'judgments'}: judged in several modes ({', '.join(modes)}); choose one with --mode")
     chosen = mode or modes[0]
     if chosen not in modes:
-        raise UserError(f"--mode {chosen}: not judged in that mode{near_miss(chosen, modes)}")
+        raise UserError(f"--mode {chosen}: not judged in that mode{suggest_name(chosen, modes)}")
     paths = {path.name.removesuffix(".jsonl"): path for path in _files(folder / "judgments" / chosen)}
     wanted = [file_name(judge) for judge in judges] or list(paths)
     for name in wanted:
         if name not in paths:
-            raise UserError(f"--judge {name}: no judgments of that judge{near_miss(name, paths)}")
+            raise UserError(f"--judge {name}: no judgments of that judge{suggest_name(name, paths)}")
     judgments = []
     authors = {answer.id: answer.model for answer in answers if answer.id}
     for name in wanted:
@@ -77,7 +77,7 @@ def _check_subjects(
     for item in judgments:
         if item.subject and item.question in asked and canary.LABEL not in item.models:
             turns = [said.get((model, item.question), ()) for model in item.models]
-            if item.subject != subject(asked[item.question], turns, item.turn - 1):
+            if item.subject != subject_hash(asked[item.question], turns, item.turn - 1):
                 stale.append(item)
     if stale:
         first = stale[0]
@@ -92,7 +92,7 @@ def run_path(path: Path) -> Path:
     return path.with_suffix(".run.json")
 
 
-def spent(folder: Path, judgments: Sequence[Judgment]) -> dict[str, float | None]:
+def read_costs(folder: Path, judgments: Sequence[Judgment]) -> dict[str, float | None]:
     """USD paid for each judge's judgments; judges whose price wasn't known, or who were asked elsewhere, have none."""
     costs = {}
     for mode, judge in {(item.mode, item.judge) for item in judgments}:

@@ -1,8 +1,8 @@
 """Every number of a report, as plain data: what `results.json` holds and what all pages are made from.
 
-`eval.numbers.summarise` makes a `Results`; `eval.report.page.html(results, questions, answers, judgments)` and
-`eval.report.markdown.markdown(results)` show it, and compute no number of their own. `eval.report.headline` is the
-finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
+`eval.numbers.summarise` makes a `Results`; `eval.report.page.render_page(results, questions, ...)` and
+`eval.report.markdown.render_markdown(results)` show it, and compute no number of their own. `eval.report.headline` is
+the finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
 
 How judgments are represented: one `eval.judging.judgments.Judgment` is one request to one judge, with its raw reply.
 Its `models` are the contestants in the order the judge saw them (one for `single`, two otherwise) and its `scores` one

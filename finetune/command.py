@@ -9,7 +9,7 @@ import yaml
 
 from camelid.config import load_config
 from camelid.errors import UserError
-from camelid.files.paths import packaged
+from camelid.files.paths import find_packaged
 from camelid.files.read import read_text
 from finetune.recipe import Recipe
 
@@ -24,22 +24,22 @@ def register(rooms: Any) -> None:
     parser.add_argument("--gpu", default="H100", metavar="NAME", help="that --plan reckons with (default H100)")
     parser.add_argument("--price", type=float, metavar="USD", help="of an hour of one GPU, for --plan")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run_finetune)
 
 
-def run(args: argparse.Namespace) -> int:
+def run_finetune(args: argparse.Namespace) -> int:
     """Train in this process, or replace it by the launcher."""
-    recipe = load_config(Recipe, packaged(args.recipe), args.overrides)  # a typo is found before anything starts
+    recipe = load_config(Recipe, find_packaged(args.recipe), args.overrides)  # a typo is found before anything starts
     if args.plan:
-        from finetune.plan import report
+        from finetune.plan import plan_report
 
-        settings = launch_settings(str(packaged(args.launch))) if args.launch else {"num_processes": 1}
+        settings = launch_settings(str(find_packaged(args.launch))) if args.launch else {"num_processes": 1}
         sharding = recipe.run.sharding or launched_sharding(settings)
-        print(report(recipe, settings["num_processes"], sharding, args.gpu, args.price))
+        print(plan_report(recipe, settings["num_processes"], sharding, args.gpu, args.price))
         return 0
     rest = [args.recipe, *args.overrides, *(["--quiet"] if args.quiet else [])]
     if args.launch is not None:
-        launch = str(packaged(args.launch))
+        launch = str(find_packaged(args.launch))
         count = launch_settings(launch)["num_processes"]
         threads = max(1, (os.cpu_count() or 1) // count)
         accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", launch]

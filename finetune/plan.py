@@ -103,7 +103,7 @@ def activation_bytes(config: LlamaConfig, recompute: str, stream: int, compute: 
     return kept, working + (whole if recompute == "full" else whole - lean if recompute == "selective" else 0)
 
 
-def memory(
+def estimate_memory(
     config: LlamaConfig,
     model: ModelSection,
     optim: OptimSection,
@@ -196,7 +196,7 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
     )
 
 
-def report(recipe: Recipe, processes: int, sharding: str, gpu: str, price: float | None) -> str:
+def plan_report(recipe: Recipe, processes: int, sharding: str, gpu: str, price: float | None) -> str:
     """The whole plan as text.
 
     Args:
@@ -211,7 +211,9 @@ def report(recipe: Recipe, processes: int, sharding: str, gpu: str, price: float
     kind, optim, run = ACCELERATORS[gpu], recipe.optim, recipe.run
     config = get_config(recipe.model)
     ranks = processes // run.tensor_parallel
-    parts = memory(config, recipe.model, optim, recipe.adapter, run, recipe.data.max_length, sharding, processes)
+    parts = estimate_memory(
+        config, recipe.model, optim, recipe.adapter, run, recipe.data.max_length, sharding, processes
+    )
     total = sum(parts.values())
     trained = trained_parameters(config, recipe.adapter)
     accumulation = math.ceil(optim.global_batch / ranks / optim.micro_batch)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 from conversations.tokens.template import get_template
 
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -164,7 +164,7 @@ class AdapterSection:
         _require(0 <= self.dropout < 1, "adapter.dropout", self.dropout, "must be in [0, 1)")
         for name in self.targets:
             if name not in LINEAR_LAYERS:
-                raise UserError(f"adapter.targets: no linear layer {name!r}{near_miss(name, LINEAR_LAYERS)}")
+                raise UserError(f"adapter.targets: no linear layer {name!r}{suggest_name(name, LINEAR_LAYERS)}")
         _require(len(self.targets) > 0, "adapter.targets", self.targets, "must name at least one layer")
 
 

@@ -48,16 +48,16 @@ def write_card(records_path: Path, folder: Path, title: str) -> int:
     if not ledger.exists():
         raise UserError(f"{ledger}: no such file; the card needs the ledger that `selfinstruct generate` wrote")
     facts = read_json(ledger)
-    write_bytes(folder / "data" / "train.parquet", parquet(records))
+    write_bytes(folder / "data" / "train.parquet", to_parquet(records))
     alpaca = [{name: record[name] for name in ("instruction", "input", "output")} for record in records]
     write_json(folder / "alpaca_data.json", alpaca)
     plots = _draw(records, folder / "plots")
     with atomic_write(folder / "README.md") as file:
-        file.write(render(records, facts, title, plots))
+        file.write(render_card(records, facts, title, plots))
     return len(records)
 
 
-def parquet(records: Sequence[Record]) -> bytes:
+def to_parquet(records: Sequence[Record]) -> bytes:
     """The records as one Parquet file; `most_similar` becomes a list of (instruction, score)."""
     import pyarrow
     from pyarrow import parquet as pq
@@ -74,7 +74,7 @@ def parquet(records: Sequence[Record]) -> bytes:
     return buffer.getvalue()
 
 
-def render(records: Sequence[Record], facts: dict[str, Any], title: str, plots: dict[str, str]) -> str:
+def render_card(records: Sequence[Record], facts: dict[str, Any], title: str, plots: dict[str, str]) -> str:
     """The data card.
 
     Args:
@@ -174,7 +174,7 @@ def _draw(records: Sequence[Record], folder: Path) -> dict[str, str]:
     plots["similarity"] = "ROUGE-L with the nearest instruction before"
     charts.histogram(folder / "similarity", nearest, plots["similarity"], "ROUGE-L F-measure", "records")
     plots["verbs"] = "Verbs and their nouns"
-    charts.rings(folder / "verbs", count_pairs(record["instruction"] for record in records), plots["verbs"])
+    charts.sunburst(folder / "verbs", count_pairs(record["instruction"] for record in records), plots["verbs"])
     return plots
 
 

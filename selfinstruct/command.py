@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from camelid.errors import UserError
 from camelid.files.ledger import write_ledgers
-from camelid.files.lock import exclusive
-from camelid.files.paths import near_path
+from camelid.files.lock import exclusive_lock
+from camelid.files.paths import suggest_path
 from camelid.files.read import file_hash, read_json
 from camelid.files.write import write_json, write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
@@ -101,7 +101,7 @@ def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
     if args.quality_model == "offline":
         raise UserError("--quality-model offline: the embedded model cannot judge without a reference; name another")
     output = Path(args.output)
-    with exclusive(output.with_suffix(".lock")):
+    with exclusive_lock(output.with_suffix(".lock")):
         return _generate(args, output, open_model)
 
 
@@ -178,28 +178,28 @@ async def _make(
         for model in others:
             stack.push_async_callback(model.close)
         if args.method == "self-instruct":
-            from selfinstruct.methods.self_instruct import self_instruct
+            from selfinstruct.methods.self_instruct import generate_self_instruct
 
-            await self_instruct(run, seeds, args.seed)
+            await generate_self_instruct(run, seeds, args.seed)
         elif args.method == "evol":
-            from selfinstruct.methods.evol import evolve
+            from selfinstruct.methods.evol import generate_evol
             from selfinstruct.seeds import read_tasks
 
-            await evolve(run, read_tasks(args.instructions), args.seed)
+            await generate_evol(run, read_tasks(args.instructions), args.seed)
         else:
             await _make_by_alpaca(args, run, seeds, rules)
 
 
 async def _make_by_alpaca(args: argparse.Namespace, run: "GenerationRun", seeds: "list[Task]", rules: "Rules") -> None:
-    from selfinstruct.methods.alpaca import foretell, generate, open_format
+    from selfinstruct.methods.alpaca import estimate_cost, generate_alpaca, open_format
 
     def form(name: "ReplyFormatName") -> "ReplyFormat":
         return open_format(name, seeds, args.seed, rules.language)
 
     first: ReplyFormatName = "json" if args.format == "auto" else args.format
     if run.model.name != "offline":
-        print(foretell(form(first), args.count, run.model.price), file=sys.stderr, flush=True)
-    await generate(run, form(first), fallback=form("text") if args.format == "auto" else None)
+        print(estimate_cost(form(first), args.count, run.model.price), file=sys.stderr, flush=True)
+    await generate_alpaca(run, form(first), fallback=form("text") if args.format == "auto" else None)
 
 
 def run_card(args: argparse.Namespace) -> int:
@@ -226,7 +226,7 @@ def run_dedup(args: argparse.Namespace) -> int:
     if "://" not in source:
         source = str(Path(source).resolve())  # jobs run in other folders
         if not Path(source).is_dir():
-            raise UserError(f"{args.source}: no such folder{near_path(args.source)}")
+            raise UserError(f"{args.source}: no such folder{suggest_path(args.source)}")
     records, journals = scale.record_files(source)
     if not records:
         raise UserError(f"{args.source}: no *.jsonl or *.jsonl.gz file there")
@@ -236,13 +236,13 @@ def run_dedup(args: argparse.Namespace) -> int:
     questions = [EvaluationQuestions(path) for path in args.decontaminate]
     decontaminate = {short_name(path): file_hash(path) for path in args.decontaminate}
     asked = {"source": source, "tasks": args.tasks, "decontaminate": decontaminate}
-    with exclusive(output / "lock"):
+    with exclusive_lock(output / "lock"):
         if (output / "asked.json").exists() and read_json(output / "asked.json") != asked:
             raise UserError(f"{output}: was begun with other options (asked.json); name another --output")
         write_json(output / "asked.json", asked)
-        built = scale.stages(source, str(output), questions, args.tasks)
-        scale.run(args.executor, built, str(output / "logs"), args.workers, options)
-        counts = scale.ledger(output / "logs")
+        built = scale.dedup_stages(source, str(output), questions, args.tasks)
+        scale.run_stages(args.executor, built, str(output / "logs"), args.workers, options)
+        counts = scale.read_ledger(output / "logs")
         if counts is None:
             print(f"{output}: submitted; the same command, once the jobs are done, says what became of the records")
             return 0

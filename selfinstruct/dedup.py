@@ -25,7 +25,7 @@ from datatrove.utils.hashing import HashConfig
 from datatrove.utils.text import TextNormConfig
 from datatrove.utils.word_tokenizers import WordTokenizer
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 from camelid.files.ledger import Ledger
 from camelid.files.read import parse_json, read_json
 from camelid.files.write import dumps
@@ -52,7 +52,7 @@ class _UnicodeWords(WordTokenizer):  # type: ignore[misc]
         raise NotImplementedError
 
 
-def stages(
+def dedup_stages(
     source: str, output: str, questions: Sequence[EvaluationQuestions], tasks: int
 ) -> list[tuple[str, list[Any], int]]:
     """The pipeline as (name, steps, parallel tasks) for each stage; the next needs all of the one before.
@@ -83,14 +83,14 @@ def stages(
     ]
 
 
-def run(
+def run_stages(
     executor: str, built: list[tuple[str, list[Any], int]], logs: str, workers: int, options: dict[str, Any]
 ) -> None:
     """Run the stages, each after the one before; Slurm's are submitted and run later.
 
     Args:
         executor: `local`, `slurm` or `ray`.
-        built: from `stages`.
+        built: from `dedup_stages`.
         logs: folder for datatrove's logs, statistics and completion marks: what is done is not done again.
         workers: tasks at the same time.
         options: further arguments of datatrove's executor (Slurm's needs `time` and `partition`).
@@ -166,7 +166,7 @@ def write_records(data: Any, rank: int, world_size: int, folder: str) -> Iterato
             yield document
 
 
-def ledger(logs: Path) -> Ledger | None:
+def read_ledger(logs: Path) -> Ledger | None:
     """What became of the records, from the statistics of the last stage; None while it is not done."""
     path = logs / "filter" / "stats.json"
     if not path.exists():
@@ -195,7 +195,7 @@ def parse_options(items: Sequence[str], executor: str) -> dict[str, Any]:
     for item in items:
         name, equals, value = item.partition("=")
         if not equals or name not in known:
-            raise UserError(f"--executor-option {item}: expected KEY=VALUE{near_miss(name, known)}")
+            raise UserError(f"--executor-option {item}: expected KEY=VALUE{suggest_name(name, known)}")
         options[name] = int(value) if value.isdigit() else value
     needed = {name for name, parameter in known.items() if parameter.default is parameter.empty}
     if missing := needed - set(options) - {"pipeline", "tasks"}:

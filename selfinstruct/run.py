@@ -86,7 +86,7 @@ class GenerationRun:
             async for request, result in done:
                 before = len(self.records)
                 if isinstance(result, Failure):
-                    self.fail(request, result)
+                    self.count_failure(request, result)
                 else:
                     self.replies.keep()
                     await self._keep_failures()
@@ -98,7 +98,7 @@ class GenerationRun:
                 if self.ended:
                     return
 
-    def fail(self, request: Request, failure: Failure) -> None:
+    def count_failure(self, request: Request, failure: Failure) -> None:
         """Count a failure; end the run if every other request would fail too."""
         self.replies.drop(failure.kind)
         if failure.kind in FATAL:
@@ -116,7 +116,7 @@ class GenerationRun:
         """The replies by `Request.sample`, which must differ; a request without one has failed and is counted."""
         return {request.sample: reply async for request, reply in self.ask(requests)}
 
-    async def take(self, tasks: Sequence[Task], request: int, model: str, **facts: object) -> None:
+    async def keep_passing(self, tasks: Sequence[Task], request: int, model: str, **facts: object) -> None:
         """Keep the tasks that pass, up to the number wanted.
 
         Args:
@@ -133,14 +133,14 @@ class GenerationRun:
                 self.tasks.drop(reason)
             elif (similarity := self.selection.compare(task.instruction)).highest > LIMIT:
                 self.tasks.drop(TOO_SIMILAR)
-            elif reason := await self.bad_quality(task):
+            elif reason := await self.quality_reason(task):
                 self.tasks.drop(reason)
             else:
                 self.selection.add(task.instruction)
-                self.record(task, similarity, request, model, **facts)
+                self.add_record(task, similarity, request, model, **facts)
 
-    def record(self, task: Task, similarity: Similarity, request: int, model: str, **facts: object) -> None:
-        """Add a record of a task that has passed everything; the arguments are `take`'s."""
+    def add_record(self, task: Task, similarity: Similarity, request: int, model: str, **facts: object) -> None:
+        """Add a record of a task that has passed everything; the arguments are `keep_passing`'s."""
         self.tasks.keep()
         self.records.append(
             {
@@ -157,11 +157,11 @@ class GenerationRun:
         )
 
     async def score_ahead(self, tasks: Iterable[Task]) -> None:
-        """Ask for the quality of tasks at the same time, so that `bad_quality` has it ready."""
+        """Ask for the quality of tasks at the same time, so that `quality_reason` has it ready."""
         if self.quality:
             await asyncio.gather(*(self.quality.reason_to_drop(task) for task in tasks))
 
-    async def bad_quality(self, task: Task) -> str | None:
+    async def quality_reason(self, task: Task) -> str | None:
         """The quality filter's reason to drop a task, or None; ends the run if nothing can be scored any more."""
         reason = await self.quality.reason_to_drop(task) if self.quality else None
         if self.quality and self.quality.fatal and not self.ended:

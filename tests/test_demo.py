@@ -57,7 +57,7 @@ def assert_equal_to_transformers(folder: Path) -> None:
     from finetune.llama.attention import Documents
 
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    ours = weights.load(folder, dtype=torch.float32)
+    ours = weights.load_model(folder, dtype=torch.float32)
     ids = torch.randint(0, ours.config.vocab_size, (100,), generator=torch.Generator().manual_seed(0))
     their_logits = theirs(ids[None]).logits[0]
     our_logits = ours(ids, torch.arange(100), Documents.from_lengths([100]))

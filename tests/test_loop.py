@@ -19,7 +19,7 @@ from camelid.message import Conversation, Message
 from conversations.tokens.template import get_template
 from conversations.tokens.tokenize import Encoder
 from eval.ask.questions import read_questions
-from eval.judging.judge import plan
+from eval.judging.judge import plan_requests
 from finetune.folders import weights
 from finetune.folders.tokenizer import train_tokenizer
 from finetune.llama.attention import Documents
@@ -49,7 +49,7 @@ def learn_by_heart(folder: Path, prompts: Sequence[Sequence[Message]], answer: s
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=2048, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
-    model, encoder = weights.new(config, seed=0), Encoder(template, tokenizer)
+    model, encoder = weights.init_model(config, seed=0), Encoder(template, tokenizer)
     encoded = [encoder.encode(chat) for chat in chats]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for update in range(UPDATES):
@@ -63,7 +63,7 @@ def learn_by_heart(folder: Path, prompts: Sequence[Sequence[Message]], answer: s
         optimizer.zero_grad()
         if update > 50 and loss < 2e-3:
             break
-    weights.save(model.state_dict(), config, folder)
+    weights.save_model(model.state_dict(), config, folder)
     tokenizer.save_pretrained(folder)
 
 
@@ -79,15 +79,15 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def url(tmp_path_factory: pytest.TempPathFactory, questions: Path) -> Iterator[str]:
     """`camelid serve` with a teacher and a judge."""
     from eval.ask.answer import Answer
-    from selfinstruct.methods.prompt import requests, text_request
+    from selfinstruct.methods.prompt import alpaca_requests, text_request
     from selfinstruct.seeds import OWN, read_seeds
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("models")
-    tasks = [request.messages for request in islice(requests(read_seeds(OWN), 0, text_request), 8)]
+    tasks = [request.messages for request in islice(alpaca_requests(read_seeds(OWN), 0, text_request), 8)]
     asked = read_questions(questions)
     answers = [Answer(question.id, "teacher", (TEACHER.strip(),), (False,)) for question in asked]
-    judged = [task.request.messages for task in plan("single", "judge", asked, answers)]
+    judged = [task.request.messages for task in plan_requests("single", "judge", asked, answers)]
     learn_by_heart(folder / "teacher", [*tasks, *([Message("user", q.turns[0])] for q in asked)], TEACHER)
     learn_by_heart(folder / "judge", judged, JUDGE)
     with served({"teacher": folder / "teacher", "judge": folder / "judge"}, folder / "votes") as address:

@@ -12,7 +12,7 @@ from camelid import __version__
 from camelid.app import completion, demo, doctor
 from camelid.app.command_line import CommandParser, leaves
 from camelid.app.open_model import add_model_arguments, open_model
-from camelid.app.shipped import near_shipped
+from camelid.app.shipped import suggest_shipped
 from camelid.errors import UserError
 from conversations import command as conversations_command
 from eval import command as eval_command
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
         return status
     except UserError as error:
-        print(f"camelid: error: {error}{near_shipped(error)}", file=sys.stderr)
+        print(f"camelid: error: {error}{suggest_shipped(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:
         return 141

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from camelid.errors import closest, near_miss
+from camelid.errors import closest_name, suggest_name
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -25,13 +25,13 @@ class CommandParser(argparse.ArgumentParser):
         wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)$", message)
         if wrong:
             choices = [choice.strip(" '") for choice in wrong[2].split(",")]
-            self._stop(f"{message[: wrong.start()]}{wrong[1]!r} is unknown{near_miss(wrong[1], choices)}")
+            self._stop(f"{message[: wrong.start()]}{wrong[1]!r} is unknown{suggest_name(wrong[1], choices)}")
         self._stop(f"{message}; see `{self.prog} --help`")
 
     def refuse(self, unknown: Sequence[str]) -> NoReturn:
         """Exit with the error for arguments that this command does not have."""
         option = next((item for item in unknown if item.startswith("-")), unknown[0])
-        near = closest(option.partition("=")[0].lstrip("-"), [name.lstrip("-") for name in self._options()])
+        near = closest_name(option.partition("=")[0].lstrip("-"), [name.lstrip("-") for name in self._options()])
         if near is not None:
             hint = f"did you mean '--{near}'?"
         elif "=" in option and any(action.dest == "overrides" for action in self._actions):

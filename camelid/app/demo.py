@@ -13,7 +13,7 @@ from rich.table import Table
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
-from camelid.files.paths import packaged
+from camelid.files.paths import find_packaged
 from camelid.files.read import read_json
 
 
@@ -48,16 +48,16 @@ def run(args: argparse.Namespace) -> int:
             print(f"camelid: the demo stopped at stage {number}; the same command resumes", file=sys.stderr)
             return status
     console.rule("[bold]What came out", align="left")
-    console.print(closing_table(out))
+    console.print(results_table(out))
     return 0
 
 
 def stages(out: Path, records: int, updates: int) -> list[Stage]:
     """The demo as commands, in order."""
-    questions = str(packaged("eval/data/demo_questions.jsonl"))
-    export = str(packaged("conversations/data/sharegpt_sample.json"))
-    recipe, launch = str(packaged("recipes/smoke.yaml")), str(packaged("recipes/launch/cpu.yaml"))
-    shape = str(packaged("recipes/models/tiny.yaml"))
+    questions = str(find_packaged("eval/data/demo_questions.jsonl"))
+    export = str(find_packaged("conversations/data/sharegpt_sample.json"))
+    recipe, launch = str(find_packaged("recipes/smoke.yaml")), str(find_packaged("recipes/launch/cpu.yaml"))
+    shape = str(find_packaged("recipes/models/tiny.yaml"))
     records_file, chats_file = str(out / "instructions.jsonl"), str(out / "conversations.jsonl")
     untrained, tuned, judged = str(out / "untrained"), str(out / "tuned"), str(out / "eval")
     clean = ("--decontaminate", questions)
@@ -92,7 +92,7 @@ def stages(out: Path, records: int, updates: int) -> list[Stage]:
     ]
 
 
-def closing_table(out: Path) -> Table:
+def results_table(out: Path) -> Table:
     """The figures of all stages, read from what they left behind."""
     table = Table(show_header=False, box=None, padding=(0, 2))
     for name in ("instructions", "conversations"):

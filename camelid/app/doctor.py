@@ -81,8 +81,8 @@ def packages(name: str) -> Iterator[Finding]:
     except importlib.metadata.PackageNotFoundError:
         yield Finding("warning", name, "runs from a folder, is not installed; run: pip install -e .")
         return
-    needed = [item for item in declared if asked(item, "")]
-    wrong = {item.name: state for item in needed if (state := found(item)) is not True}
+    needed = [item for item in declared if is_required(item, "")]
+    wrong = {item.name: state for item in needed if (state := check_installed(item)) is not True}
     for item in needed:
         if item.name in wrong:
             text = f"{wrong[item.name]}; run: pip install '{item.name}{item.specifier}'"
@@ -90,8 +90,8 @@ def packages(name: str) -> Iterator[Finding]:
     versions = [f"{item.name} {importlib.metadata.version(item.name)}" for item in needed if item.name not in wrong]
     yield Finding("ok", "packages", ", ".join(versions))
     for extra, meaning in EXTRAS.items():
-        parts = [item for item in declared if asked(item, extra) and not asked(item, "")]
-        unmet = [item.name for item in parts if found(item) is not True]
+        parts = [item for item in declared if is_required(item, extra) and not is_required(item, "")]
+        unmet = [item.name for item in parts if check_installed(item) is not True]
         if unmet:
             yield Finding(
                 "note", f"extra {extra}", f"{', '.join(unmet)} not found: {meaning}; pip install 'camelid[{extra}]'"
@@ -104,12 +104,12 @@ def packages(name: str) -> Iterator[Finding]:
         yield Finding("note", "vllm", "not found: --engine vllm needs it; the native engine doesn't")
 
 
-def asked(requirement: Requirement, extra: str) -> bool:
+def is_required(requirement: Requirement, extra: str) -> bool:
     """Whether a requirement counts on this machine for an extra ("" = without any)."""
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
-def found(requirement: Requirement) -> str | Literal[True]:
+def check_installed(requirement: Requirement) -> str | Literal[True]:
     """Whether a package is here in a version that will do; a text says what is wrong."""
     try:
         version = importlib.metadata.version(requirement.name)
@@ -129,9 +129,9 @@ def gpu() -> Iterator[Finding]:
     """GPUs, their driver, and what attention will use on them."""
     driver = nvidia_driver()
     try:
-        from finetune.parallel.devices import cuda_build, gpus, has_varlen_attention
+        from finetune.parallel.devices import cuda_build, has_varlen_attention, list_gpus
 
-        devices = gpus()
+        devices = list_gpus()
     except (ImportError, OSError, RuntimeError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         yield Finding("problem", "torch", f"does not start ({first}); reinstall: pip install --force-reinstall torch")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.files.paths import near_path
+from camelid.files.paths import suggest_path
 from camelid.models.llm import LLM
 from camelid.models.model_run import ModelRun
-from camelid.models.spend import Price, parse_price, price_of
+from camelid.models.spend import Price, list_price, parse_price
 
 CONCURRENCY = 16
 BATCH_CONCURRENCY = 10_000  # a batch is worth its wait only if much goes into it (a file may hold 50,000 requests)
@@ -73,7 +73,7 @@ def _price(args: argparse.Namespace) -> Price | None:
     if args.price is not None:
         price: Price | None = parse_price(args.price)
     else:
-        price = None if args.base_url else price_of(args.model)
+        price = None if args.base_url else list_price(args.model)
     return price.in_batch() if price and args.batch else price
 
 
@@ -92,7 +92,7 @@ def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[
     if local:
         if not (Path(name) / "config.json").is_file():
             missing = "it has no config.json" if Path(name).exists() else "it is not there"
-            near = near_path(name) or "; a server's model needs --base-url"
+            near = suggest_path(name) or "; a server's model needs --base-url"
             raise UserError(f"--model {name}: no model folder ({missing}){near}")
         from finetune.generate.local import LocalModel
 

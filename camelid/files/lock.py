@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def exclusive(path: str | Path) -> Iterator[None]:
+def exclusive_lock(path: str | Path) -> Iterator[None]:
     """Hold the lock file `path`; wait, saying so once, while another process holds it.
 
     The lock belongs to the process, not to the file: however a process ends, its lock ends with it. So a

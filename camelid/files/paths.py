@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from camelid.errors import UserError, closest
+from camelid.errors import UserError, closest_name
 
 
-def packaged(path: str | Path) -> Path:
+def find_packaged(path: str | Path) -> Path:
     """Return `path` if it exists, else the file of that name that comes with Camelid, else `path`.
 
     So `recipes/smoke.yaml` works in a checkout and, after `pip install`, anywhere.
@@ -28,14 +28,14 @@ class MissingFileError(UserError):
         self.path, self.near = path, near
 
 
-def no_such_file(path: Path) -> MissingFileError:
+def missing_file_error(path: Path) -> MissingFileError:
     """The error for a file that is not there, with the one that was probably meant."""
-    if not packaged(path.parent).is_dir():
+    if not find_packaged(path.parent).is_dir():
         return MissingFileError(path, f"no such file; there is no folder {path.parent}")
-    return MissingFileError(path, "no such file", near_path(path))
+    return MissingFileError(path, "no such file", suggest_path(path))
 
 
-def near_path(path: str | Path, folders: Sequence[str] = ()) -> str:
+def suggest_path(path: str | Path, folders: Sequence[str] = ()) -> str:
     """`"; did you mean 'x'?"` for a path that is not there; empty if it is there, or if nothing has a name like it.
 
     Args:
@@ -46,15 +46,15 @@ def near_path(path: str | Path, folders: Sequence[str] = ()) -> str:
     if path.exists():
         return ""
     for folder in (path.parent, *(Path(name) for name in folders if path.parent == Path())):
-        entries = sorted(packaged(folder).iterdir()) if packaged(folder).is_dir() else []
+        entries = sorted(find_packaged(folder).iterdir()) if find_packaged(folder).is_dir() else []
         names = {entry.stem: entry.name for entry in entries}
-        near = closest(path.stem, names)
+        near = closest_name(path.stem, names)
         if near is not None:
             return f"; did you mean {str(folder / names[near])!r}?"
     return ""
 
 
-def spare_inputs(output: str | Path, inputs: Iterable[str | Path]) -> None:
+def refuse_overwriting(output: str | Path, inputs: Iterable[str | Path]) -> None:
     """Refuse to write over what is read.
 
     Raises:

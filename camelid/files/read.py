@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from camelid.errors import UserError
-from camelid.files.paths import no_such_file
+from camelid.files.paths import missing_file_error
 
 Record = dict[str, Any]
 
@@ -28,7 +28,7 @@ def read_text(path: str | Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise no_such_file(path) from None
+        raise missing_file_error(path) from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, expected a file") from None
     except UnicodeDecodeError as error:
@@ -135,7 +135,7 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             yield file  # type: ignore[misc]
     except FileNotFoundError:
-        raise no_such_file(path) from None
+        raise missing_file_error(path) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: broken gzip file: {error}") from None
 

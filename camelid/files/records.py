@@ -6,7 +6,7 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.json_array import scan_json_array
-from camelid.files.paths import no_such_file
+from camelid.files.paths import missing_file_error
 from camelid.files.read import Record, first_character, scan_jsonl
 
 _ROWS = 256  # rows of a table turned into records at a time
@@ -45,7 +45,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Record]]:
         with pyarrow.parquet.ParquetFile(path) as file:
             yield from _rows(file.iter_batches(_ROWS), path)
     except FileNotFoundError:
-        raise no_such_file(Path(path)) from None
+        raise missing_file_error(Path(path)) from None
     except (pyarrow.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: broken Parquet file: {str(error).splitlines()[0]}") from None
 

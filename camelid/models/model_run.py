@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 from camelid.models.journal import Journal
 from camelid.models.llm import FATAL, LLM, Failure, Reply, Request, Usage, complete_in_order
-from camelid.models.spend import SAMPLE, CostEstimate, Meter, Price, SpendingLimits, dollars
+from camelid.models.spend import SAMPLE, CostEstimate, Meter, Price, SpendingLimits, format_dollars
 
 T = TypeVar("T")
 
 GOLDEN_RATIO = (1 + math.sqrt(5)) / 2
-MOST_SAMPLED = 100  # replies after which `sample` takes the estimate as it is
+MOST_SAMPLED = 100  # replies after which `sample_cost` takes the estimate as it is
 
 
 class ModelRun:
@@ -131,7 +131,7 @@ class ModelRun:
     def facts(self) -> str:
         """For a progress bar: `12,345 tokens | $0.12`."""
         tokens = f"{self.usage.prompt_tokens + self.usage.completion_tokens:,} tokens"
-        return tokens if self.cost is None else f"{tokens} | {dollars(self.cost)}"
+        return tokens if self.cost is None else f"{tokens} | {format_dollars(self.cost)}"
 
     def summary(self) -> str:
         """One line for the end: requests, tokens, money."""
@@ -141,7 +141,9 @@ class ModelRun:
         if self.cost is None or self.price is None:
             return f"{line}, price unknown"
         before = self.price.cost(self._earlier)
-        return f"{line}, {dollars(self.cost)}" + (f" ({dollars(before)} of it by earlier runs)" if before else "")
+        return f"{line}, {format_dollars(self.cost)}" + (
+            f" ({format_dollars(before)} of it by earlier runs)" if before else ""
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For a ledger: the model, what was asked and what it cost, earlier runs included."""
@@ -160,7 +162,7 @@ class ModelRun:
 OpenModel = Callable[[argparse.Namespace, Path | Callable[[str], Path]], ModelRun]
 
 
-async def sample(model: ModelRun, requests: Sequence[Request]) -> CostEstimate:
+async def sample_cost(model: ModelRun, requests: Sequence[Request]) -> CostEstimate:
     """Pay for a few of a run's requests, spread evenly over all of them, and estimate the whole from their replies.
 
     The replies stay in the journal, so asking for all requests afterwards pays for none of these again. The sample

@@ -61,7 +61,7 @@ def parse_price(text: str) -> Price:
     return Price(prompt, completion)
 
 
-def price_of(model: str, override: Price | None = None) -> Price | None:
+def list_price(model: str, override: Price | None = None) -> Price | None:
     """The price of a model at OpenAI, or of `offline`.
 
     Args:
@@ -77,7 +77,7 @@ def price_of(model: str, override: Price | None = None) -> Price | None:
     return Price(entry["prompt"], entry["completion"], entry["batch_discount"]) if entry else None
 
 
-def prompt_tokens(request: Request) -> int:
+def estimate_prompt_tokens(request: Request) -> int:
     """About how many tokens a request's messages have, known without any tokeniser (`BYTES_A_TOKEN`)."""
     text = sum(len(message.content.encode()) for message in request.messages)
     return round(text / BYTES_A_TOKEN) + TOKENS_A_MESSAGE * len(request.messages) + TOKENS_A_REPLY
@@ -133,7 +133,7 @@ class Meter:
         self._bill(usage or Usage())
         self._limits.requests += requests
         self._longest = longest  # completion tokens of a reply
-        self._reckoned = self._billed = 0  # prompt tokens of replies here: by `prompt_tokens`, by the provider
+        self._reckoned = self._billed = 0  # prompt tokens of replies here: by `estimate_prompt_tokens`, by the provider
 
     @property
     def name(self) -> str:
@@ -167,7 +167,7 @@ class Meter:
             limits.requests -= 1
         if isinstance(result, Reply):
             self._longest = max(self._longest, result.usage.completion_tokens)
-            self._reckoned += prompt_tokens(request)
+            self._reckoned += estimate_prompt_tokens(request)
             self._billed += result.usage.prompt_tokens
         return result
 
@@ -189,19 +189,19 @@ class Meter:
             return None
         if not self._longest and limits.spent < limits.max_cost:
             return expected  # it may not fit, but only a reply shows what replies really cost
-        spent = dollars(limits.spent)
+        spent = format_dollars(limits.spent)
         limits.refusal = Failure("budget", f"--max-cost {limits.max_cost:g} was reached: {spent} is spent", 0)
         return limits.refusal
 
     def _expect(self, request: Request, price: Price) -> float:
-        prompt = float(prompt_tokens(request))
+        prompt = float(estimate_prompt_tokens(request))
         if self._reckoned:
             prompt *= self._billed / self._reckoned
         completion = self._longest or request.max_tokens or UNBOUNDED
         return (prompt * price.prompt + completion * price.completion) / 1e6
 
 
-def before_the_first_call(sample: Sequence[Request], requests: int, price: Price | None) -> str:
+def estimate_before_asking(sample: Sequence[Request], requests: int, price: Price | None) -> str:
     """What a run may cost, in words, from nothing but a few of its requests: rough, and an upper bound on replies.
 
     Args:
@@ -210,20 +210,21 @@ def before_the_first_call(sample: Sequence[Request], requests: int, price: Price
         price: None if it is not known; then the tokens are given alone.
     """
     share = requests / max(1, len(sample))
-    prompts = round(share * sum(prompt_tokens(request) for request in sample))
+    prompts = round(share * sum(estimate_prompt_tokens(request) for request in sample))
     replies = round(share * sum(request.max_tokens or UNBOUNDED for request in sample))
     text = f"rough estimate before the first call: {requests:,} requests, about {prompts:,} prompt tokens"
     if price is None:
         return f"{text}, at most {replies:,} completion tokens"
     least, most = price.cost(Usage(prompts)), price.cost(Usage(prompts, replies))
-    return f"{text}, {dollars(least)} for prompts alone, at most {dollars(most)} if every reply has its full length"
+    bounds = f"{format_dollars(least)} for prompts alone, at most {format_dollars(most)}"
+    return f"{text}, {bounds} if every reply has its full length"
 
 
 class CostEstimate:
     """What a whole run will cost, from the replies so far: their cost, over what they achieved, times the goal.
 
     Feed it replies that were chosen like the rest will be: the first ones of a run whose requests are drawn at random,
-    a sample from everywhere in one whose requests are sorted (`camelid.models.model_run.sample`).
+    a sample from everywhere in one whose requests are sorted (`camelid.models.model_run.sample_cost`).
 
     Args:
         price: None if it is not known; then tokens take the place of dollars.
@@ -280,9 +281,9 @@ class CostEstimate:
         return f"estimate for the whole run: {self._amount(self.whole)}{spread} (from {self.replies} replies)"
 
     def _amount(self, value: float | None) -> str:
-        return dollars(value or 0.0) if self._price else f"{value or 0.0:,.0f} tokens"
+        return format_dollars(value or 0.0) if self._price else f"{value or 0.0:,.0f} tokens"
 
 
-def dollars(value: float) -> str:
+def format_dollars(value: float) -> str:
     """`$12.34`, with more digits for small sums."""
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${value:.4f}"

@@ -13,7 +13,7 @@ _FOUND = 0.9  # of pairs exactly as similar as asked for; FineWeb's 14 bands of 
 _SEED = 1
 
 
-def signature(conversation: Conversation) -> Any:
+def minhash_signature(conversation: Conversation) -> Any:
     """The MinHash of a conversation's words; it depends on nothing else."""
     from rensa import RMinHash
 
@@ -40,7 +40,7 @@ class NearDuplicates:
         self._index = RMinHashLSH(threshold=similarity, num_perm=_HASHES, num_bands=_bands(similarity))
         self._kept: list[Any] = []
 
-    def seen(self, minhash: Any) -> bool:
+    def is_near_duplicate(self, minhash: Any) -> bool:
         """Whether one like it was there before; if not, remember it."""
         if any(self._kept[key].jaccard(minhash) >= self._similarity for key in self._index.query(minhash)):
             return True

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 from camelid.files.ledger import Ledger
-from camelid.files.paths import near_path
+from camelid.files.paths import suggest_path
 from camelid.files.read import read_text
 from camelid.message import Conversation
 
@@ -40,5 +40,7 @@ def read_phrases(names: Iterable[str]) -> tuple[str, ...]:
             lines = [re.sub(r"\s+", " ", line).strip().lower() for line in read_text(name).splitlines()]
             phrases += [line for line in lines if line and not line.startswith("#")]
         else:
-            raise UserError(f"--block {name}: no such file or preset{near_path(name) or near_miss(name, PRESETS)}")
+            raise UserError(
+                f"--block {name}: no such file or preset{suggest_path(name) or suggest_name(name, PRESETS)}"
+            )
     return tuple(dict.fromkeys(phrases))

@@ -15,10 +15,10 @@ class Sample:
     seed: int = 0
 
     def __call__(self, conversation: Conversation, turns: Ledger) -> Conversation | str:
-        return conversation if chosen(conversation, self.share, f"sample {self.seed}") else "not in the sample"
+        return conversation if is_in_sample(conversation, self.share, f"sample {self.seed}") else "not in the sample"
 
 
-def chosen(conversation: Conversation, share: float, purpose: str) -> bool:
+def is_in_sample(conversation: Conversation, share: float, purpose: str) -> bool:
     """Whether a conversation is in the share (0..1) drawn for a purpose; branches of one tree go together."""
     name = str(conversation.meta.get("tree", conversation.id))
     digest = hashlib.sha256(f"{purpose}\n{name}".encode(errors="replace")).digest()

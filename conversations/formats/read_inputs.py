@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 
-from camelid.files.paths import packaged
+from camelid.files.paths import find_packaged
 from camelid.message import Conversation
 from camelid.progress import Progress
 from conversations.formats.readers import read_conversations
@@ -14,7 +14,7 @@ def read_inputs(inputs: Sequence[str]) -> Iterator[Conversation]:
     done = 0
     with Progress("read", None, quiet=not sys.stderr.isatty()) as progress:
         for path in inputs:
-            for conversation in read_conversations(packaged(path)):
+            for conversation in read_conversations(find_packaged(path)):
                 yield conversation
                 done += 1
                 progress.update(done)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 from camelid.files.read import Record
 from camelid.files.records import read_records as read_records
 from camelid.files.records import scan_records
@@ -66,7 +66,7 @@ def read_chats(
     Raises:
         UserError: the record does not have its format's fields.
     """
-    kind = known or detect(record, place)
+    kind = known or detect_format(record, place)
     try:
         if kind == "conversations":
             yield Chat(Conversation.from_json(record, place))
@@ -84,7 +84,7 @@ def read_chats(
         raise UserError(f"{place}: no field {error} in this {kind} record; found {sorted(record)}") from None
 
 
-def detect(record: Record, place: str) -> RecordFormat:
+def detect_format(record: Record, place: str) -> RecordFormat:
     """Name the format of a record by its fields."""
     if isinstance(record.get("conversations"), list):
         return "sharegpt"
@@ -122,7 +122,7 @@ def from_sharegpt(record: Record, place: str) -> Conversation:
             raise UserError(f"{where} must be an object with 'from' and 'value', found {type(turn).__name__}")
         speaker = turn.get("from")
         if not isinstance(speaker, str) or speaker not in SHAREGPT_ROLES:
-            raise UserError(f"{where}.from: unknown role {speaker!r}{near_miss(str(speaker), SHAREGPT_ROLES)}")
+            raise UserError(f"{where}.from: unknown role {speaker!r}{suggest_name(str(speaker), SHAREGPT_ROLES)}")
         messages.append(Message(SHAREGPT_ROLES[speaker], _text(turn, "value", where)))
     return Conversation(record_id(record, place), tuple(messages))
 
@@ -153,7 +153,7 @@ def _plain(item: object, place: str) -> Record | LostTurn:
     if role in ("tool", "function") or item.get("tool_calls") or item.get("function_call"):
         return LostTurn(TOOL, with_exchange=True)
     if not isinstance(role, str) or role not in _OPENAI_ROLES:
-        raise UserError(f"{place}.role: unknown role {role!r}{near_miss(str(role), ROLES)}")
+        raise UserError(f"{place}.role: unknown role {role!r}{suggest_name(str(role), ROLES)}")
     if isinstance(content, list):
         content = _joined_parts(content, place)
         if content is None:

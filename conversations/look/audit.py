@@ -15,7 +15,7 @@ import numpy as np
 
 from camelid.errors import UserError
 from camelid.message import Conversation
-from conversations.tokens.split import split
+from conversations.tokens.split import split_conversation
 from conversations.tokens.tokenize import Encoder, TokenizedConversation
 
 # Shares above which a run is not worth starting. They are ours: each is far above what cleaned data shows and low
@@ -72,7 +72,9 @@ class DataAudit:
             self._add_document(tokens, encoder.trained_answers(conversation), encoder)
             return
         try:
-            parts = [(part, encoder.encode(part)) for part in split(conversation, encoder, self.max_length)]
+            parts = [
+                (part, encoder.encode(part)) for part in split_conversation(conversation, encoder, self.max_length)
+            ]
         except UserError as error:  # the template can write the whole, but not a part
             self.refused[str(error)] += 1
             return
@@ -135,7 +137,7 @@ class DataAudit:
         return level, f"{count:,} of {total:,} {what} ({share:.1%}{limit})"
 
 
-def audit(conversations: Iterable[Conversation], encoder: Encoder, max_length: int) -> DataAudit:
+def audit_conversations(conversations: Iterable[Conversation], encoder: Encoder, max_length: int) -> DataAudit:
     """Count all conversations."""
     result = DataAudit(max_length)
     for conversation, tokens in encoder.encode_all(conversations):
@@ -143,7 +145,7 @@ def audit(conversations: Iterable[Conversation], encoder: Encoder, max_length: i
     return result
 
 
-def length_lines(lengths: list[int], max_length: int, rows: int = 8, width: int = 40) -> list[str]:
+def length_histogram(lengths: list[int], max_length: int, rows: int = 8, width: int = 40) -> list[str]:
     """A histogram of document lengths as lines of text; the last row is what is longer than `max_length`."""
     edges = [round(max_length * row / rows) for row in range(rows + 1)]
     counts = np.histogram(lengths, bins=[*edges, np.inf])[0].tolist()

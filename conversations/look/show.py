@@ -17,7 +17,7 @@ CONTROL = "bold magenta"
 BAR = "│"  # no letter of any chat format
 
 
-def pick(conversations: Iterator[Conversation], source: str, name: str | None, index: int) -> Conversation:
+def pick_conversation(conversations: Iterator[Conversation], source: str, name: str | None, index: int) -> Conversation:
     """The conversation with this id, or the one at this place (from 0).
 
     Raises:
@@ -56,7 +56,7 @@ def to_terminal(tokens: Sequence[ShownToken]) -> Text:
     return out
 
 
-def summary(tokens: Sequence[ShownToken]) -> str:
+def summary_line(tokens: Sequence[ShownToken]) -> str:
     """The counts, in a line."""
     trained = sum(token.weight > 0 for token in tokens)
     controls = sum(token.control for token in tokens)
@@ -75,7 +75,7 @@ def to_html(conversation: Conversation, tokens: Sequence[ShownToken], template: 
     return PAGE.format(
         title=escape(f"{conversation.id}: tokens"),
         id=escape(conversation.id),
-        facts=escape(f"{template} · {tokenizer} · {summary(tokens)}"),
+        facts=escape(f"{template} · {tokenizer} · {summary_line(tokens)}"),
         tokens="".join(cells),
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from camelid.charts import bars, histogram
+from camelid.charts import bar_chart, histogram
 from camelid.errors import UserError
 from camelid.files.write import atomic_write
 from camelid.message import Conversation
@@ -35,7 +35,7 @@ class Stats:
     refused: Counter[str] = field(default_factory=Counter)
 
 
-def measure(conversations: Iterable[Conversation], encoder: Encoder | None) -> Stats:
+def count_stats(conversations: Iterable[Conversation], encoder: Encoder | None) -> Stats:
     """Count all conversations; their tokens, too, if there is an encoder."""
     stats = Stats()
     encoded = encoder.encode_all(conversations) if encoder else zip(conversations, repeat(None))
@@ -55,7 +55,7 @@ def write_page(stats: Stats, folder: Path, title: str) -> Path:
     """Draw the charts into `folder` and write `index.html`, which holds them all itself; return its path."""
     charts = [folder / "turns", folder / "roles"]
     histogram(charts[0], stats.turns, "Turns of a conversation", "turns", ylabel="conversations")
-    bars(charts[1], {role: len(sizes) for role, sizes in stats.characters.items()}, "Messages by role", "messages")
+    bar_chart(charts[1], {role: len(sizes) for role, sizes in stats.characters.items()}, "Messages by role", "messages")
     for role, sizes in stats.characters.items():
         if role != "system":
             charts.append(folder / f"characters-{role}")
@@ -65,7 +65,7 @@ def write_page(stats: Stats, folder: Path, title: str) -> Path:
         _lengths(charts[-1], stats.tokens, "Length of a conversation", "tokens", "conversations")
     rows = "".join(
         f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-        for name, cells in table(stats)
+        for name, cells in stats_table(stats)
     )
     head = "".join(f"<th>{column}</th>" for column in COLUMNS)
     svgs = "".join(f"<figure>{_inline(chart.with_suffix('.svg'))}</figure>" for chart in charts)
@@ -79,7 +79,7 @@ def write_page(stats: Stats, folder: Path, title: str) -> Path:
 COLUMNS = ("total", "mean", "median", "95 %", "longest")
 
 
-def table(stats: Stats) -> list[tuple[str, list[str]]]:
+def stats_table(stats: Stats) -> list[tuple[str, list[str]]]:
     """(what, one text for each of `COLUMNS`)."""
     series: list[tuple[str, Sequence[int]]] = [("turns", stats.turns)]
     series += [(f"characters, {role}", sizes) for role, sizes in stats.characters.items()]

@@ -22,7 +22,7 @@ from jinja2 import TemplateError
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message, Role
-from conversations.tokens.span import Span, weight_of
+from conversations.tokens.span import Span, loss_weight
 
 MARK = "\ue010{}\ue011"  # private-use characters: in no template, and no blank for Jinja's trim
 LEAD, TAIL = " \n", "\n \n"  # blanks put around a mark; their lengths tell them apart
@@ -218,7 +218,7 @@ def _before(shape: _Shape, messages: Sequence[Message]) -> list[Span]:
         left, right = shape.trims[index]
         content = message.content.lstrip() if left else message.content
         content = content.rstrip() if right else content
-        weight, answer = weight_of(message), message.role == "assistant"
+        weight, answer = loss_weight(message), message.role == "assistant"
         header = shape.headers.get(index, "")
         opening = shape.literals[index][len(_close(shape, index - 1)) :]
         spans += [

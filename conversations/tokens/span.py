@@ -60,7 +60,7 @@ class ChatFormat(Protocol):
         ...
 
 
-def weight_of(message: Message) -> float:
+def loss_weight(message: Message) -> float:
     """Share of the loss of a message: only answers are trained, fully unless they say otherwise."""
     if message.role != "assistant":
         return 0.0

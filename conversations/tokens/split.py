@@ -19,7 +19,7 @@ class Splitting:
     """A data set split; the counts are complete when its pieces have been drawn.
 
     Attributes:
-        encoder, max_tokens, overlong: see `split`.
+        encoder, max_tokens, overlong: see `split_conversation`.
         conversations: what became of every conversation.
         exchanges: what became of every exchange.
         faults: why the template cannot write a conversation, for each that was dropped for it.
@@ -40,7 +40,7 @@ class Splitting:
         for conversation in conversations:
             exchanges = Ledger("exchanges")
             try:
-                pieces = split(conversation, self.encoder, self.max_tokens, self.overlong, exchanges)
+                pieces = split_conversation(conversation, self.encoder, self.max_tokens, self.overlong, exchanges)
             except UserError as error:
                 self.conversations.drop("the template cannot write it")
                 questions = sum(message.role == "user" for message in conversation.messages)
@@ -59,7 +59,7 @@ class Splitting:
                 yield with_unique_id(piece, ids, self.conversations)
 
 
-def split(
+def split_conversation(
     conversation: Conversation,
     encoder: Encoder,
     max_tokens: int,

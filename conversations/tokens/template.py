@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 from camelid.message import Conversation, Message
 from conversations.tokens.jinja_template import JinjaTemplate
-from conversations.tokens.span import ChatFormat, Span, weight_of
+from conversations.tokens.span import ChatFormat, Span, loss_weight
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Template:
                 spans.append(Span(self.user_close, 0.0, False))
                 head = []
             else:
-                weight = weight_of(turn)
+                weight = loss_weight(turn)
                 spans.append(Span(self.assistant_open, 0.0, False))
                 spans.append(Span(self.assistant_space, weight, False, answer=True))
                 spans.append(Span(text(turn.content), weight, True, answer=True))
@@ -109,7 +109,7 @@ class Template:
         user, assistant = conversation.messages
         if user.content != join_input(meta["instruction"], meta["input"]):
             return None  # edited since it was read: the messages count
-        weight = weight_of(assistant)
+        weight = loss_weight(assistant)
         return [
             Span(ALPACA_WITH_INPUT, 0.0, False),
             Span("\n\n### Instruction:\n", 0.0, False),
@@ -160,11 +160,11 @@ def get_template(name: str) -> Template:
         UserError: there is none of that name; the error suggests the nearest.
     """
     if name not in TEMPLATES:
-        raise UserError(f"template {name!r} is unknown{near_miss(name, TEMPLATES)}")
+        raise UserError(f"template {name!r} is unknown{suggest_name(name, TEMPLATES)}")
     return TEMPLATES[name]
 
 
-def from_tokenizer(tokenizer: Any) -> ChatFormat:
+def template_from_tokenizer(tokenizer: Any) -> ChatFormat:
     """The template that a tokenizer carries as its chat template: one of `TEMPLATES`, or any other in Jinja.
 
     Raises:
@@ -178,7 +178,7 @@ def from_tokenizer(tokenizer: Any) -> ChatFormat:
 
 def template_for(name: str, tokenizer: Any) -> ChatFormat:
     """A template by name; `tokenizer` is the one the tokenizer carries."""
-    return from_tokenizer(tokenizer) if name == "tokenizer" else get_template(name)
+    return template_from_tokenizer(tokenizer) if name == "tokenizer" else get_template(name)
 
 
 def _alternating(messages: Sequence[Message], name: str) -> tuple[str | None, Sequence[Message]]:

@@ -116,7 +116,7 @@ async def answer_all(
             answer = await _answer(model, label, question, heat, max_tokens)
         done += 1
         failed += answer.failure is not None
-        add_to(estimate, answer)
+        add_answer(estimate, answer)
         bar.update(done, f"{failed} failed | {model.facts()} | {estimate.facts()}")
         return answer
 
@@ -141,18 +141,18 @@ async def estimate_all(
 ) -> CostEstimate:
     """What `answer_all` will cost, from the answers to `SAMPLED` of the questions; the journal keeps them for it."""
     estimate = CostEstimate(model.price, len(questions))
-    for answer in await answer_all(model, label, spread(questions, SAMPLED), temperature, max_tokens, quiet):
-        add_to(estimate, answer)
+    for answer in await answer_all(model, label, sample_evenly(questions, SAMPLED), temperature, max_tokens, quiet):
+        add_answer(estimate, answer)
     return estimate
 
 
-def spread(questions: Sequence[Question], count: int) -> list[Question]:
+def sample_evenly(questions: Sequence[Question], count: int) -> list[Question]:
     """So many questions, evenly over the file and so over its categories."""
     count = min(count, len(questions))
     return [questions[index * len(questions) // count] for index in range(count)]
 
 
-def add_to(estimate: CostEstimate, answer: Answer) -> None:
+def add_answer(estimate: CostEstimate, answer: Answer) -> None:
     """Count an answer's tokens, and one question as done unless it failed."""
     estimate.add(Reply("", answer.model, usage=answer.usage), done=answer.failure is None)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.files.paths import packaged
+from camelid.files.paths import find_packaged
 from camelid.files.read import Record
 from camelid.message import Conversation
 from conversations.formats.readers import read_records
@@ -45,7 +45,7 @@ def read_questions(path: str | Path, references: str | Path | None = None) -> li
         UserError: a field is missing or has the wrong type, an id is repeated, or the file is empty.
     """
     questions: dict[str, Question] = {}
-    for place, record in read_records(packaged(path)):
+    for place, record in read_records(find_packaged(path)):
         for question in _questions(record, place):
             if question.id in questions:
                 raise UserError(f"{place}: question id {question.id!r} is there twice; make the ids unique")

@@ -6,15 +6,15 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 from camelid.models.llm import Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
 from camelid.progress import Progress
-from eval.ask.answer import Answer, spread
+from eval.ask.answer import Answer, sample_evenly
 from eval.ask.questions import Question
 from eval.judging import canary, prompts
-from eval.judging.judgments import Judgment, parse, subject
+from eval.judging.judgments import Judgment, parse_verdict, subject_hash
 from eval.results import Mode
 
 # Temperature and token limit of the judge: FastChat, llm_judge/common.py (0, 2048) and eval/eval_gpt_review.py (0.2,
@@ -42,7 +42,7 @@ class JudgeRequest:
     request: Request
 
 
-def plan(
+def plan_requests(
     mode: Mode,
     judge: str,
     questions: Sequence[Question],
@@ -73,7 +73,7 @@ def plan(
     """
     said = _by_model(questions, answers)
     pairs = _pairs(mode, list(said), baseline)
-    chosen = spread(questions, audit)
+    chosen = sample_evenly(questions, audit)
     decoys = {answer.question: answer for answer in canary.canary_answers(chosen)}
     against = () if mode == "single" else (baseline or next(iter(said), ""),)
     tasks: list[JudgeRequest] = []
@@ -107,7 +107,7 @@ async def judge_all(model: ModelRun, tasks: Sequence[JudgeRequest], quiet: bool 
 
     Args:
         model: the judge.
-        tasks: from `plan`.
+        tasks: from `plan_requests`.
         quiet: no progress display.
     """
     judgments: list[Judgment] = []
@@ -129,7 +129,7 @@ def _judged(judgment: Judgment, result: Reply | Failure) -> Judgment:
     tokens = (result.usage.prompt_tokens, result.usage.completion_tokens)
     first = result.top_logprobs[0] if result.top_logprobs else {}
     logprobs = {token: value for token, value in first.items() if token in ("m", "M")}
-    scores = parse(judgment.mode, result.text, logprobs)
+    scores = parse_verdict(judgment.mode, result.text, logprobs)
     return replace(
         judgment, text=result.text, scores=scores, tokens=tokens, answered_by=result.model, logprobs=logprobs
     )
@@ -155,7 +155,7 @@ def _pairs(mode: Mode, labels: Sequence[str], baseline: str | None) -> list[tupl
             raise UserError("--baseline: mode 'single' grades each answer alone; leave it out")
         return [(label,) for label in labels]
     if baseline is not None and baseline not in labels:
-        raise UserError(f"--baseline {baseline}: no answers of that label{near_miss(baseline, labels)}")
+        raise UserError(f"--baseline {baseline}: no answers of that label{suggest_name(baseline, labels)}")
     if baseline is None and mode != "pairwise":
         raise UserError(f"--baseline: mode {mode!r} compares all models with one; name it (of {', '.join(labels)})")
     pairs = [(label, baseline) for label in labels if label != baseline] if baseline else list(combinations(labels, 2))
@@ -181,12 +181,12 @@ def _tasks(
         for flipped in _orders(mode, question.id, turn, models, seed):
             order, shown = (models[::-1], turns[::-1]) if flipped else (models, turns)
             messages = (
-                prompts.single(question, shown[0], turn)
+                prompts.single_prompt(question, shown[0], turn)
                 if mode == "single"
-                else prompts.pair(mode, question, shown, turn, ranking)
+                else prompts.pair_prompt(mode, question, shown, turn, ranking)
             )
             request = Request(messages, temperature=temperature, max_tokens=max_tokens, extra=dict(extra))
-            of = subject(question, shown, turn)
+            of = subject_hash(question, shown, turn)
             judgment = Judgment(mode, question.id, turn + 1, order, judge, None, "", baseline=baseline, subject=of)
             yield JudgeRequest(judgment, request)
 

@@ -37,7 +37,7 @@ class Judgment:
         tokens: (prompt, completion) tokens billed; (0, 0) if unknown.
         answered_by: the model name the provider reported.
         baseline: the label that the run compared all others with; None if there was none.
-        subject: see `subject`, of what was judged; empty if unknown.
+        subject: see `subject_hash`, of what was judged; empty if unknown.
     """
 
     mode: Mode
@@ -64,7 +64,7 @@ class Judgment:
         return asdict(self)
 
 
-def subject(question: Question, turns: Sequence[Sequence[str]], turn: int) -> str:
+def subject_hash(question: Question, turns: Sequence[Sequence[str]], turn: int) -> str:
     """A digest of what a judge gets to see: it tells whether a judgment is of the answers at hand.
 
     Args:
@@ -76,7 +76,7 @@ def subject(question: Question, turns: Sequence[Sequence[str]], turn: int) -> st
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
 
 
-def parse(mode: Mode, text: str, logprobs: Mapping[str, float]) -> tuple[float, ...] | None:
+def parse_verdict(mode: Mode, text: str, logprobs: Mapping[str, float]) -> tuple[float, ...] | None:
     """The scores in a reply, by the mode's form; None if it holds no verdict."""
     if mode == "single":
         rating = parse_rating(text)
@@ -132,14 +132,14 @@ def _reader(record: Record) -> Reader:
 
 def _ours(record: Record, path: Path, ids: Mapping[str, str], authors: Mapping[str, str]) -> list[Judgment]:
     fields: dict[str, Any] = {**record, "models": tuple(record["models"]), "tokens": tuple(record["tokens"])}
-    fields["scores"] = None if record["failure"] else parse(record["mode"], record["text"], record["logprobs"])
+    fields["scores"] = None if record["failure"] else parse_verdict(record["mode"], record["text"], record["logprobs"])
     return [Judgment(**fields)]
 
 
 def _fastchat_single(record: Record, path: Path, ids: Mapping[str, str], authors: Mapping[str, str]) -> list[Judgment]:
     text, model = str(record["judgment"]), str(record["model"])
     question, turn, judge = str(record["question_id"]), int(record["turn"]), _judge_name(record["judge"])
-    return [Judgment("single", question, turn, (model,), judge, parse("single", text, {}), text)]
+    return [Judgment("single", question, turn, (model,), judge, parse_verdict("single", text, {}), text)]
 
 
 def _fastchat_pair(record: Record, path: Path, ids: Mapping[str, str], authors: Mapping[str, str]) -> list[Judgment]:
@@ -147,7 +147,7 @@ def _fastchat_pair(record: Record, path: Path, ids: Mapping[str, str], authors: 
     question, turn, judge = str(record["question_id"]), int(record["turn"]), _judge_name(record["judge"])
     texts = [str(record[f"{game}_judgment"]) for game in ("g1", "g2")]
     return [
-        Judgment("pairwise", question, turn, order, judge, parse("pairwise", text, {}), text)
+        Judgment("pairwise", question, turn, order, judge, parse_verdict("pairwise", text, {}), text)
         for order, text in zip((models, models[::-1]), texts, strict=True)
     ]
 
@@ -158,7 +158,7 @@ def _vicuna_review(record: Record, path: Path, ids: Mapping[str, str], authors: 
     models = tuple(authors.get(str(record[f"answer{place}_id"]), label) for place, label in enumerate(labels, start=1))
     judge = str(record["reviewer_id"]).rsplit("-", 1)[0]  # gpt-4-0328-math: the last part names the prompt
     text = str(record["text"])
-    return [Judgment("vicuna", str(record["question_id"]), 1, models, judge, parse("vicuna", text, {}), text)]
+    return [Judgment("vicuna", str(record["question_id"]), 1, models, judge, parse_verdict("vicuna", text, {}), text)]
 
 
 def _alpaca_eval(record: Record, path: Path, ids: Mapping[str, str], authors: Mapping[str, str]) -> list[Judgment]:
@@ -166,12 +166,12 @@ def _alpaca_eval(record: Record, path: Path, ids: Mapping[str, str], authors: Ma
     if instruction not in ids:
         raise ValueError(f"no question has the text {instruction[:60]!r}")
     models, text = (str(record["generator_1"]), str(record["generator_2"])), str(record.get("raw_completion") or "")
-    scores = shares(record["preference"])
+    scores = alpaca_eval_shares(record["preference"])
     annotator = str(record["annotator"])
     return [Judgment("alpaca", ids[instruction], 1, models, annotator, scores, text, baseline=models[0])]
 
 
-def shares(preference: float | None) -> tuple[float, float] | None:
+def alpaca_eval_shares(preference: float | None) -> tuple[float, float] | None:
     """AlpacaEval's preference, 1 (the first) to 2 (the second), 0 and 1.5 for a draw, as shares of the win.
 
     Anything else, and NaN, is no verdict (AlpacaEval, metrics/winrate.py).

@@ -28,7 +28,7 @@ RANKING_NAMES = ("model_1", "model_2")
 _MARKER = re.compile(r"\[(?=\s*(?:the\s+(?:start|end)\s+of\b|question\s*\]))", re.IGNORECASE)
 
 
-def single(question: Question, turns: Sequence[str], turn: int) -> tuple[Message, ...]:
+def single_prompt(question: Question, turns: Sequence[str], turn: int) -> tuple[Message, ...]:
     """Ask for a grade of one turn's answer; a later turn brings the conversation before it.
 
     Args:
@@ -37,16 +37,16 @@ def single(question: Question, turns: Sequence[str], turn: int) -> tuple[Message
         turn: which one to grade, from 0.
     """
     sections = [
-        f"[The Start of the Conversation So Far]\nUser: {question.turns[index]}\n\nAssistant: {data(turns[index])}\n"
+        f"[The Start of the Conversation So Far]\nUser: {asked}\n\nAssistant: {quote_answer(said)}\n"
         "[The End of the Conversation So Far]"
-        for index in range(turn)
+        for asked, said in zip(question.turns[:turn], turns[:turn], strict=True)
     ]
     sections += _question(question, turn)
     sections.append(_section("Assistant's Answer", turns[turn]))
     return _messages("judge_single.txt", "assistant's answer", question, sections)
 
 
-def pair(
+def pair_prompt(
     mode: Mode, question: Question, turns: Sequence[Sequence[str]], turn: int, ranking: bool = False
 ) -> tuple[Message, ...]:
     """Ask which of two answers is better, or for a grade of each.
@@ -62,7 +62,9 @@ def pair(
     sections = []
     if turn:
         for name, said in zip(names, turns, strict=True):
-            talk = "\n\n".join(f"User: {question.turns[index]}\n\n{name}: {data(said[index])}" for index in range(turn))
+            talk = "\n\n".join(
+                f"User: {question.turns[index]}\n\n{name}: {quote_answer(said[index])}" for index in range(turn)
+            )
             marker = f"the Conversation with {name} So Far]"
             sections.append(f"[The Start of {marker}\n{talk}\n[The End of {marker}")
     sections += _question(question, turn)
@@ -70,7 +72,7 @@ def pair(
     return _messages(f"judge_{mode}{'_ranking' if ranking else ''}.txt", "answers", question, sections)
 
 
-def data(answer: str) -> str:
+def quote_answer(answer: str) -> str:
     """An answer as data: it cannot close its own section or open another, since a marker's bracket becomes round."""
     return _MARKER.sub("(", answer)
 
@@ -83,7 +85,7 @@ def _question(question: Question, turn: int) -> list[str]:
 
 
 def _section(name: str, answer: str) -> str:
-    return f"[The Start of {name}]\n{data(answer)}\n[The End of {name}]"
+    return f"[The Start of {name}]\n{quote_answer(answer)}\n[The End of {name}]"
 
 
 def _messages(file: str, what: str, question: Question, sections: Sequence[str]) -> tuple[Message, ...]:

@@ -8,7 +8,7 @@ from scipy import stats
 from eval.numbers.stats import Floats
 
 
-def kappa(first: Sequence[float], second: Sequence[float], quadratic: bool = False) -> float | None:
+def cohen_kappa(first: Sequence[float], second: Sequence[float], quadratic: bool = False) -> float | None:
     """Cohen's kappa (1960), or with quadratic weights (1968), over the categories that occur in either.
 
     Args:

@@ -7,8 +7,8 @@ import numpy as np
 
 from eval.judging import canary
 from eval.judging.judgments import Judgment
-from eval.numbers.outcomes import Outcome, share, winner
-from eval.numbers.stats import Floats, of_values, p_value
+from eval.numbers.outcomes import Outcome, first_share, winner
+from eval.numbers.stats import Floats, estimate_of_values, p_value
 from eval.results import Bias, Estimate, Mode, RepeatAgreement
 
 LEVEL = 0.01  # of one alarm; with three biases the chance of any false one stays below 5%
@@ -18,7 +18,7 @@ Lengths = Mapping[tuple[str, str, int], int]
 """Characters of an answer by (model, question, turn)."""
 
 
-def position(judgments: Sequence[Judgment]) -> Bias:
+def position_bias(judgments: Sequence[Judgment]) -> Bias:
     """How much more often the answer shown first wins than half the time.
 
     Which answer is better cancels out where a pair is judged in both orders, and on average where it is judged once
@@ -40,7 +40,7 @@ def position(judgments: Sequence[Judgment]) -> Bias:
     return _slope(rows, unit, note, "All pairs were judged in one order only, which hides a position bias in quality.")
 
 
-def length(outcomes: Sequence[Outcome], lengths: Lengths) -> Bias:
+def length_bias(outcomes: Sequence[Outcome], lengths: Lengths) -> Bias:
     """How much more often the longer of two answers wins than the models alone explain.
 
     In `single` mode the pairs are two models' answers to the same question. Longer answers may also be better answers:
@@ -63,7 +63,7 @@ def length(outcomes: Sequence[Outcome], lengths: Lengths) -> Bias:
     return _slope(rows, unit, note, "One model's answers are always longer, which hides a length bias in quality.")
 
 
-def self_preference(judge: str, judges: Sequence[str], models: Sequence[str], outcomes: Sequence[Outcome]) -> Bias:
+def self_preference_bias(judge: str, judges: Sequence[str], models: Sequence[str], outcomes: Sequence[Outcome]) -> Bias:
     """How much more often a judge's own model wins with it than with the other judges, on the same answers.
 
     With one judge a preference for its own answers can't be told from their being better.
@@ -112,7 +112,7 @@ def same_model(one: str, other: str) -> bool:
     return bool(re.match(rf"{re.escape(names[0])}(?:$|[-:@_][\d@])", names[1]))
 
 
-def repeats(judgments: Sequence[Judgment]) -> RepeatAgreement | None:
+def repeat_agreement(judgments: Sequence[Judgment]) -> RepeatAgreement | None:
     """Compare second askings with the first."""
     first = {(item.question, item.turn, item.models): item for item in judgments if item.repeat == 0}
     pairs = [
@@ -128,7 +128,7 @@ def repeats(judgments: Sequence[Judgment]) -> RepeatAgreement | None:
     return RepeatAgreement(len(known), same, float(np.mean(changes)))
 
 
-def gamed(mode: Mode, score: Estimate | None) -> bool:
+def is_gamed(mode: Mode, score: Estimate | None) -> bool:
     """Whether the canary's interval lies wholly above what a text without content deserves."""
     return score is not None and score.low is not None and score.low > canary.LIMITS[mode]
 
@@ -142,7 +142,7 @@ def duels(outcomes: Sequence[Outcome]) -> list[tuple[tuple[str, str], str, int, 
     alone: dict[tuple[str, int], list[tuple[str, float]]] = {}
     for item in outcomes:
         if item.scores and len(item.models) == 2:
-            found.append(((item.models[0], item.models[1]), item.question, item.turn, 2 * share(item) - 1))
+            found.append(((item.models[0], item.models[1]), item.question, item.turn, 2 * first_share(item) - 1))
         elif item.scores:
             alone.setdefault((item.question, item.turn), []).append((item.models[0], item.scores[0]))
     for (question, turn), grades in alone.items():
@@ -176,7 +176,7 @@ def _slope(rows: Sequence[tuple[str, str, float, float]], unit: str, note: str, 
 
 def _bias(values: Floats, count: int, unit: str, note: str) -> Bias:
     p = p_value(values)
-    return Bias(of_values(values, None, count), p, p is not None and p < LEVEL, unit, note)
+    return Bias(estimate_of_values(values, None, count), p, p is not None and p < LEVEL, unit, note)
 
 
 def _unknown(unit: str, note: str) -> Bias:

@@ -10,10 +10,17 @@ from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
 from eval.judging.verdict import speaks_to_judge
 from eval.numbers.audit import duels
-from eval.numbers.bradley_terry import ratings
+from eval.numbers.bradley_terry import fit_ratings
 from eval.numbers.length_control import Comparison, length_controlled
 from eval.numbers.outcomes import Outcome, pair_order, winner
-from eval.numbers.stats import ScoresByQuestion, difference, estimate, holm, plain, power
+from eval.numbers.stats import (
+    ScoresByQuestion,
+    bootstrap_estimate,
+    detectable_gap,
+    equally_weighted,
+    holm,
+    paired_difference,
+)
 from eval.results import (
     SCALES,
     Bin,
@@ -65,12 +72,12 @@ class ExpectedJudgments:
     duplicates: Sequence[Judgment]
 
 
-def board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected: ExpectedJudgments) -> Board:
+def make_board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected: ExpectedJudgments) -> Board:
     """All numbers of one board."""
     scores = {model: model_scores(run.mode, outcomes, model, run.baseline) for model in run.models}
     denominators = _denominators(run, expected)
     complete = all(one.complete for one in denominators.values())
-    rated = ratings(run.models, outcomes) if run.mode != "single" else None
+    rated = fit_ratings(run.models, outcomes) if run.mode != "single" else None
     controlled = _length_controlled(run, outcomes)
     rows = [
         replace(
@@ -108,7 +115,7 @@ def model_scores(mode: Mode, outcomes: Sequence[Outcome], model: str, baseline: 
     return found
 
 
-def counts(expected: int, answered: int, states: Iterable[str], duplicate: int) -> Counts:
+def make_counts(expected: int, answered: int, states: Iterable[str], duplicate: int) -> Counts:
     """The denominator from the states of the judgments that are there."""
     seen = list(states)
     judged, failed, unparsed = (seen.count(state) for state in ("judged", "failed", "unparsed"))
@@ -144,7 +151,7 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
                         )
                         states += [item.state for item in found]
         again = sum(model in item.models for item in expected.duplicates)
-        made[model] = counts(total, answered, states, again)
+        made[model] = make_counts(total, answered, states, again)
     return made
 
 
@@ -166,7 +173,7 @@ def _row(
     return LeaderboardRow(
         label=model,
         rank=None,
-        score=by_definition or estimate(scores, bounds),
+        score=by_definition or bootstrap_estimate(scores, bounds),
         length_controlled=None,
         rating=None,
         wins=results.count(1),
@@ -192,7 +199,7 @@ def _sums(model: str, mine: Sequence[Outcome]) -> tuple[float, float]:
 def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]:
     for category in dict.fromkeys(question.category for question in run.questions):
         ids = {question.id for question in run.questions if question.category == category}
-        value = estimate({name: values for name, values in scores.items() if name in ids}, BOUNDS[run.mode])
+        value = bootstrap_estimate({name: values for name, values in scores.items() if name in ids}, BOUNDS[run.mode])
         if value:
             yield PartScore(category, value)
 
@@ -200,7 +207,7 @@ def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]
 def _turns(run: JudgedRun, mine: Sequence[Outcome], model: str) -> Iterable[PartScore]:
     for turn in range(1, max(len(question.turns) for question in run.questions) + 1):
         part = [item for item in mine if item.turn == turn]
-        value = estimate(model_scores(run.mode, part, model, run.baseline), BOUNDS[run.mode])
+        value = bootstrap_estimate(model_scores(run.mode, part, model, run.baseline), BOUNDS[run.mode])
         if value:
             yield PartScore(str(turn), value)
 
@@ -226,11 +233,14 @@ def _ranked(rows: Sequence[LeaderboardRow], baseline: str | None) -> list[Leader
 def _differences(run: JudgedRun, labels: Sequence[str], scores: dict[str, ScoresByQuestion]) -> Iterable[Difference]:
     """Every pair of contestants; the baseline's score is a definition, so it is compared in the win matrix only."""
     rivals = [label for label in labels if label != run.baseline or run.mode == "single"]
-    found = [(one, two, difference(scores[one], scores[two], BOUNDS[run.mode])) for one, two in combinations(rivals, 2)]
+    found = [
+        (one, two, paired_difference(scores[one], scores[two], BOUNDS[run.mode]))
+        for one, two in combinations(rivals, 2)
+    ]
     known = [(one, two, value) for one, two, value in found if value]
     adjusted = holm([p for _, _, (_, p) in known])
     for (one, two, (gap, p)), p_adjusted in zip(known, adjusted, strict=True):
-        needed, detectable = power(gap.mean, gap.error, gap.questions)
+        needed, detectable = detectable_gap(gap.mean, gap.error, gap.questions)
         yield Difference(one, two, gap, p, p_adjusted, p_adjusted is not None and p_adjusted < 0.05, needed, detectable)
 
 
@@ -244,7 +254,7 @@ def _meetings(outcomes: Sequence[Outcome]) -> Iterable[WinMatrixCell]:
     for models, question, _, result in duels(outcomes):
         results.setdefault(models, {}).setdefault(question, []).append(50 + 50 * result)
     for (one, two), shares in results.items():
-        rate = estimate(plain(shares), (0.0, 100.0))
+        rate = bootstrap_estimate(equally_weighted(shares), (0.0, 100.0))
         assert rate is not None
         flat = [share for found in shares.values() for share in found]
         wins, ties = sum(share > 50 for share in flat), sum(share == 50 for share in flat)

@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
-from eval.numbers.outcomes import Outcome, share
+from eval.numbers.outcomes import Outcome, first_share
 from eval.numbers.stats import Floats
 from eval.results import Estimate
 
@@ -21,7 +21,7 @@ IMAGINARY = 1.0
 STEPS = 100
 
 
-def ratings(labels: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, Estimate] | None:
+def fit_ratings(labels: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, Estimate] | None:
     """Maximum-likelihood ratings, P(i beats j) = 1 / (1 + exp(r_j - r_i)); a tie is half a win for both.
 
     The interval is the sandwich variance with the question as cluster and Student's t: what the bootstrap over
@@ -40,7 +40,7 @@ def ratings(labels: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, Est
     if len(labels) < 2 or not games:
         return None
     pairs = np.array([[places[model] for model in game.models] for game in games])
-    shares = np.array([share(game) for game in games])
+    shares = np.array([first_share(game) for game in games])
     met = np.zeros((len(labels), len(labels)))
     met[pairs[:, 0], pairs[:, 1]] = 1
     if connected_components(met, directed=False)[0] > 1:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from eval.numbers.stats import Floats, of_values
+from eval.numbers.stats import Floats, estimate_of_values
 from eval.results import Estimate
 
 # Difficulties are drawn to 0 as by a standard normal prior; without it a question that all models lost would have none.
@@ -75,7 +75,7 @@ def length_controlled(comparisons: Sequence[Comparison]) -> dict[str, Estimate]:
         there = np.unique(cluster[model == place])
         spread = np.bincount(of_question, influences, len(clusters))[there]
         values = 100 * (rate + (spread - spread.mean()) * len(there))
-        made[str(label)] = of_values(values, (0.0, 100.0), int((model == place).sum()))
+        made[str(label)] = estimate_of_values(values, (0.0, 100.0), int((model == place).sum()))
     return made
 
 

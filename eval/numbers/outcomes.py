@@ -61,7 +61,7 @@ def pair_order(models: Iterable[str], baseline: str | None) -> tuple[str, ...]:
     return tuple(sorted(models, key=lambda model: (model == baseline, model)))
 
 
-def orders(judgments: Sequence[Judgment]) -> int:
+def count_orders(judgments: Sequence[Judgment]) -> int:
     """2 if any pair was judged in both orders, else 1."""
     seen = {(judgment.judge, judgment.question, judgment.turn, judgment.models) for judgment in judgments}
     both = any(
@@ -75,7 +75,7 @@ def outcomes(judgments: Sequence[Judgment], baseline: str | None = None) -> list
 
     If any pair was judged in both orders, an outcome needs both. The order is that of first appearance.
     """
-    needed = orders(judgments)
+    needed = count_orders(judgments)
     groups: dict[tuple[str, str, int, tuple[str, ...]], list[Judgment]] = {}
     for judgment in judgments:
         if judgment.repeat == 0:
@@ -109,7 +109,7 @@ def winner(scores: Sequence[float]) -> int:
     return int(scores[0] > scores[1]) - int(scores[0] < scores[1])
 
 
-def share(outcome: Outcome) -> float:
+def first_share(outcome: Outcome) -> float:
     """The first one's share of the win, 0..1; of two grades (`vicuna`) the higher wins."""
     assert outcome.scores is not None and len(outcome.scores) == 2
     if outcome.judgments[0].mode == "vicuna":

@@ -24,12 +24,12 @@ EXACT = (
 FLIPS = 20_000
 
 
-def plain(scores: Mapping[str, Sequence[float]]) -> ScoresByQuestion:
+def equally_weighted(scores: Mapping[str, Sequence[float]]) -> ScoresByQuestion:
     """Scores whose statistic is their mean."""
     return {question: [(value, 1.0) for value in values] for question, values in scores.items()}
 
 
-def estimate(scores: ScoresByQuestion, bounds: tuple[float, float]) -> Estimate | None:
+def bootstrap_estimate(scores: ScoresByQuestion, bounds: tuple[float, float]) -> Estimate | None:
     """The statistic with its bootstrap interval, whole questions resampled.
 
     Resampling questions, not scores, keeps turns, orders and judges of one question together (Miller 2024, "Adding
@@ -51,7 +51,7 @@ def estimate(scores: ScoresByQuestion, bounds: tuple[float, float]) -> Estimate 
     return _interval(table, np.ones(1), bounds, count)
 
 
-def difference(
+def paired_difference(
     first: ScoresByQuestion, second: ScoresByQuestion, bounds: tuple[float, float]
 ) -> tuple[Estimate, float | None] | None:
     """The statistic of first minus that of second over the questions that both have, and the paired test's p-value.
@@ -72,7 +72,7 @@ def difference(
     return gap, p_value(_linear(table, np.array([1.0, -1.0])))
 
 
-def of_values(values: Floats, bounds: tuple[float, float] | None = None, count: int | None = None) -> Estimate:
+def estimate_of_values(values: Floats, bounds: tuple[float, float] | None = None, count: int | None = None) -> Estimate:
     """The mean of one value a question, with interval."""
     table = np.column_stack([values, np.ones(len(values))])
     return _interval(table, np.ones(1), bounds, len(values) if count is None else count)
@@ -109,7 +109,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def power(gap: float, error: float | None, questions: int) -> tuple[int | None, float | None]:
+def detectable_gap(gap: float, error: float | None, questions: int) -> tuple[int | None, float | None]:
     """How many questions would settle a gap, and which gap these questions would settle.
 
     Both for a two-sided test at 5% that finds it 80% of the time: n = ((z_0.975 + z_0.8) sd / gap)^2 (Cohen 1988,

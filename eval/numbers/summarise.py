@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging import canary
 from eval.judging.judgments import Judgment
 from eval.judging.verdict import speaks_to_judge
 from eval.numbers import audit
-from eval.numbers.agreement import kappa, kendall_tau, krippendorff_alpha, pearson
-from eval.numbers.boards import BOUNDS, ExpectedJudgments, JudgedRun, board, counts, model_scores
-from eval.numbers.outcomes import Outcome, all_judges, orders, outcomes, winner, without_duplicates
-from eval.numbers.stats import estimate
+from eval.numbers.agreement import cohen_kappa, kendall_tau, krippendorff_alpha, pearson
+from eval.numbers.boards import BOUNDS, ExpectedJudgments, JudgedRun, make_board, make_counts, model_scores
+from eval.numbers.outcomes import Outcome, all_judges, count_orders, outcomes, winner, without_duplicates
+from eval.numbers.stats import bootstrap_estimate
 from eval.results import SCALES, Agreement, Board, Canary, Cost, Flag, JudgeAudit, Mode, Results
 
 ALL = "all judges"
@@ -51,7 +51,7 @@ def summarise(
     models = tuple(dict.fromkeys([*(a.model for a in answers), *(m for item in real for m in item.models)]))
     baseline = _baseline(mode, models, real, baseline)
     judges = tuple(dict.fromkeys(item.judge for item in kept))
-    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, orders(real), forced)
+    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, count_orders(real), forced)
     found = outcomes(real, baseline)
     boards = [_board(run, ALL, judges, found, real, duplicates)] if len(judges) > 1 else []
     for judge in judges:
@@ -100,7 +100,7 @@ def _baseline(mode: Mode, models: Sequence[str], judgments: Sequence[Judgment], 
     named = {item.baseline for item in judgments if item.baseline}
     baseline = asked or (named.pop() if len(named) == 1 else None)
     if baseline is not None and baseline not in models:
-        raise UserError(f"--baseline {baseline}: no such model{near_miss(baseline, models)}")
+        raise UserError(f"--baseline {baseline}: no such model{suggest_name(baseline, models)}")
     if baseline is None and mode != "pairwise":
         raise UserError(
             f"--baseline: the judgments don't say which model is the baseline; name it ({', '.join(models)})"
@@ -118,7 +118,7 @@ def _board(
 ) -> Board:
     merged = all_judges(found, judges, name) if len(judges) > 1 else list(found)
     own, further = ([item for item in group if item.judge in judges] for group in (judgments, duplicates))
-    return board(run, name, merged, ExpectedJudgments(tuple(judges), own, further))
+    return make_board(run, name, merged, ExpectedJudgments(tuple(judges), own, further))
 
 
 def _audit(
@@ -140,12 +140,12 @@ def _audit(
     both = [item for item in theirs if len(item.judgments) == 2 and all(one.scores for one in item.judgments)]
     return JudgeAudit(
         judge=judge,
-        position=audit.position(real),
-        length=audit.length(theirs, lengths),
-        self_preference=audit.self_preference(judge, judges, run.models, found),
+        position=audit.position_bias(real),
+        length=audit.length_bias(theirs, lengths),
+        self_preference=audit.self_preference_bias(judge, judges, run.models, found),
         contradictions=sum(item.contradiction for item in both),
         both_orders=len(both),
-        repeats=audit.repeats(own),
+        repeats=audit.repeat_agreement(own),
         canary=_canary(run, judge, own, duplicates),
     )
 
@@ -157,11 +157,11 @@ def _canary(run: JudgedRun, judge: str, judgments: Sequence[Judgment], duplicate
     opponents = [model for item in asked for model in item.models if model != canary.LABEL]
     opponent = opponents[0] if opponents else None
     scores = model_scores(run.mode, outcomes(asked, opponent), canary.LABEL, opponent)
-    score = estimate(scores, BOUNDS[run.mode])
+    score = bootstrap_estimate(scores, BOUNDS[run.mode])
     states = [item.state for item in asked]
     again = sum(item.judge == judge and canary.LABEL in item.models for item in duplicates)
-    total = counts(len(asked), len(asked), states, again)
-    return Canary(canary.TEXT, score, total, audit.gamed(run.mode, score))
+    total = make_counts(len(asked), len(asked), states, again)
+    return Canary(canary.TEXT, score, total, audit.is_gamed(run.mode, score))
 
 
 def _flags(answers: Sequence[Answer]) -> Iterable[Flag]:
@@ -188,8 +188,8 @@ def _agreements(judges: Sequence[str], found: Sequence[Outcome], boards: Sequenc
                 second=second,
                 count=len(both),
                 same=sum(one == two for one, two in zip(verdicts, others, strict=True)) / len(both),
-                kappa=kappa(verdicts, others),
-                weighted_kappa=kappa(verdicts, others, quadratic=True),
+                kappa=cohen_kappa(verdicts, others),
+                weighted_kappa=cohen_kappa(verdicts, others, quadratic=True),
                 tau=kendall_tau([score[0] for score in ones], [score[0] for score in twos]),
                 pearson=pearson([score[0] for score in ones], [score[0] for score in twos]),
                 ranking_tau=kendall_tau(

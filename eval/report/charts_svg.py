@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from eval.report.wording import number, places
+from eval.report.wording import decimal_places, format_number
 from eval.results import Bin, Estimate, LeaderboardRow, Mode, Scale, WinMatrixCell
 
 COLOURS, DASHES, SHAPES = 7, 3, 4  # .c0 ... and .d0 ... in report.css
@@ -62,7 +62,7 @@ def score_axis(rows: Sequence[LeaderboardRow], scale: Scale) -> Axis:
 
 def tick(value: float) -> str:
     """A number on an axis."""
-    return number(value, 0 if float(value).is_integer() else 1 if float(value * 10).is_integer() else 2)
+    return format_number(value, 0 if float(value).is_integer() else 1 if float(value * 10).is_integer() else 2)
 
 
 def track(estimate: Estimate | None, on: Axis, even: float | None) -> Markup:
@@ -297,7 +297,9 @@ def scatter(rows: Sequence[LeaderboardRow], scale: Scale) -> Markup:
             )
         parts.append(
             Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="5"><title>{}</title></circle>').format(
-                x, y, f"{row.label}: {number(score.mean, places(scale))}, {number(row.words, 0)} words"
+                x,
+                y,
+                f"{row.label}: {format_number(score.mean, decimal_places(scale))}, {format_number(row.words, 0)} words",
             )
         )
     parts += _labels(

@@ -15,7 +15,7 @@ def headline(results: Results) -> str:
     return ("" if results.complete else "Incomplete: ") + _compared(results, board, scored)
 
 
-def shown(value: Estimate | None, signed: bool = False) -> str:
+def format_estimate(value: Estimate | None, signed: bool = False) -> str:
     """`7.31 (6.90 to 7.70)`; without an interval where one question says nothing about others."""
     if value is None:
         return "none"

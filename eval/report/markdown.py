@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from camelid.models.spend import dollars
-from eval.report.headline import headline, shown
+from camelid.models.spend import format_dollars
+from eval.report.headline import format_estimate, headline
 from eval.results import Bias, Board, JudgeAudit, Results
 
 
-def markdown(results: Results) -> str:
+def render_markdown(results: Results) -> str:
     """Render `report.md`."""
     judges = ", ".join(results.judges)
     parts = [f"# {results.title}", headline(results)]
@@ -56,9 +56,9 @@ def _leaderboard(results: Results, board: Board) -> str:
     rows = []
     for row in board.rows:
         line: list[object] = [row.rank or "", row.label]
-        line.append("baseline" if row.label == results.baseline else shown(row.score))
-        line += [shown(row.length_controlled) if row.length_controlled else ""] if controlled else []
-        line += [shown(row.rating)] if rated else []
+        line.append("baseline" if row.label == results.baseline else format_estimate(row.score))
+        line += [format_estimate(row.length_controlled) if row.length_controlled else ""] if controlled else []
+        line += [format_estimate(row.rating)] if rated else []
         line += [row.wins, row.ties, row.losses] if results.mode != "single" else []
         line += [" / ".join(f"{value:g}" for value in row.sums)] if results.mode == "vicuna" else []
         rows.append(line)
@@ -92,7 +92,7 @@ def _differences(board: Board) -> str:
         (
             [
                 f"{one.first} - {one.second}",
-                shown(one.gap, signed=True),
+                format_estimate(one.gap, signed=True),
                 _p(one.p),
                 _p(one.p_adjusted),
                 "yes" if one.settled else "no",
@@ -109,7 +109,7 @@ def _parts(results: Results, field: str, names: Sequence[str]) -> str:
     """The scores by category or by turn."""
     rows = []
     for row in results.boards[0].rows:
-        found = {part.name: shown(part.score) for part in getattr(row, field)}
+        found = {part.name: format_estimate(part.score) for part in getattr(row, field)}
         rows.append([row.label, *(found.get(name, "") for name in names)])
     return _table(["model", *names], rows)
 
@@ -138,7 +138,7 @@ def _audit(audit: JudgeAudit) -> str:
         lines.append(f"- Asked again: {one.same} of {one.asked} verdicts the same, mean change {one.mean_change:.2f}.")
     if audit.canary:
         verdict = "this judge can be gamed" if audit.canary.gamed else "no sign that this judge can be gamed"
-        lines.append(f"- One constant text as every answer: {shown(audit.canary.score)}; {verdict}.")
+        lines.append(f"- One constant text as every answer: {format_estimate(audit.canary.score)}; {verdict}.")
     return "\n".join(lines)
 
 
@@ -146,7 +146,7 @@ def _bias(bias: Bias) -> str:
     if bias.size is None:
         return f"not measured. {bias.note}"
     found = "a bias" if bias.detected else "none found"
-    return f"{shown(bias.size, signed=True)} {bias.unit}, p {_p(bias.p)}: {found}. {bias.note}"
+    return f"{format_estimate(bias.size, signed=True)} {bias.unit}, p {_p(bias.p)}: {found}. {bias.note}"
 
 
 def _agreements(results: Results) -> str:
@@ -179,7 +179,7 @@ def _costs(results: Results) -> str:
                 one.requests,
                 one.prompt_tokens,
                 one.completion_tokens,
-                "unknown" if one.dollars is None else dollars(one.dollars),
+                "unknown" if one.dollars is None else format_dollars(one.dollars),
             ]
             for one in results.costs
         ),

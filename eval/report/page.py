@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from importlib.resources import files
 from urllib.parse import quote, urlencode
 
-from camelid.files.paths import packaged
+from camelid.files.paths import find_packaged
 from camelid.files.read import read_text
-from camelid.models.spend import dollars
+from camelid.models.spend import format_dollars
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
 from eval.report import charts_svg, wording
 from eval.report.headline import headline
-from eval.report.page_data import packed
+from eval.report.page_data import pack_page
 from eval.results import Board, Difference, Mode, Results, WinMatrixCell
 
 SHOWN_SERIES = 5  # lines in the radar at first; more than a handful can't be told apart, and a click adds them
@@ -31,7 +31,7 @@ METHODS: dict[Mode, str] = {
 }
 
 
-def html(
+def render_page(
     results: Results, questions: Sequence[Question], answers: Sequence[Answer], judgments: Sequence[Judgment]
 ) -> str:
     """Render the report.
@@ -44,7 +44,7 @@ def html(
     from markupsafe import Markup
 
     style = _data("report.css")
-    renderer = read_text(packaged("camelid/data/markdown.js"))
+    renderer = read_text(find_packaged("camelid/data/markdown.js"))
     script = "\n".join((renderer, _data("report_question.js"), _data("report.js")))
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -53,20 +53,20 @@ def html(
         results=results,
         headline=headline(results),
         method=METHODS[results.mode],
-        places=wording.places(results.scale),
+        places=wording.decimal_places(results.scale),
         percent_sign="%" if results.scale.unit == "%" else "",
         shown_series=SHOWN_SERIES,
-        num=wording.number,
+        num=wording.format_number,
         words=wording,
         charts=charts_svg,
-        neighbours=neighbours,
+        neighbours=adjacent_differences,
         meetings=meetings,
         only_baseline=only_baseline,
         turn_names=turn_names,
-        dollars=dollars,
-        link=link,
+        dollars=format_dollars,
+        link=question_link,
         footer="Made by camelid eval report. The same numbers are in results.json and report.md beside this file.",
-        packed=packed(results, questions, answers, judgments),
+        packed=pack_page(results, questions, answers, judgments),
         style=Markup(style),
         style_hash=content_hash(style),
         script=Markup(script),
@@ -79,7 +79,7 @@ def content_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def neighbours(board: Board) -> list[Difference]:
+def adjacent_differences(board: Board) -> list[Difference]:
     """The differences between neighbours on the board, or all if there are few."""
     if len(board.rows) <= 4:
         return list(board.differences)
@@ -103,7 +103,7 @@ def turn_names(board: Board) -> list[str]:
     return [part.name for part in max((row.turns for row in board.rows), key=len, default=())]
 
 
-def link(**parts: str) -> str:
+def question_link(**parts: str) -> str:
     """An address that `data/report.js` understands: q a question, a and b the two models to compare."""
     return "#" + urlencode(parts, quote_via=quote, safe="")
 

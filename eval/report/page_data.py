@@ -41,13 +41,13 @@ class PackedPage:
     blocks: list[str]
 
 
-def pack(value: object) -> str:
+def pack_value(value: object) -> str:
     """JSON, gzipped (the same bytes each time), in base64."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")
 
 
-def packed(
+def pack_page(
     results: Results, questions: Sequence[Question], answers: Sequence[Answer], judgments: Sequence[Judgment]
 ) -> PackedPage:
     """All questions with answers and verdicts, ready to embed."""
@@ -55,13 +55,13 @@ def packed(
     entries, blocks, block, size = list[Entry](), list[str](), list[Entry](), 0
     for entry, detail in _entries(results, labels, questions, answers, judgments):
         if size > BLOCK:
-            blocks.append(pack(block))
+            blocks.append(pack_value(block))
             block, size = [], 0
         entries.append({**entry, "block": len(blocks), "place": len(block)})
         block.append(detail)
         size += _length(detail)
     if block:
-        blocks.append(pack(block))
+        blocks.append(pack_value(block))
     index = {
         "mode": results.mode,
         "models": labels,
@@ -70,7 +70,7 @@ def packed(
         "judges": list(results.judges),
         "questions": entries,
     }
-    return PackedPage(pack(index), blocks)
+    return PackedPage(pack_value(index), blocks)
 
 
 def contestants(results: Results, answers: Iterable[Answer], judgments: Iterable[Judgment]) -> list[str]:

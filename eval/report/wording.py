@@ -5,25 +5,25 @@ from eval.results import Bias, Canary, Difference, Estimate, Scale, WinMatrixCel
 MINUS = "\N{MINUS SIGN}"
 
 
-def number(value: float, places: int = 2, signed: bool = False) -> str:
+def format_number(value: float, places: int = 2, signed: bool = False) -> str:
     """A number with thousands separators and a real minus sign; no "-0.0"."""
     text = f"{value:+,.{places}f}" if signed else f"{value:,.{places}f}"
     return text.replace("-", MINUS) if any(digit in text for digit in "123456789") else f"{0:.{places}f}"
 
 
-def places(scale: Scale) -> int:
+def decimal_places(scale: Scale) -> int:
     """Decimals of a score: hundredths of a grade, tenths of a percent."""
     return 1 if scale.unit == "%" else 2
 
 
-def interval(estimate: Estimate, decimals: int = 2, signed: bool = False) -> str:
+def format_interval(estimate: Estimate, decimals: int = 2, signed: bool = False) -> str:
     """E.g. "6.91 to 7.42", or why there is none."""
     if estimate.low is None or estimate.high is None:
         return "one question: no interval"
-    return f"{number(estimate.low, decimals, signed)} to {number(estimate.high, decimals, signed)}"
+    return f"{format_number(estimate.low, decimals, signed)} to {format_number(estimate.high, decimals, signed)}"
 
 
-def p(value: float | None) -> str:
+def format_p_value(value: float | None) -> str:
     """A p-value, e.g. "p = 0.03" or "p < 0.001"."""
     if value is None:
         return "no test"
@@ -31,12 +31,12 @@ def p(value: float | None) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def percent(part: int, whole: int) -> str:
+def format_share(part: int, whole: int) -> str:
     """A share, e.g. "12 of 80 (15%)"."""
     return f"{part:,} of {whole:,} ({100 * part / whole:.0f}%)" if whole else f"{part:,} of {whole:,}"
 
 
-def verdict(difference: Difference, decimals: int) -> str:
+def format_verdict(difference: Difference, decimals: int) -> str:
     """What a comparison settles, and what it would take; a gap that isn't seen in so many decimals is none."""
     if difference.settled:
         return "settled"
@@ -45,38 +45,40 @@ def verdict(difference: Difference, decimals: int) -> str:
     return f"not settled; needs about {difference.needed:,} questions"
 
 
-def detectable(difference: Difference, decimals: int) -> str:
+def format_detectable(difference: Difference, decimals: int) -> str:
     """The gap that the questions at hand can show, for a comparison that isn't settled; empty if it isn't known."""
     if difference.settled or not difference.detectable or not round(difference.detectable, decimals):
         return ""
-    return f"these {difference.gap.questions:,} can show a gap of {number(difference.detectable, decimals)}"
+    return f"these {difference.gap.questions:,} can show a gap of {format_number(difference.detectable, decimals)}"
 
 
-def meeting(found: WinMatrixCell) -> str:
+def format_cell(found: WinMatrixCell) -> str:
     """What is behind one cell of the win matrix."""
     changed = f" (of these {found.contradictions:,} because the judge contradicted itself)"
     return (
         f"{found.first} against {found.second}: won {found.wins:,}, tied {found.ties:,}"
         f"{changed if found.contradictions else ''}, lost {found.losses:,}; "
-        f"95% interval {interval(found.win_rate, 0)}%"
+        f"95% interval {format_interval(found.win_rate, 0)}%"
     )
 
 
-def bias(found: Bias) -> str:
+def format_bias(found: Bias) -> str:
     """The size of a measured bias."""
     assert found.size is not None
-    size = f"{number(found.size.mean, 1, signed=True)} {found.unit}"
+    size = f"{format_number(found.size.mean, 1, signed=True)} {found.unit}"
     if found.size.low is None:
         return f"{size}."
-    return f"{size} (95% interval {interval(found.size, 1, signed=True)}; {p(found.p)})."
+    return f"{size} (95% interval {format_interval(found.size, 1, signed=True)}; {format_p_value(found.p)})."
 
 
-def canary(found: Canary, scale: Scale) -> str:
+def format_canary(found: Canary, scale: Scale) -> str:
     """How a constant answer did, in one sentence."""
     if found.score is None:
         return "Asked, but the judge gave no verdict on it."
-    range_text = "" if found.score.low is None else f" (95% interval {interval(found.score, places(scale))})"
-    score = f"{number(found.score.mean, places(scale))} {scale.unit}".replace(" %", "%")
+    range_text = (
+        "" if found.score.low is None else f" (95% interval {format_interval(found.score, decimal_places(scale))})"
+    )
+    score = f"{format_number(found.score.mean, decimal_places(scale))} {scale.unit}".replace(" %", "%")
     end = (
         "This judge can be gamed: a text without content scores well."
         if found.gamed

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from finetune.data.packing import pack
+from finetune.data.packing import pack_documents
 from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
 
@@ -65,7 +65,7 @@ class Plan:
         random = np.random.default_rng([self._seed, epoch])
         shuffled = random.permutation(self._data.training)
         if self._packing:
-            rows = [shuffled[row] for row in pack(self._data.lengths[shuffled], self.capacity)]
+            rows = [shuffled[row] for row in pack_documents(self._data.lengths[shuffled], self.capacity)]
             self._rows = [rows[index] for index in random.permutation(len(rows))]
         else:
             self._rows = list(shuffled[:, None])
@@ -74,10 +74,12 @@ class Plan:
 
 def validation_rows(data: TokenData, capacity: int) -> list[PackedRow]:
     """The held-out documents, packed."""
-    return [data.validation[row] for row in pack(data.lengths[data.validation], capacity)]
+    return [data.validation[row] for row in pack_documents(data.lengths[data.validation], capacity)]
 
 
-def share(rows: Sequence[PackedRow], rank: int, processes: int, micro_batch: int) -> list[Sequence[PackedRow]]:
+def micro_batches_of_rank(
+    rows: Sequence[PackedRow], rank: int, processes: int, micro_batch: int
+) -> list[Sequence[PackedRow]]:
     """The micro-batches of one process: every process gets the same number, some perhaps empty.
 
     An equal number keeps the collective operations of all processes in step.
@@ -87,7 +89,9 @@ def share(rows: Sequence[PackedRow], rank: int, processes: int, micro_batch: int
     return [mine[index * micro_batch : (index + 1) * micro_batch] for index in range(count)]
 
 
-def cut(rows: Sequence[PackedRow], lengths: npt.NDArray[np.int64], parts: int) -> list[Sequence[PackedRow]]:
+def split_micro_batch(
+    rows: Sequence[PackedRow], lengths: npt.NDArray[np.int64], parts: int
+) -> list[Sequence[PackedRow]]:
     """Cut a micro-batch between documents into at most `parts` pieces of about as many tokens each."""
     if parts == 1:
         return [rows]
@@ -123,7 +127,7 @@ class MicroBatch:
         return self.input_ids.numel()
 
 
-def make_batch(data: TokenData, rows: Sequence[PackedRow], device: torch.device) -> MicroBatch:
+def make_micro_batch(data: TokenData, rows: Sequence[PackedRow], device: torch.device) -> MicroBatch:
     """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing."""
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
     spans = [(int(data.bounds[index]), int(data.bounds[index + 1])) for index in indices]

@@ -6,7 +6,7 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int64]
 
 
-def pack(lengths: Ints, capacity: int) -> list[Ints]:
+def pack_documents(lengths: Ints, capacity: int) -> list[Ints]:
     """Pack documents into rows, best fit first, longest document first.
 
     Each document goes into the row with the least room that still holds it (Johnson et al. 1974,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.files.paths import near_path
+from camelid.files.paths import suggest_path
 from camelid.files.read import file_hash
 from camelid.message import Conversation
 from conversations.formats.readers import read_chats, read_conversations
@@ -38,7 +38,7 @@ def read_source(path: str) -> Iterator[Conversation]:
             yield chat.conversation
 
 
-def fingerprint(path: str) -> str:
+def source_fingerprint(path: str) -> str:
     """A hash of the content of a source.
 
     Raises:
@@ -62,10 +62,10 @@ def fingerprint(path: str) -> str:
 def _require_hub_name(path: str) -> None:
     if not HUB_NAME.fullmatch(path) or Path(path).suffix in (".json", ".jsonl", ".gz", ".parquet"):
         wanted = "; expected a file, a folder that datasets saved, or the name of a data set on the hub (owner/name)"
-        raise UserError(f"data.train: {path}: no such file{near_path(path) or wanted}")
+        raise UserError(f"data.train: {path}: no such file{suggest_path(path) or wanted}")
 
 
 def _unreachable(path: str, error: Exception) -> UserError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    near = near_path(path)
+    near = suggest_path(path)
     return UserError(f"data.train: {path}: no such file, and not found on the Hugging Face hub either ({reason}){near}")

@@ -18,10 +18,10 @@ from camelid.files.ledger import Ledger
 from camelid.files.read import read_json
 from camelid.files.write import sync_folder, write_json
 from camelid.message import Conversation
-from conversations.tokens.split import split
+from conversations.tokens.split import split_conversation
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
-from finetune.data.sources import fingerprint, read_source
+from finetune.data.sources import read_source, source_fingerprint
 from finetune.recipe import DataSource
 
 FORMAT = 2  # raise it when the meaning of the cached arrays changes
@@ -119,7 +119,7 @@ def load_tokens(
 def _key(sources: Sequence[DataSource], template: str, tokenizer: Any, max_length: int, seed: int) -> str:
     parts = [
         FORMAT,
-        [(fingerprint(source.path), source.weight) for source in sources],
+        [(source_fingerprint(source.path), source.weight) for source in sources],
         template_for(template, tokenizer).jinja,
         hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
         max_length,
@@ -147,7 +147,7 @@ def _documents(
     conversations, pieces = ledgers
     for number, conversation in _conversations(sources, seed):
         conversations.keep()
-        parts = split(conversation, encoder, max_length)
+        parts = split_conversation(conversation, encoder, max_length)
         if len(parts) > 1:
             conversations.repair("split at max_length")
         for part in parts:

@@ -55,20 +55,20 @@ class CheckpointPosition:
     model: dict[str, Any]
 
 
-def position(checkpoint: Path) -> CheckpointPosition:
+def read_position(checkpoint: Path) -> CheckpointPosition:
     """Read where a checkpoint stands."""
     return CheckpointPosition(**read_json(checkpoint / "position.json"))
 
 
-def latest(folder: Path) -> Path | None:
+def latest_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint, or None."""
     found = _all(folder)
     return found[-1] if found else None
 
 
-def best(folder: Path) -> Path | None:
+def best_checkpoint(folder: Path) -> Path | None:
     """The checkpoint with the lowest validation loss, or None if none was validated."""
-    losses = [(position(path).validation_loss, path) for path in _all(folder)]
+    losses = [(read_position(path).validation_loss, path) for path in _all(folder)]
     return min(((loss, path) for loss, path in losses if loss is not None), default=(0.0, None))[1]
 
 
@@ -145,7 +145,7 @@ class CheckpointSaver:
             _remove(final)
         partial.rename(final)
         sync_folder(self._folder)
-        keep = best(self._folder)
+        keep = best_checkpoint(self._folder)
         for old in _all(self._folder)[: -self._keep]:
             if old != keep:
                 _remove(old)
@@ -159,20 +159,20 @@ class CheckpointSaver:
             size = size / worker.ranks  # every process has all of it, one writes it
         needed, free = int(float(size) * ROOM), shutil.disk_usage(_existing(self._folder)).free
         if worker.any(free < needed)[0]:
-            newest = latest(self._folder)
+            newest = latest_checkpoint(self._folder)
             raise UserError(
                 f"{self._folder}: a checkpoint needs {needed / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free; make "
                 f"room and start the same command again, it goes on from {newest.name if newest else 'the beginning'}"
             )
 
 
-def load(worker: Worker, path: Path, config: LlamaConfig) -> CheckpointPosition:
+def load_checkpoint(worker: Worker, path: Path, config: LlamaConfig) -> CheckpointPosition:
     """Load a checkpoint into the worker's weights and optimizer.
 
     Raises:
         UserError: it is of another model, or of DeepSpeed with another layout.
     """
-    where = position(path)
+    where = read_position(path)
     require_model(where, path, config)
     processes = worker.accelerator.num_processes
     deepspeed = worker.engine is not None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune.data.batches import PackedRow, make_batch, share
+from finetune.data.batches import PackedRow, make_micro_batch, micro_batches_of_rank
 from finetune.data.token_data import TokenData
 from finetune.engine.worker import Worker
 from finetune.generate.decode import Sampling, generate
@@ -35,8 +35,8 @@ def validation_loss(
     device = worker.accelerator.device
     total = torch.zeros((), device=device)
     with _evaluating(worker), worker.computing():
-        for micro_rows in share(rows, worker.rank, worker.ranks, micro_batch):
-            batch = make_batch(data, micro_rows, device)
+        for micro_rows in micro_batches_of_rank(rows, worker.rank, worker.ranks, micro_batch):
+            batch = make_micro_batch(data, micro_rows, device)
             total += worker.loss(batch, passes)
     return float(worker.sum(total)) / data.trained_weight(np.concatenate(rows))
 
@@ -52,11 +52,11 @@ def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: lis
     if not whole or not worker.accelerator.is_main_process:
         return []
     exchanges = (_exchange(data, document) for document in data.validation)
-    fitting = ((prompt, said) for prompt, said in exchanges if len(prompt) < worker.bare.config.context)
+    fitting = ((prompt, said) for prompt, said in exchanges if len(prompt) < worker.unwrapped.config.context)
     chosen = list(islice(fitting, SAMPLES))
     with _evaluating(worker):
         answers = generate(
-            worker.bare,
+            worker.unwrapped,
             [prompt for prompt, _ in chosen],
             [0] * len(chosen),
             tokenizer,

@@ -12,7 +12,7 @@ from camelid.config import to_tree
 from camelid.errors import UserError
 from camelid.files.read import read_json, read_jsonl, read_text
 from camelid.files.write import atomic_write, dumps, write_json
-from finetune.data.sources import fingerprint
+from finetune.data.sources import source_fingerprint
 from finetune.recipe import Recipe
 
 PACKAGES = (
@@ -43,7 +43,7 @@ FREE = {
 }
 
 
-def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     """Write the resolved recipe and the data's hashes into the run folder, or check that those there are the same.
 
     Returns:
@@ -52,7 +52,7 @@ def claim(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     Raises:
         UserError: the folder belongs to a run with another recipe, or a data file is missing or has changed.
     """
-    data = {source.path: fingerprint(source.path) for source in recipe.data.train}
+    data = {source.path: source_fingerprint(source.path) for source in recipe.data.train}
     tree = to_tree(recipe)
     path = folder / "recipe.yaml"
     if path.is_file():
@@ -117,12 +117,12 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
     return names
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, str | int | float | bool]:
+def flatten_recipe(tree: dict[str, Any], prefix: str = "") -> dict[str, str | int | float | bool]:
     """A nested recipe as `section.key: value`, for trackers, which take scalars only."""
     flattened: dict[str, str | int | float | bool] = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            flattened |= flat(value, f"{prefix}{key}.")
+            flattened |= flatten_recipe(value, f"{prefix}{key}.")
         else:
             flattened[f"{prefix}{key}"] = value if isinstance(value, str | int | float | bool) else str(value)
     return flattened

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from camelid.charts import lines
+from camelid.charts import line_chart
 from camelid.files.ledger import Ledger
 from camelid.files.read import read_jsonl
 from camelid.files.write import atomic_write
 from finetune.recipe import Recipe
 
 
-def summarise(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
+def summarise_run(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
     """The closing facts of a run, from its metrics alone (so resumes don't change them)."""
     records = [record for _, record in read_jsonl(metrics)]
     trained = [record for record in records if not record["skipped"]] or records
@@ -33,7 +33,7 @@ def summarise(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
     }
 
 
-def told(summary: dict[str, Any], output: Path) -> str:
+def summary_line(summary: dict[str, Any], output: Path) -> str:
     """The summary in one line."""
     validation, skipped = summary["validation_loss_last"], summary["skipped_updates"]
     return (
@@ -51,10 +51,10 @@ def plot_loss(metrics: Path, path: Path) -> None:
     validated = [(record["update"], record["validation_loss"]) for record in records if record["validation_loss"]]
     if validated:
         curves["validation"] = validated
-    lines(path, curves, "Loss", "update", "nats per trained token")
+    line_chart(path, curves, "Loss", "update", "nats per trained token")
 
 
-def write_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
+def write_model_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
     """Write the model card (README.md with the hub's metadata) into the folder of the model or adapter."""
     adapter = recipe.adapter.kind != "none"
     base, optim = recipe.model.path, recipe.optim

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from camelid.errors import UserError
-from finetune.data.batches import PackedRow, Plan, cut, make_batch, share
+from finetune.data.batches import PackedRow, Plan, make_micro_batch, micro_batches_of_rank, split_micro_batch
 from finetune.data.token_data import TokenData
 from finetune.engine.optimizer import InBackward
 from finetune.engine.worker import Worker
@@ -84,8 +84,8 @@ def run_update(
         torch.manual_seed(int(np.random.SeedSequence([seed, update, worker.rank]).generate_state(1)[0]))
         micro_batches = [
             part
-            for batch in share(rows, worker.rank, worker.ranks, micro_batch)
-            for part in cut(batch, data.lengths, worker.splits)
+            for batch in micro_batches_of_rank(rows, worker.rank, worker.ranks, micro_batch)
+            for part in split_micro_batch(batch, data.lengths, worker.splits)
         ]
         try:
             loss_sum = _accumulate(
@@ -141,8 +141,8 @@ def _accumulate(
     for index, rows in enumerate(micro_batches):
         if stopped():
             return None
-        batch = make_batch(data, rows, device)
-        noise = noisy_embeddings(worker.bare, batch.documents.lengths, neftune) if neftune else nullcontext()
+        batch = make_micro_batch(data, rows, device)
+        noise = noisy_embeddings(worker.unwrapped, batch.documents.lengths, neftune) if neftune else nullcontext()
         last = index == len(micro_batches) - 1
         with worker.accumulating(last), noise:
             with worker.computing():

@@ -28,7 +28,7 @@ class Worker:
     Attributes:
         accelerator: talks to the other processes.
         model: what is called: the LLaMA, in adapters, in DistributedDataParallel or a DeepSpeed engine.
-        bare: the LLaMA itself.
+        unwrapped: the LLaMA itself.
         optimizer: steps the weights.
         sharding: how the weights are spread.
         autocast: whether float32 weights are used in bfloat16.
@@ -38,7 +38,7 @@ class Worker:
 
     accelerator: Accelerator
     model: nn.Module
-    bare: Llama
+    unwrapped: Llama
     optimizer: Any
     sharding: Sharding
     autocast: bool

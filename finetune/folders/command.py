@@ -8,8 +8,8 @@ from typing import Any
 
 from camelid.config import from_tree
 from camelid.errors import UserError
-from camelid.files.lock import exclusive
-from camelid.files.paths import packaged
+from camelid.files.lock import exclusive_lock
+from camelid.files.paths import find_packaged
 from camelid.files.read import file_hash, read_json, read_text
 from camelid.files.write import write_json
 
@@ -24,12 +24,12 @@ def register(rooms: Any) -> None:
     parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help="what the tokenizer learns from")
     parser.add_argument("--template", required=True, help="prompt template, e.g. vicuna_v1.1")
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default 0)")
-    parser.set_defaults(run=new)
+    parser.set_defaults(run=run_new)
 
     parser = verbs.add_parser("import", help="Meta's consolidated.*.pth, or .bin files, to a safetensors folder")
     parser.add_argument("source", help="folder with params.json and consolidated.*.pth, or a Hugging Face folder")
     parser.add_argument("output", help="the model folder to make")
-    parser.set_defaults(run=import_)
+    parser.set_defaults(run=run_import)
 
     parser = verbs.add_parser("merge", help="a PEFT adapter, or delta weights, into a base model")
     parser.add_argument("base", help="model folder")
@@ -38,34 +38,34 @@ def register(rooms: Any) -> None:
     parser.add_argument(
         "--delta", action="store_true", help="the change is delta weights though it has no delta.json (Vicuna v0)"
     )
-    parser.set_defaults(run=merge)
+    parser.set_defaults(run=run_merge)
 
     parser = verbs.add_parser("delta", help="tuned minus base, for publishing without the base")
     parser.add_argument("base", help="model folder")
     parser.add_argument("tuned", help="model folder")
     parser.add_argument("output", help="the folder of delta weights to make")
-    parser.set_defaults(run=delta)
+    parser.set_defaults(run=run_delta)
 
     parser = verbs.add_parser("resize", help="more tokens; new rows start as the mean of the old")
     parser.add_argument("model", help="model folder")
     parser.add_argument("output", help="the model folder to make")
     parser.add_argument("--add-tokens", nargs="*", default=[], metavar="TOKEN", help="special tokens, e.g. '[PAD]'")
     parser.add_argument("--multiple-of", type=int, default=1, metavar="N", help="round the rows up (64 is fast)")
-    parser.set_defaults(run=resize)
+    parser.set_defaults(run=run_resize)
 
 
-def new(args: argparse.Namespace) -> int:
+def run_new(args: argparse.Namespace) -> int:
     """Train the tokenizer, draw the weights, write the folder; the same command again does nothing."""
     from finetune.llama.architectures import ARCHITECTURES
 
     folder = Path(args.output)
     made_from = {
-        "config": args.shape if args.shape in ARCHITECTURES else read_text(packaged(args.shape)),
+        "config": args.shape if args.shape in ARCHITECTURES else read_text(find_packaged(args.shape)),
         "data": [file_hash(path) if Path(path).is_file() else path for path in args.data],
         "template": args.template,
         "seed": args.seed,
     }
-    with exclusive(folder.with_name(f".{folder.name}.lock")):
+    with exclusive_lock(folder.with_name(f".{folder.name}.lock")):
         if folder.exists():
             record = folder / "made_from.json"
             if not record.is_file() or read_json(record) != made_from:
@@ -104,14 +104,14 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
     )
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    weights.save(weights.new(config, args.seed).state_dict(), config, partial)
+    weights.save_model(weights.init_model(config, args.seed).state_dict(), config, partial)
     tokenizer.save_pretrained(partial)
     write_json(partial / "made_from.json", made_from)
     partial.rename(folder)
     print(f"{folder}: {config.num_parameters():,} parameters, {len(tokenizer):,} tokens in the vocabulary")
 
 
-def import_(args: argparse.Namespace) -> int:
+def run_import(args: argparse.Namespace) -> int:
     """Write Meta's or pickled weights as a Hugging Face folder with safetensors."""
     from finetune.folders import meta, weights
     from finetune.folders.merge import copy_tokenizer
@@ -121,14 +121,14 @@ def import_(args: argparse.Namespace) -> int:
     folder, output = Path(args.source), Path(args.output)
     if (folder / "config.json").is_file():
         config = LlamaConfig.from_folder(folder)
-        weights.write(weights.open_folder(folder), config, output)
+        weights.write_weights(weights.open_tensors(folder), config, output)
         copy_tokenizer([folder], output)
     else:
         config, source = meta.open_checkpoint(folder)
         # LLaMA-1 keeps one tokenizer.model beside the folders of all sizes.
         models = [path for path in (folder / "tokenizer.model", folder.parent / "tokenizer.model") if path.is_file()]
         tokenizer = read_tokenizer(models[0]) if models else None
-        weights.write(source, config, output)
+        weights.write_weights(source, config, output)
         if tokenizer is None:
             print(f"{folder}: no tokenizer.model here or above it; put the tokenizer's files into {output} yourself")
         else:
@@ -137,14 +137,14 @@ def import_(args: argparse.Namespace) -> int:
     return 0
 
 
-def merge(args: argparse.Namespace) -> int:
+def run_merge(args: argparse.Namespace) -> int:
     """Add an adapter or delta weights to a base."""
-    from finetune.folders.merge import combine, merge_adapter
+    from finetune.folders.merge import combine_folders, merge_adapter
 
     if (Path(args.change) / "adapter_config.json").is_file():
         merge_adapter(args.base, args.change, args.output)
     elif args.delta or (Path(args.change) / "delta.json").is_file():
-        combine(args.base, args.change, args.output, "add")
+        combine_folders(args.base, args.change, args.output, "add")
     else:
         raise UserError(
             f"{args.change}: has neither adapter_config.json nor delta.json; if it holds delta weights, say --delta"
@@ -153,30 +153,30 @@ def merge(args: argparse.Namespace) -> int:
     return 0
 
 
-def delta(args: argparse.Namespace) -> int:
+def run_delta(args: argparse.Namespace) -> int:
     """Write tuned minus base."""
-    from finetune.folders.merge import combine
+    from finetune.folders.merge import combine_folders
 
-    combine(args.base, args.tuned, args.output, "subtract")
+    combine_folders(args.base, args.tuned, args.output, "subtract")
     write_json(Path(args.output) / "delta.json", {"base": str(args.base), "tuned": str(args.tuned)})
     print(f"{args.output}: {args.tuned} without {args.base}; `camelid weights merge` puts them together again")
     return 0
 
 
-def resize(args: argparse.Namespace) -> int:
+def run_resize(args: argparse.Namespace) -> int:
     """Add tokens to the tokenizer and rows to the model."""
     from conversations.tokens.open_tokenizer import open_tokenizer
     from finetune.folders import weights
-    from finetune.folders.vocabulary import resize as resize_model
+    from finetune.folders.vocabulary import resize_vocabulary as resize_model
 
     if args.multiple_of < 1:
         raise UserError(f"--multiple-of {args.multiple_of}: must be at least 1")
-    model = weights.load(args.model)
+    model = weights.load_model(args.model)
     tokenizer = open_tokenizer(args.model)
     added = tokenizer.add_special_tokens({"additional_special_tokens": args.add_tokens}) if args.add_tokens else 0
     before = model.config.vocab_size
     resize_model(model, max(before, len(tokenizer)), args.multiple_of)
-    weights.save(model.state_dict(), model.config, args.output)
+    weights.save_model(model.state_dict(), model.config, args.output)
     tokenizer.save_pretrained(args.output)
     print(f"{args.output}: {added} tokens added, {before:,} rows before, {model.config.vocab_size:,} now")
     return 0

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from camelid.errors import UserError
 from finetune.folders import weights
-from finetune.folders.vocabulary import grown
+from finetune.folders.vocabulary import grow_rows
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 
@@ -22,13 +22,13 @@ TOKENIZER_FILES = (
 
 
 def merge_adapter(base: str | Path, adapter: str | Path, output: str | Path) -> None:
-    """Write the base with a PEFT adapter added into its weights, in the base's dtype; see `with_adapter`."""
-    model = with_adapter(weights.load(base), adapter, base)
-    weights.save(model.state_dict(), model.config, output)
+    """Write the base with a PEFT adapter added into its weights, in the base's dtype; see `apply_adapter`."""
+    model = apply_adapter(weights.load_model(base), adapter, base)
+    weights.save_model(model.state_dict(), model.config, output)
     copy_tokenizer([adapter, base], output)
 
 
-def with_adapter(model: Llama, adapter: str | Path, base: str | Path) -> Llama:
+def apply_adapter(model: Llama, adapter: str | Path, base: str | Path) -> Llama:
     """Add a PEFT adapter (LoRA, DoRA, rsLoRA) into a model's weights.
 
     Raises:
@@ -47,7 +47,9 @@ def with_adapter(model: Llama, adapter: str | Path, base: str | Path) -> Llama:
     return merged
 
 
-def combine(base: str | Path, other: str | Path, output: str | Path, operation: Literal["add", "subtract"]) -> None:
+def combine_folders(
+    base: str | Path, other: str | Path, output: str | Path, operation: Literal["add", "subtract"]
+) -> None:
     """Write `other + base` (apply a delta, as Vicuna v0 was published) or `other - base` (make one).
 
     Works tensor by tensor, in the dtype of `other`. Where `other` has more tokens, the base's embedding and output
@@ -64,10 +66,10 @@ def combine(base: str | Path, other: str | Path, output: str | Path, operation: 
         raise UserError(f"{other}: config.json describes another architecture than that of {base}")
     if rows < base_config.vocab_size:
         raise UserError(f"{other}: has {rows} tokens, fewer than the {base_config.vocab_size} of {base}")
-    mine, theirs = weights.open_folder(base), weights.open_folder(other)
+    mine, theirs = weights.open_tensors(base), weights.open_tensors(other)
     sign = 1 if operation == "add" else -1
     source = {name: partial(_combined, name, read, mine, rows, sign) for name, read in theirs.items()}
-    weights.write(source, config, output)
+    weights.write_weights(source, config, output)
     copy_tokenizer([other, base], output)
 
 
@@ -76,7 +78,7 @@ def _combined(name: str, read: Callable[[], Tensor], base: weights.LazyTensors, 
         raise UserError(f"tensor {name!r} is missing from the base")
     theirs, mine = read(), base[name]()
     if name in ("model.embed_tokens.weight", "lm_head.weight"):
-        mine = grown(mine, rows)
+        mine = grow_rows(mine, rows)
     return (theirs.float() + sign * mine.float()).to(theirs.dtype)
 
 

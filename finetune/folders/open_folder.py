@@ -10,7 +10,7 @@ import torch
 
 from camelid.files.read import file_hash
 from conversations.tokens.open_tokenizer import open_tokenizer
-from conversations.tokens.template import from_tokenizer, get_template
+from conversations.tokens.template import get_template, template_from_tokenizer
 from conversations.tokens.tokenize import Encoder
 from finetune.folders import weights
 from finetune.llama.model import Llama
@@ -31,14 +31,14 @@ class ChatTokenizer:
     end_ids: list[int]
 
 
-def open_words(folder: Path, template: str | None = None) -> ChatTokenizer:
+def open_chat_tokenizer(folder: Path, template: str | None = None) -> ChatTokenizer:
     """Load a folder's tokenizer, which carries the template as its chat template, or use the template named.
 
     Raises:
         UserError: no tokenizer, or a template that is not known.
     """
     tokenizer = open_tokenizer(folder)
-    encoder = Encoder(get_template(template) if template else from_tokenizer(tokenizer), tokenizer)
+    encoder = Encoder(get_template(template) if template else template_from_tokenizer(tokenizer), tokenizer)
     ends = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(encoder.template.stop))]
     return ChatTokenizer(tokenizer, encoder, [token for token in ends if token is not None])
 
@@ -47,10 +47,10 @@ def open_weights(folder: Path) -> Llama:
     """Our own model: on a GPU if there is one, in bfloat16, else on the CPU in float32."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    return weights.load(folder, dtype=dtype, device=device).eval()
+    return weights.load_model(folder, dtype=dtype, device=device).eval()
 
 
-def fingerprint(folders: Iterable[Path]) -> str:
+def folder_fingerprint(folders: Iterable[Path]) -> str:
     """A short hash of the weights in these folders."""
     files = [path for folder in folders for path in sorted(folder.iterdir()) if path.suffix in (".safetensors", ".bin")]
     return hashlib.sha256("".join(map(file_hash, files)).encode()).hexdigest()[:12]

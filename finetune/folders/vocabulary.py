@@ -10,7 +10,7 @@ from camelid.errors import UserError
 from finetune.llama.model import Llama
 
 
-def resize(model: Llama, tokens: int, multiple_of: int = 1) -> None:
+def resize_vocabulary(model: Llama, tokens: int, multiple_of: int = 1) -> None:
     """Make room for more tokens, in place.
 
     New rows of the embedding and of the output layer are the mean of all old rows
@@ -28,17 +28,17 @@ def resize(model: Llama, tokens: int, multiple_of: int = 1) -> None:
     rows = math.ceil(tokens / multiple_of) * multiple_of
     if rows < model.config.vocab_size:
         raise UserError(f"the vocabulary has {model.config.vocab_size} tokens; it cannot shrink to {rows}")
-    model.model.embed_tokens.weight = nn.Parameter(grown(model.model.embed_tokens.weight.detach(), rows))
+    model.model.embed_tokens.weight = nn.Parameter(grow_rows(model.model.embed_tokens.weight.detach(), rows))
     model.model.embed_tokens.num_embeddings = rows
     if model.config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
     else:
-        model.lm_head.weight = nn.Parameter(grown(model.lm_head.weight.detach(), rows))
+        model.lm_head.weight = nn.Parameter(grow_rows(model.lm_head.weight.detach(), rows))
     model.lm_head.out_features = rows
     model.config = replace(model.config, vocab_size=rows)
 
 
-def grown(matrix_VD: Tensor, rows: int) -> Tensor:
+def grow_rows(matrix_VD: Tensor, rows: int) -> Tensor:
     """The matrix with rows added that hold its mean row."""
     mean_1D = matrix_VD.float().mean(0, keepdim=True).to(matrix_VD.dtype)
     return torch.cat([matrix_VD, mean_1D.expand(rows - len(matrix_VD), -1)])

@@ -23,7 +23,7 @@ SHARD_BYTES = 5 * 10**9  # transformers' default shard size
 LazyTensors = Mapping[str, Callable[[], Tensor]]
 
 
-def new(config: LlamaConfig, seed: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Llama:
+def init_model(config: LlamaConfig, seed: int, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Llama:
     """A model with random weights, the same for the same seed; storage is allocated once, in `dtype`."""
     with torch.device("meta"):
         model = Llama(config).to(dtype)
@@ -34,7 +34,7 @@ def new(config: LlamaConfig, seed: int, dtype: torch.dtype = torch.float32, devi
     return model
 
 
-def load(folder: str | Path, dtype: torch.dtype | None = None, device: str = "cpu") -> Llama:
+def load_model(folder: str | Path, dtype: torch.dtype | None = None, device: str = "cpu") -> Llama:
     """Load a model folder from memory-mapped files.
 
     Args:
@@ -46,10 +46,10 @@ def load(folder: str | Path, dtype: torch.dtype | None = None, device: str = "cp
         UserError: a file or tensor is missing, not expected, or of another shape than the config says.
     """
     config = LlamaConfig.from_folder(folder)
-    return build(config, open_folder(folder), str(folder), dtype, device)
+    return build_model(config, open_tensors(folder), str(folder), dtype, device)
 
 
-def build(
+def build_model(
     config: LlamaConfig, source: LazyTensors, place: str, dtype: torch.dtype | None = None, device: str = "cpu"
 ) -> Llama:
     """Make a model from tensors; `place` names their origin in errors."""
@@ -71,27 +71,27 @@ def build(
     return model
 
 
-def outline(folder: str | Path, dtype: torch.dtype) -> Llama:
-    """The model of a folder without storage, to be cut over processes before `fill` reads it."""
+def load_without_storage(folder: str | Path, dtype: torch.dtype) -> Llama:
+    """The model of a folder without storage, to be cut over processes before `fill_weights` reads it."""
     with torch.device("meta"):
         return Llama(LlamaConfig.from_folder(folder)).to(dtype)
 
 
 @torch.no_grad()
-def fill(model: Llama, folder: str | Path, device: str) -> None:
-    """Allocate and read a model from `outline`; of each matrix a process keeps its own part.
+def fill_weights(model: Llama, folder: str | Path, device: str) -> None:
+    """Allocate and read a model from `load_without_storage`; of each matrix a process keeps its own part.
 
     Memory holds one whole tensor at a time beside the parts, so the model may be larger than what a process has.
 
     Args:
         model: its weights may be cut over processes (DTensor).
-        folder: as for `load`.
+        folder: as for `load_model`.
         device: where the parts go.
 
     Raises:
-        UserError: as in `load`.
+        UserError: as in `load_model`.
     """
-    source, place, expected = open_folder(folder), str(folder), _shapes(model.config)
+    source, place, expected = open_tensors(folder), str(folder), _shapes(model.config)
     _require_names(expected, source, place)
     model.to_empty(device=device)
     if model.config.tie_word_embeddings:
@@ -103,15 +103,17 @@ def fill(model: Llama, folder: str | Path, device: str) -> None:
         weight.copy_(tensor)
 
 
-def save(state: Mapping[str, Tensor], config: LlamaConfig, folder: str | Path, shard_bytes: int = SHARD_BYTES) -> None:
-    """Write a model's `state_dict()` as a Hugging Face folder; see `write`."""
+def save_model(
+    state: Mapping[str, Tensor], config: LlamaConfig, folder: str | Path, shard_bytes: int = SHARD_BYTES
+) -> None:
+    """Write a model's `state_dict()` as a Hugging Face folder; see `write_weights`."""
     source = {name: partial(_itself, tensor) for name, tensor in state.items()}
     if config.tie_word_embeddings:
         source.pop("lm_head.weight", None)
-    write(source, config, folder, shard_bytes=shard_bytes)
+    write_weights(source, config, folder, shard_bytes=shard_bytes)
 
 
-def write(
+def write_weights(
     source: LazyTensors,
     config: LlamaConfig,
     folder: str | Path,
@@ -157,7 +159,7 @@ def write(
     partial_folder.rename(folder)
 
 
-def open_folder(folder: str | Path) -> LazyTensors:
+def open_tensors(folder: str | Path) -> LazyTensors:
     """The tensors of a Hugging Face folder, memory-mapped.
 
     Raises:

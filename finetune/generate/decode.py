@@ -136,7 +136,7 @@ def stream(
     logits_BV = read_prompts(model, prompts, cache, device)
     while alive:
         chosen_B = chooser.choose(logits_BV)
-        logprobs = likeliest(logits_BV, chosen_B, sampling.top_logprobs)
+        logprobs = top_logprobs(logits_BV, chosen_B, sampling.top_logprobs)
         going = []
         for row, (index, token) in enumerate(zip(alive, chosen_B.tolist(), strict=True)):
             if token in end_ids:
@@ -203,22 +203,22 @@ class Chooser:
     def choose(self, logits_BV: Tensor) -> Tensor:
         """Return (B,) token ids."""
         sampling = self._sampling
-        logits_BV = self.penalised(logits_BV)
+        logits_BV = self.penalise(logits_BV)
         if sampling.temperature == 0:
             chosen_B = logits_BV.argmax(-1)
         else:
-            chances_BV = chances(logits_BV, sampling)
+            chances_BV = token_probabilities(logits_BV, sampling)
             pairs = zip(chances_BV, self._generators, strict=True)
             chosen_B = torch.cat([torch.multinomial(row, 1, generator=generator) for row, generator in pairs])
         if self._seen_BV is not None:
             self._seen_BV[torch.arange(len(chosen_B), device=chosen_B.device), chosen_B] = True
         return chosen_B
 
-    def penalised(self, logits_BV: Tensor) -> Tensor:
+    def penalise(self, logits_BV: Tensor) -> Tensor:
         """The logits with the repetition penalty."""
         if self._seen_BV is None:
             return logits_BV
-        return penalised(logits_BV, self._seen_BV, self._sampling.repetition_penalty)
+        return apply_repetition_penalty(logits_BV, self._seen_BV, self._sampling.repetition_penalty)
 
     def keep(self, rows: list[int]) -> None:
         """Drop all answers but these."""
@@ -227,13 +227,13 @@ class Chooser:
             self._seen_BV = self._seen_BV[rows]
 
 
-def penalised(logits_BV: Tensor, seen_BV: Tensor, penalty: float) -> Tensor:
+def apply_repetition_penalty(logits_BV: Tensor, seen_BV: Tensor, penalty: float) -> Tensor:
     """The logits with a repetition penalty on the tokens that were seen."""
     lowered_BV = torch.where(logits_BV > 0, logits_BV / penalty, logits_BV * penalty)
     return torch.where(seen_BV, lowered_BV, logits_BV)
 
 
-def chances(logits_BV: Tensor, sampling: Sampling) -> Tensor:
+def token_probabilities(logits_BV: Tensor, sampling: Sampling) -> Tensor:
     """The distribution that is drawn from, not normalised after top-p."""
     scaled_BV = logits_BV.float() / sampling.temperature
     if 0 < sampling.top_k < scaled_BV.shape[-1]:
@@ -248,7 +248,7 @@ def chances(logits_BV: Tensor, sampling: Sampling) -> Tensor:
     return chances_BV
 
 
-def likeliest(logits_BV: Tensor, chosen_B: Tensor, count: int | None) -> list[dict[int, float]]:
+def top_logprobs(logits_BV: Tensor, chosen_B: Tensor, count: int | None) -> list[dict[int, float]]:
     """For each row, log-probabilities of the chosen token and the `count` likeliest; nothing for None."""
     if count is None:
         return []

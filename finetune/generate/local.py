@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.models.llm import Failure, Reply, Request, Usage
-from finetune.folders.open_folder import ChatTokenizer, fingerprint, open_weights, open_words
+from finetune.folders.open_folder import ChatTokenizer, folder_fingerprint, open_chat_tokenizer, open_weights
 from finetune.generate.decode import Generated, Sampling, generate
 from finetune.llama.config import LlamaConfig
 
@@ -49,8 +49,8 @@ class LocalModel:
             UserError: no weights, no tokenizer, a chat template that is not known, or no vLLM.
         """
         folder = Path(folder)
-        words = open_words(folder)
-        name = f"{folder}@{fingerprint([folder])}"
+        words = open_chat_tokenizer(folder)
+        name = f"{folder}@{folder_fingerprint([folder])}"
         context = LlamaConfig.from_folder(folder).context
         if engine == "vllm":
             from finetune.generate.vllm_engine import BATCH, open_vllm

@@ -8,7 +8,7 @@ hub.
 
 from dataclasses import replace
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 from finetune.llama.config import LlamaConfig
 
 
@@ -89,5 +89,5 @@ def get_architecture(name: str) -> LlamaConfig:
         UserError: no such name.
     """
     if name not in ARCHITECTURES:
-        raise UserError(f"unknown architecture {name!r}{near_miss(name, ARCHITECTURES)}")
+        raise UserError(f"unknown architecture {name!r}{suggest_name(name, ARCHITECTURES)}")
     return ARCHITECTURES[name]

@@ -20,7 +20,7 @@ from finetune.llama.activations import Recomputations, rms_norm, swiglu
 from finetune.llama.attention import Documents, attention
 from finetune.llama.cache import KeyValues
 from finetune.llama.config import LlamaConfig
-from finetune.llama.rope import rotate, rotations
+from finetune.llama.rope import apply_rotary, rotary_cos_sin
 
 Recompute = Literal["none", "selective", "full"]
 Head = Callable[[Tensor, nn.Module], Tensor]
@@ -51,8 +51,8 @@ class LlamaAttention(nn.Module):
     def forward(
         self, x_TD: Tensor, cos_Td: Tensor, sin_Td: Tensor, documents: Documents, cache: KeyValues | None, layer: int
     ) -> Tensor:
-        q_THd = rotate(self.q_proj(x_TD).unflatten(-1, (-1, self.head_size)), cos_Td, sin_Td)
-        k_TKd = rotate(self.k_proj(x_TD).unflatten(-1, (-1, self.head_size)), cos_Td, sin_Td)
+        q_THd = apply_rotary(self.q_proj(x_TD).unflatten(-1, (-1, self.head_size)), cos_Td, sin_Td)
+        k_TKd = apply_rotary(self.k_proj(x_TD).unflatten(-1, (-1, self.head_size)), cos_Td, sin_Td)
         v_TKd = self.v_proj(x_TD).unflatten(-1, (-1, self.head_size))
         if cache is None:
             out_THd = attention(q_THd, k_TKd, v_TKd, documents)
@@ -169,7 +169,7 @@ class Llama(nn.Module):
             (T, V) logits, or whatever `head` returns.
         """
         x_TD = self.model.embed_tokens(input_ids_T)
-        cos_Td, sin_Td = rotations(self.config, positions_T, documents, x_TD.dtype)
+        cos_Td, sin_Td = rotary_cos_sin(self.config, positions_T, documents, x_TD.dtype)
         mode = self.recompute if torch.is_grad_enabled() else "none"
         for index, layer in enumerate(self.model.layers):
             if mode == "full":

@@ -12,14 +12,14 @@ from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 
 
-def rotate(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
+def apply_rotary(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
     """Turn each pair of dimensions; in Hugging Face's layout dimension i pairs with i + d/2."""
     first, second = x_THd.chunk(2, dim=-1)
     turned_THd = torch.cat((-second, first), dim=-1)
     return x_THd * cos_Td[:, None] + turned_THd * sin_Td[:, None]
 
 
-def rotations(
+def rotary_cos_sin(
     config: LlamaConfig, positions_T: Tensor, documents: Documents, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Cosines and sines, (T, d) each, of the angle of each token and dimension."""
@@ -27,18 +27,18 @@ def rotations(
     with torch.autocast(device.type, enabled=False):
         if config.rope_type == "dynamic":
             ends = documents.starts[1:].long() - 1
-            rows = [frequencies(config, position + 1) for position in positions_T[ends].tolist()]
+            rows = [rotary_frequencies(config, position + 1) for position in positions_T[ends].tolist()]
             lengths = torch.tensor(documents.lengths, device=device)
             frequencies_Tf = torch.tensor(rows, device=device).repeat_interleave(lengths, dim=0)
             angles_Tf = positions_T.float()[:, None] * frequencies_Tf
         else:
-            angles_Tf = torch.outer(positions_T.float(), torch.tensor(frequencies(config), device=device))
+            angles_Tf = torch.outer(positions_T.float(), torch.tensor(rotary_frequencies(config), device=device))
         angles_Td = angles_Tf.repeat(1, 2)
         scale = attention_factor(config)
         return (angles_Td.cos() * scale).to(dtype), (angles_Td.sin() * scale).to(dtype)
 
 
-def frequencies(config: LlamaConfig, length: int = 0) -> list[float]:
+def rotary_frequencies(config: LlamaConfig, length: int = 0) -> list[float]:
     """Angular frequency of each pair of dimensions, radians a token (RoFormer, eq. 15).
 
     Args:

@@ -20,7 +20,7 @@ class Gpu:
     bf16: bool
 
 
-def gpus() -> list[Gpu]:
+def list_gpus() -> list[Gpu]:
     """The CUDA devices that torch can use."""
     found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return [Gpu(device.name, device.total_memory, device.major >= 8) for device in found]  # Ampere was the first
@@ -37,7 +37,7 @@ def has_varlen_attention() -> bool:
     return importlib.util.find_spec("torch.nn.attention.varlen") is not None
 
 
-def processor_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
     """Whether torch can reach bfloat16 units of the processor: AVX512-BF16 or AMX, so AVX512 at the least.
 
     Without them a product in bfloat16 took 7 to 10 times as long as in float32 (2048 x 256 x 256 to 2048 x 1024 x 1024,

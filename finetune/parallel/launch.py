@@ -83,7 +83,7 @@ _HOW = {
 OFFLOAD = "FSDP_OFFLOAD_PARAMS"
 
 
-def home(accelerator: Accelerator) -> torch.device:
+def weights_device(accelerator: Accelerator) -> torch.device:
     """Where the weights of fsdp2 live between uses."""
     return torch.device("cpu") if _launcher_says(OFFLOAD) else accelerator.device
 
@@ -123,7 +123,7 @@ def _sharding(accelerator: Accelerator, asked: str | None) -> Sharding:
     return "fsdp2" if _launcher_says("ACCELERATE_USE_FSDP") else "none"
 
 
-def mesh(accelerator: Accelerator, tensor_parallel: int) -> DeviceMesh | None:
+def make_mesh(accelerator: Accelerator, tensor_parallel: int) -> DeviceMesh | None:
     """The processes as a grid (data, tensor), None where no mesh is needed.
 
     Raises:
@@ -138,13 +138,15 @@ def mesh(accelerator: Accelerator, tensor_parallel: int) -> DeviceMesh | None:
     return init_device_mesh(accelerator.device.type, shape, mesh_dim_names=("data", "tensor"))
 
 
-def spread(model: nn.Module, bare: Llama, grid: DeviceMesh | None, sharding: Sharding, precision: Precision) -> None:
+def shard(
+    model: nn.Module, unwrapped: Llama, grid: DeviceMesh | None, sharding: Sharding, precision: Precision
+) -> None:
     """Cut the weights over the processes, in place: matrices over `tensor`, then all of it over `data`.
 
     Args:
         model: the whole module, adapters included.
-        bare: the LLaMA in it.
-        grid: from `mesh`.
+        unwrapped: the LLaMA in it.
+        grid: from `make_mesh`.
         sharding: from `start`.
         precision: what is computed in; gradients are summed in float32.
 
@@ -157,7 +159,7 @@ def spread(model: nn.Module, bare: Llama, grid: DeviceMesh | None, sharding: Sha
     if tensor.size() > 1:
         if sharding != "fsdp2" and (sharding != "none" or data.size() > 1):
             raise UserError("run.tensor_parallel goes with run.sharding=fsdp2, or with as many processes as it says")
-        parallelise(bare, tensor)
+        parallelise(unwrapped, tensor)
     if sharding != "fsdp2":
         return
     policy = MixedPrecisionPolicy()
@@ -167,12 +169,12 @@ def spread(model: nn.Module, bare: Llama, grid: DeviceMesh | None, sharding: Sha
         policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     offload = CPUOffloadPolicy() if _launcher_says(OFFLOAD) else OffloadPolicy()
     reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() == "true"
-    for layer in bare.model.layers:
+    for layer in unwrapped.model.layers:
         fully_shard(layer, mesh=data, reshard_after_forward=reshard, mp_policy=policy, offload_policy=offload)
     fully_shard(model, mesh=data, reshard_after_forward=reshard, mp_policy=policy, offload_policy=offload)
 
 
-def check_spread(model: nn.Module, sharding: Sharding, processes: int) -> None:
+def check_sharding(model: nn.Module, sharding: Sharding, processes: int) -> None:
     """Refuse to train if the weights are not where `sharding` says.
 
     Raises:

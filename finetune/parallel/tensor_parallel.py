@@ -10,7 +10,7 @@ from camelid.errors import UserError
 from finetune.llama.model import Llama
 
 
-def plan() -> dict[str, ParallelStyle]:
+def tensor_parallel_plan() -> dict[str, ParallelStyle]:
     """How each linear layer of a decoder layer is cut."""
     outwards = {name: ColwiseParallel() for name in ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")}
     outwards |= {name: ColwiseParallel() for name in ("mlp.gate_proj", "mlp.up_proj")}
@@ -31,4 +31,4 @@ def parallelise(model: Llama, mesh: DeviceMesh) -> None:
         if count % size:
             raise UserError(f"run.tensor_parallel = {size} must divide the {count} {name}")
     for layer in model.model.layers:
-        parallelize_module(layer, mesh, plan())
+        parallelize_module(layer, mesh, tensor_parallel_plan())

@@ -15,7 +15,7 @@ from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from camelid.errors import UserError, near_miss
+from camelid.errors import UserError, suggest_name
 from finetune.serve.bodies import MOST_PROMPTS, ChatBody, CompletionBody, VoteBody
 from finetune.serve.engine import RunningRequest, ServerLimits, ServingEngine
 from finetune.serve.errors import ApiError, invalid
@@ -146,12 +146,12 @@ async def _reply(
         events, given_up = writer.events(body.usage_in_stream), BackgroundTask(run.close)  # even if it never begins
         return StreamingResponse(events, media_type="text/event-stream", headers=headers, background=given_up)
     try:
-        return JSONResponse(await unless_gone(request, writer.whole()))
+        return JSONResponse(await cancel_if_disconnected(request, writer.whole()))
     finally:
         await run.close()
 
 
-async def unless_gone(request: HttpRequest, work: Awaitable[ResultT]) -> ResultT:
+async def cancel_if_disconnected(request: HttpRequest, work: Awaitable[ResultT]) -> ResultT:
     """The work's result, or its end as soon as the client hangs up.
 
     Raises:
@@ -211,7 +211,7 @@ def _engine(engines: Mapping[str, ServingEngine], name: str) -> ServingEngine:
     if name not in engines:
         raise ApiError(
             404,
-            f"the model {name[:200]!r} is not served here{near_miss(name[:200], engines)}",
+            f"the model {name[:200]!r} is not served here{suggest_name(name[:200], engines)}",
             "model_not_found",
             "model",
         )

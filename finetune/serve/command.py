@@ -38,7 +38,7 @@ def register(rooms: Any) -> None:
     parser.add_argument(
         "--engine", choices=("native", "vllm"), default="native", help="vllm: hand over to an installed vLLM"
     )
-    parser.set_defaults(run=serve)
+    parser.set_defaults(run=run_serve)
 
     parser = rooms.add_parser("chat", help="talk to a model in the terminal")
     parser.add_argument("model", help="model folder")
@@ -48,7 +48,7 @@ def register(rooms: Any) -> None:
     parser.add_argument("--top-p", type=float, default=1.0, help="nucleus sampling mass (default 1)")
     parser.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="of one answer (default 1024)")
     parser.add_argument("--seed", type=int, help="makes the answers the same every time")
-    parser.set_defaults(run=chat)
+    parser.set_defaults(run=run_chat)
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--template", help="prompt template, where the tokenizer carries none")
 
 
-def serve(args: argparse.Namespace) -> int:
+def run_serve(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     for option, value in (
         ("--max-batch", args.max_batch),
@@ -89,7 +89,7 @@ def serve(args: argparse.Namespace) -> int:
     return run_server(served, limits, key, Path(args.votes), args.host, args.port)
 
 
-def chat(args: argparse.Namespace) -> int:
+def run_chat(args: argparse.Namespace) -> int:
     """Chat until Ctrl-D."""
     if args.max_tokens < 1 or args.temperature < 0 or not 0 < args.top_p <= 1:
         raise UserError("--max-tokens must be at least 1, --temperature at least 0, --top-p above 0 and at most 1")

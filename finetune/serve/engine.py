@@ -11,7 +11,7 @@ from itertools import product
 from camelid.message import Message
 from finetune.generate.decode import Sampling
 from finetune.serve.errors import ApiError
-from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler, merge
+from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler, merge_chunks
 from finetune.serve.served import ServedModel, cache_tokens
 
 
@@ -150,7 +150,7 @@ class RunningRequest:
             while not self._chunks.empty():
                 index, chunk = self._chunks.get_nowait()
                 new.setdefault(index, []).append(chunk)
-            merged = [(index, merge(parts)) for index, parts in sorted(new.items())]
+            merged = [(index, merge_chunks(parts)) for index, parts in sorted(new.items())]
             for _, chunk in merged:
                 self.completion_tokens += chunk.count
                 self._engine.counts["completion_tokens"] += chunk.count
@@ -165,7 +165,7 @@ class RunningRequest:
         async for new in self.chunks():
             for index, chunk in new:
                 parts[index].append(chunk)
-        return [merge(chunks) for chunks in parts]
+        return [merge_chunks(chunks) for chunks in parts]
 
     async def close(self) -> None:
         """Give up what is not finished; harmless otherwise."""

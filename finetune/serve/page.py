@@ -3,7 +3,7 @@
 import base64
 import hashlib
 
-from camelid.files.paths import packaged
+from camelid.files.paths import find_packaged
 from camelid.files.read import read_text
 
 PLACE = "/* markdown.js */"  # where the renderer goes, the one that the evaluation report uses
@@ -18,9 +18,9 @@ class Page:
     """
 
     def __init__(self) -> None:
-        page = read_text(packaged("finetune/serve/data/chat.html"))
+        page = read_text(find_packaged("finetune/serve/data/chat.html"))
         assert page.count(PLACE) == 1
-        self.html = page.replace(PLACE, read_text(packaged("camelid/data/markdown.js")))
+        self.html = page.replace(PLACE, read_text(find_packaged("camelid/data/markdown.js")))
         script, style = (_between(self.html, f"<{tag}>", f"</{tag}>") for tag in ("script", "style"))
         policy = f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         policy += "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -15,7 +15,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from finetune.generate.decode import FinishReason, Sampling, chances, likeliest, penalised, read_prompts
+from finetune.generate.decode import (
+    FinishReason,
+    Sampling,
+    apply_repetition_penalty,
+    read_prompts,
+    token_probabilities,
+    top_logprobs,
+)
 from finetune.generate.text_stream import TextStream
 from finetune.llama.model import Llama
 from finetune.serve.slots import STEP, Slots
@@ -244,7 +251,7 @@ class Scheduler:
     def _add(self, first: int, logits_BV: Tensor) -> list[tuple[Job, Chunk]]:
         """Choose tokens for the rows from `first` on; take those that end out of the batch."""
         answers = self._batch[first:]
-        chosen = choose(logits_BV, answers)
+        chosen = choose_tokens(logits_BV, answers)
         logprobs = _logprobs(logits_BV, chosen, [answer.job.sampling for answer in answers])
         chunks = []
         for row, (answer, token) in enumerate(zip(answers, chosen, strict=True)):
@@ -265,7 +272,7 @@ class Scheduler:
         return Slots(self._model.config, self._most_tokens, weight.dtype, weight.device)
 
 
-def choose(logits_BV: Tensor, answers: Sequence[_RunningAnswer]) -> list[int]:
+def choose_tokens(logits_BV: Tensor, answers: Sequence[_RunningAnswer]) -> list[int]:
     """The next token of each answer, with its own sampling and random source."""
     rows_of: dict[tuple[float, float, int], list[int]] = {}
     if any(answer.seen_1V is not None for answer in answers):
@@ -273,7 +280,7 @@ def choose(logits_BV: Tensor, answers: Sequence[_RunningAnswer]) -> list[int]:
     for row, answer in enumerate(answers):
         if answer.seen_1V is not None:
             penalty = answer.job.sampling.repetition_penalty
-            logits_BV[row] = penalised(logits_BV[row, None], answer.seen_1V, penalty)[0]
+            logits_BV[row] = apply_repetition_penalty(logits_BV[row, None], answer.seen_1V, penalty)[0]
         sampling = answer.job.sampling
         rows_of.setdefault((sampling.temperature, sampling.top_p, sampling.top_k), []).append(row)
     chosen = torch.zeros(len(answers), dtype=torch.long, device=logits_BV.device)
@@ -281,7 +288,7 @@ def choose(logits_BV: Tensor, answers: Sequence[_RunningAnswer]) -> list[int]:
         if temperature == 0:
             chosen[rows] = logits_BV[rows].argmax(-1)
             continue
-        chances_BV = chances(logits_BV[rows], answers[rows[0]].job.sampling)
+        chances_BV = token_probabilities(logits_BV[rows], answers[rows[0]].job.sampling)
         drawn = [
             torch.multinomial(chances_V, 1, generator=answers[row].generator)
             for row, chances_V in zip(rows, chances_BV, strict=True)
@@ -302,10 +309,10 @@ def _logprobs(logits_BV: Tensor, chosen: Sequence[int], samplings: Sequence[Samp
         return {}
     rows = list(asking)
     chosen_R = torch.tensor([chosen[row] for row in rows], device=logits_BV.device)
-    return dict(zip(rows, likeliest(logits_BV[rows], chosen_R, max(asking.values())), strict=True))
+    return dict(zip(rows, top_logprobs(logits_BV[rows], chosen_R, max(asking.values())), strict=True))
 
 
-def merge(chunks: Iterable[Chunk]) -> Chunk:
+def merge_chunks(chunks: Iterable[Chunk]) -> Chunk:
     """Several chunks of one answer, in order, as one."""
     chunks = list(chunks)
     return Chunk(

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from camelid.errors import UserError
-from camelid.files.paths import near_path
+from camelid.files.paths import suggest_path
 from conversations.tokens.tokenize import Encoder
-from finetune.folders.merge import with_adapter
-from finetune.folders.open_folder import fingerprint, open_weights, open_words
+from finetune.folders.merge import apply_adapter
+from finetune.folders.open_folder import folder_fingerprint, open_chat_tokenizer, open_weights
 from finetune.llama.model import Llama
-from finetune.serve.slots import rounded
+from finetune.serve.slots import round_up
 
 MOST_CACHE = 0.8, 0.25  # shares of free GPU memory, or of a CPU's memory, that keys and values take by themselves
 
@@ -58,12 +58,12 @@ def open_served(
     """
     path = Path(folder)
     if not (path / "config.json").is_file():
-        raise UserError(f"{folder}: no model folder (it has no config.json){near_path(path)}")
-    words = open_words(path, template)
+        raise UserError(f"{folder}: no model folder (it has no config.json){suggest_path(path)}")
+    words = open_chat_tokenizer(path, template)
     model = open_weights(path)
     if adapter is not None:
-        model = with_adapter(model, adapter, folder)
-    digest = fingerprint([path] if adapter is None else [path, Path(adapter)])
+        model = apply_adapter(model, adapter, folder)
+    digest = folder_fingerprint([path] if adapter is None else [path, Path(adapter)])
     return ServedModel(
         name or str(folder).rstrip("/"), digest, model.eval(), words.tokenizer, words.encoder, words.end_ids
     )
@@ -77,4 +77,4 @@ def cache_tokens(model: Llama, most_batch: int) -> int:
         memory = MOST_CACHE[0] * torch.cuda.mem_get_info(weight.device)[0]
     else:
         memory = MOST_CACHE[1] * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(most_batch * rounded(config.context), int(memory / one))
+    return min(most_batch * round_up(config.context), int(memory / one))

@@ -41,7 +41,7 @@ class Slots:
 
     def fits(self, rows: int, longest: int) -> bool:
         """Whether there may be so many rows, one of them with so many tokens."""
-        return rows * rounded(longest) <= self._most_tokens
+        return rows * round_up(longest) <= self._most_tokens
 
     def join(self, count: int, longest: int) -> None:
         """Add rows for the prompts of the next forward pass.
@@ -50,7 +50,7 @@ class Slots:
             count: how many.
             longest: most tokens of any row in use, the new ones included, prompt and answer.
         """
-        self._reserve(len(self.lengths) + count, rounded(longest))
+        self._reserve(len(self.lengths) + count, round_up(longest))
         self.lengths += [0] * count
         self._joining = count
 
@@ -120,6 +120,6 @@ class Slots:
                 buffers[layer] = grown
 
 
-def rounded(tokens: int) -> int:
+def round_up(tokens: int) -> int:
     """The room that a row for so many tokens takes."""
     return -(-tokens // STEP) * STEP

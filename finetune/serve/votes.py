@@ -27,7 +27,7 @@ class Votes:
         """Keep a vote; return the id of its question."""
         question = f"vote-{uuid.uuid4().hex[:12]}"
         messages = [turn.message() for turn in vote.messages]
-        asked = {"question_id": question, "category": "chat", "turns": [as_text(messages)]}
+        asked = {"question_id": question, "category": "chat", "turns": [chat_as_text(messages)]}
         self._append("questions.jsonl", {**asked, "messages": [message.to_json() for message in messages]})
         for model, text in zip(vote.models, vote.answers, strict=True):
             answer = {"question_id": question, "model_id": model, "choices": [{"index": 0, "turns": [text]}]}
@@ -57,7 +57,7 @@ class Votes:
             log.append(record)
 
 
-def as_text(messages: list[Message]) -> str:
+def chat_as_text(messages: list[Message]) -> str:
     """A chat up to the last question as one text; a single question as it is."""
     if len(messages) == 1:
         return messages[0].content

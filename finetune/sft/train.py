@@ -26,8 +26,8 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from camelid.config import load_config, to_tree
 from camelid.errors import UserError
-from camelid.files.lock import exclusive
-from camelid.files.paths import near_path, packaged
+from camelid.files.lock import exclusive_lock
+from camelid.files.paths import find_packaged, suggest_path
 from camelid.files.write import AppendLog, write_json
 from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
@@ -46,7 +46,7 @@ from finetune.engine.update import UpdateFacts, run_update
 from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.parallel import launch
-from finetune.parallel.devices import processor_has_bf16
+from finetune.parallel.devices import cpu_has_bf16
 from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.parallel.launch import Sharding
 from finetune.recipe import Recipe
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     args = parser.parse_intermixed_args(arguments)  # overrides may stand behind --quiet
     try:
-        stopped = train(load_config(Recipe, packaged(args.recipe), args.overrides), args.quiet)
+        stopped = train(load_config(Recipe, find_packaged(args.recipe), args.overrides), args.quiet)
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":  # one line, not one a process
             print(f"camelid: error: {error}", file=sys.stderr)
@@ -88,14 +88,14 @@ def train(recipe: Recipe, quiet: bool = False) -> signal.Signals | None:
         recipe.optim.micro_batch,
         recipe.optim.clip_norm,
     )
-    with exclusive(Path(run.output) / "lock") if accelerator.is_main_process else nullcontext():
+    with exclusive_lock(Path(run.output) / "lock") if accelerator.is_main_process else nullcontext():
         return _train(accelerator, sharding, recipe, quiet)
 
 
 def _train(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, quiet: bool) -> signal.Signals | None:
     folder = Path(recipe.run.output)
     with accelerator.main_process_first():
-        finished = run_folder.claim(folder, recipe)
+        finished = run_folder.claim_run_folder(folder, recipe)
     if finished:
         if accelerator.is_main_process:
             print(f"{folder}: this run has already finished; its model is in {output_folder(recipe)}")
@@ -123,15 +123,15 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, quiet: 
     worker = make_worker(accelerator, sharding, recipe)
     if accelerator.is_main_process:
         run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))
-        announce(data, plan, worker, quiet)
-        if accelerator.device.type == "cpu" and recipe.run.precision != "fp32" and not processor_has_bf16():
+        print_plan(data, plan, worker, quiet)
+        if accelerator.device.type == "cpu" and recipe.run.precision != "fp32" and not cpu_has_bf16():
             slow = "this processor has no bfloat16 units; run.precision=fp32 is several times as fast here"
             print(f"camelid: warning: {slow}", file=sys.stderr)
     if recipe.run.trackers:
-        accelerator.init_trackers("camelid", config=run_folder.flat(to_tree(recipe)))
+        accelerator.init_trackers("camelid", config=run_folder.flatten_recipe(to_tree(recipe)))
     stopped = run_updates(worker, data, plan, recipe, tokenizer, quiet)
     if stopped is None:
-        finish(worker, data, recipe, tokenizer)
+        write_results(worker, data, recipe, tokenizer)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return stopped
@@ -140,7 +140,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, quiet: 
 def load_tokenizer(path: str, template: str) -> Any:
     """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
     if not Path(path).is_dir():
-        raise UserError(f"model.path = {path!r}: no such folder{near_path(path)}")
+        raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path)}")
     tokenizer = open_tokenizer(path, f"model.path = {path!r}")
     tokenizer.chat_template = template_for(template, tokenizer).jinja
     return tokenizer
@@ -161,27 +161,31 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     device = accelerator.device if sharding == "none" else torch.device("cpu")
     cut_first = sharding == "fsdp2" and not frozen  # then no process ever holds the whole model
     path = recipe.model.path
-    bare = weights.outline(path, dtype) if cut_first else weights.load(path, dtype=dtype, device=str(device))
-    bare.set_recompute(recipe.model.recompute)
-    model = add_adapter(bare, recipe.adapter, path, run.seed) if frozen else bare
-    grid = launch.mesh(accelerator, run.tensor_parallel)
-    launch.spread(model, bare, grid, sharding, run.precision)
+    unwrapped = (
+        weights.load_without_storage(path, dtype)
+        if cut_first
+        else weights.load_model(path, dtype=dtype, device=str(device))
+    )
+    unwrapped.set_recompute(recipe.model.recompute)
+    model = add_adapter(unwrapped, recipe.adapter, path, run.seed) if frozen else unwrapped
+    grid = launch.make_mesh(accelerator, run.tensor_parallel)
+    launch.shard(model, unwrapped, grid, sharding, run.precision)
     if cut_first:
-        weights.fill(bare, path, str(launch.home(accelerator)))
+        weights.fill_weights(unwrapped, path, str(launch.weights_device(accelerator)))
     optimizer = make_optimizer(model.parameters(), optim, pure)
     if sharding.startswith("zero"):
         model, optimizer = accelerator.prepare(model, optimizer)
     elif sharding == "none":
         # Tensor-parallel processes hold different weights, so DistributedDataParallel must not wrap them.
         model = accelerator.prepare_model(model, evaluation_mode=run.tensor_parallel > 1)
-    launch.check_spread(model, sharding, processes)
+    launch.check_sharding(model, sharding, processes)
     model.train()  # DeepSpeed's engine returns nothing here
     autocast = run.precision == "bf16" and sharding == "none"  # the others are told to compute in bfloat16 themselves
     rank = accelerator.process_index // run.tensor_parallel
-    return Worker(accelerator, model, bare, optimizer, sharding, autocast, rank, processes // run.tensor_parallel)
+    return Worker(accelerator, model, unwrapped, optimizer, sharding, autocast, rank, processes // run.tensor_parallel)
 
 
-def announce(data: TokenData, plan: Plan, worker: Worker, quiet: bool) -> None:
+def print_plan(data: TokenData, plan: Plan, worker: Worker, quiet: bool) -> None:
     """Say what is about to be trained on what."""
     if quiet:
         return
@@ -193,7 +197,7 @@ def announce(data: TokenData, plan: Plan, worker: Worker, quiet: bool) -> None:
     # Under ZeRO-3 a weight is empty here and knows its size.
     sizes = (getattr(w, "ds_numel", w.numel()) for w in worker.model.parameters() if w.requires_grad)
     weights_trained = sum(sizes)
-    total = worker.bare.config.num_parameters()
+    total = worker.unwrapped.config.num_parameters()
     print(
         f"{total:,} parameters{f', {weights_trained:,} trained' if weights_trained < total else ''} | "
         f"{data.documents:,} documents{held_out}, {tokens:,} tokens, {trained / tokens:.0%} trained | "
@@ -242,10 +246,10 @@ def run_updates(
                 validation = evaluate(worker, data, held_out, recipe, tokenizer, done)
             if log:
                 record = {"update": done, "epoch": update // plan.updates_per_epoch, "lr": lr}
-                record |= measurements(worker, data, facts, seconds, validation, recipe.adapter.kind != "none")
+                record |= update_metrics(worker, data, facts, seconds, validation, recipe.adapter.kind != "none")
                 log.append(record | {"total_tokens": tokens})
                 worker.accelerator.log({k: v for k, v in record.items() if isinstance(v, int | float)}, step=done)
-                bar.update(done, shown(record))
+                bar.update(done, progress_line(record))
             if skipped > optim.max_skipped:
                 raise UserError(
                     f"update {done}: {skipped} updates in a row had a NaN or infinite gradient (optim.max_skipped = "
@@ -255,12 +259,12 @@ def run_updates(
             overdue, stopping = worker.any(overdue, stop.wanted)
             due = overdue or done % run.checkpoint_every == 0 or validation is not None
             if done < plan.updates and (due or stopping):
-                saver.save(where(worker, done, tokens, skipped, validation))
+                saver.save(checkpoint_position(worker, done, tokens, skipped, validation))
                 saved, saved_at = done, time.monotonic()
             if stopping:
                 break
         if done < plan.updates and done > saved:
-            saver.save(where(worker, done, tokens, skipped, None))
+            saver.save(checkpoint_position(worker, done, tokens, skipped, None))
         saver.wait()
     if done == plan.updates:
         return None
@@ -269,25 +273,27 @@ def run_updates(
     return stop.signal or signal.SIGTERM  # another process received it
 
 
-def where(worker: Worker, done: int, tokens: int, skipped: int, validation: float | None) -> CheckpointPosition:
+def checkpoint_position(
+    worker: Worker, done: int, tokens: int, skipped: int, validation: float | None
+) -> CheckpointPosition:
     """The position of a checkpoint made now."""
     processes = worker.accelerator.num_processes
-    shape = to_tree(worker.bare.config)
+    shape = to_tree(worker.unwrapped.config)
     return CheckpointPosition(done, tokens, skipped, validation, processes, worker.sharding, shape)
 
 
 def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
     """Load the newest checkpoint; return updates done, tokens seen and updates skipped just before (0s if none)."""
-    found = checkpoint.latest(folder / "checkpoints")
+    found = checkpoint.latest_checkpoint(folder / "checkpoints")
     worker.accelerator.wait_for_everyone()
     if worker.accelerator.is_main_process:
         checkpoint.remove_partial(folder / "checkpoints")
         for name in ("metrics.jsonl", "samples.jsonl"):
-            run_folder.cut_metrics(folder / name, checkpoint.position(found).update if found else 0)
+            run_folder.cut_metrics(folder / name, checkpoint.read_position(found).update if found else 0)
     worker.accelerator.wait_for_everyone()
     if not found:
         return 0, 0, 0
-    position = checkpoint.load(worker, found, worker.bare.config)
+    position = checkpoint.load_checkpoint(worker, found, worker.unwrapped.config)
     worker.accelerator.print(f"resumed from {found}")
     return position.update, position.tokens, position.skipped
 
@@ -303,7 +309,7 @@ def evaluate(worker: Worker, data: TokenData, held_out: list[Any], recipe: Recip
     return loss
 
 
-def measurements(
+def update_metrics(
     worker: Worker, data: TokenData, facts: UpdateFacts, seconds: float, validation: float | None, adapter: bool
 ) -> dict[str, Any]:
     """One line of `metrics.jsonl`, but for what the loop knows."""
@@ -317,7 +323,7 @@ def measurements(
     if peak is not None:
         mean_length = float(np.average(data.lengths, weights=data.lengths))
         share = facts.trained_tokens / facts.tokens
-        done = facts.tokens * flops_per_token(worker.bare.config, mean_length, share, adapter)
+        done = facts.tokens * flops_per_token(worker.unwrapped.config, mean_length, share, adapter)
         mfu = round(done / seconds / peak / worker.accelerator.num_processes, 4)
     return {
         "loss": facts.loss if math.isfinite(facts.loss) else None,
@@ -334,7 +340,7 @@ def measurements(
     }
 
 
-def shown(record: dict[str, Any]) -> str:
+def progress_line(record: dict[str, Any]) -> str:
     """What the progress bar says of an update."""
     loss = f"loss {record['loss']:.3f}" if record["loss"] is not None else "loss not finite, skipped"
     rates = f"{record['tokens_per_second']:,.0f} tok/s ({record['trained_tokens_per_second']:,.0f} trained)"
@@ -347,7 +353,7 @@ def output_folder(recipe: Recipe) -> Path:
     return Path(recipe.run.output) / ("model" if recipe.adapter.kind == "none" else "adapter")
 
 
-def finish(worker: Worker, data: TokenData, recipe: Recipe, tokenizer: Any) -> None:
+def write_results(worker: Worker, data: TokenData, recipe: Recipe, tokenizer: Any) -> None:
     """Write model or adapter, summary, loss plot and model card; the folder appears whole or not at all."""
     folder, final = Path(recipe.run.output), output_folder(recipe)
     state = full_state(worker, recipe.adapter.kind != "none")
@@ -356,16 +362,16 @@ def finish(worker: Worker, data: TokenData, recipe: Recipe, tokenizer: Any) -> N
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(final, ignore_errors=True)
         if recipe.adapter.kind == "none":
-            weights.save(state, worker.bare.config, beside)
+            weights.save_model(state, worker.unwrapped.config, beside)
         else:
             save_adapter(worker.accelerator.unwrap_model(worker.model), state, beside)
         tokenizer.save_pretrained(beside)
-        summary = closing.summarise(folder / "metrics.jsonl", data.ledgers)
-        closing.write_card(beside, recipe, summary)
+        summary = closing.summarise_run(folder / "metrics.jsonl", data.ledgers)
+        closing.write_model_card(beside, recipe, summary)
         beside.rename(final)
         closing.plot_loss(folder / "metrics.jsonl", folder / "loss.svg")
         write_json(folder / "summary.json", summary)
-        print(closing.told(summary, final), flush=True)
+        print(closing.summary_line(summary, final), flush=True)
 
 
 def full_state(worker: Worker, adapter: bool) -> dict[str, Tensor]:

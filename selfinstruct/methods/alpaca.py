@@ -8,9 +8,9 @@ from itertools import chain, islice
 from typing import Literal
 
 from camelid.models.llm import Failure, Reply, Request
-from camelid.models.spend import SAMPLE, Price, before_the_first_call
+from camelid.models.spend import SAMPLE, Price, estimate_before_asking
 from selfinstruct.methods.parse import Parsed, ReplyParser, parse_compat, parse_json, parse_strict
-from selfinstruct.methods.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, json_request, requests, text_request
+from selfinstruct.methods.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, alpaca_requests, json_request, text_request
 from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import Task
 
@@ -34,16 +34,16 @@ def open_format(name: ReplyFormatName, seeds: Sequence[Task], seed: int, languag
     """`json` is structured output; `text` the classic numbered format; `compat` the same, read as Alpaca did."""
     parser = {"json": parse_json, "text": parse_strict, "compat": parse_compat}[name]
     make = json_request if name == "json" else text_request
-    return ReplyFormat(requests(seeds, seed, make, language), parser)
+    return ReplyFormat(alpaca_requests(seeds, seed, make, language), parser)
 
 
-def foretell(form: ReplyFormat, count: int, price: Price | None) -> str:
+def estimate_cost(form: ReplyFormat, count: int, price: Price | None) -> str:
     """What a run costs if every task is kept, roughly and in words, before anything is asked."""
     replies = math.ceil(count / TASKS_A_REPLY)
-    return before_the_first_call(list(islice(form.requests, SAMPLE)), replies, price)
+    return estimate_before_asking(list(islice(form.requests, SAMPLE)), replies, price)
 
 
-async def generate(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat | None = None) -> None:
+async def generate_alpaca(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat | None = None) -> None:
     """Make `run.count` records.
 
     Args:
@@ -67,7 +67,7 @@ async def generate(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat 
         parsed = form.parse(reply)
         for fault in parsed.drops:
             run.tasks.drop(fault)
-        await run.take(parsed.tasks, request.sample, reply.model)
+        await run.keep_passing(parsed.tasks, request.sample, reply.model)
 
 
 async def _usable(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat) -> ReplyFormat:
@@ -83,7 +83,7 @@ async def _usable(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat) 
             return fallback
         if isinstance(result, Reply):
             return ReplyFormat(chain([request], form.requests), form.parser)  # asked again, the journal answers
-        run.fail(request, result)  # says nothing of the format
+        run.count_failure(request, result)  # says nothing of the format
         if run.ended:
             break
     return form

@@ -57,7 +57,7 @@ _STOP_WORDS = frozenset(
 )
 
 
-async def evolve(run: GenerationRun, tasks: Sequence[Task], seed: int, rounds: int = ROUNDS) -> None:
+async def generate_evol(run: GenerationRun, tasks: Sequence[Task], seed: int, rounds: int = ROUNDS) -> None:
     """Make up to `run.count` records from the tasks of any instruction file.
 
     A task whose evolution is eliminated goes into the next round as it was.
@@ -102,12 +102,12 @@ async def _evolve_chunk(run: GenerationRun, pool: list[str], chunk: list[int], g
             run.tasks.drop(ENOUGH)
         elif similarity.highest > COPY:
             run.tasks.drop("repeats an instruction word for word")
-        elif reason := await run.bad_quality(task):
+        elif reason := await run.quality_reason(task):
             run.tasks.drop(reason)
         else:
             run.selection.add(task.instruction)
             model = replies[place].model
-            run.record(task, similarity, place, model, operator=operators[place], generation=generation)
+            run.add_record(task, similarity, place, model, operator=operators[place], generation=generation)
             pool[place] = task.instruction
 
 

@@ -65,7 +65,7 @@ def _request(prompt: str, number: int, **fields: Any) -> Request:
     )
 
 
-def requests(
+def alpaca_requests(
     seeds: Sequence[Task], seed: int, make: Callable[[Sequence[Task], int, str], Request], language: str = "English"
 ) -> Iterator[Request]:
     """Endless requests; number i depends on the seeds, `seed` and i alone, never on a reply."""

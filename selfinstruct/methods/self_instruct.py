@@ -53,7 +53,7 @@ class _New:
     request: int
 
 
-async def self_instruct(run: GenerationRun, seeds: Sequence[Task], seed: int) -> None:
+async def generate_self_instruct(run: GenerationRun, seeds: Sequence[Task], seed: int) -> None:
     """Make `run.count` records, up to `MOST_INSTANCES` for each instruction.
 
     Args:
@@ -161,10 +161,10 @@ async def _instances(run: GenerationRun, seeds: Sequence[Task], new: Sequence[tu
     await run.score_ahead(task for _, task in good)
     for place, task in good:
         item, classification = known[place]
-        if reason := ENOUGH if run.ended else await run.bad_quality(task):
+        if reason := ENOUGH if run.ended else await run.quality_reason(task):
             run.tasks.drop(reason)
         else:
-            run.record(task, item.similarity, item.request, replies[place].model, is_classification=classification)
+            run.add_record(task, item.similarity, item.request, replies[place].model, is_classification=classification)
 
 
 def _good_instances(run: GenerationRun, tasks: Sequence[Task]) -> list[Task]:

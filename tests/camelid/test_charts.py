@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camelid.charts import bars, histogram, lines
+from camelid.charts import bar_chart, histogram, line_chart
 
 
 def texts(path: Path) -> list[str]:
@@ -21,7 +21,7 @@ def rectangles(path: Path) -> int:
 
 
 def test_bars_name_and_number_every_value(tmp_path: Path) -> None:
-    bars(tmp_path / "roles", {"user & <b>": 1200, "assistant": 3.5, "none": 0}, "Roles", "turns")
+    bar_chart(tmp_path / "roles", {"user & <b>": 1200, "assistant": 3.5, "none": 0}, "Roles", "turns")
     shown = texts(tmp_path / "roles.svg")
     for text in ("user & <b>", "assistant", "none", "1,200", "3.5", "Roles", "turns"):
         assert text in shown
@@ -40,7 +40,7 @@ def test_marks_are_labelled(tmp_path: Path) -> None:
 
 def test_curves_are_named_and_have_all_their_points(tmp_path: Path) -> None:
     curves = {"training": [(1, 3.0), (2, 2.5), (3, 2.4)], "validation": [(3, 2.6)]}
-    lines(tmp_path / "loss", curves, "Loss", "update", "nats")
+    line_chart(tmp_path / "loss", curves, "Loss", "update", "nats")
     svg = (tmp_path / "loss.svg").read_text()
     for text in ("training", "validation", "Loss", "update", "nats"):
         assert text in texts(tmp_path / "loss.svg")
@@ -59,7 +59,7 @@ def test_any_values_can_be_drawn(tmp_path: Path, values: list[float]) -> None:
 
 
 def test_no_bars(tmp_path: Path) -> None:
-    bars(tmp_path / "empty", {}, "Empty", "things")
+    bar_chart(tmp_path / "empty", {}, "Empty", "things")
     assert "no values" in texts(tmp_path / "empty.svg")
 
 

@@ -20,7 +20,7 @@ from camelid.text.pii import KINDS, ScrubPersonalData
 from conversations.batch import CleaningStep, ConversionWork
 from conversations.cleaning.blocked import BlockPhrases
 from conversations.cleaning.clean import Clean
-from conversations.cleaning.sampling import Sample, chosen
+from conversations.cleaning.sampling import Sample, is_in_sample
 from conversations.convert import Conversion
 from conversations.formats.readers import RecordFormat, read_conversations
 from tests.chat_pages import answer, question
@@ -79,7 +79,7 @@ def test_drops(tmp_path: Path) -> None:
     )
     kept, conversion = convert(path, questions=("what is the CAPITAL of france",))
     assert [conversation.id for conversation in kept] == ["a", "a#2"]
-    assert chosen(kept[0], 0.5, "x") == chosen(kept[1], 0.5, "x") and kept[1].meta == {"tree": "a"}
+    assert is_in_sample(kept[0], 0.5, "x") == is_in_sample(kept[1], 0.5, "x") and kept[1].meta == {"tree": "a"}
     assert conversion.conversations.dropped == {
         "exact repeat of one before": 1,
         "no exchange left": 1,

@@ -10,10 +10,10 @@ from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message
 from camelid.text.language import KeepLanguages, detect_language
-from camelid.text.minhash import NearDuplicates, signature
+from camelid.text.minhash import NearDuplicates, minhash_signature
 from camelid.text.pii import ScrubPersonalData, luhn, scrub
 from conversations.cleaning.blocked import BlockPhrases, read_phrases
-from conversations.cleaning.sampling import Sample, chosen
+from conversations.cleaning.sampling import Sample, is_in_sample
 from conversations.formats.readers import from_alpaca
 from conversations.identity import identity_conversations
 
@@ -148,12 +148,14 @@ def test_near_duplicates_agree_with_the_true_similarity() -> None:
         for at in rng.sample(range(300), rng.choice([1, 2, 60])):
             changed[at] = "other"
         first, second = " ".join(words), " ".join(changed)
-        assert not near.seen(signature(talk(first, "")))
+        assert not near.is_near_duplicate(minhash_signature(talk(first, "")))
         one, two = shingles(first), shingles(second)
         similarity = len(one & two) / len(one | two)
-        wrong += near.seen(signature(talk(second, ""))) != (similarity >= 0.8)
+        wrong += near.is_near_duplicate(minhash_signature(talk(second, ""))) != (similarity >= 0.8)
     assert wrong <= 1
-    assert near.seen(signature(talk(first, ""))) and not near.seen(signature(talk("short", "")))
+    assert near.is_near_duplicate(minhash_signature(talk(first, ""))) and not near.is_near_duplicate(
+        minhash_signature(talk("short", ""))
+    )
     with pytest.raises(UserError, match="above 0 and at most 1"):
         NearDuplicates(1.5)
 
@@ -167,18 +169,18 @@ def test_near_duplicates_are_found_at_any_similarity(similarity: float) -> None:
     for number in range(60):
         words = [f"w{rng.randrange(10**9)}" for _ in range(600)]
         other = words[:common] + [f"x{rng.randrange(10**9)}" for _ in range(600 - common)]
-        assert not near.seen(signature(talk(" ".join(words), f"a{number}")))
-        found += near.seen(signature(talk(" ".join(other), f"b{number}")))
+        assert not near.is_near_duplicate(minhash_signature(talk(" ".join(words), f"a{number}")))
+        found += near.is_near_duplicate(minhash_signature(talk(" ".join(other), f"b{number}")))
     assert found >= 0.85 * 60
 
 
 def test_sampling_depends_on_the_id_alone() -> None:
     talks = [talk("hi", name=f"id{number}") for number in range(4000)]
-    first = {one.id for one in talks if chosen(one, 0.25, "test 0")}
+    first = {one.id for one in talks if is_in_sample(one, 0.25, "test 0")}
     assert 900 < len(first) < 1100
-    assert first == {one.id for one in reversed(talks) if chosen(one, 0.25, "test 0")}
-    assert first < {one.id for one in talks if chosen(one, 0.5, "test 0")}
-    assert first != {one.id for one in talks if chosen(one, 0.25, "test 1")}
+    assert first == {one.id for one in reversed(talks) if is_in_sample(one, 0.25, "test 0")}
+    assert first < {one.id for one in talks if is_in_sample(one, 0.5, "test 0")}
+    assert first != {one.id for one in talks if is_in_sample(one, 0.25, "test 1")}
     sample, turns = Sample(0.5), Ledger("turns")
     assert {sample(one, turns) if isinstance(sample(one, turns), str) else "" for one in talks} == {
         "",
@@ -189,7 +191,7 @@ def test_sampling_depends_on_the_id_alone() -> None:
 def test_branches_of_a_tree_stay_together() -> None:
     for number in range(50):
         branches = [Conversation(f"t{number}/{branch}", (), {"tree": f"t{number}"}) for branch in range(3)]
-        assert len({chosen(branch, 0.5, "test 0") for branch in branches}) == 1
+        assert len({is_in_sample(branch, 0.5, "test 0") for branch in branches}) == 1
 
 
 def test_identity() -> None:

@@ -47,7 +47,7 @@ _OFTEN = list(accumulate(1 / (place + 5) for place in range(len(WORDS))))  # Zip
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `eval.report.page.html` takes."""
+    """What `eval.report.page.render_page` takes."""
 
     results: Results
     questions: list[Question]

@@ -15,7 +15,7 @@ from scipy import stats
 from camelid.app.cli import main
 from eval.ask.answer import read_answers
 from eval.ask.questions import Question, read_questions
-from eval.judging.judgments import Judgment, read_judgments, shares
+from eval.judging.judgments import Judgment, alpaca_eval_shares, read_judgments
 from eval.numbers.length_control import Comparison, length_controlled
 from eval.numbers.summarise import summarise
 from eval.results import LeaderboardRow
@@ -91,7 +91,7 @@ def test_alpaca_eval_leaderboard() -> None:
             1,
             ("baseline", row["model"]),
             "gpt-4",
-            shares(float(row["preference"] or "nan")),
+            alpaca_eval_shares(float(row["preference"] or "nan")),
             "",
             baseline="baseline",
         )

@@ -56,7 +56,7 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory, toy_data: Path) -> Path:
         eos_token_id=tokenizer.eos_token_id,
     )
     folder = tmp_path_factory.mktemp("model") / "toy"
-    weights.save(weights.new(config, seed=0).state_dict(), config, folder)
+    weights.save_model(weights.init_model(config, seed=0).state_dict(), config, folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -83,7 +83,7 @@ def lively_model(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> P
 
     folder = tmp_path_factory.mktemp("model") / "lively"
     config = dataclasses.replace(LlamaConfig.from_folder(toy_model), initializer_range=0.4)
-    weights.save(weights.new(config, seed=1).state_dict(), config, folder)
+    weights.save_model(weights.init_model(config, seed=1).state_dict(), config, folder)
     copy_tokenizer([toy_model], folder)
     return folder
 

@@ -20,7 +20,7 @@ from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import token_loss
 from finetune.parallel.hardware import flops_per_token, peak_flops
-from finetune.plan import activation_bytes, memory
+from finetune.plan import activation_bytes, estimate_memory
 from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
 from tests.finetune.runs import run, variant, write
 
@@ -30,7 +30,7 @@ TOKENS = 256
 
 def saved_bytes(config: LlamaConfig, recompute: str, precision: str) -> int:
     """Bytes of all tensors that autograd keeps for the backward pass, weights not counted."""
-    model = weights.new(config, 0, torch.bfloat16 if precision == "bf16-pure" else torch.float32)
+    model = weights.init_model(config, 0, torch.bfloat16 if precision == "bf16-pure" else torch.float32)
     model.set_recompute(recompute)  # type: ignore[arg-type]
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -91,8 +91,8 @@ def test_activations_of_a_layer(recompute: str, precision: str) -> None:
 )
 def test_weights_gradients_and_optimizer(precision: Any, adapter: AdapterSection) -> None:
     pure, frozen = precision == "bf16-pure", adapter.kind != "none"
-    bare = weights.new(CONFIG, 0, torch.bfloat16 if pure or frozen else torch.float32)
-    model = add_adapter(bare, adapter, "base", 0) if frozen else bare
+    unwrapped = weights.init_model(CONFIG, 0, torch.bfloat16 if pure or frozen else torch.float32)
+    model = add_adapter(unwrapped, adapter, "base", 0) if frozen else unwrapped
     optim = OptimSection(lr=1e-3, global_batch=2)
     optimizer = make_optimizer(model.parameters(), optim, pure)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -100,7 +100,7 @@ def test_weights_gradients_and_optimizer(precision: Any, adapter: AdapterSection
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     state = sum(t.nbytes for values in optimizer.state.values() for t in values.values() if t.ndim)
-    parts = memory(
+    parts = estimate_memory(
         CONFIG, ModelSection("base"), optim, adapter, RunSection("run", precision=precision), TOKENS, "none", 1
     )
     assert parts["weights"] == sum(parameter.nbytes for parameter in model.parameters())
@@ -110,7 +110,7 @@ def test_weights_gradients_and_optimizer(precision: Any, adapter: AdapterSection
 
 def test_sharding_cuts_what_it_says() -> None:
     config = get_architecture("llama-7b")
-    whole = memory(
+    whole = estimate_memory(
         config,
         ModelSection("m"),
         OptimSection(lr=1e-5),
@@ -123,7 +123,7 @@ def test_sharding_cuts_what_it_says() -> None:
     cut = {"zero2": {"gradients", "optimizer"}, "zero3": {"weights", "gradients", "optimizer"}}
     cut["fsdp2"] = cut["zero3"]
     for sharding, names in cut.items():
-        parts = memory(
+        parts = estimate_memory(
             config,
             ModelSection("m"),
             OptimSection(lr=1e-5),

@@ -104,11 +104,11 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     from finetune.folders import weights
     from finetune.folders.tokenizer import train_tokenizer
     from finetune.llama.config import LlamaConfig
-    from finetune.plan import report
+    from finetune.plan import plan_report
 
     recipe = load_config(Recipe, path)
     if path.stem != "smoke":
-        plan = report(
+        plan = plan_report(
             recipe,
             64 if "70b" in path.stem else 8,
             launched_sharding(launch_settings(str(RECIPES / "launch" / "fsdp2.yaml"))),
@@ -122,7 +122,7 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     texts = [span.text for conversation in read_conversations(toy_data) for span in template.spans(conversation)]
     tokenizer = train_tokenizer(texts, 450, template)
     shape = LlamaConfig(len(tokenizer), 64, 128, 2, 4, 2, max_position_embeddings=512)
-    weights.save(weights.new(shape, seed=0).state_dict(), shape, tmp_path / "toy")
+    weights.save_model(weights.init_model(shape, seed=0).state_dict(), shape, tmp_path / "toy")
     tokenizer.save_pretrained(tmp_path / "toy")
     tree = to_tree(recipe)
     tree["model"]["path"], tree["data"]["train"] = str(tmp_path / "toy"), [{"path": str(toy_data)}]

@@ -22,7 +22,7 @@ from camelid.models.openai_api import OpenAIModel
 from camelid.models.spend import Price
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.methods.alpaca import generate, open_format
+from selfinstruct.methods.alpaca import generate_alpaca, open_format
 from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import read_seeds
 from tests.fake_openai import FakeOpenAI
@@ -63,7 +63,7 @@ def test_2000_records_although_30_percent_of_all_replies_fail(tmp_path: Path) ->
         llm = OpenAIModel("fake", server.url, 32, timeout=1.0, first_wait=0.02)
         with ModelRun(llm, tmp_path / "journal.jsonl", 32, Price(*PRICE)) as model:
             run = GenerationRun(model, Selection([seed.instruction for seed in seeds], read_rules()), 2000)
-            model.run(generate(run, open_format("json", seeds, 0, "English")))
+            model.run(generate_alpaca(run, open_format("json", seeds, 0, "English")))
     refused = run.replies.dropped.pop("content_filter")
     assert len(run.records) == run.tasks.kept == 2000 and run.stopped is None
     assert run.tasks.read == 17 * run.replies.kept and run.replies.dropped.total() <= 3 < refused
@@ -173,7 +173,7 @@ def test_batches_give_the_same_records_for_half_the_money(tmp_path: Path) -> Non
     def run(llm: Any, name: str, concurrency: int) -> list[dict[str, Any]]:
         with ModelRun(llm, tmp_path / name, concurrency, batch=concurrency > 100) as model:
             going = GenerationRun(model, Selection([seed.instruction for seed in seeds], read_rules()), 1000)
-            model.run(generate(going, open_format("json", seeds, 0, "English")))
+            model.run(generate_alpaca(going, open_format("json", seeds, 0, "English")))
         return going.records
 
     with FakeOpenAI(answer, json_schema=True, price=PRICE) as server:

@@ -19,7 +19,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from camelid.errors import UserError
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.methods.prompt import requests, text_prompt, text_request
+from selfinstruct.methods.prompt import alpaca_requests, text_prompt, text_request
 from selfinstruct.seeds import OWN, Task, read_seeds
 
 RECORDS = [json.loads(line) for line in OWN.read_text(encoding="utf-8").splitlines()]
@@ -64,7 +64,9 @@ def test_requests_depend_on_the_seed_and_their_number_alone() -> None:
     seeds = read_seeds()
 
     def first(seed: int) -> list[str]:
-        return [request.key("m") for request, _ in zip(requests(seeds, seed, text_request), range(30), strict=False)]
+        return [
+            request.key("m") for request, _ in zip(alpaca_requests(seeds, seed, text_request), range(30), strict=False)
+        ]
 
     assert first(0) == first(0) != first(1)
     assert len(set(first(0))) == 30

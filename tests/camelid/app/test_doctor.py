@@ -62,7 +62,7 @@ def test_packages_missing_or_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gpus(
     gpus: list[devices.Gpu], driver: str, cuda: str, level: str, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "gpus", lambda: gpus)
+    monkeypatch.setattr(devices, "list_gpus", lambda: gpus)
     monkeypatch.setattr(devices, "cuda_build", lambda: cuda)
     monkeypatch.setattr(doctor, "nvidia_driver", lambda: driver)
     first, *rest = doctor.gpu()
@@ -74,7 +74,7 @@ def test_a_broken_torch_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> list[devices.Gpu]:
         raise OSError("libcudart.so.13: cannot open shared object file\nmore")
 
-    monkeypatch.setattr(devices, "gpus", broken)
+    monkeypatch.setattr(devices, "list_gpus", broken)
     [finding] = doctor.gpu()
     assert finding.level == "problem" and "libcudart.so.13: cannot open" in finding.text
 

@@ -6,12 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from camelid.files.lock import exclusive
+from camelid.files.lock import exclusive_lock
 
 HOLD = """
 import sys, time
-from camelid.files.lock import exclusive
-with exclusive(sys.argv[1]):
+from camelid.files.lock import exclusive_lock
+with exclusive_lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -29,5 +29,5 @@ def test_a_killed_holder_frees_the_lock(tmp_path: Path) -> None:
     waiter.wait()
     holder.wait()
     started = time.monotonic()
-    with exclusive(path):
+    with exclusive_lock(path):
         assert time.monotonic() - started < 1

@@ -12,7 +12,7 @@ import yaml
 from camelid.errors import UserError
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request, Usage, complete_in_order
-from camelid.models.model_run import ModelRun, sample
+from camelid.models.model_run import ModelRun, sample_cost
 from camelid.models.openai_api import OpenAIModel
 from camelid.models.spend import (
     PRICES,
@@ -22,10 +22,10 @@ from camelid.models.spend import (
     Meter,
     Price,
     SpendingLimits,
-    before_the_first_call,
+    estimate_before_asking,
+    estimate_prompt_tokens,
+    list_price,
     parse_price,
-    price_of,
-    prompt_tokens,
 )
 from tests.fake_openai import FakeOpenAI
 
@@ -138,7 +138,7 @@ def test_the_estimate_of_a_sample_is_within_15_percent_of_the_bill(tmp_path: Pat
         model = open_run(server, tmp_path, 32)
 
         async def run() -> CostEstimate:
-            estimate = await sample(model, requests)
+            estimate = await sample_cost(model, requests)
             async with aclosing(complete_in_order(model, requests, 32)) as results:
                 async for _ in results:
                     pass
@@ -194,23 +194,23 @@ def test_margins_cover_the_truth() -> None:
 
 
 def test_what_is_said_before_the_first_call() -> None:
-    text = before_the_first_call([request(words=100, max_tokens=50)], 1000, Price(2.0, 10.0))
+    text = estimate_before_asking([request(words=100, max_tokens=50)], 1000, Price(2.0, 10.0))
     assert text.startswith("rough estimate before the first call: 1,000 requests, about 1")
     assert "at most $0.7" in text  # 0.25 for the prompts and 1000 x 50 x 10 / 1e6
-    assert "at most 50,000 completion tokens" in before_the_first_call([request(max_tokens=50)], 1000, None)
+    assert "at most 50,000 completion tokens" in estimate_before_asking([request(max_tokens=50)], 1000, None)
 
 
 def test_tokens_without_a_tokeniser() -> None:
     """OpenAI's help page "What are tokens and how to count them?" gives 11 tokens for this sentence."""
     quote = Request((Message("user", "You miss 100% of the shots you don't take"),))
-    assert prompt_tokens(quote) - TOKENS_A_MESSAGE - TOKENS_A_REPLY == pytest.approx(11, rel=0.15)
+    assert estimate_prompt_tokens(quote) - TOKENS_A_MESSAGE - TOKENS_A_REPLY == pytest.approx(11, rel=0.15)
 
 
 def test_prices() -> None:
-    assert price_of("gpt-4o-mini") == Price(0.15, 0.60) == price_of("gpt-4o-mini-2024-07-18")
-    assert price_of("gpt-4o-2024-05-13") == Price(5.0, 15.0) and price_of("gpt-4o-2024-11-20") == Price(2.5, 10.0)
-    assert price_of("llama-7b") is None and price_of("llama-7b", Price(1, 2)) == Price(1, 2)
-    assert price_of("offline", None) == Price(0, 0, 0)
+    assert list_price("gpt-4o-mini") == Price(0.15, 0.60) == list_price("gpt-4o-mini-2024-07-18")
+    assert list_price("gpt-4o-2024-05-13") == Price(5.0, 15.0) and list_price("gpt-4o-2024-11-20") == Price(2.5, 10.0)
+    assert list_price("llama-7b") is None and list_price("llama-7b", Price(1, 2)) == Price(1, 2)
+    assert list_price("offline", None) == Price(0, 0, 0)
     assert Price(2.0, 8.0).in_batch() == Price(1.0, 4.0, 0.0)
     assert Price(2.0, 8.0).cost(Usage(1_000_000, 500_000)) == 6.0
     for entry in yaml.safe_load(PRICES.read_text()).values():

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
 from conversations.tokens.jinja_template import JinjaTemplate
-from conversations.tokens.template import TEMPLATES, from_tokenizer, template_for
+from conversations.tokens.template import TEMPLATES, template_for, template_from_tokenizer
 from conversations.tokens.tokenize import Encoder
 
 PUBLISHED = Path(__file__).parent / "chat_templates"
@@ -178,7 +178,7 @@ def test_the_name_tokenizer_means_its_own_template(tokenizer: Any) -> None:
     assert isinstance(template_for("tokenizer", carrying(tokenizer, "gemma")), JinjaTemplate)
     assert template_for("chatml", tokenizer) is TEMPLATES["chatml"]
     tokenizer.chat_template = TEMPLATES["llama-3"].jinja
-    assert from_tokenizer(tokenizer) is TEMPLATES["llama-3"]
+    assert template_from_tokenizer(tokenizer) is TEMPLATES["llama-3"]
 
 
 @pytest.mark.parametrize("name", sorted(TEMPLATES))

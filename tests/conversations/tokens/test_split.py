@@ -8,7 +8,7 @@ import pytest
 
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message
-from conversations.tokens.split import Overlong, split
+from conversations.tokens.split import Overlong, split_conversation
 from conversations.tokens.template import TEMPLATES, get_template
 from conversations.tokens.tokenize import Encoder
 
@@ -27,7 +27,7 @@ def test_nothing_is_lost(tokenizer: Any, template: str, system: bool) -> None:
     encoder, rng = Encoder(get_template(template), tokenizer), Random(0)
     for exchanges in (1, 2, 5, 9):
         conversation = make(rng, system, exchanges)
-        pieces = split(conversation, encoder, 300)
+        pieces = split_conversation(conversation, encoder, 300)
         body = [message for piece in pieces for message in piece.messages if message.role != "system"]
         assert body == [message for message in conversation.messages if message.role != "system"]
         assert all((piece.messages[0].role == "system") == system for piece in pieces)
@@ -41,7 +41,7 @@ def test_nothing_is_lost(tokenizer: Any, template: str, system: bool) -> None:
 
 def test_what_fits_is_left_alone(tokenizer: Any) -> None:
     conversation = make(Random(1), True, 2)
-    assert split(conversation, Encoder(get_template("chatml"), tokenizer), 10_000) == [conversation]
+    assert split_conversation(conversation, Encoder(get_template("chatml"), tokenizer), 10_000) == [conversation]
 
 
 def long_chat(rng: Random) -> Conversation:
@@ -85,7 +85,7 @@ def test_every_policy_keeps_the_budget_and_accounts_for_every_round(
     encoder, rng, budget = Encoder(get_template(template), tokenizer), Random(f"{template}{overlong}"), 200
     for _ in range(12):
         conversation, ledger = long_chat(rng), Ledger("exchanges")
-        pieces = split(conversation, encoder, budget, overlong, ledger)
+        pieces = split_conversation(conversation, encoder, budget, overlong, ledger)
         assert len({piece.id for piece in pieces}) == len(pieces)
         out: list[Message] = []
         for piece in pieces:
@@ -113,7 +113,7 @@ def test_every_policy_keeps_the_budget_and_accounts_for_every_round(
 def test_a_truncated_answer_does_not_teach_to_stop(tokenizer: Any) -> None:
     encoder = Encoder(get_template("chatml"), tokenizer)
     conversation = Conversation("c", (Message("user", "Go on."), Message("assistant", "the quick brown fox " * 90)))
-    (piece,) = split(conversation, encoder, 150, "truncate-answer")
+    (piece,) = split_conversation(conversation, encoder, 150, "truncate-answer")
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     tokens = encoder.encode(piece)
     assert tokens.ids.tolist().count(end) == 2 and tokens.weights[tokens.ids == end].tolist() == [0, 0]
@@ -133,6 +133,6 @@ def test_measures_grow_linearly_with_the_turns(tokenizer: Any) -> None:
     per_turn = []
     for exchanges in (20, 80, 320):
         measured[0] = 0
-        split(make(Random(3), True, exchanges), encoder, 400)
+        split_conversation(make(Random(3), True, exchanges), encoder, 400)
         per_turn.append(measured[0] / exchanges)
     assert per_turn[2] < 1.3 * per_turn[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.judging.judgments import shares
+from eval.judging.judgments import alpaca_eval_shares
 from eval.judging.verdict import parse_letter, parse_pair, parse_preference, parse_rating, speaks_to_judge
 
 
@@ -135,9 +135,15 @@ def test_preferences(text: str, logprobs: dict[str, float], second: float | None
 
 def test_published_preferences_as_shares() -> None:
     """AlpacaEval: 1 is the first, 2 the second, 0 and 1.5 a draw, all else no verdict."""
-    assert shares(1.25) == (0.75, 0.25)
-    assert shares(1.5) == shares(0) == (0.5, 0.5)
-    assert shares(None) is shares(float("nan")) is shares(2.1) is shares(0.9) is None
+    assert alpaca_eval_shares(1.25) == (0.75, 0.25)
+    assert alpaca_eval_shares(1.5) == alpaca_eval_shares(0) == (0.5, 0.5)
+    assert (
+        alpaca_eval_shares(None)
+        is alpaca_eval_shares(float("nan"))
+        is alpaca_eval_shares(2.1)
+        is alpaca_eval_shares(0.9)
+        is None
+    )
 
 
 @pytest.mark.parametrize(

@@ -45,19 +45,19 @@ def judged(
 
 
 def position(rng: np.random.Generator, planted: float, seed: int) -> Bias:
-    return audit.position(judged(rng, first=planted, seed=seed)[0])
+    return audit.position_bias(judged(rng, first=planted, seed=seed)[0])
 
 
 def length(rng: np.random.Generator, planted: float, seed: int) -> Bias:
     judgments, sizes = judged(rng, longer=planted, seed=seed)
-    return audit.length(outcomes(judgments), sizes)
+    return audit.length_bias(outcomes(judgments), sizes)
 
 
 def preference(rng: np.random.Generator, planted: float, seed: int) -> Bias:
     """Judge a-2024 is asked about its own answers; two others set the measure."""
     found = judged(rng, "a-2024", own=planted, seed=seed)[0]
     found += judged(rng, "x", seed=seed)[0] + judged(rng, "y", seed=seed)[0]
-    return audit.self_preference("a-2024", ["a-2024", "x", "y"], LABELS, outcomes(found))
+    return audit.self_preference_bias("a-2024", ["a-2024", "x", "y"], LABELS, outcomes(found))
 
 
 @pytest.mark.parametrize("planted", [0, 5, 10, 20])
@@ -88,7 +88,7 @@ def test_position_where_each_pair_is_judged_once_in_a_random_order(planted: floa
     for seed in range(20):
         both, _ = judged(rng, first=planted, seed=seed, questions=2000)
         once = [both[2 * q + int(rng.random() < 0.5)] for q in range(2000)]
-        bias = audit.position(once)
+        bias = audit.position_bias(once)
         assert bias.size is not None
         sizes.append(bias.size.mean)
     assert np.mean(sizes) == pytest.approx(100 * planted, abs=1.0)
@@ -98,14 +98,14 @@ def test_what_cannot_be_told_is_not_told() -> None:
     rng = np.random.default_rng(0)
     judgments, sizes = judged(rng, questions=30)
     one_order = [judgment for judgment in judgments if judgment.models == LABELS]
-    assert audit.position(one_order).size is None and "one order" in audit.position(one_order).note
+    assert audit.position_bias(one_order).size is None and "one order" in audit.position_bias(one_order).note
     always = {key: 100 if key[0] == "a" else 200 for key in sizes}
-    assert "always longer" in audit.length(outcomes(judgments), always).note
-    assert audit.length(outcomes(judgments), {}).size is None
-    assert "no other judge" in audit.self_preference("a", ["a"], LABELS, outcomes(judgments)).note
-    assert "bears the judge's name" in audit.self_preference("j", ["j", "k"], LABELS, outcomes(judgments)).note
+    assert "always longer" in audit.length_bias(outcomes(judgments), always).note
+    assert audit.length_bias(outcomes(judgments), {}).size is None
+    assert "no other judge" in audit.self_preference_bias("a", ["a"], LABELS, outcomes(judgments)).note
+    assert "bears the judge's name" in audit.self_preference_bias("j", ["j", "k"], LABELS, outcomes(judgments)).note
     alone = [Judgment("single", "1", 1, ("a",), "j", (5.0,), "")]
-    assert audit.position(alone).size is None
+    assert audit.position_bias(alone).size is None
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_repeats() -> None:
         Judgment("single", str(q), 1, ("a",), "j", None if q == 4 else (q + 2.0 * (q == 3),), "", repeat=1)
         for q in range(1, 5)
     ]
-    found = audit.repeats([*first, *again])
+    found = audit.repeat_agreement([*first, *again])
     assert found is not None and (found.asked, found.same) == (3, 2)
     assert found.mean_change == pytest.approx(2 / 3)
-    assert audit.repeats(first) is None
+    assert audit.repeat_agreement(first) is None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from eval.judging.judgments import Judgment
-from eval.numbers.bradley_terry import MEAN, POINTS, ratings
+from eval.numbers.bradley_terry import MEAN, POINTS, fit_ratings
 from eval.numbers.outcomes import Outcome
 
 
@@ -49,7 +49,7 @@ def test_equal_to_logistic_regression() -> None:
     theirs = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-12, max_iter=10_000)
     theirs.fit(np.array(rows), wins, sample_weight=weights)
     expected = theirs.coef_[0] - theirs.coef_[0].mean()
-    ours = ratings([f"m{place}" for place in range(4)], found)
+    ours = fit_ratings([f"m{place}" for place in range(4)], found)
     assert ours is not None
     assert [ours[f"m{place}"].mean for place in range(4)] == pytest.approx(list(MEAN + POINTS * expected), abs=1e-2)
 
@@ -58,7 +58,7 @@ def test_coverage() -> None:
     truth = np.array([0.0, 0.4, -0.4])
     hits, flat = 0, shrunk(truth)
     for seed in range(300):
-        found = ratings(["m0", "m1", "m2"], games(seed, 60, list(truth)))
+        found = fit_ratings(["m0", "m1", "m2"], games(seed, 60, list(truth)))
         assert found is not None
         for place in range(3):
             got = found[f"m{place}"]
@@ -74,7 +74,7 @@ def shrunk(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
         for one in range(3)
         for two in range(one + 1, 3)
     ]
-    found = ratings(
+    found = fit_ratings(
         ["0", "1", "2"],
         [outcome(question, str(one), str(two), float(p)) for question in range(3000) for one, two, p in share],
     )
@@ -83,13 +83,13 @@ def shrunk(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def test_a_clean_sweep_is_finite() -> None:
-    found = ratings(["a", "b"], [outcome(question, "a", "b", 1.0) for question in range(50)])
+    found = fit_ratings(["a", "b"], [outcome(question, "a", "b", 1.0) for question in range(50)])
     assert found is not None and 1100 < found["a"].mean < 2500
     assert found["a"].mean + found["b"].mean == pytest.approx(2 * MEAN)
 
 
 def test_models_that_never_met_have_no_common_scale() -> None:
     apart = [outcome(0, "a", "b", 1.0), outcome(1, "c", "d", 0.0)]
-    assert ratings(["a", "b", "c", "d"], apart) is None
-    assert ratings(["a", "b", "c", "d"], [*apart, outcome(2, "b", "c", 0.5)]) is not None
-    assert ratings(["a"], []) is None
+    assert fit_ratings(["a", "b", "c", "d"], apart) is None
+    assert fit_ratings(["a", "b", "c", "d"], [*apart, outcome(2, "b", "c", 0.5)]) is not None
+    assert fit_ratings(["a"], []) is None

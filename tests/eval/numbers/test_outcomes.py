@@ -9,7 +9,7 @@ from camelid.errors import UserError
 from camelid.files.write import write_jsonl
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment, read_judgments
-from eval.numbers.outcomes import all_judges, orders, outcomes, without_duplicates
+from eval.numbers.outcomes import all_judges, count_orders, outcomes, without_duplicates
 from eval.results import Mode
 
 A, B, TIE = (1.0, 0.0), (0.0, 1.0), (0.5, 0.5)
@@ -52,7 +52,7 @@ def test_grades_are_averaged() -> None:
 
 def test_one_order_is_enough_where_none_was_judged_in_both() -> None:
     one = both(A, None)[:1]
-    assert orders(one) == 1 and outcomes(one)[0].scores == A
+    assert count_orders(one) == 1 and outcomes(one)[0].scores == A
 
 
 def test_the_first_duplicate_with_a_verdict_counts() -> None:

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.numbers.stats import difference, estimate, holm, p_value, plain, power
+from eval.numbers.stats import bootstrap_estimate, detectable_gap, equally_weighted, holm, p_value, paired_difference
 
 GRADES = (1.0, 10.0)
 
 
 def test_matches_the_normal_interval_on_independent_scores() -> None:
     values = np.random.default_rng(1).normal(6, 2, 400)
-    got = estimate(plain({str(index): [float(value)] for index, value in enumerate(values)}), GRADES)
+    got = bootstrap_estimate(
+        equally_weighted({str(index): [float(value)] for index, value in enumerate(values)}), GRADES
+    )
     assert got is not None and got.low is not None and got.high is not None and got.error is not None
     margin = 1.96 * values.std(ddof=1) / np.sqrt(values.size)
     assert got.mean == pytest.approx(values.mean())
@@ -24,8 +26,12 @@ def test_matches_the_normal_interval_on_independent_scores() -> None:
 
 def test_copies_of_a_score_add_no_certainty() -> None:
     values = np.random.default_rng(2).integers(1, 11, 60)
-    single = estimate(plain({str(index): [float(value)] for index, value in enumerate(values)}), GRADES)
-    double = estimate(plain({str(index): [float(value)] * 2 for index, value in enumerate(values)}), GRADES)
+    single = bootstrap_estimate(
+        equally_weighted({str(index): [float(value)] for index, value in enumerate(values)}), GRADES
+    )
+    double = bootstrap_estimate(
+        equally_weighted({str(index): [float(value)] * 2 for index, value in enumerate(values)}), GRADES
+    )
     assert single is not None and double is not None
     assert (double.mean, double.low, double.high) == pytest.approx((single.mean, single.low, single.high))
 
@@ -37,7 +43,7 @@ def test_coverage_with_planted_correlation_within_questions(questions: int) -> N
     for _ in range(1000):
         shared = rng.normal(0, np.sqrt(0.7), questions)[:, None]
         scores = 6 + 1.5 * (shared + rng.normal(0, np.sqrt(0.3), (questions, 2)))
-        got = estimate(plain({str(i): list(row) for i, row in enumerate(scores)}), GRADES)
+        got = bootstrap_estimate(equally_weighted({str(i): list(row) for i, row in enumerate(scores)}), GRADES)
         assert got is not None and got.low is not None and got.high is not None
         hits += got.low <= 6 <= got.high
         flat = scores.ravel()
@@ -55,7 +61,7 @@ def test_coverage_of_win_rates_judged_in_both_orders(rate: float, questions: int
         own = rng.random(questions) < rate
         kept = rng.random((questions, 2)) < 0.7
         wins = np.where(kept, own[:, None], rng.random((questions, 2)) < rate).astype(float)
-        got = estimate(plain({str(i): list(row) for i, row in enumerate(wins)}), (0.0, 1.0))
+        got = bootstrap_estimate(equally_weighted({str(i): list(row) for i, row in enumerate(wins)}), (0.0, 1.0))
         assert got is not None and got.low is not None and got.high is not None
         hits += got.low <= rate <= got.high
     assert 0.93 <= hits / 2000 <= 0.97
@@ -67,8 +73,8 @@ def test_coverage_of_differences() -> None:
     for _ in range(1000):
         hard = rng.normal(0, 2, 40)[:, None]
         first, second = (5 + hard + rng.normal(0, 1, (40, 2)) for _ in range(2))
-        sides = [plain({str(i): list(row) for i, row in enumerate(side)}) for side in (first, second)]
-        found = difference(*sides, GRADES)
+        sides = [equally_weighted({str(i): list(row) for i, row in enumerate(side)}) for side in (first, second)]
+        found = paired_difference(*sides, GRADES)
         assert found is not None
         gap, p = found
         assert gap.low is not None and gap.high is not None and p is not None
@@ -79,7 +85,7 @@ def test_coverage_of_differences() -> None:
 
 def test_no_variation_is_not_certainty() -> None:
     """20 wins of 20: the lower end is Clopper and Pearson's, not 100%."""
-    got = estimate(plain({str(i): [100.0] for i in range(20)}), (0.0, 100.0))
+    got = bootstrap_estimate(equally_weighted({str(i): [100.0] for i in range(20)}), (0.0, 100.0))
     assert got is not None
     exact = stats.binomtest(20, 20).proportion_ci(method="exact")
     assert got.low == pytest.approx(100 * exact.low) and got.high == 100
@@ -87,21 +93,25 @@ def test_no_variation_is_not_certainty() -> None:
 
 def test_a_ratio_of_sums() -> None:
     """Vicuna's relative score weighs each question by the baseline's grade."""
-    got = estimate({"a": [(100 * 4.0, 8.0)], "b": [(100 * 9.0, 9.0)], "c": [(100 * 5.0, 10.0)]}, (0.0, 1000.0))
+    got = bootstrap_estimate(
+        {"a": [(100 * 4.0, 8.0)], "b": [(100 * 9.0, 9.0)], "c": [(100 * 5.0, 10.0)]}, (0.0, 1000.0)
+    )
     assert got is not None and got.mean == pytest.approx(100 * 18 / 27)
 
 
 def test_pairing_and_nothing() -> None:
-    first = plain({"a": [3.0, 5.0], "b": [6.0], "c": [9.0]})
-    second = plain({"a": [2.0], "b": [5.0], "d": [1.0]})
-    found = difference(first, second, GRADES)
+    first = equally_weighted({"a": [3.0, 5.0], "b": [6.0], "c": [9.0]})
+    second = equally_weighted({"a": [2.0], "b": [5.0], "d": [1.0]})
+    found = paired_difference(first, second, GRADES)
     assert found is not None
     gap, _ = found
     assert gap.questions == 2 and gap.mean == pytest.approx(14 / 3 - 7 / 2)
     assert (
-        estimate({}, GRADES) is None and estimate({"a": []}, GRADES) is None and difference(first, {}, GRADES) is None
+        bootstrap_estimate({}, GRADES) is None
+        and bootstrap_estimate({"a": []}, GRADES) is None
+        and paired_difference(first, {}, GRADES) is None
     )
-    alone = estimate(plain({"a": [3.0, 5.0]}), GRADES)
+    alone = bootstrap_estimate(equally_weighted({"a": [3.0, 5.0]}), GRADES)
     assert alone is not None and (alone.mean, alone.low, alone.high, alone.error) == (4.0, None, None, None)
 
 
@@ -126,10 +136,10 @@ def test_holm() -> None:
 
 
 def test_power_is_what_a_simulation_finds() -> None:
-    needed, detectable = power(0.5, 2 / np.sqrt(80), 80)
+    needed, detectable = detectable_gap(0.5, 2 / np.sqrt(80), 80)
     assert needed == 126  # (1.96 + 0.84)^2 x 2^2 / 0.5^2
     assert detectable == pytest.approx(2.8016 * 2 / np.sqrt(80), rel=1e-3)
     rng = np.random.default_rng(7)
     found = [stats.ttest_1samp(rng.normal(0.5, 2, needed), 0).pvalue < 0.05 for _ in range(2000)]
     assert 0.77 <= np.mean(found) <= 0.83
-    assert power(0.0, 0.1, 80)[0] is None and power(1.0, None, 1) == (None, None)
+    assert detectable_gap(0.0, 0.1, 80)[0] is None and detectable_gap(1.0, None, 1) == (None, None)

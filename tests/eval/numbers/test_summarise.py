@@ -14,7 +14,7 @@ from eval.judging import canary
 from eval.judging.judgments import Judgment
 from eval.numbers.summarise import summarise
 from eval.report.headline import headline
-from eval.report.markdown import markdown
+from eval.report.markdown import render_markdown
 from eval.results import Mode, Results
 
 QUESTIONS = [Question(str(index), ("math", "writing")[index % 2], ("q",)) for index in range(40)]
@@ -195,16 +195,16 @@ def test_results_survive_their_file(tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_markdown_holds_the_tables() -> None:
-    page = markdown(single(2))
+    page = render_markdown(single(2))
     assert page.startswith("# t\n\nb beats a") and "| 1 | b | 6.9" in page and "| b - a | +" in page
     evil = summarise("t", QUESTIONS, said("a|b\nc"), graded("a|b\nc", 0))
-    assert "| 1 | a\\|b c |" in markdown(evil)
+    assert "| 1 | a\\|b c |" in render_markdown(evil)
     talk = Question("0", "all", ("?", "And?"))
     answers = [Answer("0", "a", ("Rating: [[10]]", "ok"), (False, False))]
-    page = markdown(summarise("t", [talk], answers, [replace(graded("a", 0)[0], turn=turn) for turn in (1, 2)]))
+    page = render_markdown(summarise("t", [talk], answers, [replace(graded("a", 0)[0], turn=turn) for turn in (1, 2)]))
     assert "## By turn\n\n| model | 1 | 2 |" in page and "## Win rates" not in page
     assert "| a | 0 | 1 | contains a verdict | Rating: [[10]] |" in page
-    page = markdown(summarise("t", QUESTIONS, said("x", "y"), paired("vicuna", 0.7)))
+    page = render_markdown(summarise("t", QUESTIONS, said("x", "y"), paired("vicuna", 0.7)))
     assert "| rank | model | relative score | rating | wins | ties | losses | sums |" in page
 
 

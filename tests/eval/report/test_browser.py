@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from eval.report.page import html
+from eval.report.page import render_page
 from eval.results import Mode
 from tests.eval.synthetic import HOSTILE, MARKDOWN, Evaluation, evaluation
 
@@ -29,7 +29,7 @@ def show(open_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
 
     def shown_page(shown: Evaluation, address: str = "", **options: Any) -> Any:
         path = tmp_path / "report.html"
-        path.write_text(html(shown.results, shown.questions, shown.answers, shown.judgments), encoding="utf-8")
+        path.write_text(render_page(shown.results, shown.questions, shown.answers, shown.judgments), encoding="utf-8")
         return open_page(f"{path.as_uri()}{address}", path.as_uri(), **options)
 
     return shown_page
@@ -311,7 +311,7 @@ def test_805_questions_and_20_models_load_in_3_seconds(show: Any, tmp_path: Path
     """From opening the file until a question is on the page and the keys work; the best of three: others add noise."""
     shown = evaluation(models=20, questions=805, characters=1_500, counted=40)
     path = tmp_path / "big.html"
-    path.write_text(html(shown.results, shown.questions, shown.answers, shown.judgments), encoding="utf-8")
+    path.write_text(render_page(shown.results, shown.questions, shown.answers, shown.judgments), encoding="utf-8")
     times = []
     for _ in range(3):
         page = browser.new_page()

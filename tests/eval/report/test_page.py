@@ -16,7 +16,7 @@ from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
 from eval.numbers.summarise import summarise
 from eval.report import charts_svg, wording
-from eval.report.page import html
+from eval.report.page import render_page
 from eval.results import Bin, Difference, Estimate, Mode
 from tests.eval.synthetic import CHINESE, HOSTILE, Evaluation, evaluation
 
@@ -62,7 +62,7 @@ class Page(HTMLParser):
 
 
 def page(made: Evaluation) -> Page:
-    return Page(html(made.results, made.questions, made.answers, made.judgments))
+    return Page(render_page(made.results, made.questions, made.answers, made.judgments))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -114,7 +114,7 @@ def test_scores_pairs_and_issues_of_a_question() -> None:
         judged("2", "b", "a", (1, 0)),
     ]
     results = summarise("t", questions, answers, judgments)
-    index, _ = Page(html(results, questions, answers, judgments)).data()
+    index, _ = Page(render_page(results, questions, answers, judgments)).data()
     one, two, three = index["questions"]
     assert (one["pairs"], one["scores"], one["issues"]) == ([[0, 1, 1.0, 0.0]], [1.0, 0.0], [])
     assert (two["pairs"], two["scores"], two["issues"]) == ([[0, 1, 0.5, 0.5]], [0.5, 0.5], ["contradiction"])
@@ -141,7 +141,7 @@ def test_labels_and_ids_are_escaped_too() -> None:
     questions = [Question("<i>1/&", "<b>cat", (HOSTILE,)), Question("2", "<b>two", ("?",))]
     answers = [Answer(q.id, "<u>m</script>", (HOSTILE + " Rating: [[10]]",), (True,)) for q in questions]
     judgments = [Judgment("single", q.id, 1, ("<u>m</script>",), "<s>j", (3.0,), HOSTILE) for q in questions]
-    seen = Page(html(summarise("<h1>t", questions, answers, judgments), questions, answers, judgments))
+    seen = Page(render_page(summarise("<h1>t", questions, answers, judgments), questions, answers, judgments))
     names = [name for name, _ in seen.tags]
     assert not {"u", "s", "img", "iframe"} & set(names) and names.count("h1") == 1
     assert {"<u>m</script>", "<s>j", "<b>cat", "<h1>t"} <= set(
@@ -223,7 +223,7 @@ def test_a_run_in_which_no_reply_held_a_verdict_has_a_page_too(mode: Mode) -> No
     made = evaluation(mode, models=3)
     silent = [replace(judgment, scores=None, text="I can't say.") for judgment in made.judgments]
     results = summarise("t", made.questions, made.answers, silent, made.results.baseline)
-    seen = Page(html(results, made.questions, made.answers, silent))
+    seen = Page(render_page(results, made.questions, made.answers, silent))
     assert "Incomplete" in seen.text and "nothing judged" in seen.text
     assert all("unparsed" in entry["issues"] for entry in seen.data()[0]["questions"] if entry["id"] != "q6")
 
@@ -246,7 +246,7 @@ def test_several_judges_have_a_board_each() -> None:
 
 def test_the_same_input_makes_the_same_page() -> None:
     made = evaluation("alpaca", models=3)
-    assert html(made.results, made.questions, made.answers, made.judgments) == html(
+    assert render_page(made.results, made.questions, made.answers, made.judgments) == render_page(
         made.results, made.questions, made.answers, made.judgments
     )
 
@@ -254,25 +254,27 @@ def test_the_same_input_makes_the_same_page() -> None:
 def test_half_a_surrogate_does_not_break_the_page() -> None:
     made = evaluation(models=1, questions=2, perfect=True)
     answers = [replace(answer, turns=("\ud83d broken",)) for answer in made.answers]
-    _, details = Page(html(made.results, made.questions, answers, made.judgments)).data()
+    _, details = Page(render_page(made.results, made.questions, answers, made.judgments)).data()
     assert details[0]["answers"][0][0] == ["? broken"]
     assert CHINESE in evaluation(models=1).answers[2].turns
 
 
 def test_numbers_read_well() -> None:
-    assert wording.number(-0.004) == "0.00" and wording.number(-1234.5, 1) == "\N{MINUS SIGN}1,234.5"
-    assert wording.number(0.25, 2, signed=True) == "+0.25"
-    assert wording.interval(Estimate(1, -0.5, 2, 0.1, 3, 3), 1) == "\N{MINUS SIGN}0.5 to 2.0"
-    assert wording.interval(Estimate(1, None, None, None, 1, 1)) == "one question: no interval"
-    assert wording.p(0.0001).replace("\xa0", " ") == "p < 0.001" and wording.p(None) == "no test"
-    assert wording.percent(3, 12) == "3 of 12 (25%)" and wording.percent(0, 0) == "0 of 0"
+    assert wording.format_number(-0.004) == "0.00" and wording.format_number(-1234.5, 1) == "\N{MINUS SIGN}1,234.5"
+    assert wording.format_number(0.25, 2, signed=True) == "+0.25"
+    assert wording.format_interval(Estimate(1, -0.5, 2, 0.1, 3, 3), 1) == "\N{MINUS SIGN}0.5 to 2.0"
+    assert wording.format_interval(Estimate(1, None, None, None, 1, 1)) == "one question: no interval"
+    assert (
+        wording.format_p_value(0.0001).replace("\xa0", " ") == "p < 0.001" and wording.format_p_value(None) == "no test"
+    )
+    assert wording.format_share(3, 12) == "3 of 12 (25%)" and wording.format_share(0, 0) == "0 of 0"
 
 
 def test_what_a_comparison_settles_reads_well() -> None:
     def said(mean: float, needed: int | None, detectable: float | None, settled: bool = False) -> list[str]:
         gap = Estimate(mean, None, None, None, 40, 40)
         one = Difference("a", "b", gap, 0.2, 0.2, settled, needed, detectable)
-        return [wording.verdict(one, 1), wording.detectable(one, 1)]
+        return [wording.format_verdict(one, 1), wording.format_detectable(one, 1)]
 
     assert said(4.8, 1_110, 8.04) == ["not settled; needs about 1,110 questions", "these 40 can show a gap of 8.0"]
     assert said(9.0, 20, 8.0, settled=True) == ["settled", ""]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from finetune.data.batches import Plan, make_batch, share
+from finetune.data.batches import Plan, make_micro_batch, micro_batches_of_rank
 from finetune.data.token_data import TokenData, load_tokens
 from finetune.recipe import DataSource
 
@@ -45,7 +45,7 @@ def test_any_update_can_be_asked_for_first(data: TokenData) -> None:
 @pytest.mark.parametrize("count", [1, 7, 8])
 def test_shares_are_disjoint_complete_and_in_step(processes: int, micro_batch: int, count: int) -> None:
     rows = [np.array([index]) for index in range(count)]
-    shares = [share(rows, rank, processes, micro_batch) for rank in range(processes)]
+    shares = [micro_batches_of_rank(rows, rank, processes, micro_batch) for rank in range(processes)]
     assert len({len(micro_batches) for micro_batches in shares}) == 1
     seen = [int(row[0]) for micro_batches in shares for batch in micro_batches for row in batch]
     assert sorted(seen) == list(range(count))
@@ -54,7 +54,7 @@ def test_shares_are_disjoint_complete_and_in_step(processes: int, micro_batch: i
 
 def test_targets_equal_the_next_trained_token(data: TokenData) -> None:
     rows = Plan(data, 128, True, 8, epochs=1, updates=None, seed=0).rows(0)
-    batch = make_batch(data, rows, torch.device("cpu"))
+    batch = make_micro_batch(data, rows, torch.device("cpu"))
     expected = []
     place = 0
     for document in np.concatenate(rows):
@@ -71,7 +71,7 @@ def test_targets_equal_the_next_trained_token(data: TokenData) -> None:
 
 
 def test_no_rows_make_a_batch_that_trains_nothing(data: TokenData) -> None:
-    batch = make_batch(data, [], torch.device("cpu"))
+    batch = make_micro_batch(data, [], torch.device("cpu"))
     assert batch.tokens == 1 and batch.trained.numel() == 0
 
 

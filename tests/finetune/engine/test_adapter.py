@@ -26,7 +26,7 @@ def adapted(recipe: dict[str, Any], kind: str, **changes: object) -> dict[str, A
 
 
 def native_logits(folder: Path) -> torch.Tensor:
-    model = weights.load(folder, dtype=torch.float32)
+    model = weights.load_model(folder, dtype=torch.float32)
     with torch.no_grad():
         logits: torch.Tensor = model(IDS, torch.arange(40), Documents.from_lengths([40]))
     return logits
@@ -99,7 +99,7 @@ def test_four_bit_base(toy_recipe: dict[str, Any], toy_model: Path, tmp_path: Pa
     pytest.importorskip("bitsandbytes")
     base = tmp_path / "base"  # in bfloat16, from which both quantise
     config = get_config(ModelSection(str(toy_model)))
-    weights.save(weights.load(toy_model, dtype=torch.bfloat16).state_dict(), config, base)
+    weights.save_model(weights.load_model(toy_model, dtype=torch.bfloat16).state_dict(), config, base)
     copy_tokenizer([toy_model], base)
     ours = adapted(toy_recipe, "qlora", model__path=str(base), run__precision="bf16")
     assert run(ours) == 0
@@ -108,7 +108,7 @@ def test_four_bit_base(toy_recipe: dict[str, Any], toy_model: Path, tmp_path: Pa
     folder = Path(ours["run"]["output"]) / "adapter"
 
     native = add_adapter(
-        weights.load(base, dtype=torch.float32), AdapterSection(kind="qlora", rank=4), str(base), seed=1
+        weights.load_model(base, dtype=torch.float32), AdapterSection(kind="qlora", rank=4), str(base), seed=1
     )
     set_peft_model_state_dict(native, load_file(folder / "adapter_model.safetensors"))
     four_bit = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
@@ -126,7 +126,7 @@ def test_four_bit_base(toy_recipe: dict[str, Any], toy_model: Path, tmp_path: Pa
     assert (before - unquantised).abs().max() > 1e-3  # and transformers' base is in 4 bits
     torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)
     single = tmp_path / "single"  # merged in float32, like peft's
-    weights.save(weights.load(base, dtype=torch.float32).state_dict(), config, single)
+    weights.save_model(weights.load_model(base, dtype=torch.float32).state_dict(), config, single)
     merge_adapter(single, folder, tmp_path / "merged")
     torch.testing.assert_close(native_logits(tmp_path / "merged"), merged, rtol=0, atol=1e-5)
 

@@ -68,7 +68,7 @@ def test_pure_bfloat16_moves_as_float32_does(toy_model: Path) -> None:
     documents, positions = Documents.from_lengths([256]), torch.arange(256)
 
     def movement(dtype: torch.dtype, kind: Any) -> torch.Tensor:
-        model = weights.load(toy_model, dtype=torch.bfloat16).to(dtype)
+        model = weights.load_model(toy_model, dtype=torch.bfloat16).to(dtype)
         start = [weight.detach().double().clone() for weight in model.parameters()]
         optimizer = kind(decay_groups(list(model.parameters()), 0.0), lr=2e-5)
         for _ in range(100):

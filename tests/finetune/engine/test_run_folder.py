@@ -8,7 +8,7 @@ import pytest
 
 from camelid.config import from_tree
 from camelid.errors import UserError
-from finetune.engine.run_folder import claim
+from finetune.engine.run_folder import claim_run_folder
 from finetune.recipe import Recipe
 
 
@@ -18,12 +18,12 @@ def test_changed_recipe_or_data_is_refused(tmp_path: Path, toy_recipe: dict[str,
     toy_recipe["data"]["train"] = [{"path": str(data)}]
     recipe = from_tree(Recipe, toy_recipe, "recipe")
     folder = tmp_path / "run"
-    assert claim(folder, recipe) is None
-    assert claim(folder, recipe) is None
+    assert claim_run_folder(folder, recipe) is None
+    assert claim_run_folder(folder, recipe) is None
     toy_recipe["optim"]["lr"] = 5.0
     with pytest.raises(UserError, match=r"differs in optim\.lr"):
-        claim(folder, from_tree(Recipe, toy_recipe, "recipe"))
+        claim_run_folder(folder, from_tree(Recipe, toy_recipe, "recipe"))
     with data.open("a") as file:
         file.write("\n")
     with pytest.raises(UserError, match=r"data\.jsonl changed since"):
-        claim(folder, recipe)
+        claim_run_folder(folder, recipe)

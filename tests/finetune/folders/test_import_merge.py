@@ -108,14 +108,14 @@ def test_meta_checkpoints(tmp_path: Path, shards: int) -> None:
     assert main(["weights", "import", str(tmp_path / "meta"), str(tmp_path / "model")]) == 0
     truth = meta_forward(state, CONFIG)
     torch.testing.assert_close(transformers_logits(tmp_path / "model"), truth, atol=2e-5, rtol=1e-5)
-    torch.testing.assert_close(logits(weights.load(tmp_path / "model")), truth, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(logits(weights.load_model(tmp_path / "model")), truth, atol=2e-5, rtol=1e-5)
     assert LlamaConfig.from_folder(tmp_path / "model").max_position_embeddings == 4096
 
 
 def test_meta_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_meta(tmp_path / "meta", 2)
     with pytest.raises(UserError, match="turn it into a model folder with `camelid weights import`"):
-        weights.open_folder(tmp_path / "meta")
+        weights.open_tensors(tmp_path / "meta")
     part = torch.load(tmp_path / "meta" / "consolidated.01.pth")
     del part["norm.weight"]
     torch.save(part, tmp_path / "meta" / "consolidated.01.pth")
@@ -152,8 +152,8 @@ def test_meta_tokenizer_gives_sentencepieces_ids(tmp_path: Path) -> None:
 
 
 def save(config: LlamaConfig, seed: int, folder: Path) -> Llama:
-    model = weights.new(config, seed)
-    weights.save(model.state_dict(), config, folder)
+    model = weights.init_model(config, seed)
+    weights.save_model(model.state_dict(), config, folder)
     return model
 
 
@@ -167,7 +167,7 @@ def test_pickled_folders(tmp_path: Path) -> None:
         torch.save({name: model.state_dict()[name].clone() for name in own}, tmp_path / "old" / file)
     index = {"weight_map": {name: file for file, own in parts.items() for name in own}}
     (tmp_path / "old" / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-    assert torch.equal(logits(weights.load(tmp_path / "old")), logits(model))
+    assert torch.equal(logits(weights.load_model(tmp_path / "old")), logits(model))
     assert main(["weights", "import", str(tmp_path / "old"), str(tmp_path / "new")]) == 0
     torch.testing.assert_close(transformers_logits(tmp_path / "new"), logits(model), atol=1e-5, rtol=1e-5)
 
@@ -239,7 +239,7 @@ def test_adapter_trained_on_the_native_module(tmp_path: Path, mode: Any) -> None
 
 
 def test_a_folder_we_save_loads_in_transformers_unchanged(tmp_path: Path, toy_model: Path) -> None:
-    ours, config = weights.load(toy_model), LlamaConfig.from_folder(toy_model)
+    ours, config = weights.load_model(toy_model), LlamaConfig.from_folder(toy_model)
     peer, tokenizer = AutoModelForCausalLM.from_pretrained(toy_model), AutoTokenizer.from_pretrained(toy_model)
     torch.testing.assert_close(logits(peer), logits(ours), atol=1e-5, rtol=1e-5)
     ids = [config.bos_token_id, config.eos_token_id, config.pad_token_id]
@@ -252,7 +252,7 @@ def test_a_folder_we_save_loads_in_transformers_unchanged(tmp_path: Path, toy_mo
     # transformers' copy of it is the same folder to us: every field and tensor comes back.
     peer.save_pretrained(tmp_path / "copy")
     assert LlamaConfig.from_folder(tmp_path / "copy") == config
-    for name, tensor in weights.load(tmp_path / "copy").state_dict().items():
+    for name, tensor in weights.load_model(tmp_path / "copy").state_dict().items():
         assert torch.equal(tensor, ours.state_dict()[name]), name
 
 
@@ -265,8 +265,8 @@ def test_deltas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "delta", str(base), str(tuned), str(delta)]) == 0
     assert main(["weights", "merge", str(base), str(delta), str(back)]) == 0
     torch.testing.assert_close(transformers_logits(back), transformers_logits(tuned), atol=1e-5, rtol=1e-5)
-    difference = weights.load(tuned).lm_head.weight - weights.load(delta).lm_head.weight
-    torch.testing.assert_close(difference[:96], weights.load(base).lm_head.weight)
+    difference = weights.load_model(tuned).lm_head.weight - weights.load_model(delta).lm_head.weight
+    torch.testing.assert_close(difference[:96], weights.load_model(base).lm_head.weight)
     assert main(["weights", "merge", str(base), str(tuned), str(tmp_path / "x")]) == 2
     assert "if it holds delta weights, say --delta" in capsys.readouterr().err
     save(dataclasses.replace(CONFIG, num_hidden_layers=3), 6, tmp_path / "deeper")
@@ -276,14 +276,14 @@ def test_deltas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_resize(tmp_path: Path, toy_model: Path, tied: bool) -> None:
-    old = weights.load(toy_model)
+    old = weights.load_model(toy_model)
     config = dataclasses.replace(old.config, tie_word_embeddings=tied)
-    weights.save(old.state_dict(), config, tmp_path / "model")
+    weights.save_model(old.state_dict(), config, tmp_path / "model")
     for file in toy_model.glob("*token*"):
         (tmp_path / "model" / file.name).write_bytes(file.read_bytes())
     command = ["weights", "resize", str(tmp_path / "model"), str(tmp_path / "larger"), "--multiple-of", "64"]
     assert main([*command, "--add-tokens", "[PAD]", "<tool>"]) == 0
-    new, tokenizer = weights.load(tmp_path / "larger"), AutoTokenizer.from_pretrained(tmp_path / "larger")
+    new, tokenizer = weights.load_model(tmp_path / "larger"), AutoTokenizer.from_pretrained(tmp_path / "larger")
     size = old.config.vocab_size
     assert new.config.vocab_size == 448 == -(-(size + 2) // 64) * 64
     assert tokenizer.convert_tokens_to_ids("[PAD]") == size and tokenizer("<tool>").input_ids[-1] == size + 1

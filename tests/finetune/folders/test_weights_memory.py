@@ -55,12 +55,12 @@ for folder in ("sharded", "pickled", "meta"):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_peak_memory_is_the_model_and_one_shard(tmp_path: Path) -> None:
-    model = weights.new(CONFIG, seed=0)
+    model = weights.init_model(CONFIG, seed=0)
     state = model.state_dict()
     size = sum(tensor.nbytes for tensor in state.values())
     assert size > 1.5 * (3 * SHARD + SLACK)  # else the bounds below prove nothing
 
-    weights.save(state, CONFIG, tmp_path / "sharded", shard_bytes=SHARD)
+    weights.save_model(state, CONFIG, tmp_path / "sharded", shard_bytes=SHARD)
     pickled = tmp_path / "pickled"
     pickled.mkdir()
     (pickled / "config.json").write_bytes((tmp_path / "sharded" / "config.json").read_bytes())
@@ -74,7 +74,7 @@ def test_peak_memory_is_the_model_and_one_shard(tmp_path: Path) -> None:
     write_meta(tmp_path / "meta", 4)
 
     tiny = dataclasses.replace(CONFIG, num_hidden_layers=1, vocab_size=8)
-    weights.save(weights.new(tiny, seed=0).state_dict(), tiny, tmp_path / "tiny")
+    weights.save_model(weights.init_model(tiny, seed=0).state_dict(), tiny, tmp_path / "tiny")
 
     child = [sys.executable, "-c", CHILD, str(tmp_path), str(SHARD)]
     lines = subprocess.run(child, check=True, capture_output=True, text=True).stdout.splitlines()
@@ -99,7 +99,7 @@ def write_meta(folder: Path, shards: int) -> None:
 
     add("tok_embeddings.weight", (CONFIG.vocab_size, width), 1)
     add("output.weight", (CONFIG.vocab_size, width), 0)
-    for name, tensor in weights.new(CONFIG, seed=0).state_dict().items():
+    for name, tensor in weights.init_model(CONFIG, seed=0).state_dict().items():
         if name.startswith("model.layers."):
             _, _, layer, *rest, _ = name.split(".")
             own, dimension = theirs[".".join(rest)]

@@ -21,7 +21,7 @@ from camelid.errors import UserError
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request
 from finetune.folders import weights
-from finetune.generate.decode import Chooser, Sampling, chances, generate, stream
+from finetune.generate.decode import Chooser, Sampling, generate, stream, token_probabilities
 from finetune.generate.local import LocalModel
 from finetune.generate.text_stream import TextStream
 from finetune.llama.config import LlamaConfig
@@ -45,8 +45,8 @@ PROMPTS = [[5, 9, 2], [7], [1, 2, 3, 4, 5, 6, 7, 8], [11, 11]]
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 def test_greedy_equals_transformers(tmp_path: Path, kv_heads: int) -> None:
     config = dataclasses.replace(CONFIG, num_key_value_heads=kv_heads)
-    model = weights.new(config, seed=3)
-    weights.save(model.state_dict(), config, tmp_path / "model")
+    model = weights.init_model(config, seed=3)
+    weights.save_model(model.state_dict(), config, tmp_path / "model")
     peer = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     answers = generate(model, PROMPTS, [0] * 4, Letters(), [2], Sampling(40, temperature=0))
     for prompt, answer in zip(PROMPTS, answers, strict=True):
@@ -59,13 +59,13 @@ def test_greedy_equals_transformers(tmp_path: Path, kv_heads: int) -> None:
 
 
 def test_context_limit_ends_an_answer() -> None:
-    model = weights.new(CONFIG, seed=3)
+    model = weights.init_model(CONFIG, seed=3)
     [answer] = generate(model, [[1] * 60], [0], Letters(), [], Sampling(50, temperature=0))
     assert len(answer.ids) == 4 and answer.finish_reason == "length"
 
 
 def test_stop_string_across_tokens() -> None:
-    model = weights.new(CONFIG, seed=3)
+    model = weights.init_model(CONFIG, seed=3)
     [whole] = generate(model, [[5]], [0], Letters(), [], Sampling(12, temperature=0))
     stop = whole.text[4:7]
     place = whole.text.find(stop)
@@ -75,7 +75,7 @@ def test_stop_string_across_tokens() -> None:
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 1.0), (1.0, 0.6)])
 def test_samples_follow_the_distribution(temperature: float, top_p: float) -> None:
-    model = weights.new(CONFIG, seed=3)
+    model = weights.init_model(CONFIG, seed=3)
     prompt = [5, 9, 2]
     from finetune.llama.attention import Documents
 
@@ -108,13 +108,13 @@ def test_chances_equal_transformers_processors(temperature: float, top_k: int, t
     expected = TopPLogitsWarper(top_p)(prompts, expected).softmax(-1)
     sampling = Sampling(1, temperature, top_p, top_k=top_k, repetition_penalty=penalty)
     chooser = Chooser(sampling, prompts.tolist(), [0] * 4, 60, torch.device("cpu"))
-    mine = chances(chooser.penalised(logits), sampling)
+    mine = token_probabilities(chooser.penalise(logits), sampling)
     torch.testing.assert_close(mine / mine.sum(-1, keepdim=True), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_greedy_with_repetition_penalty_equals_transformers(tmp_path: Path) -> None:
-    model = weights.new(CONFIG, seed=3)
-    weights.save(model.state_dict(), CONFIG, tmp_path / "model")
+    model = weights.init_model(CONFIG, seed=3)
+    weights.save_model(model.state_dict(), CONFIG, tmp_path / "model")
     peer = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     sampling = Sampling(40, temperature=0, repetition_penalty=1.3)
     answers = generate(model, PROMPTS, [0] * 4, Letters(), [], sampling)
@@ -127,7 +127,7 @@ def test_greedy_with_repetition_penalty_equals_transformers(tmp_path: Path) -> N
 
 
 def test_a_stream_adds_up_to_the_answer_and_shows_no_part_of_a_stop_string() -> None:
-    model = weights.new(CONFIG, seed=3)
+    model = weights.init_model(CONFIG, seed=3)
     [whole] = generate(model, [[5]], [0], Letters(), [], Sampling(12, temperature=0))
     stop = (whole.text[4:7], "never")
     pieces = list(stream(model, [[5]], [0], Letters(), [], Sampling(12, temperature=0, stop=stop)))
@@ -155,7 +155,7 @@ def test_a_held_back_beginning_of_a_stop_string_is_given_at_the_end() -> None:
 
 
 def test_an_answer_does_not_depend_on_its_neighbours() -> None:
-    model = weights.new(CONFIG, seed=3)
+    model = weights.init_model(CONFIG, seed=3)
     sampling = Sampling(20, temperature=1.0)
     together = generate(model, PROMPTS, [1, 2, 3, 4], Letters(), [2], sampling)
     alone = [generate(model, [p], [s], Letters(), [2], sampling)[0] for p, s in zip(PROMPTS, [1, 2, 3, 4], strict=True)]
@@ -181,7 +181,7 @@ def test_local_model_speaks_the_protocol(toy_model: Path) -> None:
 def test_logprobs_are_the_models_own(toy_model: Path) -> None:
     """Whatever the temperature: the log-softmax of transformers' logits for the finished text."""
     tokenizer = AutoTokenizer.from_pretrained(toy_model)
-    ours, peer = weights.load(toy_model).eval(), AutoModelForCausalLM.from_pretrained(toy_model)
+    ours, peer = weights.load_model(toy_model).eval(), AutoModelForCausalLM.from_pretrained(toy_model)
     prompt = tokenizer("red cat")["input_ids"]
     [answer] = generate(ours, [prompt], [5], tokenizer, [], Sampling(6, temperature=2.0, top_k=9, top_logprobs=3))
     with torch.no_grad():
@@ -229,7 +229,7 @@ def test_vllm_engine(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(reply, Reply)
     assert (reply.text, reply.finish_reason, reply.usage.completion_tokens) == ("yes", "stop", 1)
     assert [list(step.values()) for step in reply.top_logprobs] == [[-0.5]]
-    context = weights.load(toy_model).config.context
+    context = weights.load_model(toy_model).config.context
     [prompt], [parameters] = asked["prompts"], asked["parameters"]
     assert asked["model"] == (str(toy_model), context)
     assert vars(parameters) == {

@@ -82,13 +82,13 @@ class Numbers:
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Llama, Any]:
     """Our model with random weights, and transformers' model loaded from the folder we save."""
     config = dataclasses.replace(BASE, **VARIANTS[request.param])
-    ours = weights.new(config, seed=1)
+    ours = weights.init_model(config, seed=1)
     if config.attention_bias:
         for name, parameter in ours.named_parameters():
             if name.endswith("bias"):
                 torch.nn.init.normal_(parameter)
     folder = tmp_path_factory.mktemp("pair") / "model"
-    weights.save(ours.state_dict(), config, folder)
+    weights.save_model(ours.state_dict(), config, folder)
     return ours, AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
 
 
@@ -192,7 +192,7 @@ def test_recomputation_gives_bit_equal_gradients(mode: str) -> None:
     config = dataclasses.replace(BASE, num_key_value_heads=2)
     gradients = []
     for recompute in ("none", mode):
-        model = weights.new(config, seed=1)
+        model = weights.init_model(config, seed=1)
         model.set_recompute(recompute)  # type: ignore[arg-type]
         packed(model, random_documents()).square().sum().backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
@@ -200,7 +200,7 @@ def test_recomputation_gives_bit_equal_gradients(mode: str) -> None:
 
 
 def test_documents_do_not_see_each_other() -> None:
-    model = weights.new(BASE, seed=1)
+    model = weights.init_model(BASE, seed=1)
     documents = random_documents()
     with torch.no_grad():
         before = packed(model, documents)
@@ -211,7 +211,7 @@ def test_documents_do_not_see_each_other() -> None:
 
 
 def test_positions_that_are_not_reset_are_noticed() -> None:
-    model = weights.new(BASE, seed=1)
+    model = weights.init_model(BASE, seed=1)
     documents = random_documents()
     lengths = Documents.from_lengths(LENGTHS)
     with torch.no_grad():
@@ -223,7 +223,7 @@ def test_positions_that_are_not_reset_are_noticed() -> None:
         merged = model(torch.cat(documents), torch.arange(sum(LENGTHS)), Documents.from_lengths([sum(LENGTHS)]))
     assert (merged - right)[8:].abs().max() > 0.1
     # Dynamic scaling reads a document's length off its last position, so there the same mistake shows by itself.
-    stretching = weights.new(dataclasses.replace(BASE, **VARIANTS["dynamic"]), seed=1)  # type: ignore[arg-type]
+    stretching = weights.init_model(dataclasses.replace(BASE, **VARIANTS["dynamic"]), seed=1)  # type: ignore[arg-type]
     with torch.no_grad():
         right = packed(stretching, documents)
         wrong = stretching(torch.cat(documents), torch.arange(sum(LENGTHS)), lengths)
@@ -231,10 +231,10 @@ def test_positions_that_are_not_reset_are_noticed() -> None:
 
 
 def test_folder_round_trip_in_shards(tmp_path: Path) -> None:
-    model = weights.new(BASE, seed=2)
-    weights.save(model.state_dict(), BASE, tmp_path / "model", shard_bytes=50_000)
+    model = weights.init_model(BASE, seed=2)
+    weights.save_model(model.state_dict(), BASE, tmp_path / "model", shard_bytes=50_000)
     assert len(list((tmp_path / "model").glob("*.safetensors"))) > 2
-    again = weights.load(tmp_path / "model")
+    again = weights.load_model(tmp_path / "model")
     assert again.config == dataclasses.replace(BASE, num_key_value_heads=4, head_dim=12)
     for (name, ours), (_, theirs) in zip(model.state_dict().items(), again.state_dict().items(), strict=True):
         assert torch.equal(ours, theirs), name
@@ -249,14 +249,14 @@ def test_transformers_folder_loads_here(tmp_path: Path) -> None:
         PeerConfig(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
     )
     peer.save_pretrained(tmp_path)
-    ours = weights.load(tmp_path)
+    ours = weights.load_model(tmp_path)
     document = torch.arange(20)
     with torch.no_grad():
         torch.testing.assert_close(packed(ours, [document]), peer(document[None]).logits[0], atol=1e-5, rtol=1e-5)
 
 
 def test_same_seed_same_weights() -> None:
-    first, again, other = (weights.new(BASE, seed).state_dict() for seed in (3, 3, 4))
+    first, again, other = (weights.init_model(BASE, seed).state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
     assert first["lm_head.weight"].std() == pytest.approx(0.2, rel=0.05)
@@ -280,12 +280,12 @@ def test_unsupported_config_is_named(tmp_path: Path, change: dict[str, Any], say
 
 
 def test_broken_folders_are_named(tmp_path: Path) -> None:
-    model = weights.new(BASE, seed=2)
+    model = weights.init_model(BASE, seed=2)
     state = model.state_dict()
     state.pop("model.layers.1.mlp.up_proj.weight")
-    weights.save(state, BASE, tmp_path / "missing")
+    weights.save_model(state, BASE, tmp_path / "missing")
     with pytest.raises(UserError, match=r"missing tensor 'model\.layers\.1\.mlp\.up_proj\.weight'"):
-        weights.load(tmp_path / "missing")
-    weights.save(model.state_dict(), dataclasses.replace(BASE, vocab_size=99), tmp_path / "shape")
+        weights.load_model(tmp_path / "missing")
+    weights.save_model(model.state_dict(), dataclasses.replace(BASE, vocab_size=99), tmp_path / "shape")
     with pytest.raises(UserError, match=r"has shape \[101, 48\], config.json says \[99, 48\]"):
-        weights.load(tmp_path / "shape")
+        weights.load_model(tmp_path / "shape")

@@ -10,7 +10,7 @@ from finetune.objectives.neftune import noisy_embeddings
 
 def test_noise_of_each_document(toy_model: Path) -> None:
     """Uniform in [-1, 1] * alpha / sqrt(L * D), L the document's own length; gone after the block."""
-    model = weights.load(toy_model)
+    model = weights.load_model(toy_model)
     ids, lengths, alpha, width = torch.arange(3, 123), [20, 100], 5.0, model.config.hidden_size
     torch.manual_seed(0)
     with noisy_embeddings(model, lengths, alpha):

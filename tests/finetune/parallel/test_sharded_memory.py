@@ -68,7 +68,7 @@ assert waiting < 0.6 * whole or grid["data"].size() == 1
 def test_no_process_holds_the_whole_model(tmp_path: Path, tensor_parallel: int) -> None:
     tied = dataclasses.replace(CONFIG, num_hidden_layers=1, vocab_size=9, tie_word_embeddings=True)
     for name, config in (("tied", tied), ("large", CONFIG)):
-        weights.save(weights.new(config, seed=1).state_dict(), config, tmp_path / name)
+        weights.save_model(weights.init_model(config, seed=1).state_dict(), config, tmp_path / name)
     (tmp_path / "child.py").write_text(CHILD)
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [sys.executable, *start, str(tmp_path / "child.py"), str(tmp_path), str(tensor_parallel)]

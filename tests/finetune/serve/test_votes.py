@@ -8,7 +8,7 @@ import pytest
 
 from camelid.app.cli import main
 from eval.ask.questions import read_questions
-from eval.folder import all_answers, all_judgments
+from eval.folder import read_all_answers, read_all_judgments
 from finetune.serve.bodies import VoteBody
 from finetune.serve.votes import Votes
 
@@ -32,14 +32,14 @@ def test_votes_make_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     questions = read_questions(votes.folder / "questions.jsonl")
     assert [question.turns[0] for question in questions[:2]] == ["Why?", "Why?"]
     assert questions[2].turns == ("USER: Hello\n\nASSISTANT: Hi.\n\nUSER: Why?",)
-    judgments = all_judgments(votes.folder, questions, all_answers(votes.folder), None, [])
+    judgments = read_all_judgments(votes.folder, questions, read_all_answers(votes.folder), None, [])
     assert [(one.models, one.scores, one.judge) for one in judgments] == [
         ((ours, theirs), (1.0, 0.0), "human"),
         ((theirs, ours), (0.0, 1.0), "human"),
         ((theirs, ours), (0.5, 0.5), "human"),
         ((ours, theirs), (0.0, 1.0), "human"),
     ]
-    second = [answer for answer in all_answers(votes.folder) if answer.question == questions[1].id]
+    second = [answer for answer in read_all_answers(votes.folder) if answer.question == questions[1].id]
     assert {answer.model: answer.turns for answer in second} == {theirs: ("left [[B]]",), ours: ("right",)}
     arguments = ["eval", "report", "--questions", str(votes.folder / "questions.jsonl"), "--output", str(votes.folder)]
     assert main(arguments) == 0, capsys.readouterr().err

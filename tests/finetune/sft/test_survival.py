@@ -81,7 +81,7 @@ def test_resumes_bitwise_at_random_moments(
     for _ in range(moments):
         StopAfter.left = chance.randint(2, 9)  # 5 questions an update
         assert run(ours) == 128 + signal.SIGTERM
-        newest = checkpoint.latest(Path(ours["run"]["output"]) / "checkpoints")
+        newest = checkpoint.latest_checkpoint(Path(ours["run"]["output"]) / "checkpoints")
         places.append(newest and newest.name)
     assert len(set(places)) > moments / 2  # it did come forward in between
     StopAfter.left = 10**6
@@ -173,7 +173,7 @@ def test_a_kill_while_an_old_checkpoint_is_removed(recipe: dict[str, Any], monke
 
 
 def _newest(folder: Path) -> int:
-    found = checkpoint.latest(folder / "checkpoints")
+    found = checkpoint.latest_checkpoint(folder / "checkpoints")
     return int(found.name[-8:]) if found else 0
 
 
@@ -324,7 +324,7 @@ def test_checkpoint_of_another_model_is_one_line(
     base.unlink()
     config = LlamaConfig.from_folder(toy_model)
     smaller = LlamaConfig(**{**config.__dict__, "num_hidden_layers": 1})
-    weights.save(weights.new(smaller, seed=0).state_dict(), smaller, base)
+    weights.save_model(weights.init_model(smaller, seed=0).state_dict(), smaller, base)
     for file in toy_model.glob("tokenizer*"):
         (base / file.name).write_bytes(file.read_bytes())
     assert run(ours) == 2

@@ -9,7 +9,7 @@ from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.methods.evol import OPERATORS, evolve
+from selfinstruct.methods.evol import OPERATORS, generate_evol
 from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import Task
 from tests.selfinstruct.teacher import words
@@ -35,7 +35,7 @@ class Evolver:
 def make(count: int, tasks: list[Task], folder: Path, rounds: int = 4) -> GenerationRun:
     with ModelRun(Evolver(), folder / "journal", 8) as model:
         run = GenerationRun(model, Selection([], read_rules()), count)
-        model.run(evolve(run, tasks, 0, rounds))
+        model.run(generate_evol(run, tasks, 0, rounds))
     return run
 
 

@@ -11,7 +11,12 @@ from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.methods.self_instruct import parse_input_first, parse_instructions, parse_output_first, self_instruct
+from selfinstruct.methods.self_instruct import (
+    generate_self_instruct,
+    parse_input_first,
+    parse_instructions,
+    parse_output_first,
+)
 from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import read_seeds
 from tests.selfinstruct.teacher import words
@@ -53,7 +58,7 @@ def make(count: int, folder: Path) -> tuple[GenerationRun, Teacher]:
     seeds, teacher = read_seeds(), Teacher()
     with ModelRun(teacher, folder / "journal", 8) as model:
         run = GenerationRun(model, Selection([seed.instruction for seed in seeds], read_rules()), count)
-        model.run(self_instruct(run, seeds, 0))
+        model.run(generate_self_instruct(run, seeds, 0))
     return run, teacher
 
 
