@@ -20,11 +20,24 @@ def load_config(kind: type[T], path: str | Path, overrides: Sequence[str] = ()) 
     Args:
         kind: a dataclass whose fields are scalars, `X | None`, `Literal`, tuples, dicts or dataclasses.
         path: the YAML file.
-        overrides: `"optim.lr=1e-5"` items, applied after the file; the value is parsed as YAML.
+        overrides: see `read_tree`.
 
     Raises:
         UserError: broken YAML (file:line), an unknown or missing key, a wrong type, or whatever the
             dataclass's own `__post_init__` refuses.
+    """
+    return from_tree(kind, read_tree(path, overrides), str(path))
+
+
+def read_tree(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a YAML file of sections as nested dicts.
+
+    Args:
+        path: the YAML file.
+        overrides: `"optim.lr=1e-5"` items, applied after the file; the value is parsed as YAML.
+
+    Raises:
+        UserError: broken YAML (file:line), no mapping, or an override that is none.
     """
     try:
         tree = yaml.safe_load(read_text(path))
@@ -37,7 +50,7 @@ def load_config(kind: type[T], path: str | Path, overrides: Sequence[str] = ()) 
         raise UserError(f"{path}: expected a mapping of sections, found {type(tree).__name__}")
     for override in overrides:
         _apply(tree, override)
-    return from_tree(kind, tree, str(path))
+    return tree
 
 
 def to_tree(config: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from importlinter.api import read_configuration
 
 from camelid.app.cli import build_parser
 from camelid.app.command_line import leaves
-from finetune.recipe import Recipe
+from finetune.recipe import DEFAULT_KIND, KINDS
 
 ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Written by docs/generate.py from {}; edit that instead. -->\n"
@@ -80,26 +80,37 @@ def _meaning(action: argparse.Action) -> str:
 
 
 def recipe_page() -> str:
-    """Every field of a recipe."""
+    """Every field of every kind of recipe; a section that several kinds share stands once."""
     text = NOTE.format("finetune/recipe.py") + (
-        "# Recipe fields\n\nA recipe is a YAML file of five sections. On the command line `key=value` changes a field\n"
-        "(`optim.lr=1e-5`). A name that does not exist is an error with a suggestion, and so is a value out of range.\n"
+        "# Recipe fields\n\nA recipe is a YAML file of a `kind` and that kind's sections. On the command line\n"
+        "`key=value` changes a field (`optim.lr=1e-5`). A name that does not exist is an error with a suggestion,\n"
+        "and so is a value out of range.\n"
+        "\n| kind | sections | what it trains |\n|---|---|---|\n"
     )
-    for name, kind in get_type_hints(Recipe).items():
-        text += f"\n## {name}\n\n" + _fields(kind)
-        for hint in get_type_hints(kind).values():
+    sections: dict[str, Any] = {}
+    for kind, recipe in KINDS.items():
+        own = {name: hint for name, hint in get_type_hints(recipe).items() if dataclasses.is_dataclass(hint)}
+        sections |= own
+        default = " (the default)" if kind == DEFAULT_KIND else ""
+        text += f"| `{kind}`{default} | {', '.join(f'`{name}`' for name in own)} | {_cell(_summary(recipe))} |\n"
+    for name, section in sections.items():
+        text += f"\n## {name}\n\n{_summary(section)}\n\n" + _fields(section)
+        for hint in get_type_hints(section).values():
             inner = get_args(hint)[:1]
             if inner and dataclasses.is_dataclass(inner[0]):
-                text += f"\nEach entry of `{name}.train`:\n\n" + _fields(inner[0], heading=False)
+                text += f"\nEach entry of `{name}.train`:\n\n" + _fields(inner[0])
     return text
 
 
-def _fields(kind: Any, heading: bool = True) -> str:
-    """One section: its summary and a table."""
-    doc = inspect.getdoc(kind) or ""
-    about = _attributes(doc)
-    text = doc.split("\n\n")[0].replace("\n", " ") + "\n\n" if heading else ""
-    text += "| field | values | default | meaning |\n|---|---|---|---|\n"
+def _summary(kind: Any) -> str:
+    """The first paragraph of a docstring."""
+    return (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _fields(kind: Any) -> str:
+    """One section's fields as a table."""
+    about = _attributes(inspect.getdoc(kind) or "")
+    text = "| field | values | default | meaning |\n|---|---|---|---|\n"
     hints = get_type_hints(kind)
     for field in dataclasses.fields(kind):
         meaning = _cell(about[field.name]).replace("None", "`null`")
@@ -174,7 +185,7 @@ def layers_picture(contract: str) -> str:
         each = (width - left - top - gap * (len(names) - 1)) / len(names)
         for place, name in enumerate(names):
             parts += _box(
-                name, left + place * (each + gap), top + number * (height + gap), each, height, len(names) <= 3
+                name, left + place * (each + gap), top + number * (height + gap), each, height, len(names) <= 4
             )
     return "\n".join([*parts, "</svg>", ""])
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import yaml
 
-from camelid.config import load_config
 from camelid.errors import UserError
 from camelid.files.paths import find_packaged
 from camelid.files.read import read_text
-from finetune.recipe import Recipe
+from finetune.recipe import read_recipe
 
 
 def register(rooms: Any) -> None:
@@ -29,7 +28,7 @@ def register(rooms: Any) -> None:
 
 def run_finetune(args: argparse.Namespace) -> int:
     """Train in this process, or replace it by the launcher."""
-    recipe = load_config(Recipe, find_packaged(args.recipe), args.overrides)  # a typo is found before anything starts
+    recipe = read_recipe(find_packaged(args.recipe), args.overrides)  # a typo is found before anything starts
     if args.plan:
         from finetune.plan import plan_report
 
@@ -45,7 +44,7 @@ def run_finetune(args: argparse.Namespace) -> int:
         accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", launch]
         accelerate += ["--num_cpu_threads_per_process", str(threads)]
         os.execv(sys.executable, [*accelerate, "-m", "finetune.train", *rest, f"run.processes={count}"])
-    from finetune.sft.train import main
+    from finetune.train import main
 
     return main(rest)
 

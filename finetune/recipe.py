@@ -1,8 +1,15 @@
-"""The recipe: everything a training run depends on, as one YAML file."""
+"""The recipe: everything a training run depends on, as one YAML file of a kind.
 
+Kinds share their sections. Each has at most 44 fields in all (tests/finetune/test_recipe.py): a kind that outgrows that
+wants to be two kinds, or to offer fewer choices.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
+from camelid.config import from_tree, read_tree
 from camelid.errors import UserError, suggest_name
 from conversations.tokens.template import get_template
 
@@ -36,10 +43,12 @@ class DataSource:
         path: a file of conversations or instruction records (JSON, JSONL), a folder that `datasets` saved, or
             the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`).
         weight: how often each conversation is seen in an epoch; 0.5 takes a fixed random half.
+        form: what its records are: `chat`, messages of which the assistant's are trained.
     """
 
     path: str
     weight: float = 1.0
+    form: Literal["chat"] = "chat"
 
     def __post_init__(self) -> None:
         _require(self.weight > 0, "weight", self.weight, "must be greater than 0")
@@ -209,11 +218,40 @@ class RunSection:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A whole run; see the sections for units and defaults."""
+class SftRecipe:
+    """Supervised fine-tuning: the next token of what the assistant says, after what came before.
+
+    See the sections for units and defaults.
+
+    Attributes:
+        kind: what the run does with its data; it decides which sections there are.
+    """
 
     model: ModelSection
     data: DataSection
     optim: OptimSection
     run: RunSection
     adapter: AdapterSection = field(default_factory=AdapterSection)
+    kind: Literal["sft"] = "sft"
+
+
+Recipe = SftRecipe  # of any kind
+KINDS: dict[str, type[Recipe]] = {"sft": SftRecipe}
+DEFAULT_KIND = "sft"
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe; its field `kind` says of which kind it is, `sft` where it says nothing.
+
+    Args:
+        path: the YAML file.
+        overrides: `"optim.lr=1e-5"` items, applied after the file.
+
+    Raises:
+        UserError: an unknown kind or key, a missing key, a wrong type or a value out of range.
+    """
+    tree = read_tree(path, overrides)
+    kind = tree.get("kind", DEFAULT_KIND)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UserError(f"{path}: kind = {kind!r} is unknown{suggest_name(str(kind), KINDS)}")
+    return from_tree(KINDS[kind], tree, str(path))

@@ -1,8 +1,36 @@
-"""One process of a run, under `accelerate launch -m finetune.train RECIPE [key=value ...]`."""
+"""One process of a run of any kind, under `accelerate launch -m finetune.train RECIPE [key=value ...]`."""
 
+import argparse
+import os
 import sys
+from collections.abc import Callable, Sequence
+from signal import Signals
 
-from finetune.sft.train import main
+from camelid.errors import UserError
+from camelid.files.paths import find_packaged
+from finetune.recipe import Recipe, read_recipe
+from finetune.sft.train import train_sft
+
+# Who trains each kind of recipe; called with the recipe and whether to be quiet, returns a signal that ended it early.
+TRAINERS: dict[str, Callable[[Recipe, bool], Signals | None]] = {"sft": train_sft}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line of one process and train; return the exit status."""
+    parser = argparse.ArgumentParser(prog="finetune.train", description="Fine-tune a LLaMA from a recipe.")
+    parser.add_argument("recipe", help="YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optim.lr=1e-5")
+    parser.add_argument("--quiet", action="store_true", help="no progress display")
+    args = parser.parse_intermixed_args(arguments)  # overrides may stand behind --quiet
+    try:
+        recipe = read_recipe(find_packaged(args.recipe), args.overrides)
+        stopped = TRAINERS[recipe.kind](recipe, args.quiet)
+    except UserError as error:
+        if os.environ.get("RANK", "0") == "0":  # one line, not one a process
+            print(f"camelid: error: {error}", file=sys.stderr)
+        return 2
+    return 0 if stopped is None else 128 + stopped  # as a shell reports a command that a signal ended
+
 
 if __name__ == "__main__":
     sys.exit(main())

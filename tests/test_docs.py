@@ -20,7 +20,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from camelid.app.cli import build_parser
-from camelid.config import from_tree, load_config
+from camelid.config import from_tree
 from camelid.files.ledger import Ledger
 from camelid.models.journal import Journal
 from conversations.formats.readers import read_conversations
@@ -30,7 +30,7 @@ from eval.ask.questions import read_questions
 from eval.judging.judgments import read_judgments
 from eval.results import Counts, Estimate, LeaderboardRow
 from finetune.command import launch_settings
-from finetune.recipe import Recipe
+from finetune.recipe import KINDS, read_recipe
 from selfinstruct.seeds import read_seeds, read_tasks
 from tests import toy_world
 from tests.fake_openai import FakeOpenAI
@@ -163,7 +163,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "Conversation": lambda path: list(read_conversations(path)),
     "Ledger": _ledger,
     "Journal": lambda path: Journal(path).get(_lines(path)[0]["key"]).text,  # type: ignore[union-attr]
-    "Recipe": lambda path: load_config(Recipe, path),
+    "Recipe": read_recipe,
     "Launch file": lambda path: launch_settings(str(path)),
     "Run folder": lambda path: [line["update"] for line in _lines(path)],
     "Question": read_questions,
@@ -196,9 +196,11 @@ def test_the_reference_is_what_the_code_says() -> None:
     for path, text in generated().items():
         assert path.read_text() == text, f"{path.relative_to(ROOT)} is out of date: run `make docs`"
     reference = (ROOT / "docs" / "reference" / "recipe.md").read_text()
-    for section in dataclasses.fields(Recipe):
-        for field in dataclasses.fields(get_type_hints(Recipe)[section.name]):
-            assert f"\n| `{field.name}` |" in reference
+    for kind, recipe in KINDS.items():
+        assert f"\n| `{kind}`" in reference
+        for section in filter(dataclasses.is_dataclass, get_type_hints(recipe).values()):
+            for field in dataclasses.fields(section):
+                assert f"\n| `{field.name}` |" in reference
     commands = (ROOT / "docs" / "reference" / "commands.md").read_text()
     assert "## camelid eval judge\n" in commands and "`--mode single\\|pairwise\\|vicuna\\|alpaca`" in commands
 

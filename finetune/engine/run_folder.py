@@ -10,10 +10,10 @@ import yaml
 
 from camelid.config import to_tree
 from camelid.errors import UserError
-from camelid.files.read import read_json, read_jsonl, read_text
+from camelid.files.read import read_json, read_jsonl
 from camelid.files.write import atomic_write, dumps, write_json
 from finetune.data.sources import source_fingerprint
-from finetune.recipe import Recipe
+from finetune.recipe import Recipe, read_recipe
 
 PACKAGES = (
     "camelid",
@@ -56,7 +56,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     tree = to_tree(recipe)
     path = folder / "recipe.yaml"
     if path.is_file():
-        differing = sorted(_differences(yaml.safe_load(read_text(path)), tree))
+        differing = sorted(_differences(to_tree(read_recipe(path)), tree))
         if differing:
             raise UserError(
                 f"run.output = {str(folder)!r} holds a run with another recipe (it differs in {', '.join(differing)}); "

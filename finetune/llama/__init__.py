@@ -1,1 +1,1 @@
-"""One implementation of the LLaMA family: configuration, module, weights, generation."""
+"""The network alone: configuration, published shapes, module, attention, rotary embedding, cache."""

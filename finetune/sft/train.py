@@ -1,19 +1,16 @@
-"""The training loop. Runs under `accelerate launch -m finetune.train RECIPE [key=value ...]`.
+"""The loop of supervised fine-tuning.
 
 One update: every process walks its share of the update's sequences in micro-batches, sums token losses,
 and divides by the trained tokens of the whole update. That number is known before the first forward
 pass, so the loss and its gradient are the same for every micro-batch size and number of processes.
 """
 
-import argparse
 import math
-import os
 import resource
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,10 +21,10 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-from camelid.config import load_config, to_tree
+from camelid.config import to_tree
 from camelid.errors import UserError
 from camelid.files.lock import exclusive_lock
-from camelid.files.paths import find_packaged, suggest_path
+from camelid.files.paths import suggest_path
 from camelid.files.write import AppendLog, write_json
 from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
@@ -49,26 +46,10 @@ from finetune.parallel import launch
 from finetune.parallel.devices import cpu_has_bf16
 from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.parallel.launch import Sharding
-from finetune.recipe import Recipe
+from finetune.recipe import SftRecipe
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line of one process and train; return the exit status."""
-    parser = argparse.ArgumentParser(prog="finetune.train", description="Fine-tune a LLaMA from a recipe.")
-    parser.add_argument("recipe", help="YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optim.lr=1e-5")
-    parser.add_argument("--quiet", action="store_true", help="no progress display")
-    args = parser.parse_intermixed_args(arguments)  # overrides may stand behind --quiet
-    try:
-        stopped = train(load_config(Recipe, find_packaged(args.recipe), args.overrides), args.quiet)
-    except UserError as error:
-        if os.environ.get("RANK", "0") == "0":  # one line, not one a process
-            print(f"camelid: error: {error}", file=sys.stderr)
-        return 2
-    return 0 if stopped is None else 128 + stopped  # as a shell reports a command that a signal ended
-
-
-def train(recipe: Recipe, quiet: bool = False) -> signal.Signals | None:
+def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
     """Run a recipe to its end, from its newest checkpoint if there is one.
 
     Returns:
@@ -92,7 +73,7 @@ def train(recipe: Recipe, quiet: bool = False) -> signal.Signals | None:
         return _train(accelerator, sharding, recipe, quiet)
 
 
-def _train(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, quiet: bool) -> signal.Signals | None:
+def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quiet: bool) -> signal.Signals | None:
     folder = Path(recipe.run.output)
     with accelerator.main_process_first():
         finished = run_folder.claim_run_folder(folder, recipe)
@@ -146,7 +127,7 @@ def load_tokenizer(path: str, template: str) -> Any:
     return tokenizer
 
 
-def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> Worker:
+def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe) -> Worker:
     """Load the model, add the adapter, spread both over the processes, and make the optimizer."""
     run, optim = recipe.run, recipe.optim
     processes = accelerator.num_processes
@@ -208,7 +189,7 @@ def print_plan(data: TokenData, plan: Plan, worker: Worker, quiet: bool) -> None
 
 
 def run_updates(
-    worker: Worker, data: TokenData, plan: Plan, recipe: Recipe, tokenizer: Any, quiet: bool
+    worker: Worker, data: TokenData, plan: Plan, recipe: SftRecipe, tokenizer: Any, quiet: bool
 ) -> signal.Signals | None:
     """All updates that are still to do, with metrics, evaluations and checkpoints; return a signal that ended them."""
     run, optim, folder = recipe.run, recipe.optim, Path(recipe.run.output)
@@ -298,7 +279,9 @@ def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
     return position.update, position.tokens, position.skipped
 
 
-def evaluate(worker: Worker, data: TokenData, held_out: list[Any], recipe: Recipe, tokenizer: Any, done: int) -> float:
+def evaluate(
+    worker: Worker, data: TokenData, held_out: list[Any], recipe: SftRecipe, tokenizer: Any, done: int
+) -> float:
     """The validation loss; sample answers go to `samples.jsonl`."""
     loss = validation_loss(worker, data, held_out, recipe.optim.micro_batch, recipe.data.max_length)
     stops = tokenizer.convert_tokens_to_ids(list(template_for(recipe.data.template, tokenizer).stop))
@@ -348,12 +331,12 @@ def progress_line(record: dict[str, Any]) -> str:
     return f"{loss} | {rates} | {record['memory_gb']:.1f} GB{mfu}"
 
 
-def output_folder(recipe: Recipe) -> Path:
+def output_folder(recipe: SftRecipe) -> Path:
     """Where the tuned model goes, or the adapter."""
     return Path(recipe.run.output) / ("model" if recipe.adapter.kind == "none" else "adapter")
 
 
-def write_results(worker: Worker, data: TokenData, recipe: Recipe, tokenizer: Any) -> None:
+def write_results(worker: Worker, data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None:
     """Write model or adapter, summary, loss plot and model card; the folder appears whole or not at all."""
     folder, final = Path(recipe.run.output), output_folder(recipe)
     state = full_state(worker, recipe.adapter.kind != "none")

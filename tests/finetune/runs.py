@@ -34,7 +34,7 @@ def run(recipe: dict[str, Any]) -> int:
     """Train in this process; return the exit status."""
     from accelerate.state import AcceleratorState
 
-    from finetune.sft.train import main
+    from finetune.train import main
 
     AcceleratorState._reset_state()
     torch.set_num_threads(1)  # sums in the same order as in the launched runs
@@ -74,7 +74,7 @@ def tensors(recipe: dict[str, Any], file: str = "model/model.safetensors") -> di
 if __name__ == "__main__":
     from accelerate.state import AcceleratorState
 
-    from finetune.sft.train import main
+    from finetune.train import main
 
     first_port = int(os.environ.get("MASTER_PORT", "0"))
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"

@@ -9,20 +9,20 @@ import pytest
 from camelid.config import from_tree
 from camelid.errors import UserError
 from finetune.engine.run_folder import claim_run_folder
-from finetune.recipe import Recipe
+from finetune.recipe import SftRecipe
 
 
 def test_changed_recipe_or_data_is_refused(tmp_path: Path, toy_recipe: dict[str, Any], toy_data: Path) -> None:
     data = tmp_path / "data.jsonl"
     shutil.copy(toy_data, data)
     toy_recipe["data"]["train"] = [{"path": str(data)}]
-    recipe = from_tree(Recipe, toy_recipe, "recipe")
+    recipe = from_tree(SftRecipe, toy_recipe, "recipe")
     folder = tmp_path / "run"
     assert claim_run_folder(folder, recipe) is None
     assert claim_run_folder(folder, recipe) is None
     toy_recipe["optim"]["lr"] = 5.0
     with pytest.raises(UserError, match=r"differs in optim\.lr"):
-        claim_run_folder(folder, from_tree(Recipe, toy_recipe, "recipe"))
+        claim_run_folder(folder, from_tree(SftRecipe, toy_recipe, "recipe"))
     with data.open("a") as file:
         file.write("\n")
     with pytest.raises(UserError, match=r"data\.jsonl changed since"):

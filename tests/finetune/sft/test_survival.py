@@ -139,7 +139,7 @@ def test_sigkill_at_twenty_random_moments(recipe: dict[str, Any]) -> None:
     truth, ours = variant(recipe, "unkilled"), variant(recipe, "killed")
     folder, chance = Path(ours["run"]["output"]), random.Random(1)
     context = get_context("forkserver")
-    context.set_forkserver_preload(["finetune.sft.train"])
+    context.set_forkserver_preload(["finetune.train"])
     for _ in range(20):
         before = _newest(folder)
         process = context.Process(target=run, args=(ours,))
@@ -203,7 +203,7 @@ import os
 import sys
 import torch
 from finetune.llama.model import Llama
-from finetune.sft.train import main
+from finetune.train import main
 
 def cramped(self, *args, **options):
     raise torch.OutOfMemoryError("CUDA out of memory.")

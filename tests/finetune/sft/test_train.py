@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from finetune.sft.train import main
+from finetune.train import main
 from tests.finetune.runs import metrics, run, variant, write
 
 
