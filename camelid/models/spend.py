@@ -146,6 +146,9 @@ class Meter:
 
     async def complete(self, request: Request) -> Reply | Failure:
         limits = self._limits
+        # Whoever waits asks again after every reply, for each changes both what is left and what the next one is
+        # expected to cost. Nothing runs between `_admit` and the reservation (there is no await), so two requests can
+        # never be admitted on the same room.
         while (expected := self._admit(request)) is None:
             limits.landed.clear()
             await limits.landed.wait()
@@ -157,7 +160,7 @@ class Meter:
         self.sent += 1
         try:
             result = await self._llm.complete(request)
-        finally:
+        finally:  # cancelled, too, or those who wait would wait for ever
             limits.flying -= 1
             limits.reserved -= expected
             limits.landed.set()
@@ -185,7 +188,7 @@ class Meter:
         expected = self._expect(request, self._price)
         if limits.spent + limits.reserved + expected <= limits.max_cost:
             return expected
-        if limits.flying:
+        if limits.flying:  # their replies may cost less than was reserved for them
             return None
         if not self._longest and limits.spent < limits.max_cost:
             return expected  # it may not fit, but only a reply shows what replies really cost
@@ -194,6 +197,7 @@ class Meter:
         return limits.refusal
 
     def _expect(self, request: Request, price: Price) -> float:
+        # The model's tokenizer is not here, so prompts are reckoned from their text; what was billed so far corrects that.
         prompt = float(estimate_prompt_tokens(request))
         if self._reckoned:
             prompt *= self._billed / self._reckoned

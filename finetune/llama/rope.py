@@ -14,6 +14,9 @@ from finetune.llama.config import LlamaConfig
 
 def apply_rotary(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
     """Turn each pair of dimensions; in Hugging Face's layout dimension i pairs with i + d/2."""
+    # Meta's own code pairs neighbours, 2i and 2i + 1. In Hugging Face's folders the rows of q_proj and k_proj are
+    # reordered so that halves pair instead (folders/meta.py does that to Meta's files), which leaves the scores q.k as
+    # they are. (a, b) turned by an angle is (a cos - b sin, b cos + a sin): hence the minus on what stands first.
     first, second = x_THd.chunk(2, dim=-1)
     turned_THd = torch.cat((-second, first), dim=-1)
     return x_THd * cos_Td[:, None] + turned_THd * sin_Td[:, None]
@@ -24,8 +27,12 @@ def rotary_cos_sin(
 ) -> tuple[Tensor, Tensor]:
     """Cosines and sines, (T, d) each, of the angle of each token and dimension."""
     device = positions_T.device
+    # Angles in float32 whatever the run computes in: in bfloat16, with 8 bits of precision, positions beyond 256 would
+    # share angles. Only cosines and sines are rounded to `dtype`.
     with torch.autocast(device.type, enabled=False):
         if config.rope_type == "dynamic":
+            # The base depends on how long a document is so far; a document's last position says that, also while it is
+            # being generated, when T holds its newest token alone.
             ends = documents.starts[1:].long() - 1
             rows = [rotary_frequencies(config, position + 1) for position in positions_T[ends].tolist()]
             lengths = torch.tensor(documents.lengths, device=device)
@@ -33,7 +40,7 @@ def rotary_cos_sin(
             angles_Tf = positions_T.float()[:, None] * frequencies_Tf
         else:
             angles_Tf = torch.outer(positions_T.float(), torch.tensor(rotary_frequencies(config), device=device))
-        angles_Td = angles_Tf.repeat(1, 2)
+        angles_Td = angles_Tf.repeat(1, 2)  # dimension i and i + d/2 turn together
         scale = attention_factor(config)
         return (angles_Td.cos() * scale).to(dtype), (angles_Td.sin() * scale).to(dtype)
 

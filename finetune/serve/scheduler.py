@@ -193,6 +193,9 @@ class Scheduler:
                     return
                 self._drop_cancelled()
                 joining = self._joining()
+            # The model runs outside the lock, so that submitting never waits for a step. Prompts are read in a pass of
+            # their own, between two steps: those who are being answered wait for one prompt pass at most, which
+            # READ_AT_ONCE bounds, and nobody waits for the batch to empty.
             try:
                 with torch.inference_mode():
                     if joining:
@@ -200,6 +203,8 @@ class Scheduler:
                     if self._batch:
                         self._publish(self._step())
             except Exception:
+                # Which rows the failed pass has written is not known, so the whole cache goes, and every answer in it.
+                # Jobs that were joining may be in the batch already; each is told once.
                 logger.exception("the model failed; its answers end here")
                 self.failed += 1
                 lost = {id(job): job for job in [*(answer.job for answer in self._batch), *joining]}.values()
@@ -208,7 +213,7 @@ class Scheduler:
 
     def _drop_cancelled(self) -> None:
         self._queue = deque(job for job in self._queue if not job.cancelled)
-        for row in reversed(range(len(self._batch))):
+        for row in reversed(range(len(self._batch))):  # backwards: `_leave` moves the last row into the free one
             if self._batch[row].job.cancelled:
                 self._leave(row)
 
@@ -221,6 +226,8 @@ class Scheduler:
             job = self._queue[0]
             longest, reading = max(longest, self._room(job)), reading + len(job.prompt)
             rows = len(self._batch) + len(joining) + 1
+            # In order, even if a shorter one behind would fit: else a long prompt would wait for ever. The first one
+            # always may be read, however long, or it never would.
             if not self._slots.fits(rows, longest) or (joining and reading > READ_AT_ONCE):
                 break
             joining.append(self._queue.popleft())
@@ -242,6 +249,7 @@ class Scheduler:
 
     def _step(self) -> list[tuple[Job, Chunk]]:
         """Write one more token of every answer."""
+        # Row i of the cache is answer i of the batch: `_leave` keeps the two in step.
         last_B = torch.tensor([answer.last for answer in self._batch], device=self._device)
         positions_B, documents = self._slots.step()
         logits_BV = self._model(last_B, positions_B, documents, cache=self._slots)

@@ -217,7 +217,7 @@ def run_updates(
                 lambda: alone and stop.wanted,  # several processes agree after the update
                 saver.wait,
             )
-            if facts is None:
+            if facts is None:  # a signal came in the middle of it: the weights are those after `done` updates
                 break
             seconds = time.perf_counter() - started
             done, tokens = update + 1, tokens + facts.tokens
@@ -225,6 +225,8 @@ def run_updates(
             validation = None
             if held_out and (done % run.evaluate_every == 0 or done == plan.updates):
                 validation = evaluate(worker, data, held_out, recipe, tokenizer, done)
+            # Metrics are written before the checkpoint of the same update. A kill between the two leaves lines that no
+            # checkpoint knows of, which `resume` cuts off; the other way round it would lose them.
             if log:
                 record = {"update": done, "epoch": update // plan.updates_per_epoch, "lr": lr}
                 record |= update_metrics(worker, data, facts, seconds, validation, recipe.adapter.kind != "none")
@@ -236,14 +238,20 @@ def run_updates(
                     f"update {done}: {skipped} updates in a row had a NaN or infinite gradient (optim.max_skipped = "
                     f"{optim.max_skipped}); lower optim.lr or look at the data"
                 )
+            # Clocks differ, and a signal may reach one process only. Saving is collective, so all must decide alike:
+            # what any process wants, every process does. `worker.any` is called in every update, wanted or not, for it
+            # is collective itself.
             overdue = run.checkpoint_minutes is not None and time.monotonic() - saved_at > 60 * run.checkpoint_minutes
             overdue, stopping = worker.any(overdue, stop.wanted)
             due = overdue or done % run.checkpoint_every == 0 or validation is not None
+            # An update that was validated is saved: it may be the best one. After the last update the model itself is
+            # written, so there is nothing to save.
             if done < plan.updates and (due or stopping):
                 saver.save(checkpoint_position(worker, done, tokens, skipped, validation))
                 saved, saved_at = done, time.monotonic()
             if stopping:
                 break
+        # Here after a dropped update, in a single process: what was done since the last checkpoint is not lost.
         if done < plan.updates and done > saved:
             saver.save(checkpoint_position(worker, done, tokens, skipped, None))
         saver.wait()
