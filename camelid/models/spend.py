@@ -197,7 +197,7 @@ class Meter:
         return limits.refusal
 
     def _expect(self, request: Request, price: Price) -> float:
-        # The model's tokenizer is not here, so prompts are reckoned from their text; what was billed so far corrects that.
+        # The model's tokenizer is not here: prompts are reckoned from their text, and what was billed corrects that.
         prompt = float(estimate_prompt_tokens(request))
         if self._reckoned:
             prompt *= self._billed / self._reckoned
