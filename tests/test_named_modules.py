@@ -13,7 +13,7 @@ CODE = sorted(path for room in (*ROOMS, "tests", "benchmarks") for path in (ROOT
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FILE = re.compile(rf"(?<![\w./-])((?:{'|'.join(ROOMS)}|tests|benchmarks)/[\w/]+\.py)\b")
-_MODULE = re.compile(rf"`((?:{'|'.join(ROOMS)})(?:\.(?!jsonl?\b|md\b)\w+)+)[(`]")
+_MODULE = re.compile(rf"`((?:{'|'.join(ROOMS)})(?:\.(?!(?:jsonl?|md)[(`])\w+)+)[(`]")
 _EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

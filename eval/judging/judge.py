@@ -18,7 +18,8 @@ from eval.judging.judgments import Judgment, parse_verdict, subject_hash
 from eval.results import Mode
 
 # Temperature and token limit of the judge: FastChat, llm_judge/common.py (0, 2048) and
-# fastchat/eval/eval_gpt_review.py (0.2, 1024); AlpacaEval, alpaca_eval_gpt4/configs.yaml (0, 100) and weighted_alpaca_eval_gpt4_turbo/configs.yaml (1, 1).
+# fastchat/eval/eval_gpt_review.py (0.2, 1024); AlpacaEval, alpaca_eval_gpt4/configs.yaml (0, 100) and
+# weighted_alpaca_eval_gpt4_turbo/configs.yaml (1, 1).
 SAMPLING: dict[Mode, tuple[float, int]] = {
     "single": (0.0, 2048),
     "pairwise": (0.0, 2048),
