@@ -1,3 +1,3 @@
 """Camelid: instruction tuning from seed tasks to a judged report."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
