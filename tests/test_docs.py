@@ -77,7 +77,8 @@ def test_blocks_are_commands_that_exist(page: Path) -> None:
     assert not re.search(r"^ *```(?:bash|shell|console|zsh)", page.read_text(), re.MULTILINE), "use ```sh"
     assert not re.search(r"^ +```sh", page.read_text(), re.MULTILINE), "indented blocks are not found"
     for block in blocks(page):
-        for words in commands(block, "camelid"):
+        contained = [words[words.index("camelid") + 1 :] for words in commands(block, "docker") if words[0] == "run"]
+        for words in [*commands(block, "camelid"), *contained]:
             try:
                 args, more = build_parser().parse_known_args(words)
             except SystemExit:
