@@ -55,7 +55,7 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """The shell blocks of a page, in order."""
     text = page.read_text()
-    found = re.finditer(r"(?:^<!-- not run: (.+) -->\n)?^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    found = re.finditer(r"(?:^<!-- not run: ([^\n]+) -->\n)?^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     name = page.relative_to(ROOT)
     return [Block(f"{name}:{text.count(chr(10), 0, match.start(2))}", match[2], match[1]) for match in found]
 
@@ -77,8 +77,10 @@ def commands(block: Block, program: str) -> Iterator[list[str]]:
 def test_blocks_are_commands_that_exist(page: Path) -> None:
     assert not re.search(r"^ *```(?:bash|shell|console|zsh)", page.read_text(), re.MULTILINE), "use ```sh"
     assert not re.search(r"^ +```sh", page.read_text(), re.MULTILINE), "indented blocks are not found"
+    assert len(blocks(page)) == page.read_text().count("\n```sh\n"), "one block has swallowed another"
     for block in blocks(page):
-        for words in commands(block, "camelid"):
+        contained = [words[words.index("camelid") + 1 :] for words in commands(block, "docker") if words[0] == "run"]
+        for words in [*commands(block, "camelid"), *contained]:
             try:
                 args, more = build_parser().parse_known_args(words)
             except SystemExit:
