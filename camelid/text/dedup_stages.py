@@ -90,12 +90,15 @@ def write_records(data: Any, rank: int, world_size: int, folder: str) -> Iterato
 
 
 def read_ledgers(logs: Path, kind: CorpusKind) -> list[Ledger] | None:
-    """What became of the records and their parts, from the statistics of the last stage; None while it is not done."""
-    path = logs / "filter" / "stats.json"
-    if not path.exists():
+    """What became of the records and their parts, from the statistics of the last stage; None while it is not done.
+
+    Every task's own are added up: once a run was stopped and gone on with, datatrove's sum has the later tasks alone.
+    """
+    if not (logs / "filter" / "stats.json").exists():
         return None
     counts, parts = Ledger(kind.unit), Counter[str]()
-    for step in read_json(path):
+    tasks = sorted((logs / "filter" / "stats").glob("*.json"))
+    for step in (step for path in tasks for step in read_json(path)):
         stats = {name: value["total"] if isinstance(value, dict) else value for name, value in step["stats"].items()}
         if "MinHash" in step["name"]:
             counts.keep(stats.get("forwarded", 0))
@@ -109,5 +112,6 @@ def read_ledgers(logs: Path, kind: CorpusKind) -> list[Ledger] | None:
     if not kind.parts:
         return [counts]
     of_parts = Ledger(kind.parts.unit, parts["parts kept"])
-    of_parts.drop(kind.parts.dropped, parts["parts read"] - parts["parts kept"])
+    if gone := parts["parts read"] - parts["parts kept"]:
+        of_parts.drop(kind.parts.dropped, gone)
     return [counts, of_parts]
