@@ -24,7 +24,7 @@ from camelid.files.read import Record, read_json, read_jsonl
 from camelid.files.write import write_jsonl
 from camelid.text.corpus_kind import TextComparison
 from camelid.text.datatrove_runs import minhash_stages, run_stages
-from conversations.batch import ConversionWork, cut_into_batches, drop_kept, process_batch
+from conversations.batch import NEAR_DUPLICATE, ConversionWork, cut_into_batches, drop_kept, process_batch
 from conversations.convert_command import add_work_arguments, make_work
 from conversations.formats.readers import scan_chats
 
@@ -78,7 +78,7 @@ def summarize(output: str | Path) -> list[Ledger]:
     gone = conversations.kept - sum(one[0]["kept"] for one in left)
     conversations.kept -= gone
     if gone:
-        conversations.drop("near-duplicate of another", gone)
+        conversations.drop(NEAR_DUPLICATE, gone)
     drop_kept(turns, turns.kept - sum(one[1]["kept"] for one in left))
     write_ledgers(folder / "ledger.json", [conversations, turns], faults=faults)
     return [conversations, turns]
