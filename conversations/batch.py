@@ -23,6 +23,7 @@ CleaningStep = Callable[[Conversation, Ledger], Conversation | str]
 RecordBatch = list[tuple[str, Record | UserError]]
 _BATCH = 32  # records
 
+NEAR_DUPLICATE = "near-duplicate of another"  # where no one of them comes first
 DROPPED_WHOLE = "in a conversation that was dropped"
 
 

@@ -1,7 +1,9 @@
-"""`camelid conversations convert|split|show|audit|stats`."""
+"""`camelid conversations convert|dedup|split|show|audit|stats`."""
 
+import argparse
 from typing import Any
 
+from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
 from conversations.convert_command import register_convert
 from conversations.look_command import register_look
 from conversations.split_command import register_split
@@ -12,5 +14,15 @@ def register(rooms: Any) -> None:
     room = rooms.add_parser("conversations", help="turn exported chats into clean training data")
     verbs = room.add_subparsers(metavar="VERB", required=True)
     register_convert(verbs)
+    dedup = verbs.add_parser("dedup", help="drop near-duplicates from conversations of any number, on any cluster")
+    add_dedup_arguments(dedup, "conversations that convert wrote,", "conversations")
+    dedup.set_defaults(run=run_dedup)
     register_split(verbs)
     register_look(verbs)
+
+
+def run_dedup(args: argparse.Namespace) -> int:
+    """De-duplicate conversations."""
+    from conversations.dedup import CONVERSATIONS
+
+    return dedup_corpus(args, CONVERSATIONS)

@@ -9,31 +9,28 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from datatrove.data import Document
-from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
-from datatrove.pipeline.dedup.minhash import (
-    MinhashConfig,
-    MinhashDedupBuckets,
-    MinhashDedupCluster,
-    MinhashDedupFilter,
-    MinhashDedupSignature,
-)
-from datatrove.utils.hashing import HashConfig
-from datatrove.utils.word_tokenizers import WordTokenizer
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger, write_ledgers
 from camelid.files.paths import missing_file_error
 from camelid.files.read import Record, read_json, read_jsonl
 from camelid.files.write import write_jsonl
-from conversations.batch import ConversionWork, cut_into_batches, drop_kept, process_batch
+from camelid.text.corpus_kind import TextComparison
+from camelid.text.datatrove_runs import minhash_stages, run_stages
+from conversations.batch import NEAR_DUPLICATE, ConversionWork, cut_into_batches, drop_kept, process_batch
 from conversations.convert_command import add_work_arguments, make_work
 from conversations.formats.readers import scan_chats
+
+# How FineWeb compares web pages (Penedo et al. 2024, section 3.4), datatrove's defaults: words are runs of letters and
+# digits, and all numbers are alike.
+LETTERS = TextComparison(partial(re.findall, r"\w+"), n_grams=5, numbers=False)
 
 
 def pipelines(
@@ -50,23 +47,21 @@ def pipelines(
         tasks: how many parts the work is cut into.
     """
     folder = Path(output)
-    config = MinhashConfig(hash_config=HashConfig(hash_fc="sha1"))  # datatrove's xxhash takes no text since xxhash 4
-    marks, pairs, remove = (str(folder / "minhash" / name) for name in ("signatures", "pairs", "remove"))
-    clean = [CleanConversations(inputs, folder, work), MinhashDedupSignature(marks, config, language=LetterWords())]
-    rest = [ReadCleaned(folder), MinhashDedupFilter(remove), WriteConversations(folder)]
-    return [
-        (clean, tasks),
-        ([MinhashDedupBuckets(marks, pairs, config=config)], config.num_buckets),
-        ([MinhashDedupCluster(pairs, remove, config=config)], 1),
-        (rest, tasks),
-    ]
+    stages = minhash_stages(
+        CleanConversations(inputs, folder, work),
+        [ReadCleaned(folder)],
+        [WriteConversations(folder)],
+        LETTERS,
+        [str(folder / "minhash" / name) for name in ("signatures", "pairs", "remove")],
+        tasks,
+    )
+    return [(steps, count) for _, steps, count in stages]
 
 
 def run_locally(stages: list[tuple[list[Any], int]], output: str | Path, workers: int) -> None:
     """Run the pipelines on this machine; started again, it goes on where it stopped."""
-    for number, (steps, tasks) in enumerate(stages, start=1):
-        logs = str(Path(output) / "logs" / str(number))
-        LocalPipelineExecutor(steps, tasks=tasks, workers=workers, logging_dir=logs).run()
+    numbered = [(str(number), steps, tasks) for number, (steps, tasks) in enumerate(stages, start=1)]
+    run_stages("local", numbered, str(Path(output) / "logs"), workers, {})
 
 
 def summarize(output: str | Path) -> list[Ledger]:
@@ -83,7 +78,7 @@ def summarize(output: str | Path) -> list[Ledger]:
     gone = conversations.kept - sum(one[0]["kept"] for one in left)
     conversations.kept -= gone
     if gone:
-        conversations.drop("near-duplicate of another", gone)
+        conversations.drop(NEAR_DUPLICATE, gone)
     drop_kept(turns, turns.kept - sum(one[1]["kept"] for one in left))
     write_ledgers(folder / "ledger.json", [conversations, turns], faults=faults)
     return [conversations, turns]
@@ -163,19 +158,6 @@ class WriteConversations(PipelineStep):  # type: ignore[misc]
         write_jsonl(path, left())
         write_ledgers(path.with_suffix(".ledger.json"), [conversations, turns])
         yield from ()
-
-
-class LetterWords(WordTokenizer):  # type: ignore[misc]
-    """Words for MinHash: runs of letters and digits. (datatrove's own choice for English needs spaCy.)"""
-
-    def word_tokenize(self, text: str) -> list[str]:
-        return re.findall(r"\w+", text)
-
-    def sent_tokenize(self, text: str) -> list[str]:
-        raise NotImplementedError
-
-    def span_tokenize(self, text: str) -> list[tuple[int, int]]:
-        raise NotImplementedError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from camelid.errors import UserError
 from camelid.files.ledger import write_ledgers
 from camelid.files.lock import exclusive_lock
-from camelid.files.paths import suggest_path
+from camelid.files.paths import short_name
 from camelid.files.read import file_hash, read_json
-from camelid.files.write import write_json, write_jsonl
+from camelid.files.write import write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
+from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
 
 if TYPE_CHECKING:
     from selfinstruct.keep.rules import Rules
@@ -70,23 +71,7 @@ def _register_generate(
 
 
 def _register_dedup(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="FOLDER", help="instruction records in *.jsonl or *.jsonl.gz files")
-    parser.add_argument("--output", required=True, metavar="DIR", help="gets data/*.jsonl.gz and ledger.json")
-    parser.add_argument(
-        "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out of the records"
-    )
-    parser.add_argument("--tasks", type=int, default=1, metavar="N", help="pieces the files are shared out to")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="pieces worked on at the same time")
-    parser.add_argument(
-        "--executor", choices=("local", "slurm", "ray"), default="local", help="datatrove's; default: this machine"
-    )
-    parser.add_argument(
-        "--executor-option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="further arguments of datatrove's executor, such as partition=cpu",
-    )
+    add_dedup_arguments(parser, "instruction records", "records")
     parser.set_defaults(run=run_dedup)
 
 
@@ -213,48 +198,14 @@ def run_card(args: argparse.Namespace) -> int:
 
 
 def run_dedup(args: argparse.Namespace) -> int:
-    """Run or submit the stages that are not done; then say what became of the records."""
-    if args.tasks < 1 or args.workers < 1:
-        raise UserError("--tasks and --workers must be at least 1")
-    try:
-        from selfinstruct import dedup as scale
-    except ImportError as error:
-        raise UserError(f"dedup needs datatrove ({error}); pip install 'camelid[scale]'") from None
-    from selfinstruct.keep.selection import EvaluationQuestions, short_name
+    """De-duplicate instruction records."""
+    from selfinstruct.dedup import INSTRUCTION_RECORDS
 
-    output, source = Path(args.output).resolve(), args.source
-    if "://" not in source:
-        source = str(Path(source).resolve())  # jobs run in other folders
-        if not Path(source).is_dir():
-            raise UserError(f"{args.source}: no such folder{suggest_path(args.source)}")
-    records, journals = scale.record_files(source)
-    if not records:
-        raise UserError(f"{args.source}: no *.jsonl or *.jsonl.gz file there")
-    if journals:
-        print(f"not read, for they hold API replies and no records: {', '.join(journals)}")
-    options = scale.parse_options(args.executor_option, args.executor)
-    questions = [EvaluationQuestions(path) for path in args.decontaminate]
-    decontaminate = {short_name(path): file_hash(path) for path in args.decontaminate}
-    asked = {"source": source, "tasks": args.tasks, "decontaminate": decontaminate}
-    with exclusive_lock(output / "lock"):
-        if (output / "asked.json").exists() and read_json(output / "asked.json") != asked:
-            raise UserError(f"{output}: was begun with other options (asked.json); name another --output")
-        write_json(output / "asked.json", asked)
-        built = scale.dedup_stages(source, str(output), questions, args.tasks)
-        scale.run_stages(args.executor, built, str(output / "logs"), args.workers, options)
-        counts = scale.read_ledger(output / "logs")
-        if counts is None:
-            print(f"{output}: submitted; the same command, once the jobs are done, says what became of the records")
-            return 0
-        write_ledgers(output / "ledger.json", [counts], asked=asked)
-    print(counts.summary())
-    return 0
+    return dedup_corpus(args, INSTRUCTION_RECORDS)
 
 
 def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str, object]:
     """What the records follow from; a finished run with the same is not run again."""
-    from selfinstruct.keep.selection import short_name
-
     return {
         "model": model,
         "method": args.method,

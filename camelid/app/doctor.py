@@ -25,7 +25,7 @@ EXTRAS = {
     "flash": "on CUDA, attention uses torch's varlen_attn instead; it needs CUDA to build",
     "meta": "`weights import` of Meta's folders needs it to read tokenizer.model",
     "quant": "adapter.kind=qlora and 8-bit optimizers need it",
-    "scale": "`conversations scale` and `selfinstruct dedup` need it",
+    "scale": "`conversations dedup` and `selfinstruct dedup` need it",
     "serve": "`serve` needs it",
     "track": "run.trackers=[tensorboard] or [wandb] need it; metrics.jsonl is always written",
 }

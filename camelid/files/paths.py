@@ -15,6 +15,11 @@ def find_packaged(path: str | Path) -> Path:
     return ours if not Path(path).exists() and ours.exists() else Path(path)
 
 
+def short_name(path: str | Path) -> str:
+    """A file's name with its folder: evaluation sets are often called `question.jsonl`."""
+    return "/".join(Path(path).parts[-2:])
+
+
 class MissingFileError(UserError):
     """A file that is not there.
 

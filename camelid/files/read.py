@@ -59,10 +59,17 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[str, Record]]:
     Raises:
         UserError: the file is missing, a line is not UTF-8 or not JSON, or a line is not a JSON object.
     """
-    for place, record in scan_jsonl(path):
-        if isinstance(record, UserError):
-            raise record
-        yield place, record
+    with open_binary(path) as file:
+        yield from read_lines(file, path)
+
+
+def read_lines(file: IO[bytes], name: str | Path) -> Iterator[tuple[str, Record]]:
+    """As `read_jsonl`, of a file that is open, wherever it lies; `name` goes into places."""
+    with _naming_gzip_errors(name):
+        for place, record in _scan_lines(file, name):
+            if isinstance(record, UserError):
+                raise record
+            yield place, record
 
 
 def scan_jsonl(path: str | Path) -> Iterator[tuple[str, Record | UserError]]:
@@ -73,22 +80,26 @@ def scan_jsonl(path: str | Path) -> Iterator[tuple[str, Record | UserError]]:
     Raises:
         UserError: the file cannot be read, or its first line is bad: then it is no JSON Lines file.
     """
-    first = True
     with open_binary(path) as file:
-        for number in itertools.count(1):
+        yield from _scan_lines(file, path)
+
+
+def _scan_lines(file: IO[bytes], name: str | Path) -> Iterator[tuple[str, Record | UserError]]:
+    first = True
+    for number in itertools.count(1):
+        line = file.readline(MAX_RECORD + 1)
+        if not line:
+            return
+        place = f"{name}:{number}"
+        record = _parse_line(line, place, number)
+        while len(line) > MAX_RECORD and not line.endswith(b"\n"):
             line = file.readline(MAX_RECORD + 1)
-            if not line:
-                return
-            place = f"{path}:{number}"
-            record = _parse_line(line, place, number)
-            while len(line) > MAX_RECORD and not line.endswith(b"\n"):
-                line = file.readline(MAX_RECORD + 1)
-            if record is None:
-                continue
-            if isinstance(record, UserError) and first:
-                raise UserError(f"{record}; expected one JSON object a line")
-            first = False
-            yield place, record
+        if record is None:
+            continue
+        if isinstance(record, UserError) and first:
+            raise UserError(f"{record}; expected one JSON object a line")
+        first = False
+        yield place, record
 
 
 def _parse_line(line: bytes, place: str, number: int) -> Record | UserError | None:
@@ -132,12 +143,18 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
     if path.is_dir():
         raise UserError(f"{path}: is a folder, expected a file")
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with _naming_gzip_errors(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             yield file  # type: ignore[misc]
     except FileNotFoundError:
         raise missing_file_error(path) from None
+
+
+@contextmanager
+def _naming_gzip_errors(name: str | Path) -> Iterator[None]:
+    try:
+        yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: broken gzip file: {error}") from None
+        raise UserError(f"{name}: broken gzip file: {error}") from None
 
 
 def file_hash(path: str | Path) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from camelid.files.paths import short_name
 from camelid.text.decontaminate import Decontaminator, read_question_texts
 from camelid.text.words import WordSplitter, rouge_tokens, unicode_tokens
 from selfinstruct.keep.rouge import LIMIT, Similarity, SimilarTexts
@@ -10,11 +11,6 @@ from selfinstruct.keep.rules import Rules, reason_to_drop_answer
 from selfinstruct.seeds import Task
 
 TOO_SIMILAR = "too similar to one before"
-
-
-def short_name(path: str | Path) -> str:
-    """A file's name with its folder: evaluation sets are often called `question.jsonl`."""
-    return "/".join(Path(path).parts[-2:])
 
 
 class EvaluationQuestions:

@@ -10,7 +10,8 @@ import pytest
 from camelid.app.cli import main
 from camelid.errors import UserError
 from camelid.files.read import read_json
-from selfinstruct import dedup as scale
+from camelid.text.dedup_stages import read_documents
+from selfinstruct.dedup import DUPLICATE, INSTRUCTION_RECORDS
 from tests.selfinstruct.teacher import words
 
 
@@ -36,7 +37,7 @@ def test_duplicates_and_questions_go_and_are_counted(tmp_path: Path, capsys: pyt
     assert main([*command, "--decontaminate", str(questions)]) == 0
     [counts] = read_json(tmp_path / "out" / "ledger.json")["ledgers"]
     assert (counts["read"], counts["kept"]) == (44, 40)
-    assert list(counts["dropped"].values()) == [3, 1] and counts["dropped"][scale.DUPLICATE] == 3
+    assert list(counts["dropped"].values()) == [3, 1] and counts["dropped"][DUPLICATE] == 3
     data = b"".join(gzip.decompress(path.read_bytes()) for path in (tmp_path / "out" / "data").iterdir())
     out = [json.loads(line) for line in data.decode().splitlines()]
     assert len(out) == 40 and sum("春" in record["instruction"] for record in out) == 1
@@ -69,7 +70,7 @@ def test_journals_are_skipped_and_named(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_line_that_is_no_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"instruction": "a", "output": "b"}\n{"text": "c"}\n')
     with pytest.raises(UserError, match=r"x\.jsonl:2: expected an instruction record"):
-        list(scale.read_tasks(None, 0, 1, str(tmp_path)))
+        list(read_documents(None, 0, 1, str(tmp_path), INSTRUCTION_RECORDS))
 
 
 def test_slurm_gets_one_job_a_stage_each_after_the_one_before(

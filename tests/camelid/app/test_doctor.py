@@ -1,13 +1,15 @@
 """`camelid doctor`: what is broken makes status 1, what is merely absent does not, and the key is never shown."""
 
 import importlib.metadata
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from camelid.app import doctor
-from camelid.app.cli import main
+from camelid.app.cli import build_parser, main
+from camelid.app.command_line import leaves
 from camelid.app.doctor import Finding
 from finetune.parallel import devices
 from tests.fake_openai import FakeOpenAI
@@ -36,6 +38,12 @@ def test_this_machine_is_ready(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_extra_has_a_meaning() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert set(doctor.EXTRAS) == set(extras) - {"dev"}
+
+
+def test_commands_that_need_an_extra_exist() -> None:
+    known = {parser.prog for parser, _ in leaves(build_parser())}
+    named = [f"camelid {command}" for text in doctor.EXTRAS.values() for command in re.findall(r"`([^`]+)`", text)]
+    assert "camelid conversations dedup" in named and set(named) <= known
 
 
 def test_packages_missing_or_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
