@@ -1,21 +1,13 @@
-"""Each cleaning step by itself: what it changes, what it drops, and what it leaves alone."""
+"""Personal data becomes placeholders, and what only looks like it stays."""
 
-import random
 import time
-from pathlib import Path
 
 import pytest
 
-from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message
-from camelid.text.language import KeepLanguages, detect_language
-from camelid.text.minhash import NearDuplicates, minhash_signature
 from camelid.text.pii import ScrubPersonalData, luhn, scrub
-from conversations.cleaning.blocked import BlockPhrases, read_phrases
-from conversations.cleaning.sampling import Sample, is_in_sample
 from conversations.formats.readers import from_alpaca
-from conversations.identity import identity_conversations
 
 
 def talk(question: str, answer: str = "yes", name: str = "c") -> Conversation:
@@ -90,117 +82,3 @@ def test_luhn_finds_every_single_wrong_digit() -> None:
     for place in range(len(number)):
         for digit in "0123456789":
             assert luhn(number[:place] + digit + number[place + 1 :]) == (digit == number[place])
-
-
-@pytest.mark.parametrize(
-    ("text", "language"),
-    [
-        ("How do I write a letter to my landlord about the broken heating?", "en"),
-        ("Wie schreibe ich meinem Vermieter einen Brief über die kaputte Heizung?", "de"),
-        ("如何给房东写一封关于暖气坏了的信", "zh"),
-        ("¿Cómo escribo una carta a mi casero sobre la calefacción rota?", "es"),
-        (
-            "```python\nfor the in and of to is that: pass\n```\nMerci beaucoup pour votre aide, c'est très gentil.",
-            "fr",
-        ),
-        ("", "unknown"),
-    ],
-)
-def test_languages(text: str, language: str) -> None:
-    assert detect_language(talk(text, "")) == language
-
-
-def test_language_choice() -> None:
-    german = talk("Wie schreibe ich einen Brief über die kaputte Heizung?", "Schreiben Sie freundlich und klar.")
-    turns = Ledger("turns")
-    assert KeepLanguages(keep=("de", "en"))(german, turns) is german
-    assert KeepLanguages(keep=("en",))(german, turns) == "language: de"
-    assert KeepLanguages(skip=("de",))(german, turns) == "language: de"
-    with pytest.raises(UserError, match="'english' must be a code"):
-        KeepLanguages(keep=("english",))
-
-
-def test_blocked_phrases(tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("# mine\nAs an AI  language model\n\n")
-    phrases = read_phrases([str(tmp_path / "list.txt"), "fastchat"])
-    assert phrases == ("as an ai language model", "openai", "chatgpt")
-    block, turns = BlockPhrases(phrases), Ledger("turns")
-    assert block(talk("hi", "As an AI language model, no"), turns) == "blocked phrase: as an ai language model"
-    assert block(talk("Are you ChatGPT?"), turns) == "blocked phrase: chatgpt"
-    assert isinstance(block(talk("hi"), turns), Conversation)
-    with pytest.raises(UserError, match="--block fastchatt: no such file or preset; did you mean 'fastchat'"):
-        read_phrases(["fastchatt"])
-
-
-def shingles(text: str) -> set[tuple[str, ...]]:
-    words = text.split()
-    return {tuple(words[at : at + 5]) for at in range(len(words) - 4)}
-
-
-def test_near_duplicates_agree_with_the_true_similarity() -> None:
-    """Against the Jaccard similarity computed outright: clear cases are decided right."""
-    rng = random.Random(0)
-    near = NearDuplicates(0.8)
-    wrong = 0
-    for _ in range(150):
-        words = [f"w{rng.randrange(10_000)}" for _ in range(300)]
-        changed = list(words)
-        for at in rng.sample(range(300), rng.choice([1, 2, 60])):
-            changed[at] = "other"
-        first, second = " ".join(words), " ".join(changed)
-        assert not near.is_near_duplicate(minhash_signature(talk(first, "")))
-        one, two = shingles(first), shingles(second)
-        similarity = len(one & two) / len(one | two)
-        wrong += near.is_near_duplicate(minhash_signature(talk(second, ""))) != (similarity >= 0.8)
-    assert wrong <= 1
-    assert near.is_near_duplicate(minhash_signature(talk(first, ""))) and not near.is_near_duplicate(
-        minhash_signature(talk("short", ""))
-    )
-    with pytest.raises(UserError, match="above 0 and at most 1"):
-        NearDuplicates(1.5)
-
-
-@pytest.mark.parametrize("similarity", [0.3, 0.5, 0.7, 0.8, 0.9])
-def test_near_duplicates_are_found_at_any_similarity(similarity: float) -> None:
-    """Pairs a little more similar than asked for, by the share of shingles they truly have in common."""
-    rng, near, found = random.Random(0), NearDuplicates(similarity), 0
-    share = similarity + 0.4 * (1 - similarity)
-    common = round(600 * 2 * share / (1 + share))  # words at the start that both have: common / (2 * 600 - common)
-    for number in range(60):
-        words = [f"w{rng.randrange(10**9)}" for _ in range(600)]
-        other = words[:common] + [f"x{rng.randrange(10**9)}" for _ in range(600 - common)]
-        assert not near.is_near_duplicate(minhash_signature(talk(" ".join(words), f"a{number}")))
-        found += near.is_near_duplicate(minhash_signature(talk(" ".join(other), f"b{number}")))
-    assert found >= 0.85 * 60
-
-
-def test_sampling_depends_on_the_id_alone() -> None:
-    talks = [talk("hi", name=f"id{number}") for number in range(4000)]
-    first = {one.id for one in talks if is_in_sample(one, 0.25, "test 0")}
-    assert 900 < len(first) < 1100
-    assert first == {one.id for one in reversed(talks) if is_in_sample(one, 0.25, "test 0")}
-    assert first < {one.id for one in talks if is_in_sample(one, 0.5, "test 0")}
-    assert first != {one.id for one in talks if is_in_sample(one, 0.25, "test 1")}
-    sample, turns = Sample(0.5), Ledger("turns")
-    assert {sample(one, turns) if isinstance(sample(one, turns), str) else "" for one in talks} == {
-        "",
-        "not in the sample",
-    }
-
-
-def test_branches_of_a_tree_stay_together() -> None:
-    for number in range(50):
-        branches = [Conversation(f"t{number}/{branch}", (), {"tree": f"t{number}"}) for branch in range(3)]
-        assert len({is_in_sample(branch, 0.5, "test 0") for branch in branches}) == 1
-
-
-def test_identity() -> None:
-    named = list(identity_conversations("Cami"))
-    made = list(identity_conversations("Cami", "Camelid Labs"))
-    assert len(named) > 50 and len(made) > len(named)
-    assert all("Cami" in one.messages[1].content for one in named)
-    assert any("Camelid Labs" in one.messages[1].content for one in made)
-    assert not any("{" in message.content for one in named + made for message in one.messages)
-    assert len({one.id for one in made}) == len(made) == len({one.messages for one in made})
-    with pytest.raises(UserError, match="needs the model's name"):
-        list(identity_conversations(" "))
