@@ -1,15 +1,22 @@
-"""Small tokenizers of every family, trained here, each with a bare twin that knows no special token."""
+"""Small tokenizers of every family, trained here, each with a bare twin that knows no special token.
+
+For the commands: a tokenizer folder, and a file of conversations.
+"""
 
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sentencepiece
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
+
+from camelid.message import Conversation
 
 CONTROL = [
     "<s>", "</s>", "<unk>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>",
@@ -158,3 +165,33 @@ def tokenizer_family(request: pytest.FixtureRequest) -> Family:
 @pytest.fixture(scope="session")
 def tokenizer(tokenizer_family: Family) -> Any:
     return tokenizer_family.tokenizer
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tokenizer folder: byte-level, with ChatML's tokens and ChatML as its chat template."""
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    special = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
+    backend.train_from_iterator(["user assistant Which animal? The camel."] * 9, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    published = Path(__file__).parent / "tokens" / "chat_templates" / "chatml.jinja"
+    tokenizer.chat_template = published.read_text(encoding="utf-8")
+    path = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save_pretrained(path)
+    return str(path)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Callable[..., str]:
+    """Writes conversations to a file and returns its path."""
+
+    def write(*conversations: Conversation) -> str:
+        path = tmp_path / "data.jsonl"
+        path.write_text("".join(json.dumps(one.to_json()) + "\n" for one in conversations), encoding="utf-8")
+        return str(path)
+
+    return write

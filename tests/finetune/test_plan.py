@@ -19,7 +19,6 @@ from finetune.llama.architectures import get_architecture
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import token_loss
-from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import activation_bytes, estimate_memory
 from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
 from tests.finetune.runs import run, variant, write
@@ -135,15 +134,6 @@ def test_sharding_cuts_what_it_says() -> None:
         )
         for name in ("weights", "gradients", "optimizer"):
             assert parts[name] == pytest.approx(whole[name] / (8 if name in names else 1))
-
-
-def test_operations_of_a_token() -> None:
-    """6 a weight but the embedding's, as in Kaplan et al.; the peaks of devices as their drivers name them."""
-    config = get_architecture("llama-7b")
-    without_embedding = config.num_parameters() - 32000 * 4096
-    assert flops_per_token(config, 0, 1.0, False) == 6 * without_embedding
-    assert peak_flops("NVIDIA H100 80GB HBM3") == 989e12 and peak_flops("NVIDIA H100 PCIe") == 756e12
-    assert peak_flops("a toaster") is None
 
 
 def test_plan_says_what_then_happens(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,17 +33,6 @@ def test_published_hyper_parameters() -> None:
     assert (vicuna.data.max_length, vicuna.data.template) == (2048, "vicuna_v1.1")
 
 
-@pytest.mark.parametrize("path", sorted((RECIPES / "launch").glob("*.yaml")), ids=lambda path: path.stem)
-def test_launch_files_name_a_world_size_and_known_settings(path: Path) -> None:
-    from accelerate.commands.config.config_args import ClusterConfig
-
-    processes = launch_settings(str(path))["num_processes"]
-    assert processes >= 1
-    assert ClusterConfig.from_yaml_file(str(path)).num_processes == processes
-    fsdp = yaml.safe_load(path.read_text()).get("fsdp_config")
-    assert fsdp is None or fsdp["fsdp_transformer_layer_cls_to_wrap"] == "LlamaDecoderLayer"
-
-
 def leaves(kind: type) -> list[str]:
     """The fields that a recipe can set, by their full names; a list of sources is one of them."""
     found = []

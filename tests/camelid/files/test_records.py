@@ -4,7 +4,6 @@ import gzip
 import json
 import resource
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import datasets
@@ -13,7 +12,6 @@ import pyarrow.parquet
 import pytest
 
 from camelid.errors import UserError
-from camelid.files import json_array
 from camelid.files.records import read_records, scan_records
 
 RECORDS: list[dict[str, Any]] = [
@@ -39,24 +37,6 @@ def test_every_kind_of_file(tmp_path: Path) -> None:
         assert [r["text"] for r in values(tmp_path / name)] == [r["text"] for r in RECORDS], name
     places = [place for place, _ in read_records(tmp_path / "splits")]
     assert len(places) == 601 and places[-1] == f"{tmp_path / 'splits' / 'test'}[0]"
-
-
-@pytest.mark.parametrize("block", [1, 2, 3, 7, 64])
-def test_an_array_reads_the_same_in_blocks_of_any_size(tmp_path: Path, block: int, monkeypatch: Any) -> None:
-    monkeypatch.setattr(json_array, "_BLOCK", block)
-    rng = Random(block)
-    for _ in range(60):
-        records = [
-            {"a": rng.choice(["x", 'q"\\', "😀", -12.5, True, None, [1, {}], ""]), "b": {}}
-            for _ in range(rng.randint(0, 4))
-        ]
-        path = tmp_path / "a.json"
-        path.write_text(
-            rng.choice(["", "\ufeff", " \n"])
-            + json.dumps(records, indent=rng.choice([None, 2]), ensure_ascii=rng.random() < 0.5)
-            + "\n"
-        )
-        assert values(path) == records
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import aclosing
-from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from camelid.errors import UserError
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request, complete_in_order
 from camelid.models.openai_api import ATTEMPTS, OpenAIModel
-from camelid.models.protocol import retry_after
 from tests.fake_openai import FakeOpenAI
 
 
@@ -152,14 +150,6 @@ def test_order_is_kept_and_an_early_stop_sends_no_more() -> None:
     assert 10 <= len(server.requests) <= 10 + 2 * 4
     assert len(server.requests) == len(server.answered)  # what was sent was awaited
     assert set(Counter(body["messages"][0]["content"] for body in server.requests).values()) == {1}
-
-
-def testretry_after_forms() -> None:
-    assert retry_after({"retry-after": "3"}) == 3.0
-    assert retry_after({"retry-after-ms": "250"}) == 0.25
-    assert retry_after({}) == 0.0
-    assert retry_after({"retry-after": "soon"}) == 0.0
-    assert 5 < retry_after({"retry-after": formatdate(time.time() + 10, usegmt=True)}) <= 10
 
 
 def test_no_key_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
-from conversations.formats.chat import Branches
-from conversations.formats.readers import read_chats, read_conversations, scan_chats
+from conversations.formats.readers import read_chats, read_conversations
+from tests.conversations.formats.message_trees import chatgpt, chats, node
 
 EXCHANGE = (Message("user", "hi"), Message("assistant", "yes"))
 
@@ -78,18 +78,6 @@ def test_mistakes(tmp_path: Path, record: Any, message: str) -> None:
         list(read_conversations(path))
 
 
-def chats(record: Any, branches: Branches = "all") -> list[tuple[str, list[str], dict[str, int]]]:
-    """Each chat of a record as its id, its turns (`u: text`) and what was lost."""
-    return [
-        (
-            chat.conversation.id,
-            [f"{message.role[0]}: {message.content}" for message in chat.conversation.messages],
-            dict(chat.lost),
-        )
-        for chat in read_chats(record, "PLACE", branches=branches)
-    ]
-
-
 def openai(*messages: dict[str, Any]) -> Any:
     return {"id": "x", "messages": list(messages)}
 
@@ -124,63 +112,6 @@ def test_openai_and_wildchat(record: Any, turns: list[str], lost: dict[str, int]
     assert chats(record) == [("x", turns, lost)]
 
 
-def node(parent: str | None, role: str, text: str, *children: str, **more: Any) -> dict[str, Any]:
-    content = more.pop("content", {"content_type": "text", "parts": [text]})
-    message = {"author": {"role": role}, "content": content, **more}
-    return {"message": message, "parent": parent, "children": list(children)}
-
-
-def chatgpt(**nodes: Any) -> Any:
-    root = {"root": {"message": None, "parent": None, "children": ["a"]}}
-    return {"conversation_id": "x", "title": "T", "mapping": {**root, **nodes}, "current_node": "c2"}
-
-
-def test_chatgpt_branches() -> None:
-    record = chatgpt(
-        a=node("root", "user", "hi", "b"),
-        b=node("a", "assistant", "yes", "c1", "c2"),
-        c1=node("b", "user", "first"),
-        c2=node("b", "user", "second"),
-    )
-    shown = ("x", ["u: hi", "a: yes", "u: second"], {})
-    assert chats(record) == [shown, ("x/2", ["u: hi", "a: yes", "u: first"], {})]
-    assert chats(record, "last") == [shown]
-    assert [chat.conversation.meta for chat in read_chats(record, "P")] == [{"title": "T", "tree": "x"}] * 2
-
-
-@pytest.mark.parametrize(
-    ("message", "turns", "lost"),
-    [
-        (node("a", "tool", "42", "c2"), [], {"exchange that used a tool": 3}),
-        (node("a", "assistant", "search()", "c2", recipient="browser"), [], {"exchange that used a tool": 3}),
-        (
-            node("a", "assistant", "", "c2", content={"content_type": "thoughts", "thoughts": []}),
-            ["u: hi", "a: yes"],
-            {"turn that the page does not show": 1},
-        ),
-        (
-            node(
-                "a",
-                "user",
-                "",
-                "c2",
-                content={"content_type": "multimodal_text", "parts": [{"asset_pointer": "f"}, "?"]},
-            ),
-            [],
-            {"exchange with an image, sound or file": 3},
-        ),
-        (
-            node("a", "system", "be kind", "c2", metadata={"is_visually_hidden_from_conversation": True}),
-            ["u: hi", "a: yes"],
-            {"turn that the page does not show": 1},
-        ),
-    ],
-)
-def test_chatgpt_messages(message: Any, turns: list[str], lost: dict[str, int]) -> None:
-    record = chatgpt(a=node("root", "user", "hi", "b"), b=message, c2=node("b", "assistant", "yes"))
-    assert chats(record) == [("x", turns, lost)]
-
-
 @pytest.mark.parametrize(
     ("record", "message"),
     [
@@ -198,34 +129,6 @@ def test_chatgpt_messages(message: Any, turns: list[str], lost: dict[str, int]) 
 def test_trees_that_are_none(record: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         chats(record)
-
-
-def test_oasst_trees_and_rows(tmp_path: Path) -> None:
-    def reply(name: str, rank: int | None, *replies: Any) -> Any:
-        role = "prompter" if name in "qr" else "assistant"
-        return {"message_id": name, "role": role, "text": name, "rank": rank, "replies": list(replies)}
-
-    tree = {
-        "message_tree_id": "t",
-        "prompt": reply("q", None, reply("a", 1), reply("b", 0, reply("r", None, reply("c", 0)))),
-    }
-    best = ("t", ["u: q", "a: b", "u: r", "a: c"], {})
-    assert chats(tree) == [best, ("t/2", ["u: q", "a: a"], {})]
-    assert chats(tree, "last") == [best]
-
-    def rows(item: Any, parent: str | None) -> Any:
-        yield {**item, "replies": None, "parent_id": parent, "message_tree_id": "t"}
-        for child in item["replies"]:
-            yield from rows(child, item["message_id"])
-
-    path = tmp_path / "rows.jsonl"
-    alone = {**next(rows(reply("q", None), None)), "message_tree_id": "u"}
-    orphan = {**next(rows(reply("z", None), "gone")), "message_tree_id": "u"}
-    path.write_text("\n".join(json.dumps(row) for row in [*rows(tree["prompt"], None), alone, orphan]))
-    first, second, third = (record for _, record in scan_chats(path))
-    assert chats(first) == [best, ("t/2", ["u: q", "a: a"], {})]
-    assert isinstance(second, UserError) and "rows.jsonl:7: parent 'gone' is not beside it" in str(second)
-    assert chats(third) == [("u", ["u: q"], {})]
 
 
 def test_strict_reading_refuses_what_is_not_text(tmp_path: Path) -> None:

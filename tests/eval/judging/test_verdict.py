@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from eval.judging.judgments import alpaca_eval_shares
 from eval.judging.verdict import parse_letter, parse_pair, parse_preference, parse_rating, speaks_to_judge
 
 
@@ -131,19 +130,6 @@ def test_preferences(text: str, logprobs: dict[str, float], second: float | None
         assert found is None
     else:
         assert found == pytest.approx((1 - second, second), abs=1e-4)
-
-
-def test_published_preferences_as_shares() -> None:
-    """AlpacaEval: 1 is the first, 2 the second, 0 and 1.5 a draw, all else no verdict."""
-    assert alpaca_eval_shares(1.25) == (0.75, 0.25)
-    assert alpaca_eval_shares(1.5) == alpaca_eval_shares(0) == (0.5, 0.5)
-    assert (
-        alpaca_eval_shares(None)
-        is alpaca_eval_shares(float("nan"))
-        is alpaca_eval_shares(2.1)
-        is alpaca_eval_shares(0.9)
-        is None
-    )
 
 
 @pytest.mark.parametrize(

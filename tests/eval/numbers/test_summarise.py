@@ -1,64 +1,16 @@
-"""The numbers of a report: nothing is left out uncounted, and nothing is said that the numbers don't."""
+"""The numbers of a report: nothing is left out uncounted."""
 
-import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from camelid.errors import UserError
-from camelid.files.write import write_json
 from eval.ask.answer import Answer
-from eval.ask.questions import Question
 from eval.judging import canary
-from eval.judging.judgments import Judgment
 from eval.numbers.summarise import summarise
 from eval.report.headline import headline
-from eval.report.markdown import render_markdown
-from eval.results import Mode, Results
-
-QUESTIONS = [Question(str(index), ("math", "writing")[index % 2], ("q",)) for index in range(40)]
-
-
-def said(*models: str) -> list[Answer]:
-    return [Answer(q.id, model, (f"{model}!" * (1 + int(q.id) % 3),), (False,)) for model in models for q in QUESTIONS]
-
-
-def graded(model: str, shift: float, judge: str = "j", seed: int = 0) -> list[Judgment]:
-    noise = np.random.default_rng(seed).integers(-1, 2, len(QUESTIONS))
-    return [
-        Judgment("single", q.id, 1, (model,), judge, (float(np.clip(5 + shift + n, 1, 10)),), "")
-        for q, n in zip(QUESTIONS, noise, strict=True)
-    ]
-
-
-def paired(mode: Mode, chance: float, judge: str = "j", seed: int = 0) -> list[Judgment]:
-    """x against y, the baseline; each question has its winner in both orders."""
-    rng, made = np.random.default_rng(seed), []
-    for q in QUESTIONS:
-        x = float(rng.random() < chance)
-        scores = (4 + 4 * x, 6.0) if mode == "vicuna" else (x, 1 - x)
-        made.append(Judgment(mode, q.id, 1, ("x", "y"), judge, scores, "", baseline="y"))
-        made.append(Judgment(mode, q.id, 1, ("y", "x"), judge, scores[::-1], "", baseline="y"))
-    return made[::2] if mode == "alpaca" else made
-
-
-def single(gap: float, **options: bool) -> Results:
-    return summarise("t", QUESTIONS, said("a", "b"), graded("a", 0) + graded("b", gap, seed=1), **options)
-
-
-def test_headlines_say_no_more_than_the_numbers() -> None:
-    assert headline(single(2)).startswith("b beats a by 1.98 points of 10 (95% interval 1.")
-    assert "cannot be told apart" in headline(single(0))
-    assert headline(summarise("t", QUESTIONS, said("x", "y"), paired("alpaca", 0.9))).startswith("x beats y: win rate")
-    assert headline(summarise("t", QUESTIONS, said("x", "y"), paired("alpaca", 0.5))).startswith("x and y cannot be")
-    assert headline(summarise("t", QUESTIONS, said("x", "y"), paired("vicuna", 0.05))).startswith("x loses to y: relat")
-    clear = single(2)
-    one_of_many = replace(clear.boards[0].differences[0], settled=False, p_adjusted=0.08)
-    corrected = replace(clear, boards=(replace(clear.boards[0], differences=(one_of_many,)),))
-    assert headline(corrected).endswith("paired by question; p = 0.08 after correction for all pairs of models).")
-    unparsed = [replace(one, scores=None) for one in graded("a", 0)]
-    assert headline(summarise("t", QUESTIONS, said("a"), unparsed)).startswith("Nothing was judged")
+from eval.results import Mode
+from tests.eval.known_judgments import QUESTIONS, graded, paired, said
 
 
 def test_everything_expected_is_accounted_for() -> None:
@@ -182,30 +134,6 @@ def test_whole_wins_for_want_of_log_probabilities_are_told() -> None:
     ]
     notes = summarise("t", QUESTIONS, said("x", "y"), judgments).notes
     assert any(note.startswith("39 of 40 verdicts came without log-probabilities") for note in notes)
-
-
-def test_results_survive_their_file(tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.mktemp("r") / "results.json"
-    for results in (
-        single(1),
-        *(summarise("t", QUESTIONS, said("x", "y"), paired(mode, 0.7)) for mode in ("pairwise", "vicuna", "alpaca")),
-    ):
-        write_json(path, results.to_json())
-        assert Results.from_json(json.loads(path.read_text())) == results
-
-
-def test_markdown_holds_the_tables() -> None:
-    page = render_markdown(single(2))
-    assert page.startswith("# t\n\nb beats a") and "| 1 | b | 6.9" in page and "| b - a | +" in page
-    evil = summarise("t", QUESTIONS, said("a|b\nc"), graded("a|b\nc", 0))
-    assert "| 1 | a\\|b c |" in render_markdown(evil)
-    talk = Question("0", "all", ("?", "And?"))
-    answers = [Answer("0", "a", ("Rating: [[10]]", "ok"), (False, False))]
-    page = render_markdown(summarise("t", [talk], answers, [replace(graded("a", 0)[0], turn=turn) for turn in (1, 2)]))
-    assert "## By turn\n\n| model | 1 | 2 |" in page and "## Win rates" not in page
-    assert "| a | 0 | 1 | contains a verdict | Rating: [[10]] |" in page
-    page = render_markdown(summarise("t", QUESTIONS, said("x", "y"), paired("vicuna", 0.7)))
-    assert "| rank | model | relative score | rating | wins | ties | losses | sums |" in page
 
 
 def test_mistakes() -> None:

@@ -15,9 +15,8 @@ from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
 from eval.numbers.summarise import summarise
-from eval.report import charts_svg, wording
 from eval.report.page import render_page
-from eval.results import Bin, Difference, Estimate, Mode
+from eval.results import Mode
 from tests.eval.synthetic import CHINESE, HOSTILE, Evaluation, evaluation
 
 MODES: tuple[Mode, ...] = ("single", "pairwise", "vicuna", "alpaca")
@@ -257,70 +256,3 @@ def test_half_a_surrogate_does_not_break_the_page() -> None:
     _, details = Page(render_page(made.results, made.questions, answers, made.judgments)).data()
     assert details[0]["answers"][0][0] == ["? broken"]
     assert CHINESE in evaluation(models=1).answers[2].turns
-
-
-def test_numbers_read_well() -> None:
-    assert wording.format_number(-0.004) == "0.00" and wording.format_number(-1234.5, 1) == "\N{MINUS SIGN}1,234.5"
-    assert wording.format_number(0.25, 2, signed=True) == "+0.25"
-    assert wording.format_interval(Estimate(1, -0.5, 2, 0.1, 3, 3), 1) == "\N{MINUS SIGN}0.5 to 2.0"
-    assert wording.format_interval(Estimate(1, None, None, None, 1, 1)) == "one question: no interval"
-    assert (
-        wording.format_p_value(0.0001).replace("\xa0", " ") == "p < 0.001" and wording.format_p_value(None) == "no test"
-    )
-    assert wording.format_share(3, 12) == "3 of 12 (25%)" and wording.format_share(0, 0) == "0 of 0"
-
-
-def test_what_a_comparison_settles_reads_well() -> None:
-    def said(mean: float, needed: int | None, detectable: float | None, settled: bool = False) -> list[str]:
-        gap = Estimate(mean, None, None, None, 40, 40)
-        one = Difference("a", "b", gap, 0.2, 0.2, settled, needed, detectable)
-        return [wording.format_verdict(one, 1), wording.format_detectable(one, 1)]
-
-    assert said(4.8, 1_110, 8.04) == ["not settled; needs about 1,110 questions", "these 40 can show a gap of 8.0"]
-    assert said(9.0, 20, 8.0, settled=True) == ["settled", ""]
-    assert said(0.0, None, None) == said(1e-40, 2, 1e-40) == ["not settled; there is no gap", ""]
-
-
-@pytest.mark.parametrize(
-    ("values", "least", "ends"),
-    [([6.2, 6.9], 2.25, (1.0, 10.0)), ([0.0], 0.0, None), ([48.0, 131.0], 25.0, (0.0, 100.0)), ([9.9], 2.25, (1, 10))],
-)
-def test_axes_have_round_ends_around_all_values(
-    values: list[float], least: float, ends: tuple[float, float] | None
-) -> None:
-    axis = charts_svg.axis(values, least, ends)
-    steps = {round(b - a, 9) for a, b in zip(axis.ticks, axis.ticks[1:], strict=False)}
-    assert axis.low <= min(values) and max(values) <= axis.high and len(steps) == 1 and 2 <= len(axis.ticks) <= 12
-    assert all(0 <= axis.share(value) <= 1 for value in values)
-
-
-def test_names_in_the_scatter_do_not_cover_each_other() -> None:
-    made = evaluation("single", models=20, questions=24, characters=200, perfect=True)
-    drawing = str(charts_svg.scatter(made.results.boards[0].rows, made.results.scale))
-    pattern = r'<text class="label" x="([\d.]+)" y="([\d.]+)" text-anchor="(start|end)">([^<]+)</text>'
-    boxes = []
-    for x, y, side, name in re.findall(pattern, drawing):
-        left = float(x) - (0 if side == "start" else 6 * len(name))
-        boxes.append((left, float(y) - 10, left + 6 * len(name), float(y) + 2))
-    assert len(boxes) == 20 and all(left >= 0 and right <= 720 for left, _, right, _ in boxes)
-    for place, one in enumerate(boxes):
-        for two in boxes[place + 1 :]:
-            assert one[2] <= two[0] or two[2] <= one[0] or one[3] <= two[1] or two[3] <= one[1]
-
-
-def test_histograms_keep_every_count() -> None:
-    for mode in MODES:
-        rows = evaluation(mode, models=3).results.boards[0].rows
-        frame = charts_svg.frame(rows, mode)
-        for row in rows:
-            counts = charts_svg.grouped(row.distribution, frame.low, frame.step)
-            assert sum(counts.values()) == sum(found.count for found in row.distribution)
-            assert all(0 <= place <= round((frame.high - frame.low) / frame.step) for place in counts)
-
-
-def test_a_grade_of_0_has_its_bar_and_all_histograms_one_frame() -> None:
-    row = evaluation("vicuna", models=2).results.boards[0].rows[0]
-    whole = replace(row, distribution=(Bin(0.0, 3), Bin(10.0, 1)))
-    frame = charts_svg.frame([whole, replace(row, distribution=(Bin(2.5, 1), Bin(3.0, 1)))], "vicuna")
-    assert (frame.low, frame.high, frame.step, frame.highest) == (0.0, 10.0, 0.5, 0.75)
-    assert charts_svg.grouped(whole.distribution, frame.low, frame.step) == {0: 3, 20: 1}

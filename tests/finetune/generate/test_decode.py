@@ -2,9 +2,7 @@
 
 import asyncio
 import dataclasses
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,28 +15,18 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from camelid.errors import UserError
 from camelid.message import Message
-from camelid.models.llm import Failure, Reply, Request
+from camelid.models.llm import Request
 from finetune.folders import weights
 from finetune.generate.decode import Chooser, Sampling, generate, stream, token_probabilities
 from finetune.generate.local import LocalModel
-from finetune.generate.text_stream import TextStream
 from finetune.llama.config import LlamaConfig
+from tests.finetune.generate.letters import Letters
 
 CONFIG = LlamaConfig(
     vocab_size=60, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.3,
 )  # fmt: skip
-
-
-class Letters:
-    """Decodes token n as the n-th character from 'A'."""
-
-    def decode(self, ids: list[int], skip_special_tokens: bool = False) -> str:
-        return "".join(chr(65 + index) for index in ids)
-
-
 PROMPTS = [[5, 9, 2], [7], [1, 2, 3, 4, 5, 6, 7, 8], [11, 11]]
 
 
@@ -136,46 +124,12 @@ def test_a_stream_adds_up_to_the_answer_and_shows_no_part_of_a_stop_string() -> 
     assert [piece.finish_reason for piece in pieces] == [None] * (len(pieces) - 1) + ["stop"]
 
 
-@pytest.mark.parametrize("text", ["plain words", "Grüße an 世界 😀!", "  two  spaces\n\nend ", "a</s>b"])
-def test_text_comes_in_whole_characters(toy_model: Path, text: str) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(toy_model)
-    ids = tokenizer(text, add_special_tokens=False).input_ids
-    out = TextStream(tokenizer, ())
-    pieces = [out.add(token) for token in ids] + [out.finish()]
-    assert "".join(pieces) == tokenizer.decode(ids, skip_special_tokens=True)
-    assert not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
-
-
-def test_a_held_back_beginning_of_a_stop_string_is_given_at_the_end() -> None:
-    out = TextStream(Letters(), ("CDX", "D!"))
-    assert [out.add(token) for token in (0, 1, 2, 3)] == ["A", "B", "", ""]
-    assert out.finish() == "CD" and not out.stopped
-    out = TextStream(Letters(), ("CDX",))
-    assert "".join(out.add(token) for token in (0, 2, 2, 3, 23, 4)) == "AC" and out.stopped
-
-
 def test_an_answer_does_not_depend_on_its_neighbours() -> None:
     model = weights.init_model(CONFIG, seed=3)
     sampling = Sampling(20, temperature=1.0)
     together = generate(model, PROMPTS, [1, 2, 3, 4], Letters(), [2], sampling)
     alone = [generate(model, [p], [s], Letters(), [2], sampling)[0] for p, s in zip(PROMPTS, [1, 2, 3, 4], strict=True)]
     assert [answer.ids for answer in together] == [answer.ids for answer in alone]
-
-
-def test_local_model_speaks_the_protocol(toy_model: Path) -> None:
-    model = LocalModel.open(toy_model)
-    assert model.name.startswith(f"{toy_model}@")
-
-    async def ask(*requests: Request) -> list[Any]:
-        return await asyncio.gather(*(model.complete(request) for request in requests))
-
-    requests = [Request((Message("user", text),), temperature=0, max_tokens=8) for text in ("red cat", "a", "dog " * 5)]
-    replies = asyncio.run(ask(*requests, requests[0]))
-    assert all(isinstance(reply, Reply) for reply in replies)
-    assert replies[0] == replies[3]
-    assert 0 < replies[0].usage.completion_tokens <= 8
-    [failure] = asyncio.run(ask(Request((Message("user", "red " * 2000),), max_tokens=8)))
-    assert isinstance(failure, Failure) and failure.kind == "bad_request"
 
 
 def test_logprobs_are_the_models_own(toy_model: Path) -> None:
@@ -204,40 +158,3 @@ def test_logprobs_are_the_models_own(toy_model: Path) -> None:
     assert all(
         next(iter(step)) == next(iter(only)) for step, only in zip(five.top_logprobs, one.top_logprobs, strict=True)
     )
-
-
-def test_vllm_engine(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in with the fields of vLLM 0.33: what is asked of it, and what is made of its answer."""
-    asked: dict[str, Any] = {}
-
-    class Standin:
-        def __init__(self, model: str, max_model_len: int) -> None:
-            asked["model"] = (model, max_model_len)
-
-        def generate(self, prompts: list[dict[str, list[int]]], parameters: list[Any], use_tqdm: bool) -> list[Any]:
-            asked["prompts"], asked["parameters"] = prompts, parameters
-            logprobs = [{7: SimpleNamespace(logprob=-0.5)}, {8: SimpleNamespace(logprob=-0.25)}]
-            end = parameters[0].stop_token_ids[0]
-            output = SimpleNamespace(token_ids=[7, end], text=" yes", finish_reason="stop", logprobs=logprobs)
-            return [SimpleNamespace(outputs=[output]) for _ in prompts]
-
-    vllm = SimpleNamespace(LLM=Standin, SamplingParams=lambda **fields: SimpleNamespace(**fields))
-    monkeypatch.setitem(sys.modules, "vllm", vllm)  # type: ignore[arg-type]
-    model = LocalModel.open(toy_model, engine="vllm")
-    request = Request((Message("user", "red"),), temperature=0.5, stop=("cat",), seed=3, extra={"logprobs": True})
-    reply = asyncio.run(model.complete(request))
-    assert isinstance(reply, Reply)
-    assert (reply.text, reply.finish_reason, reply.usage.completion_tokens) == ("yes", "stop", 1)
-    assert [list(step.values()) for step in reply.top_logprobs] == [[-0.5]]
-    context = weights.load_model(toy_model).config.context
-    [prompt], [parameters] = asked["prompts"], asked["parameters"]
-    assert asked["model"] == (str(toy_model), context)
-    assert vars(parameters) == {
-        "temperature": 0.5, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "seed": 3, "stop": ["cat"],
-        "stop_token_ids": parameters.stop_token_ids, "logprobs": 0,
-        "max_tokens": min(1024, context - len(prompt["prompt_token_ids"])),
-    }  # fmt: skip
-
-    monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(UserError, match="vLLM is not installed"):
-        LocalModel.open(toy_model, engine="vllm")

@@ -1,35 +1,25 @@
-"""The native LLaMA against transformers: logits, gradients, packing, folders."""
+"""The native LLaMA against transformers: logits, gradients, packing, adapters."""
 
 import copy
 import dataclasses
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
-from transformers import LlamaConfig as PeerConfig
-from transformers import LlamaForCausalLM as Peer
 
-from camelid.errors import UserError
 from finetune.folders import weights
 from finetune.generate.decode import Sampling, generate
 from finetune.llama.attention import Documents
-from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
+from tests.finetune.folders.tiny_folders import CONFIG, IDS, logits, save
+from tests.finetune.llama.packed_documents import BASE, LENGTHS, packed, random_documents
 
-BASE = LlamaConfig(
-    vocab_size=101,
-    hidden_size=48,
-    intermediate_size=80,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    max_position_embeddings=128,
-    initializer_range=0.2,  # large, so that differences show
-)
 LLAMA3 = {
     "rope_type": "llama3",
     "factor": 8.0,
@@ -68,7 +58,6 @@ VARIANTS = {
         "head_dim": 14,
     },
 }
-LENGTHS = [7, 1, 30, 12]
 
 
 class Numbers:
@@ -90,17 +79,6 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("pair") / "model"
     weights.save_model(ours.state_dict(), config, folder)
     return ours, AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-
-
-def packed(model: Llama, documents: list[Tensor]) -> Tensor:
-    positions = torch.cat([torch.arange(len(document)) for document in documents])
-    out: Tensor = model(torch.cat(documents), positions, Documents.from_lengths([len(d) for d in documents]))
-    return out
-
-
-def random_documents(seed: int = 0) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randint(0, BASE.vocab_size, (length,), generator=generator) for length in LENGTHS]
 
 
 def test_packed_logits_equal_transformers_one_document_at_a_time(pair: tuple[Llama, Any]) -> None:
@@ -199,17 +177,6 @@ def test_recomputation_gives_bit_equal_gradients(mode: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-def test_documents_do_not_see_each_other() -> None:
-    model = weights.init_model(BASE, seed=1)
-    documents = random_documents()
-    with torch.no_grad():
-        before = packed(model, documents)
-        documents[0] = (documents[0] + 1) % BASE.vocab_size
-        after = packed(model, documents)
-    assert not torch.equal(before[:7], after[:7])
-    torch.testing.assert_close(before[7:], after[7:], atol=0, rtol=0)
-
-
 def test_positions_that_are_not_reset_are_noticed() -> None:
     model = weights.init_model(BASE, seed=1)
     documents = random_documents()
@@ -230,62 +197,35 @@ def test_positions_that_are_not_reset_are_noticed() -> None:
     assert (wrong - right)[8:].abs().max() > 0.1
 
 
-def test_folder_round_trip_in_shards(tmp_path: Path) -> None:
-    model = weights.init_model(BASE, seed=2)
-    weights.save_model(model.state_dict(), BASE, tmp_path / "model", shard_bytes=50_000)
-    assert len(list((tmp_path / "model").glob("*.safetensors"))) > 2
-    again = weights.load_model(tmp_path / "model")
-    assert again.config == dataclasses.replace(BASE, num_key_value_heads=4, head_dim=12)
-    for (name, ours), (_, theirs) in zip(model.state_dict().items(), again.state_dict().items(), strict=True):
-        assert torch.equal(ours, theirs), name
-    peer = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+@pytest.mark.parametrize("mode", ["none", "selective", "full"])
+def test_adapter_trained_on_the_native_module(tmp_path: Path, mode: Any) -> None:
+    """Ten steps of AdamW under each kind of recomputation: the same as transformers' own, and loads there."""
+    base = save(CONFIG, 3, tmp_path / "base")
+    base.set_recompute(mode)
+    peer = AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    lora = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])
+    positions, documents = torch.arange(len(IDS)), Documents.from_lengths([len(IDS)])
+    ours, theirs = get_peft_model(base, lora), get_peft_model(peer, copy.deepcopy(lora))
+    trained = {name: parameter for name, parameter in ours.named_parameters() if parameter.requires_grad}
+    assert trained and all("lora_" in name for name in trained)
+    theirs.load_state_dict({name: parameter.detach().clone() for name, parameter in trained.items()}, strict=False)
+
+    def train(model: Any, forward: Callable[[], Tensor]) -> list[float]:
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+        losses = []
+        for _ in range(10):
+            loss = torch.nn.functional.cross_entropy(forward()[:-1], IDS[1:])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+        return losses
+
+    mine = train(ours, lambda: ours(IDS, positions, documents))
+    assert mine == pytest.approx(train(theirs, lambda: theirs(IDS[None]).logits[0]), abs=1e-4)
+    assert mine[-1] < mine[0] - 0.1
     with torch.no_grad():
-        document = random_documents()[2]
-        torch.testing.assert_close(packed(again, [document]), peer(document[None]).logits[0], atol=1e-5, rtol=1e-5)
-
-
-def test_transformers_folder_loads_here(tmp_path: Path) -> None:
-    peer = Peer(
-        PeerConfig(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
-    )
-    peer.save_pretrained(tmp_path)
-    ours = weights.load_model(tmp_path)
-    document = torch.arange(20)
-    with torch.no_grad():
-        torch.testing.assert_close(packed(ours, [document]), peer(document[None]).logits[0], atol=1e-5, rtol=1e-5)
-
-
-def test_same_seed_same_weights() -> None:
-    first, again, other = (weights.init_model(BASE, seed).state_dict() for seed in (3, 3, 4))
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
-    assert first["lm_head.weight"].std() == pytest.approx(0.2, rel=0.05)
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"model_type": "mistral"}, "model_type = 'mistral'; only 'llama' is supported"),
-        ({"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
-        ({"quantization_config": {"bits": 4}}, "field 'quantization_config' is not supported"),
-        ({"rope_scaling": {"rope_type": "longrope"}, "rope_parameters": None}, "'longrope' is not supported"),
-        ({"num_key_value_heads": 3}, "must be a multiple of num_key_value_heads = 3"),
-    ],
-)
-def test_unsupported_config_is_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({**BASE.to_json(), **change}))
-    with pytest.raises(UserError) as caught:
-        LlamaConfig.from_folder(tmp_path)
-    assert says in str(caught.value)
-
-
-def test_broken_folders_are_named(tmp_path: Path) -> None:
-    model = weights.init_model(BASE, seed=2)
-    state = model.state_dict()
-    state.pop("model.layers.1.mlp.up_proj.weight")
-    weights.save_model(state, BASE, tmp_path / "missing")
-    with pytest.raises(UserError, match=r"missing tensor 'model\.layers\.1\.mlp\.up_proj\.weight'"):
-        weights.load_model(tmp_path / "missing")
-    weights.save_model(model.state_dict(), dataclasses.replace(BASE, vocab_size=99), tmp_path / "shape")
-    with pytest.raises(UserError, match=r"has shape \[101, 48\], config.json says \[99, 48\]"):
-        weights.load_model(tmp_path / "shape")
+        truth = ours(IDS, positions, documents)
+    ours.save_pretrained(tmp_path / "adapter")
+    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "adapter")
+    torch.testing.assert_close(logits(loaded), truth, atol=1e-5, rtol=1e-5)

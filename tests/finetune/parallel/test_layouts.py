@@ -1,15 +1,11 @@
 """Loss, gradient norm and weights do not depend on how an update is cut over micro-batches and processes."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import distributed
 
-from camelid.errors import UserError
-from finetune.parallel.launch import _check_world
 from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant
 
 TOLERANCE = 1e-5
@@ -144,14 +140,3 @@ def test_a_launch_that_is_not_what_was_asked_is_refused(
     error = capfd.readouterr().err
     assert says in error
     assert error.count("camelid: error") == 1
-
-
-def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes on CPUs that would talk through MPI."""
-    accelerator = SimpleNamespace(num_processes=2, device=torch.device("cpu"))
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
-    monkeypatch.setattr(distributed, "get_backend", lambda: "mpi")
-    with pytest.raises(UserError, match="talk through 'mpi' on cpu; expected 'gloo'"):
-        _check_world(accelerator, 2)  # type: ignore[arg-type]

@@ -4,23 +4,9 @@ import random
 
 from rouge_score import rouge_scorer
 
-from camelid.text.words import rouge_tokens, unicode_tokens
+from camelid.text.words import rouge_tokens
 from selfinstruct.keep.rouge import LIMIT, SimilarTexts
-
-WORDS = "write a short story about the red fox and its 3 friends in Paris, don't use Ünïcode é or 東京".split()
-
-
-def texts(count: int, seed: int) -> list[str]:
-    rng = random.Random(seed)
-    return [" ".join(rng.choices(WORDS, k=rng.randint(0, 14))) for _ in range(count)]
-
-
-def test_tokens_are_rouge_scores() -> None:
-    from rouge_score.tokenizers import DefaultTokenizer
-
-    reference = DefaultTokenizer(use_stemmer=False)
-    for text in [*texts(300, 1), "  ", "A_b-c", "x\ty\n", "İstanbul ß", "1,000.5%"]:
-        assert rouge_tokens(text) == reference.tokenize(text)
+from tests.camelid.text.random_texts import texts
 
 
 def test_scores_are_bit_identical() -> None:
@@ -62,16 +48,6 @@ def test_the_nearest_are_found_among_many() -> None:
     scorer = rouge_scorer.RougeScorer(["rougeL"])
     expected = sorted(-scorer.score(text, many[7] + " 3")["rougeL"].fmeasure for text in many)[:10]
     assert [-score for score in similar.compare(many[7] + " 3").most_similar.values()] == expected
-
-
-def test_every_script_has_words() -> None:
-    for text in [*texts(50, 7), "plain ASCII_text, 1,000.5%"]:
-        if text.isascii():
-            assert unicode_tokens(text) == rouge_tokens(text)
-    assert unicode_tokens("请写一首诗。") == list("请写一首诗")
-    assert unicode_tokens("Ünïcode \uff21\uff22\uff23 12") == ["ünïcode", "abc", "12"]
-    assert unicode_tokens("हिन्दी में लिखो") == ["हिन्दी", "में", "लिखो"]
-    assert unicode_tokens("สวัสดี ครับ") == ["ส", "วั", "ส", "ดี", "ค", "รั", "บ"]
 
 
 def test_a_duplicated_chinese_instruction_is_rejected() -> None:

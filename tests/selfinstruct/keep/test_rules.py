@@ -6,7 +6,7 @@ import pytest
 
 from camelid.errors import UserError
 from selfinstruct.keep.rules import read_rules, reason_to_drop_answer
-from selfinstruct.seeds import OWN, Task, read_seeds
+from selfinstruct.seeds import Task
 
 
 def reason_to_drop(task: Task) -> str | None:
@@ -51,12 +51,6 @@ def test_reasons(task: Task, reason: str) -> None:
 )
 def test_good_tasks_pass(task: Task) -> None:
     assert reason_to_drop(task) is None
-
-
-def test_our_own_seeds_are_whole_and_distinct() -> None:
-    seeds = read_seeds(OWN)
-    assert all(seed.instruction.strip() and seed.output.strip() for seed in seeds)
-    assert len({seed.instruction for seed in seeds}) == len(seeds)
 
 
 @pytest.mark.parametrize(

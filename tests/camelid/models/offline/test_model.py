@@ -1,0 +1,44 @@
+"""The embedded model: deterministic, honest, and it reads the prompts that the other rooms write."""
+
+import asyncio
+
+import pytest
+
+from camelid.message import Message
+from camelid.models.llm import Reply, Request
+from camelid.models.offline.model import HONEST, Offline
+from eval.ask.questions import Question
+from eval.judging import prompts
+from eval.judging.verdict import parse_rating
+from selfinstruct.methods.alpaca import TASKS_A_REPLY, ReplyFormatName, open_format
+from selfinstruct.seeds import read_seeds
+
+
+def complete(*messages: Message) -> str:
+    reply = asyncio.run(Offline().complete(Request(messages)))
+    assert isinstance(reply, Reply) and reply.model == "offline"
+    return reply.text
+
+
+@pytest.mark.parametrize("name", ["text", "json"])
+def test_it_answers_the_generators_prompt_with_whole_tasks(name: ReplyFormatName) -> None:
+    form = open_format(name, read_seeds(), 0, "English")
+    for _, request in zip(range(20), form.requests, strict=False):
+        reply = asyncio.run(Offline().complete(request))
+        again = asyncio.run(Offline().complete(request))
+        assert isinstance(reply, Reply) and reply == again
+        parsed = form.parse(reply)
+        assert len(parsed.tasks) == TASKS_A_REPLY and not parsed.drops
+
+
+def test_the_judge_reads_the_prompt_that_eval_writes() -> None:
+    question = Question("1", "words", ("What is the opposite of hot?",), ("The opposite of hot is cold.",))
+    grades = {}
+    for answer in ("The opposite of hot is cold.", "The opposite of hot is warm.", "I like trains"):
+        text = complete(*prompts.single_prompt(question, (answer,), 0))
+        grades[answer] = parse_rating(text)
+    assert list(grades.values()) == [10, 9, 1]  # 1 + 9 x F, rounded; F = 1, 5/6, 0
+
+
+def test_anything_else_gets_an_honest_refusal() -> None:
+    assert complete(Message("user", "What is the meaning of life?")) == HONEST

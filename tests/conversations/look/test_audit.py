@@ -1,0 +1,71 @@
+"""The audit, on data whose faults are known."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from camelid.app.cli import main
+from camelid.message import Conversation, Message
+from tests.conversations.chats import chat
+
+
+def run_audit(path: str, folder: str, length: int, *options: str) -> int:
+    options = ("--template", "chatml", "--tokenizer", folder, "--max-length", str(length), *options)
+    return main(["conversations", "audit", path, *options])
+
+
+def test_audit_passes_good_data(data: Callable[..., str], folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    chats = [chat(str(number), f"Question {number}?", f"Answer {number}.") for number in range(30)]
+    assert run_audit(data(*chats), folder, 200) == 0
+    out = capsys.readouterr().out
+    assert "0 of 30 answers lose their end-of-turn token" in out and "ready to train" in out and "FAIL" not in out
+
+
+@pytest.mark.parametrize(
+    ("chats", "finding"),
+    [
+        ([chat(str(n), "Hi", "no", weight=0.0) for n in range(9)], "9 of 9 documents have nothing to train on"),
+        ([chat("q", "Hi")], "1 of 1 documents have nothing to train on"),
+        ([chat(str(n), "Hi", f"{n} and on " * 99) for n in range(9)], "9 of 9 answers lose their end-of-turn token"),
+        ([chat(str(n), "Hi", "no") for n in range(9)], "8 of 9 documents repeat another, token for token"),
+        ([Conversation("r", (Message("assistant", "no"),))], "turn 1 is 'assistant', expected 'user'"),
+        ([chat("w", "word " * 150, "k")], "tokens are trained"),
+        ([], "no document is left to train on"),
+    ],
+)
+def test_audit_stops_what_would_waste_a_run(
+    data: Callable[..., str],
+    folder: str,
+    capsys: pytest.CaptureFixture[str],
+    chats: list[Conversation],
+    finding: str,
+) -> None:
+    assert run_audit(data(*chats), folder, 800 if finding == "tokens are trained" else 100) == 1
+    out = capsys.readouterr().out
+    assert [line for line in out.splitlines() if finding in line and line.startswith("FAIL")], out
+    assert "not ready to train" in out
+
+
+def test_audit_counts_what_training_will_see(
+    data: Callable[..., str], folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same numbers as the training data loader's."""
+    from transformers import AutoTokenizer
+
+    from finetune.data.token_data import load_tokens
+    from finetune.recipe import DataSource
+
+    chats = [chat(str(n), *("word " * (5 * n + k + 1) for k in range(6))) for n in range(12)]
+    path = data(*chats)
+    run_audit(path, folder, 120)
+    out = capsys.readouterr().out
+    loaded = load_tokens(Path(path).parent, [DataSource(path)], "chatml", AutoTokenizer.from_pretrained(folder), 120, 0)
+    assert f"of {loaded.ids.size:,} tokens are trained" in out
+    documents = loaded.ledgers[1]
+    untrained, cut = documents.dropped["nothing to train on"], documents.repaired["answer cut at max_length"]
+    assert untrained and cut
+    assert f"{untrained} of {documents.read} documents have nothing to train on" in out
+    assert f"{cut} of {loaded.documents} documents are cut off at 120 tokens" in out
+    histogram = [int(row.split()[-1]) for row in out.split("documents)\n")[1].splitlines() if row.startswith("  ")]
+    assert sum(histogram) == documents.read and histogram[-1] >= untrained + cut

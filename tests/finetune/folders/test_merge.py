@@ -1,0 +1,65 @@
+"""Adapters and deltas merge into what transformers and peft compute with them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from camelid.app.cli import main
+from finetune.folders import weights
+from finetune.llama.attention import Documents
+from tests.finetune.folders.tiny_folders import CONFIG, IDS, logits, save, transformers_logits
+
+
+@pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"use_rslora": True}])
+def test_adapters_travel_both_ways(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Trained on the native module: loads in transformers + peft, and merges. Trained there: merges here."""
+    base = save(CONFIG, 3, tmp_path / "base")
+    lora = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"], **options)
+
+    def perturbed(model: Any) -> Any:
+        generator = torch.Generator().manual_seed(4)
+        with torch.no_grad():
+            for name, parameter in sorted(model.named_parameters()):
+                if "lora_" in name:
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+        return model.eval()
+
+    ours = perturbed(get_peft_model(base, lora))
+    positions, documents = torch.arange(len(IDS)), Documents.from_lengths([len(IDS)])
+    with torch.no_grad():
+        truth = ours(IDS, positions, documents)
+    ours.save_pretrained(tmp_path / "ours")
+    peer = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "ours")
+    torch.testing.assert_close(logits(peer), truth, atol=1e-5, rtol=1e-5)
+    plain = transformers_logits(tmp_path / "base")
+    assert (truth - plain).abs().max() > 0.01
+
+    theirs = perturbed(get_peft_model(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), lora))
+    theirs.save_pretrained(tmp_path / "theirs")
+    for adapter in ("ours", "theirs"):
+        merged = tmp_path / f"merged-{adapter}"
+        assert main(["weights", "merge", str(tmp_path / "base"), str(tmp_path / adapter), str(merged)]) == 0
+        torch.testing.assert_close(transformers_logits(merged), truth, atol=2e-5, rtol=1e-4)
+
+
+def test_deltas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where the tuned model has a token more, as Alpaca's had."""
+    base, tuned = tmp_path / "base", tmp_path / "tuned"
+    save(CONFIG, 5, base)
+    save(dataclasses.replace(CONFIG, vocab_size=97), 6, tuned)
+    delta, back = tmp_path / "delta", tmp_path / "back"
+    assert main(["weights", "delta", str(base), str(tuned), str(delta)]) == 0
+    assert main(["weights", "merge", str(base), str(delta), str(back)]) == 0
+    torch.testing.assert_close(transformers_logits(back), transformers_logits(tuned), atol=1e-5, rtol=1e-5)
+    difference = weights.load_model(tuned).lm_head.weight - weights.load_model(delta).lm_head.weight
+    torch.testing.assert_close(difference[:96], weights.load_model(base).lm_head.weight)
+    assert main(["weights", "merge", str(base), str(tuned), str(tmp_path / "x")]) == 2
+    assert "if it holds delta weights, say --delta" in capsys.readouterr().err
+    save(dataclasses.replace(CONFIG, num_hidden_layers=3), 6, tmp_path / "deeper")
+    assert main(["weights", "delta", str(base), str(tmp_path / "deeper"), str(tmp_path / "x")]) == 2
+    assert "another architecture" in capsys.readouterr().err

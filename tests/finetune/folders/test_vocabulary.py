@@ -1,0 +1,35 @@
+"""A larger vocabulary keeps the old rows; the new ones begin at their mean."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from camelid.app.cli import main
+from finetune.folders import weights
+from tests.finetune.folders.tiny_folders import logits
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_resize(tmp_path: Path, toy_model: Path, tied: bool) -> None:
+    old = weights.load_model(toy_model)
+    config = dataclasses.replace(old.config, tie_word_embeddings=tied)
+    weights.save_model(old.state_dict(), config, tmp_path / "model")
+    for file in toy_model.glob("*token*"):
+        (tmp_path / "model" / file.name).write_bytes(file.read_bytes())
+    command = ["weights", "resize", str(tmp_path / "model"), str(tmp_path / "larger"), "--multiple-of", "64"]
+    assert main([*command, "--add-tokens", "[PAD]", "<tool>"]) == 0
+    new, tokenizer = weights.load_model(tmp_path / "larger"), AutoTokenizer.from_pretrained(tmp_path / "larger")
+    size = old.config.vocab_size
+    assert new.config.vocab_size == 448 == -(-(size + 2) // 64) * 64
+    assert tokenizer.convert_tokens_to_ids("[PAD]") == size and tokenizer("<tool>").input_ids[-1] == size + 1
+    for before, after in (
+        (old.model.embed_tokens.weight, new.model.embed_tokens.weight),
+        ((old.model.embed_tokens if tied else old.lm_head).weight, new.lm_head.weight),
+    ):
+        assert torch.equal(after[:size], before)
+        torch.testing.assert_close(after[size:], before.mean(0).expand(448 - size, -1))
+    peer = AutoModelForCausalLM.from_pretrained(tmp_path / "larger", dtype=torch.float32)
+    torch.testing.assert_close(logits(peer), logits(new), atol=1e-5, rtol=1e-5)

@@ -1,0 +1,13 @@
+"""Operations of a token and peaks of devices, as published."""
+
+from finetune.llama.architectures import get_architecture
+from finetune.parallel.hardware import flops_per_token, peak_flops
+
+
+def test_operations_of_a_token() -> None:
+    """6 a weight but the embedding's, as in Kaplan et al.; the peaks of devices as their drivers name them."""
+    config = get_architecture("llama-7b")
+    without_embedding = config.num_parameters() - 32000 * 4096
+    assert flops_per_token(config, 0, 1.0, False) == 6 * without_embedding
+    assert peak_flops("NVIDIA H100 80GB HBM3") == 989e12 and peak_flops("NVIDIA H100 PCIe") == 756e12
+    assert peak_flops("a toaster") is None
