@@ -12,7 +12,7 @@ from camelid.message import ROLES, Conversation, Message, Role, record_id
 from conversations.formats.chat import MEDIA, TOOL, Branches, Chat, LostTurn, make_chat
 from conversations.formats.chatgpt_export import from_chatgpt
 from conversations.formats.oasst import from_oasst, grow_trees
-from conversations.tokens.template import join_input
+from conversations.tokens.with_input import join_input
 
 RecordFormat = Literal["conversations", "sharegpt", "openai", "chatgpt", "oasst", "wildchat", "alpaca"]
 
