@@ -10,7 +10,7 @@ from camelid.files.records import read_records as read_records
 from camelid.files.records import scan_records
 from camelid.message import ROLES, Conversation, Message, Role, record_id
 from conversations.formats.chat import MEDIA, TOOL, Branches, Chat, LostTurn, make_chat
-from conversations.formats.chatgpt_export import from_chatgpt
+from conversations.formats.chatgpt import from_chatgpt
 from conversations.formats.oasst import from_oasst, grow_trees
 from conversations.tokens.with_input import join_input
 
