@@ -14,7 +14,7 @@ from camelid.text.minhash import NearDuplicates, minhash_signature
 from camelid.text.pii import ScrubPersonalData, luhn, scrub
 from conversations.cleaning.blocked import BlockPhrases, read_phrases
 from conversations.cleaning.sampling import Sample, is_in_sample
-from conversations.formats.readers import from_alpaca
+from conversations.formats.alpaca import from_alpaca
 from conversations.identity import identity_conversations
 
 
