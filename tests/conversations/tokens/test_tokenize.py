@@ -52,7 +52,7 @@ FORMATS = {
 }
 
 # Of formats that write an instruction with an input in another way: the system message, and what is between the two.
-WITH_INPUT = {
+WITH_INPUT: dict[str, tuple[str | None, str]] = {
     "alpaca": (f"{ALPACA}, paired with an input that provides further context. {REQUEST}", "\n\n### Input:\n"),
 }
 
@@ -102,7 +102,7 @@ def written(name: str, conversation: Conversation) -> list[Span]:
             spans += put(user_form, inside)
         elif name in WITH_INPUT and conversation.meta.get("input"):
             (instead, between), (instruction, end) = WITH_INPUT[name], user_form.split("{}")
-            spans = [Span(system_form.format(instead) + instruction, 0.0, False)]
+            spans = [Span(("" if instead is None else system_form.format(instead)) + instruction, 0.0, False)]
             spans += [*typed(conversation.meta["instruction"]), Span(between, 0.0, False)]
             spans += [*typed(conversation.meta["input"]), Span(end, 0.0, False)]
         else:
