@@ -14,7 +14,8 @@ from camelid.message import Conversation
 from camelid.text.minhash import minhash_signature
 from conversations.cleaning.clean import Clean
 from conversations.formats.chat import Branches, Chat
-from conversations.formats.readers import RecordFormat, read_chats
+from conversations.formats.readers import read_chats
+from conversations.formats.table import count_turns
 
 # A step gives back the conversation (changed or not), or the reason to drop it. It counts what it changes in
 # turns; only `Clean` drops single turns.
@@ -34,14 +35,14 @@ class ConversionWork:
     Attributes:
         steps: run in order on every conversation, after it was cleaned.
         clean: the cleaning itself.
-        format: of all records; None to detect it.
+        format: the name of the format of all records; None to detect it.
         branches: which branches of a tree are read.
         signatures: whether near-duplicates will be looked for.
     """
 
     steps: tuple[CleaningStep, ...] = ()
     clean: Clean = field(default_factory=Clean)
-    format: RecordFormat | None = None
+    format: str | None = None
     branches: Branches = "all"
     signatures: bool = False
 
@@ -89,7 +90,7 @@ def process_batch(work: ConversionWork, records: RecordBatch) -> BatchResult:
         except UserError as error:
             result.faults.append(str(error))
             result.dropped.drop("unreadable record")
-            if lost := _count_turns(record):
+            if isinstance(record, dict) and (lost := count_turns(record)):
                 result.turns.drop("in an unreadable record", lost)
             continue
         for chat in chats:
@@ -127,15 +128,6 @@ def drop_kept(turns: Ledger, count: int) -> None:
     if count:
         turns.kept -= count
         turns.drop(DROPPED_WHOLE, count)
-
-
-def _count_turns(record: Record | UserError) -> int:
-    """The turns of a record that cannot be read, where its shape still shows them."""
-    if isinstance(record, dict):
-        for name in ("conversations", "messages", "conversation"):
-            if isinstance(record.get(name), list):
-                return len(record[name])
-    return 0
 
 
 def _digest(conversation: Conversation) -> bytes:

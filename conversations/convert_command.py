@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from conversations.formats.table import FORMATS
+
 if TYPE_CHECKING:
     from camelid.files.ledger import Ledger
     from conversations.batch import ConversionWork
@@ -31,11 +33,9 @@ def register_convert(verbs: Any) -> None:
 def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is done with each record by itself."""
     group = parser.add_argument_group("reading")
-    known = ["conversations", "sharegpt", "openai", "chatgpt", "oasst", "wildchat", "alpaca"]
-    group.add_argument("--format", choices=known, help="of all inputs (detected record by record if left out)")
-    group.add_argument(
-        "--branches", choices=["all", "last"], default="all", help="of a tree: all, or the last shown or best ranked"
-    )
+    group.add_argument("--format", choices=tuple(FORMATS), help="of all inputs (detected record by record if left out)")
+    last = " or ".join(format.last_branch for format in FORMATS.values() if format.last_branch)
+    group.add_argument("--branches", choices=["all", "last"], default="all", help=f"of a tree: all, or the {last}")
     group = parser.add_argument_group("cleaning")
     switch = argparse.BooleanOptionalAction
     group.add_argument("--html", action=switch, default=True, help="turn answers that are HTML into Markdown")

@@ -14,7 +14,8 @@ from camelid.text.corpus_kind import CorpusKind, ReasonToDrop, RecordParts, Text
 from camelid.text.decontaminate import Decontaminator, KeepOutQuestions, read_question_texts
 from camelid.text.words import unicode_tokens
 from conversations.batch import DROPPED_WHOLE, NEAR_DUPLICATE
-from conversations.formats.readers import detect_format
+from conversations.formats.conversations import CONVERSATIONS as OUR_FORMAT
+from conversations.formats.table import detect_format
 
 
 def _read_file(folder: Any, path: str) -> Iterator[tuple[str, Record]]:
@@ -24,9 +25,9 @@ def _read_file(folder: Any, path: str) -> Iterator[tuple[str, Record]]:
 
 def _all_turns(record: Record, place: str) -> str:
     """The text of all turns of a conversation in Camelid's own format."""
-    kind = detect_format(record, place)
-    if kind != "conversations":
-        raise UserError(f"{place}: a record in the format {kind}; run `camelid conversations convert` first")
+    found = detect_format(record, place)
+    if found is not OUR_FORMAT:
+        raise UserError(f"{place}: a record in the format {found.name}; run `camelid conversations convert` first")
     conversation = Conversation.from_json(record, place)
     try:
         dumps(record).encode()

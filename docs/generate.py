@@ -1,7 +1,8 @@
 """Writes what the code already says: `python docs/generate.py`.
 
 `reference/commands.md` comes from the command line's parser, `reference/recipe.md` from the recipe's dataclasses and
-their docstrings, the pictures of layers from the import contracts in pyproject.toml and the packages' first lines.
+their docstrings, the table in `conversations.md` from the formats that are read, the pictures of layers from the import
+contracts in pyproject.toml and the packages' first lines.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from importlinter.api import read_configuration
 
 from camelid.app.cli import build_parser
 from camelid.app.command_line import leaves
+from conversations.formats.table import FORMATS
 from finetune.recipe import DEFAULT_KIND, KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +41,7 @@ def generated() -> dict[Path, str]:
     return {
         docs / "reference" / "commands.md": commands_page(),
         docs / "reference" / "recipe.md": recipe_page(),
+        docs / "conversations.md": with_formats((docs / "conversations.md").read_text(encoding="utf-8")),
         docs / "layers.svg": layers_picture("Imports run one way"),
         docs / "layers-finetune.svg": layers_picture("Inside finetune"),
     }
@@ -100,6 +103,20 @@ def recipe_page() -> str:
             if inner and dataclasses.is_dataclass(inner[0]):
                 text += f"\nEach entry of `{name}.train`:\n\n" + _fields(inner[0])
     return text
+
+
+def with_formats(page: str) -> str:
+    """The page with its table of formats, which stands behind the note, as it should be."""
+    note = NOTE.format("conversations/formats")
+    rows = "| format | looks like | notes |\n|---|---|---|\n"
+    for format in FORMATS.values():
+        tree = f"a tree: every branch, or with `--branches last` the {format.last_branch}" if format.last_branch else ""
+        notes = "; ".join(filter(None, [format.notes, tree]))
+        rows += f"| `{format.name}` | {_cell(format.looks_like)} | {_cell(notes)} |\n"
+    before, found, after = page.partition(note)
+    assert found, note
+    _, _, rest = after.lstrip().partition("\n\n")
+    return f"{before}{note}\n{rows}\n{rest}"
 
 
 def _summary(kind: Any) -> str:

@@ -1,1 +1,1 @@
-"""Readers: one shape of record in, conversations out."""
+"""Formats that chats come in, one object and one file each, and the readers of them all."""

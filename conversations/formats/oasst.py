@@ -7,6 +7,8 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message, Role
 from conversations.formats.chat import Branches, Chat, LostTurn, make_chat
+from conversations.formats.fields import text_field
+from conversations.formats.record_format import PlacedRecords, RecordFormat
 
 _ROLES: dict[Any, Role] = {"prompter": "user", "assistant": "assistant"}
 _UNRANKED = 1 << 30
@@ -22,7 +24,7 @@ def from_oasst(record: Record, place: str, branches: Branches) -> Iterator[Chat]
         turns = [
             LostTurn("turn that was deleted", with_exchange=True, role=_role(node, place))
             if node.get("deleted")
-            else Message(_role(node, place), _text(node, place))
+            else Message(_role(node, place), text_field(node, "text", place))
             for node in path
         ]
         meta = {"tree": name, **{key: path[0][key] for key in ("lang",) if path[0].get(key)}}
@@ -63,20 +65,12 @@ def _role(node: Record, place: str) -> Role:
     return _ROLES[role]
 
 
-def _text(node: Record, place: str) -> str:
-    if not isinstance(node.get("text"), str):
-        raise UserError(f"{place}: field 'text' must be a string, found {node.get('text')!r}")
-    return str(node["text"])
-
-
 def is_row(record: Record | UserError) -> bool:
     """Whether a record is one message of a tree."""
     return isinstance(record, dict) and {"message_id", "parent_id", "message_tree_id", "text"} <= record.keys()
 
 
-def grow_trees(
-    records: Iterator[tuple[str, Record | UserError]],
-) -> Iterator[tuple[str, Record | UserError]]:
+def grow_trees(records: PlacedRecords) -> PlacedRecords:
     """Put the rows of one tree, which stand one after the other, together; pass all else through."""
     rows: list[tuple[str, Record]] = []
     for place, record in records:
@@ -95,7 +89,7 @@ def _tree(row: Record) -> str:
     return str(row["message_tree_id"])
 
 
-def _grown(rows: list[tuple[str, Record]]) -> Iterator[tuple[str, Record | UserError]]:
+def _grown(rows: list[tuple[str, Record]]) -> PlacedRecords:
     """The tree of these rows; a row whose parent is not among them yields an error."""
     nodes = {str(row["message_id"]): {**row, "replies": []} for _, row in rows}
     root = None
@@ -109,3 +103,15 @@ def _grown(rows: list[tuple[str, Record]]) -> Iterator[tuple[str, Record | UserE
             yield place, UserError(f"{place}: parent {parent!r} is not beside it; sort the rows by message_tree_id")
     if root:
         yield root
+
+
+OASST = RecordFormat(
+    name="oasst",
+    called="OASST tree",
+    field="prompt",
+    looks_like="OpenAssistant trees, or their messages as rows",
+    is_one=lambda record: isinstance(record.get("prompt"), dict),
+    read=from_oasst,
+    last_branch="best ranked",
+    gather=grow_trees,
+)

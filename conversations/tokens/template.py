@@ -12,6 +12,7 @@ from camelid.errors import UserError, suggest_name
 from camelid.message import Conversation, Message
 from conversations.tokens.jinja_template import JinjaTemplate
 from conversations.tokens.span import ChatFormat, Span, loss_weight
+from conversations.tokens.with_input import InputForm, split_input
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Template:
             `text`, or nobody (`none`).
         start: text before everything.
         default_system: the system message of a conversation that has none; None = leave it out.
+        with_input: how an instruction that came with an input is written; None = as any other message.
         system_open, system_close: around the system message.
         system_in_user: whether the system message stands inside the first user turn, after `user_open`.
         user_open, user_close: around what the user says.
@@ -41,6 +43,7 @@ class Template:
     bos: Literal["tokenizer", "text", "none"]
     start: str = ""
     default_system: str | None = None
+    with_input: InputForm | None = None
     system_open: str = ""
     system_close: str = ""
     system_in_user: bool = False
@@ -64,17 +67,25 @@ class Template:
         Raises:
             UserError: the turns do not alternate user, assistant after an optional system message.
         """
-        special = self._alpaca_with_input(conversation)
-        return special if special else self._spans(conversation.messages, conversation.id)
+        parts = split_input(conversation) if self.with_input else None
+        if self.with_input is None or parts is None:
+            return self._spans(conversation.messages, conversation.id, self.default_system)
+        instruction, text = parts
+        asked = [Span(instruction, 0.0, True), Span(self.with_input.input_open, 0.0, False), Span(text, 0.0, True)]
+        return self._spans(conversation.messages, conversation.id, self.with_input.default_system, asked)
 
     def prompt(self, messages: Sequence[Message]) -> list[Span]:
         """The chat so far, ending with what makes the model speak."""
-        return [*self._spans(messages, "prompt"), Span(self.assistant_open, 0.0, False)]
+        spans = self._spans(messages, "prompt", self.default_system)
+        return [*spans, Span(self.assistant_open, 0.0, False)]
 
-    def _spans(self, messages: Sequence[Message], name: str) -> list[Span]:
+    def _spans(
+        self, messages: Sequence[Message], name: str, default_system: str | None, asked: Sequence[Span] = ()
+    ) -> list[Span]:
+        """The turns as text; `asked`, if given, stands for what the only user turn says."""
         system, turns = _alternating(messages, name)
         if system is None:
-            system = self.default_system
+            system = default_system
         text = str.strip if self.strip else str
         spans, head = [Span(self.start, 0.0, False)], []
         if system is not None:
@@ -85,7 +96,7 @@ class Template:
             head = []
         for turn in turns:
             if turn.role == "user":
-                said = [*head, Span(turn.content, 0.0, True)]
+                said = [*head, *(asked or [Span(turn.content, 0.0, True)])]
                 spans.append(Span(self.user_open, 0.0, False))
                 spans += _stripped(said) if self.strip else said
                 spans.append(Span(self.user_close, 0.0, False))
@@ -100,26 +111,6 @@ class Template:
         if head:
             raise UserError(f"conversation {name!r}: no user turn holds its system message")
         return [span for span in spans if span.text]
-
-    def _alpaca_with_input(self, conversation: Conversation) -> list[Span] | None:
-        """Stanford Alpaca's second form, for a record that came with an input; None for anything else."""
-        meta = conversation.meta
-        if self.name != "alpaca" or not meta.get("input") or len(conversation.messages) != 2:
-            return None
-        user, assistant = conversation.messages
-        if user.content != join_input(meta["instruction"], meta["input"]):
-            return None  # edited since it was read: the messages count
-        weight = loss_weight(assistant)
-        return [
-            Span(ALPACA_WITH_INPUT, 0.0, False),
-            Span("\n\n### Instruction:\n", 0.0, False),
-            Span(meta["instruction"], 0.0, True),
-            Span("\n\n### Input:\n", 0.0, False),
-            Span(meta["input"], 0.0, True),
-            Span("\n\n### Response:", 0.0, False),
-            Span(assistant.content, weight, True, answer=True),
-            Span(self.assistant_close, weight, False, answer=True),
-        ]
 
     @property
     def jinja(self) -> str:
@@ -146,11 +137,6 @@ class Template:
             "{% else %}{{ raise_exception('a system message must come first') }}{% endif %}{% endfor %}"
             f"{{% if add_generation_prompt %}}{{{{ {_quote(self.assistant_open)} }}}}{{% endif %}}"
         )
-
-
-def join_input(instruction: str, text: str) -> str:
-    """An instruction and its input as one user message."""
-    return f"{instruction}\n\n{text}" if text else instruction
 
 
 def get_template(name: str) -> Template:
@@ -242,6 +228,7 @@ TEMPLATES: dict[str, Template] = {
             source="github.com/tatsu-lab/stanford_alpaca, train.py, PROMPT_DICT",
             bos="tokenizer",
             default_system=ALPACA_NO_INPUT,
+            with_input=InputForm(default_system=ALPACA_WITH_INPUT, input_open="\n\n### Input:\n"),
             user_open="\n\n### Instruction:\n",
             assistant_open="\n\n### Response:",
         ),

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +22,8 @@ from conversations.cleaning.blocked import BlockPhrases
 from conversations.cleaning.clean import Clean
 from conversations.cleaning.sampling import Sample, is_in_sample
 from conversations.convert import Conversion
-from conversations.formats.readers import RecordFormat, read_conversations
+from conversations.formats.readers import read_conversations
+from conversations.formats.table import FORMATS
 from tests.chat_pages import answer, question
 
 SAMPLE = Path(__file__).parents[2] / "conversations" / "data" / "sharegpt_sample.json"
@@ -259,7 +260,7 @@ def test_the_options_name_every_format_and_kind(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["conversations", "convert", "--help"])
     text = capsys.readouterr().out
-    assert all(name in text for name in (*get_args(RecordFormat), *KINDS))
+    assert all(name in text for name in (*FORMATS, *KINDS))
 
 
 @pytest.mark.skipif("CAMELID_REAL_DATA" not in os.environ, reason="CAMELID_REAL_DATA is not set")

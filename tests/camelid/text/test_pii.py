@@ -7,7 +7,7 @@ import pytest
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message
 from camelid.text.pii import ScrubPersonalData, luhn, scrub
-from conversations.formats.readers import from_alpaca
+from conversations.formats.alpaca import from_alpaca
 
 
 def talk(question: str, answer: str = "yes", name: str = "c") -> Conversation:

@@ -8,7 +8,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
-from conversations.formats.readers import from_alpaca
+from conversations.formats.alpaca import from_alpaca
 from conversations.tokens.template import TEMPLATES, get_template
 
 SYSTEM = "A chat between a curious user and an artificial intelligence assistant. "

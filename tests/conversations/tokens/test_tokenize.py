@@ -51,6 +51,11 @@ FORMATS = {
     ),
 }
 
+# Of formats that write an instruction with an input in another way: the system message, and what is between the two.
+WITH_INPUT: dict[str, tuple[str | None, str]] = {
+    "alpaca": (f"{ALPACA}, paired with an input that provides further context. {REQUEST}", "\n\n### Input:\n"),
+}
+
 
 def fuzzed(rng: random.Random) -> Conversation:
     def text() -> str:
@@ -95,12 +100,10 @@ def written(name: str, conversation: Conversation) -> list[Span]:
             inside = put(system_form.split("{}")[0] + "{}", [Span(system, 0.0, True)])
             inside += [Span(closing if said else closing.rstrip(), 0.0, False), Span(said, 0.0, True)]
             spans += put(user_form, inside)
-        elif name == "alpaca" and conversation.meta.get("input"):
-            context = "paired with an input that provides further context"
-            with_input = user_form.replace("\n\n### Response", "\n\n### Input:\n{}\n\n### Response")
-            instruction, text, end = with_input.split("{}")
-            spans = [Span(f"{ALPACA}, {context}. {REQUEST}{instruction}", 0.0, False)]
-            spans += [*typed(conversation.meta["instruction"]), Span(text, 0.0, False)]
+        elif name in WITH_INPUT and conversation.meta.get("input"):
+            (instead, between), (instruction, end) = WITH_INPUT[name], user_form.split("{}")
+            spans = [Span(("" if instead is None else system_form.format(instead)) + instruction, 0.0, False)]
+            spans += [*typed(conversation.meta["instruction"]), Span(between, 0.0, False)]
             spans += [*typed(conversation.meta["input"]), Span(end, 0.0, False)]
         else:
             spans += put(user_form, typed(turn.content))
@@ -228,7 +231,7 @@ def run(family: Any, name: str, count: int, seed: int) -> Counter[str]:
         ids = encoder.encode(conversation).ids.tolist()
         for index, message in enumerate(conversation.messages):
             # (What is asked in a chat is not known to have been an instruction with an input.)
-            if message.role == "assistant" and not (name == "alpaca" and conversation.meta.get("input")):
+            if message.role == "assistant" and not (name in WITH_INPUT and conversation.meta.get("input")):
                 prompt = encoder.encode_prompt(conversation.messages[:index])
                 assert ids[: len(prompt)] == prompt, (name, conversation)
     return seen

@@ -7,6 +7,7 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message
 from conversations.formats.chat import HIDDEN, MEDIA, TOOL, Branches, Chat, LostTurn, make_chat
+from conversations.formats.record_format import RecordFormat
 
 # Kinds of content that the export keeps but the page does not show as an answer.
 _BEHIND_THE_SCENES = {"user_editable_context", "model_editable_context", "thoughts", "reasoning_recap"}
@@ -90,3 +91,14 @@ def _text(content: Record, kind: str, place: str) -> str | None:
             return None
         texts.append(part)
     return "\n".join(texts) if texts or kind == "text" else None
+
+
+CHATGPT = RecordFormat(
+    name="chatgpt",
+    called="ChatGPT export",
+    field="mapping",
+    looks_like="`conversations.json` of an account export",
+    is_one=lambda record: isinstance(record.get("mapping"), dict),
+    read=from_chatgpt,
+    last_branch="last shown",
+)
