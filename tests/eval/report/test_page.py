@@ -14,13 +14,12 @@ import pytest
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
+from eval.judging.modes.table import MODES
 from eval.numbers.summarise import summarise
 from eval.report import charts_svg, wording
 from eval.report.page import render_page
-from eval.results import Bin, Difference, Estimate, Mode
+from eval.results import Bin, Difference, Estimate
 from tests.eval.synthetic import CHINESE, HOSTILE, Evaluation, evaluation
-
-MODES: tuple[Mode, ...] = ("single", "pairwise", "vicuna", "alpaca")
 
 
 class Page(HTMLParser):
@@ -66,7 +65,7 @@ def page(made: Evaluation) -> Page:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_leaderboard_says_what_the_results_say(mode: Mode) -> None:
+def test_the_leaderboard_says_what_the_results_say(mode: str) -> None:
     made = evaluation(mode, models=4)
     table = page(made).tables[0]
     rows = {cells[1].split()[0]: cells for cells in table if len(cells) > 4}
@@ -84,7 +83,7 @@ def test_the_leaderboard_says_what_the_results_say(mode: Mode) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_text_and_verdict_is_in_the_data(mode: Mode) -> None:
+def test_every_text_and_verdict_is_in_the_data(mode: str) -> None:
     made = evaluation(mode, models=3, turns=2)
     index, details = page(made).data()
     said = {(answer.question, answer.model): answer for answer in made.answers}
@@ -122,7 +121,7 @@ def test_scores_pairs_and_issues_of_a_question() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_nothing_a_model_wrote_is_markup(mode: Mode) -> None:
+def test_nothing_a_model_wrote_is_markup(mode: str) -> None:
     made = evaluation(mode, models=3)
     seen = page(made)
     names = [name for name, _ in seen.tags]
@@ -163,7 +162,7 @@ def test_the_policy_names_exactly_this_script_and_style() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_two_turns_have_a_table_of_their_own(mode: Mode) -> None:
+def test_two_turns_have_a_table_of_their_own(mode: str) -> None:
     made = evaluation(mode, models=3, turns=2, questions=16)
     table = next(table for table in page(made).tables if "turn 2" in " ".join(table[0]))
     shown = {cells[0].strip(): [cell.split()[0].rstrip("%") for cell in cells[1:]] for cells in table[1:]}
@@ -198,7 +197,7 @@ def test_the_denominator_is_on_top_and_in_full_below() -> None:
 
 
 @pytest.mark.parametrize(("mode", "baseline"), [("alpaca", True), ("vicuna", True), ("pairwise", False)])
-def test_where_all_met_one_baseline_there_is_a_bar_for_each(mode: Mode, baseline: bool) -> None:
+def test_where_all_met_one_baseline_there_is_a_bar_for_each(mode: str, baseline: bool) -> None:
     made = evaluation(mode, models=4)
     seen = page(made)
     bars = [
@@ -219,7 +218,7 @@ def test_where_all_met_one_baseline_there_is_a_bar_for_each(mode: Mode, baseline
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_run_in_which_no_reply_held_a_verdict_has_a_page_too(mode: Mode) -> None:
+def test_a_run_in_which_no_reply_held_a_verdict_has_a_page_too(mode: str) -> None:
     made = evaluation(mode, models=3)
     silent = [replace(judgment, scores=None, text="I can't say.") for judgment in made.judgments]
     results = summarise("t", made.questions, made.answers, silent, made.results.baseline)
@@ -311,7 +310,7 @@ def test_names_in_the_scatter_do_not_cover_each_other() -> None:
 def test_histograms_keep_every_count() -> None:
     for mode in MODES:
         rows = evaluation(mode, models=3).results.boards[0].rows
-        frame = charts_svg.frame(rows, mode)
+        frame = charts_svg.frame(rows, MODES[mode])
         for row in rows:
             counts = charts_svg.grouped(row.distribution, frame.low, frame.step)
             assert sum(counts.values()) == sum(found.count for found in row.distribution)
@@ -321,6 +320,6 @@ def test_histograms_keep_every_count() -> None:
 def test_a_grade_of_0_has_its_bar_and_all_histograms_one_frame() -> None:
     row = evaluation("vicuna", models=2).results.boards[0].rows[0]
     whole = replace(row, distribution=(Bin(0.0, 3), Bin(10.0, 1)))
-    frame = charts_svg.frame([whole, replace(row, distribution=(Bin(2.5, 1), Bin(3.0, 1)))], "vicuna")
+    frame = charts_svg.frame([whole, replace(row, distribution=(Bin(2.5, 1), Bin(3.0, 1)))], MODES["vicuna"])
     assert (frame.low, frame.high, frame.step, frame.highest) == (0.0, 10.0, 0.5, 0.75)
     assert charts_svg.grouped(whole.distribution, frame.low, frame.step) == {0: 3, 20: 1}
