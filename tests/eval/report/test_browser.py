@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from eval.judging.modes.table import MODES
 from eval.report.page import render_page
 from tests.eval.synthetic import HOSTILE, MARKDOWN, Evaluation, evaluation
 
@@ -38,7 +39,7 @@ def opened(page: Any) -> str:
     return str(page.locator("#detail .permalink").inner_text())
 
 
-@pytest.mark.parametrize("mode", ["single", "pairwise", "vicuna", "alpaca"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("policy", [True, False], ids=["policy", "without policy"])
 def test_nothing_a_model_wrote_runs(show: Any, mode: str, policy: bool) -> None:
     """Even without the Content-Security-Policy, which is only the second line of defence."""
