@@ -26,6 +26,7 @@ from camelid.models.openai_api import OpenAIModel
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judge import judge_all, plan_requests
+from eval.judging.modes.single import SINGLE
 
 ROOT = Path(__file__).parents[1]
 JUDGMENTS, LATENCY, RUNS = 480, 1.0, 3
@@ -42,7 +43,7 @@ def judge(url: str, in_flight: int) -> tuple[float, float]:
     with tempfile.TemporaryDirectory() as folder:
         started, used = time.perf_counter(), _processor()
         with ModelRun(OpenAIModel("fake", [url], in_flight), Path(folder) / "journal.jsonl", in_flight) as model:
-            judgments = model.run(judge_all(model, plan_requests("single", "fake", questions, answers), quiet=True))
+            judgments = model.run(judge_all(model, plan_requests(SINGLE, "fake", questions, answers), quiet=True))
         seconds, processor = time.perf_counter() - started, _processor() - used
     assert len(judgments) == JUDGMENTS and all(judgment.scores for judgment in judgments)
     return seconds, processor

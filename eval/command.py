@@ -12,8 +12,8 @@ from camelid.files.paths import suggest_path
 from camelid.files.write import atomic_write, write_json, write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.spend import CostEstimate
-
-MODES = ("single", "pairwise", "vicuna", "alpaca")
+from eval.judging.modes.mode import Mode
+from eval.judging.modes.table import MODES
 
 
 def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -33,14 +33,14 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     )
     parser.add_argument(
         "--mode",
-        choices=MODES,
-        default="single",
-        help="single: a grade from 1 to 10, as MT-bench; pairwise: the better of two, in both orders, as MT-bench; "
-        "vicuna: two grades, score relative to the baseline's; alpaca: win rate by log-probability, as AlpacaEval 2",
+        choices=tuple(MODES),
+        default=next(iter(MODES)),
+        help="; ".join(f"{mode.name}: {mode.help}" for mode in MODES.values()),
     )
     parser.add_argument("--baseline", metavar="LABEL", help="compare all models with this one")
-    parser.add_argument("--ranking", action="store_true", help="alpaca: ask for a ranking, as AlpacaEval 1")
-    parser.add_argument("--seed", type=int, default=0, help="alpaca: which answer is shown first (default 0)")
+    ranked, drawn = _named(lambda mode: mode.ranking is not None), _named(lambda mode: mode.orders == "drawn")
+    parser.add_argument("--ranking", action="store_true", help=f"{ranked}: ask for a ranking, as AlpacaEval 1")
+    parser.add_argument("--seed", type=int, default=0, help=f"{drawn}: which answer is shown first (default 0)")
     parser.add_argument(
         "--audit",
         type=int,
@@ -52,13 +52,20 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     add_model_arguments(parser)
 
     parser = _verb(verbs, "report", "write report.html, report.md and results.json", run_report, open_model)
-    parser.add_argument("--mode", choices=MODES, help="which judgments, if there are several modes' in the folder")
+    parser.add_argument(
+        "--mode", choices=tuple(MODES), help="which judgments, if there are several modes' in the folder"
+    )
     parser.add_argument(
         "--judge", action="append", default=[], help="whose judgments, several times for several judges"
     )
     parser.add_argument("--baseline", metavar="LABEL", help="where the judgments don't name it")
     parser.add_argument("--force", action="store_true", help="rank the models although judgments are missing")
     parser.add_argument("--title", default="Camelid evaluation", help="heading of the page")
+
+
+def _named(asked: Callable[[Mode], bool]) -> str:
+    """The modes of which something is true, for a sentence."""
+    return " or ".join(mode.name for mode in MODES.values() if asked(mode))
 
 
 def _verb(
@@ -115,10 +122,12 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
 
     if args.audit < 0:
         raise UserError("--audit must be at least 0")
-    if args.ranking and args.mode != "alpaca":
-        raise UserError("--ranking: only with --mode alpaca")
-    if args.model == "offline" and args.mode != "single":
-        raise UserError("--model offline: it grades answers one by one; use --mode single, or name another judge")
+    mode = MODES[args.mode]
+    if args.ranking and mode.ranking is None:
+        raise UserError(f"--ranking: only with --mode {_named(lambda mode: mode.ranking is not None)}")
+    if args.model == "offline" and mode.paired:
+        grading = _named(lambda mode: not mode.paired)
+        raise UserError(f"--model offline: it grades answers one by one; use --mode {grading}, or name another judge")
     questions = read_questions(args.questions, args.references)
     answers = read_all_answers(Path(args.output))
     if not answers:
@@ -127,7 +136,8 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
         )
     folder = Path(args.output) / "judgments" / args.mode
     model = open_model(args, lambda name: folder / f"{file_name(name)}.journal.jsonl")
-    tasks = plan_requests(args.mode, model.name, questions, answers, args.baseline, args.audit, args.ranking, args.seed)
+    asked = mode.ranked() if args.ranking else mode
+    tasks = plan_requests(asked, model.name, questions, answers, args.baseline, args.audit, args.seed)
     with exclusive_lock(folder / f"{file_name(model.name)}.lock"):
         with model:
             if args.estimate:

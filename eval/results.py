@@ -5,18 +5,16 @@
 the finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
 
 How judgments are represented: one `eval.judging.judgments.Judgment` is one request to one judge, with its raw reply.
-Its `models` are the contestants in the order the judge saw them (one for `single`, two otherwise) and its `scores` one
+Its `models` are the contestants in the order the judge saw them (one in `single`, two otherwise) and its `scores` one
 number for each. A pair judged in both orders is two judgments. `eval.numbers.outcomes.outcomes(judgments, baseline)`
 brings together what belongs together (both orders of a pair) as `Outcome`s, each with its judgments, for the question
 browser. Judgments may be of models that are not in `Results.models`: the canary (`eval.judging.canary.LABEL`).
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from camelid.config import from_tree, to_tree
-
-Mode = Literal["vicuna", "single", "pairwise", "alpaca"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Scale:
     Attributes:
         name: for a heading, e.g. "mean grade".
         unit: behind a number, e.g. "of 10" or "%".
-        lowest, highest: ends of an axis. Only `vicuna` scores may lie beyond the highest.
+        lowest, highest: ends of an axis. Only relative scores may lie beyond the highest.
         even: the score of two equal models (50 for a win rate, 100 for a relative score); None for grades.
     """
 
@@ -55,14 +53,6 @@ class Scale:
     lowest: float
     highest: float
     even: float | None
-
-
-SCALES: dict[Mode, Scale] = {
-    "single": Scale("mean grade", "of 10", 1.0, 10.0, None),
-    "vicuna": Scale("relative score", "%", 0.0, 100.0, 100.0),
-    "pairwise": Scale("win rate", "%", 0.0, 100.0, 50.0),
-    "alpaca": Scale("win rate", "%", 0.0, 100.0, 50.0),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +106,11 @@ class LeaderboardRow:
         label: its name.
         rank: from 1, equal for equal scores; None while the run is incomplete (unless forced), and for the baseline.
         score: on the mode's `Scale`; None if nothing was judged. The baseline's is `Scale.even` by definition.
-        length_controlled: win rate against the baseline, in percent, at equal answer length; `alpaca` and
-            `pairwise` with a baseline only.
+        length_controlled: win rate against the baseline, in percent, at equal answer length; only of pair modes whose
+            verdicts are shares of the win, with a baseline.
         rating: Bradley-Terry rating on the Elo scale, all contestants' mean 1000; pair modes only.
         wins, ties, losses: outcomes (both orders taken together); pair modes only, else 0.
-        sums: `vicuna` only: sum of this model's scores and of the baseline's beside them.
+        sums: of a ratio of sums (`vicuna`), else empty: sum of this model's scores and of the baseline's beside them.
         counts: the denominator.
         categories, turns: the score in parts, in the order of the question file.
         distribution: of the scores, lowest first.
@@ -257,7 +247,7 @@ class Canary:
         score: its score on the mode's scale (of the pair modes: its win rate in percent).
         counts: its denominator.
         gamed: whether its interval lies wholly above what a text without content deserves
-            (`eval.judging.canary.LIMITS`).
+            (`canary_limit` of the mode).
     """
 
     text: str
@@ -356,7 +346,7 @@ class Results:
 
     Attributes:
         title: of the page.
-        mode: how it was judged.
+        mode: how it was judged: a name of `eval.judging.modes.table.MODES`.
         scale: what a score is.
         baseline: the model the others are compared with; None in `single` and in `pairwise` of all pairs.
         judges: their names.
@@ -375,7 +365,7 @@ class Results:
     """
 
     title: str
-    mode: Mode
+    mode: str
     scale: Scale
     baseline: str | None
     judges: tuple[str, ...]

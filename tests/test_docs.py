@@ -204,7 +204,7 @@ def test_the_reference_is_what_the_code_says() -> None:
             for field in dataclasses.fields(section):
                 assert f"\n| `{field.name}` |" in reference
     commands = (ROOT / "docs" / "reference" / "commands.md").read_text()
-    assert "## camelid eval judge\n" in commands and "`--mode single\\|pairwise\\|vicuna\\|alpaca`" in commands
+    assert "## camelid eval judge\n" in commands and "`--mode single\\|pairwise\\|vicuna\\|alpaca" in commands
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from conversations.tokens.template import get_template
 from conversations.tokens.tokenize import Encoder
 from eval.ask.questions import read_questions
 from eval.judging.judge import plan_requests
+from eval.judging.modes.single import SINGLE
 from finetune.folders import weights
 from finetune.folders.tokenizer import train_tokenizer
 from finetune.llama.attention import Documents
@@ -87,7 +88,7 @@ def url(tmp_path_factory: pytest.TempPathFactory, questions: Path) -> Iterator[s
     tasks = [request.messages for request in islice(alpaca_requests(read_seeds(OWN), 0, text_request), 8)]
     asked = read_questions(questions)
     answers = [Answer(question.id, "teacher", (TEACHER.strip(),), (False,)) for question in asked]
-    judged = [task.request.messages for task in plan_requests("single", "judge", asked, answers)]
+    judged = [task.request.messages for task in plan_requests(SINGLE, "judge", asked, answers)]
     learn_by_heart(folder / "teacher", [*tasks, *([Message("user", q.turns[0])] for q in asked)], TEACHER)
     learn_by_heart(folder / "judge", judged, JUDGE)
     with served({"teacher": folder / "teacher", "judge": folder / "judge"}, folder / "votes") as address:

@@ -42,7 +42,7 @@ function scoresOf(question) {
     if (first === a && second === b) return [one, two];
     if (first === b && second === a) return [two, one];
   }
-  if (state.index.mode === "pairwise" && state.index.baseline === null) return [null, null];
+  if (state.index.mode.paired && state.index.baseline === null) return [null, null];
   return [question.scores[a], question.scores[b]];
 }
 
@@ -74,7 +74,7 @@ function chips(question) {
   if (models.length === 1) return [make("span", "chip a", shownScore(question.scores[0]))];
   const [one, two] = scoresOf(question);
   const better = betterOf(question);
-  if (mode === "pairwise" && better !== "unknown") {
+  if (mode.verdict === "winner" && better !== "unknown") {
     const words = { a: "A wins", b: "B wins", tie: "tie" }[better];
     return [make("span", `chip ${better} ${better === "tie" ? "" : "won"}`, words)];
   }

@@ -4,8 +4,7 @@
 // A score as the list and the verdicts show it: a grade, or a share of the win in percent.
 function shownScore(score) {
   if (score == null) return "–";
-  const { mode } = state.index;
-  if (mode === "single" || mode === "vicuna") return String(Math.round(score * 100) / 100);
+  if (state.index.mode.verdict === "grades") return String(Math.round(score * 100) / 100);
   return `${Math.round(score * 100)}%`;
 }
 
@@ -135,8 +134,8 @@ function reply([shown, scores, text, failure]) {
 function verdictWords(models, scores) {
   const { mode, models: labels } = state.index;
   if (!scores) return "no verdict";
-  if (models.length === 1) return `${shownScore(scores[0])} of 10`;
-  if (mode === "vicuna") {
+  if (models.length === 1) return `${shownScore(scores[0])} ${mode.unit}`;
+  if (mode.verdict === "grades") {
     return models.map((model, place) => `${labels[model]} ${shownScore(scores[place])}`).join(" · ");
   }
   if (scores[0] === scores[1]) return "a tie";

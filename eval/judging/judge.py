@@ -14,20 +14,9 @@ from camelid.progress import Progress
 from eval.ask.answer import Answer, sample_evenly
 from eval.ask.questions import Question
 from eval.judging import canary, prompts
-from eval.judging.judgments import Judgment, parse_verdict, subject_hash
-from eval.results import Mode
-
-# Temperature and token limit of the judge: FastChat, llm_judge/common.py (0, 2048) and
-# fastchat/eval/eval_gpt_review.py (0.2, 1024); AlpacaEval, alpaca_eval_gpt4/configs.yaml (0, 100) and
-# weighted_alpaca_eval_gpt4_turbo/configs.yaml (1, 1).
-SAMPLING: dict[Mode, tuple[float, int]] = {
-    "single": (0.0, 2048),
-    "pairwise": (0.0, 2048),
-    "vicuna": (0.2, 1024),
-    "alpaca": (1.0, 1),
-}
-RANKING_SAMPLING = (0.0, 100)
-LOGPROBS = {"logprobs": True, "top_logprobs": 5}  # weighted_alpaca_eval_gpt4_turbo/configs.yaml
+from eval.judging.judgments import Judgment, subject_hash
+from eval.judging.modes.mode import Mode
+from eval.judging.modes.table import MODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +39,21 @@ def plan_requests(
     answers: Sequence[Answer],
     baseline: str | None = None,
     audit: int = 0,
-    ranking: bool = False,
     seed: int = 0,
 ) -> list[JudgeRequest]:
     """All requests of a run. An answer that is missing is never judged; the report counts it.
 
-    `vicuna` and `pairwise` ask for every pair in both orders; `alpaca` asks once, in an order drawn from the seed and
-    the question, as AlpacaEval does.
+    A pair is asked about in both orders, or once in an order drawn from the seed and the question, as the mode says.
 
     Args:
         mode: how to judge.
         judge: the judge's name.
         questions: the set the answers belong to.
         answers: of any number of models.
-        baseline: compare all others with this model; `vicuna` and `alpaca` need one, `pairwise` otherwise takes all
-            pairs, and `single` none.
+        baseline: compare all others with this model; a mode that needs none takes all pairs without, and one that
+            grades takes none.
         audit: so many questions are judged once more, and so many with the constant-answer canary.
-        ranking: `alpaca` as AlpacaEval 1 asks it.
-        seed: of the order in `alpaca`.
+        seed: of the orders, where they are drawn.
 
     Raises:
         UserError: an answer to an unknown question, a second answer to one, or no such baseline.
@@ -76,14 +62,14 @@ def plan_requests(
     pairs = _pairs(mode, list(said), baseline)
     chosen = sample_evenly(questions, audit)
     decoys = {answer.question: answer for answer in canary.canary_answers(chosen)}
-    against = () if mode == "single" else (baseline or next(iter(said), ""),)
+    against = (baseline or next(iter(said), ""),) if mode.paired else ()
     tasks: list[JudgeRequest] = []
     for models in pairs:
         for question in questions:
             found = [said[model].get(question.id) for model in models]
             turns = [answer.turns for answer in found if answer is not None]
             if len(turns) == len(models):
-                tasks += _tasks(mode, judge, question, models, turns, baseline, ranking, seed)
+                tasks += _tasks(mode, judge, question, models, turns, baseline, seed)
     again = {question.id for question in chosen}
     first = pairs[0] if pairs else ()
     tasks += [
@@ -96,7 +82,7 @@ def plan_requests(
         turns = [answer.turns for answer in found if answer is not None]
         if len(turns) == len(found):
             models = (canary.LABEL, *against)
-            tasks += _tasks(mode, judge, question, models, turns, baseline, ranking, seed)
+            tasks += _tasks(mode, judge, question, models, turns, baseline, seed)
     return tasks
 
 
@@ -127,10 +113,11 @@ async def judge_all(model: ModelRun, tasks: Sequence[JudgeRequest], quiet: bool 
 def _judged(judgment: Judgment, result: Reply | Failure) -> Judgment:
     if isinstance(result, Failure):
         return replace(judgment, failure=f"{result.kind}: {result.detail}")
+    mode = MODES[judgment.mode]
     tokens = (result.usage.prompt_tokens, result.usage.completion_tokens)
     first = result.top_logprobs[0] if result.top_logprobs else {}
-    logprobs = {token: value for token, value in first.items() if token in ("m", "M")}
-    scores = parse_verdict(judgment.mode, result.text, logprobs)
+    logprobs = {token: value for token, value in first.items() if token in mode.tokens}
+    scores = mode.parse(result.text, logprobs)
     return replace(
         judgment, text=result.text, scores=scores, tokens=tokens, answered_by=result.model, logprobs=logprobs
     )
@@ -151,17 +138,19 @@ def _by_model(questions: Sequence[Question], answers: Sequence[Answer]) -> dict[
 
 
 def _pairs(mode: Mode, labels: Sequence[str], baseline: str | None) -> list[tuple[str, ...]]:
-    if mode == "single":
+    if not mode.paired:
         if baseline is not None:
-            raise UserError("--baseline: mode 'single' grades each answer alone; leave it out")
+            raise UserError(f"--baseline: mode {mode.name!r} grades each answer alone; leave it out")
         return [(label,) for label in labels]
     if baseline is not None and baseline not in labels:
         raise UserError(f"--baseline {baseline}: no answers of that label{suggest_name(baseline, labels)}")
-    if baseline is None and mode != "pairwise":
-        raise UserError(f"--baseline: mode {mode!r} compares all models with one; name it (of {', '.join(labels)})")
+    if baseline is None and mode.needs_baseline:
+        raise UserError(
+            f"--baseline: mode {mode.name!r} compares all models with one; name it (of {', '.join(labels)})"
+        )
     pairs = [(label, baseline) for label in labels if label != baseline] if baseline else list(combinations(labels, 2))
     if not pairs:
-        raise UserError(f"mode {mode!r} compares models, but there are answers of one only ({', '.join(labels)})")
+        raise UserError(f"mode {mode.name!r} compares models, but there are answers of one only ({', '.join(labels)})")
     return [tuple(pair) for pair in pairs]
 
 
@@ -172,30 +161,24 @@ def _tasks(
     models: tuple[str, ...],
     turns: Sequence[Sequence[str]],
     baseline: str | None,
-    ranking: bool,
     seed: int,
 ) -> Iterator[JudgeRequest]:
     """The requests for one question: each turn that all models answered, in the mode's orders."""
-    temperature, max_tokens = RANKING_SAMPLING if ranking else SAMPLING[mode]
-    extra = LOGPROBS if mode == "alpaca" and not ranking else {}
+    asking = mode.asking
     for turn in range(min(len(said) for said in turns)):
         for flipped in _orders(mode, question.id, turn, models, seed):
             order, shown = (models[::-1], turns[::-1]) if flipped else (models, turns)
-            messages = (
-                prompts.single_prompt(question, shown[0], turn)
-                if mode == "single"
-                else prompts.pair_prompt(mode, question, shown, turn, ranking)
+            messages = prompts.judge_prompt(asking, question, shown, turn)
+            request = Request(
+                messages, temperature=asking.temperature, max_tokens=asking.max_tokens, extra=dict(asking.extra)
             )
-            request = Request(messages, temperature=temperature, max_tokens=max_tokens, extra=dict(extra))
             of = subject_hash(question, shown, turn)
-            judgment = Judgment(mode, question.id, turn + 1, order, judge, None, "", baseline=baseline, subject=of)
+            judgment = Judgment(mode.name, question.id, turn + 1, order, judge, None, "", baseline=baseline, subject=of)
             yield JudgeRequest(judgment, request)
 
 
 def _orders(mode: Mode, question: str, turn: int, models: tuple[str, ...], seed: int) -> tuple[bool, ...]:
-    if mode == "single":
-        return (False,)
-    if mode != "alpaca":
-        return (False, True)
-    digest = hashlib.sha256(repr((seed, question, turn, models)).encode()).digest()
-    return (digest[0] % 2 == 1,)
+    if mode.orders == "drawn":
+        digest = hashlib.sha256(repr((seed, question, turn, models)).encode()).digest()
+        return (digest[0] % 2 == 1,)
+    return (False, True) if mode.orders == "both" else (False,)

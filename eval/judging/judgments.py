@@ -5,14 +5,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, assert_never
+from typing import Any, Literal
 
-from camelid.errors import UserError
+from camelid.errors import UserError, suggest_name
 from camelid.files.read import Record
 from conversations.formats.readers import read_records
 from eval.ask.questions import Question
-from eval.judging.verdict import parse_letter, parse_pair, parse_preference, parse_rating
-from eval.results import Mode
+from eval.judging.modes.alpaca import ALPACA
+from eval.judging.modes.pairwise import PAIRWISE
+from eval.judging.modes.single import SINGLE
+from eval.judging.modes.table import MODES
+from eval.judging.modes.vicuna import VICUNA
 
 State = Literal["judged", "unparsed", "failed"]
 
@@ -22,25 +25,24 @@ class Judgment:
     """One judgment.
 
     Attributes:
-        mode: how it was asked.
+        mode: how it was asked: a name of `eval.judging.modes.table.MODES`.
         question: the question's id.
         turn: the turn judged, from 1.
-        models: the contestants' labels in the order the judge saw their answers: one in `single`, else two.
+        models: the contestants' labels in the order the judge saw their answers: one, or two that are compared.
         judge: the judge's name, as the user gave it.
-        scores: one number for each of `models`: the grades 1..10 (`single`, `vicuna`), or the shares of the win,
-            which add up to 1 (`pairwise`: 1, 0 or 0.5 for a tie; `alpaca`: also probabilities). None if the reply
-            holds no verdict, or there is no reply.
+        scores: one number for each of `models`: the grades, or the shares of the win, which add up to 1 (see `verdict`
+            of the mode). None if the reply holds no verdict, or there is no reply.
         text: the judge's raw reply; empty if there is none.
         failure: why there is no reply, e.g. "timeout: no reply within 600 s"; None if there is one.
         repeat: 0, or 1 if this is the second asking of the same request, for the audit; in no score.
-        logprobs: of the verdict's token and its alternatives, where they were asked for (`alpaca`).
+        logprobs: of the verdict's token and its alternatives, where they were asked for (`tokens` of the mode).
         tokens: (prompt, completion) tokens billed; (0, 0) if unknown.
         answered_by: the model name the provider reported.
         baseline: the label that the run compared all others with; None if there was none.
         subject: see `subject_hash`, of what was judged; empty if unknown.
     """
 
-    mode: Mode
+    mode: str
     question: str
     turn: int
     models: tuple[str, ...]
@@ -74,20 +76,6 @@ def subject_hash(question: Question, turns: Sequence[Sequence[str]], turn: int) 
     """
     seen = [question.turns[: turn + 1], question.references[: turn + 1], [said[: turn + 1] for said in turns]]
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
-
-
-def parse_verdict(mode: Mode, text: str, logprobs: Mapping[str, float]) -> tuple[float, ...] | None:
-    """The scores in a reply, by the mode's form; None if it holds no verdict."""
-    if mode == "single":
-        rating = parse_rating(text)
-        return None if rating is None else (rating,)
-    if mode == "pairwise":
-        return parse_letter(text)
-    if mode == "vicuna":
-        return parse_pair(text)
-    if mode == "alpaca":
-        return parse_preference(text, logprobs)
-    assert_never(mode)
 
 
 def read_judgments(
@@ -132,14 +120,17 @@ def _reader(record: Record) -> Reader:
 
 def _ours(record: Record, path: Path, ids: Mapping[str, str], authors: Mapping[str, str]) -> list[Judgment]:
     fields: dict[str, Any] = {**record, "models": tuple(record["models"]), "tokens": tuple(record["tokens"])}
-    fields["scores"] = None if record["failure"] else parse_verdict(record["mode"], record["text"], record["logprobs"])
+    if record["mode"] not in MODES:
+        raise ValueError(f"no mode is called {record['mode']!r}{suggest_name(record['mode'], MODES)}")
+    parse = MODES[record["mode"]].parse
+    fields["scores"] = None if record["failure"] else parse(record["text"], record["logprobs"])
     return [Judgment(**fields)]
 
 
 def _fastchat_single(record: Record, path: Path, ids: Mapping[str, str], authors: Mapping[str, str]) -> list[Judgment]:
     text, model = str(record["judgment"]), str(record["model"])
     question, turn, judge = str(record["question_id"]), int(record["turn"]), _judge_name(record["judge"])
-    return [Judgment("single", question, turn, (model,), judge, parse_verdict("single", text, {}), text)]
+    return [Judgment(SINGLE.name, question, turn, (model,), judge, SINGLE.parse(text, {}), text)]
 
 
 def _fastchat_pair(record: Record, path: Path, ids: Mapping[str, str], authors: Mapping[str, str]) -> list[Judgment]:
@@ -147,7 +138,7 @@ def _fastchat_pair(record: Record, path: Path, ids: Mapping[str, str], authors: 
     question, turn, judge = str(record["question_id"]), int(record["turn"]), _judge_name(record["judge"])
     texts = [str(record[f"{game}_judgment"]) for game in ("g1", "g2")]
     return [
-        Judgment("pairwise", question, turn, order, judge, parse_verdict("pairwise", text, {}), text)
+        Judgment(PAIRWISE.name, question, turn, order, judge, PAIRWISE.parse(text, {}), text)
         for order, text in zip((models, models[::-1]), texts, strict=True)
     ]
 
@@ -158,7 +149,7 @@ def _vicuna_review(record: Record, path: Path, ids: Mapping[str, str], authors: 
     models = tuple(authors.get(str(record[f"answer{place}_id"]), label) for place, label in enumerate(labels, start=1))
     judge = str(record["reviewer_id"]).rsplit("-", 1)[0]  # gpt-4-0328-math: the last part names the prompt
     text = str(record["text"])
-    return [Judgment("vicuna", str(record["question_id"]), 1, models, judge, parse_verdict("vicuna", text, {}), text)]
+    return [Judgment(VICUNA.name, str(record["question_id"]), 1, models, judge, VICUNA.parse(text, {}), text)]
 
 
 def _alpaca_eval(record: Record, path: Path, ids: Mapping[str, str], authors: Mapping[str, str]) -> list[Judgment]:
@@ -168,7 +159,7 @@ def _alpaca_eval(record: Record, path: Path, ids: Mapping[str, str], authors: Ma
     models, text = (str(record["generator_1"]), str(record["generator_2"])), str(record.get("raw_completion") or "")
     scores = alpaca_eval_shares(record["preference"])
     annotator = str(record["annotator"])
-    return [Judgment("alpaca", ids[instruction], 1, models, annotator, scores, text, baseline=models[0])]
+    return [Judgment(ALPACA.name, ids[instruction], 1, models, annotator, scores, text, baseline=models[0])]
 
 
 def alpaca_eval_shares(preference: float | None) -> tuple[float, float] | None:

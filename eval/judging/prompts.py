@@ -13,53 +13,49 @@ from importlib.resources import files
 
 from camelid.message import Message
 from eval.ask.questions import Question
-from eval.results import Mode
+from eval.judging.modes.mode import Asking
 
 REFERENCE_RULE = (
     "\n\nA reference answer is given. It is right; compare the {what} with it, and name every mistake. "
     "Other wording is fine where it says the same."
 )
-NAMES: dict[Mode, tuple[str, str]] = {
-    "pairwise": ("Assistant A", "Assistant B"),
-    "vicuna": ("Assistant 1", "Assistant 2"),
-    "alpaca": ("Model m", "Model M"),
-}
-RANKING_NAMES = ("model_1", "model_2")
 _MARKER = re.compile(r"\[(?=\s*(?:the\s+(?:start|end)\s+of\b|question\s*\]))", re.IGNORECASE)
 
 
-def single_prompt(question: Question, turns: Sequence[str], turn: int) -> tuple[Message, ...]:
-    """Ask for a grade of one turn's answer; a later turn brings the conversation before it.
+def judge_prompt(asking: Asking, question: Question, turns: Sequence[Sequence[str]], turn: int) -> tuple[Message, ...]:
+    """Ask for a verdict on one turn's answer, or on two answers; a later turn brings the conversation before it.
 
     Args:
+        asking: the mode's.
         question: the question, with or without references.
-        turns: the model's answers.
-        turn: which one to grade, from 0.
+        turns: the answers of each model, in the order of showing.
+        turn: which one to judge, from 0.
     """
+    build = _single_prompt if len(asking.names) == 1 else _pair_prompt
+    return build(asking, question, turns, turn)
+
+
+def quote_answer(answer: str) -> str:
+    """An answer as data: it cannot close its own section or open another, since a marker's bracket becomes round."""
+    return _MARKER.sub("(", answer)
+
+
+def _single_prompt(
+    asking: Asking, question: Question, turns: Sequence[Sequence[str]], turn: int
+) -> tuple[Message, ...]:
+    [name], [answers] = asking.names, turns
     sections = [
-        f"[The Start of the Conversation So Far]\nUser: {asked}\n\nAssistant: {quote_answer(said)}\n"
+        f"[The Start of the Conversation So Far]\nUser: {asked}\n\n{name}: {quote_answer(said)}\n"
         "[The End of the Conversation So Far]"
-        for asked, said in zip(question.turns[:turn], turns[:turn], strict=True)
+        for asked, said in zip(question.turns[:turn], answers[:turn], strict=True)
     ]
     sections += _question(question, turn)
-    sections.append(_section("Assistant's Answer", turns[turn]))
-    return _messages("judge_single.txt", "assistant's answer", question, sections)
+    sections.append(_section(f"{name}'s Answer", answers[turn]))
+    return _messages(asking.prompt, f"{name.lower()}'s answer", question, sections)
 
 
-def pair_prompt(
-    mode: Mode, question: Question, turns: Sequence[Sequence[str]], turn: int, ranking: bool = False
-) -> tuple[Message, ...]:
-    """Ask which of two answers is better, or for a grade of each.
-
-    Args:
-        mode: any but `single`.
-        question: the question, with or without references.
-        turns: both models' answers, in the order of showing.
-        turn: which one to judge, from 0.
-        ranking: `alpaca` as a ranking instead of one letter.
-    """
-    names = RANKING_NAMES if ranking else NAMES[mode]
-    sections = []
+def _pair_prompt(asking: Asking, question: Question, turns: Sequence[Sequence[str]], turn: int) -> tuple[Message, ...]:
+    names, sections = asking.names, list[str]()
     if turn:
         for name, said in zip(names, turns, strict=True):
             talk = "\n\n".join(
@@ -69,12 +65,7 @@ def pair_prompt(
             sections.append(f"[The Start of {marker}\n{talk}\n[The End of {marker}")
     sections += _question(question, turn)
     sections += [_section(f"{name}'s Answer", said[turn]) for name, said in zip(names, turns, strict=True)]
-    return _messages(f"judge_{mode}{'_ranking' if ranking else ''}.txt", "answers", question, sections)
-
-
-def quote_answer(answer: str) -> str:
-    """An answer as data: it cannot close its own section or open another, since a marker's bracket becomes round."""
-    return _MARKER.sub("(", answer)
+    return _messages(asking.prompt, "answers", question, sections)
 
 
 def _question(question: Question, turn: int) -> list[str]:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eval.judging import canary
 from eval.judging.judgments import Judgment
+from eval.judging.modes.mode import Mode
 from eval.numbers.outcomes import Outcome, first_share, winner
 from eval.numbers.stats import Floats, estimate_of_values, p_value
-from eval.results import Bias, Estimate, Mode, RepeatAgreement
+from eval.results import Bias, Estimate, RepeatAgreement
 
 LEVEL = 0.01  # of one alarm; with three biases the chance of any false one stays below 5%
 POINTS = "points of win rate"
@@ -22,7 +22,7 @@ def position_bias(judgments: Sequence[Judgment]) -> Bias:
     """How much more often the answer shown first wins than half the time.
 
     Which answer is better cancels out where a pair is judged in both orders, and on average where it is judged once
-    in a random order (`alpaca`). One fixed order, as in Vicuna's reviews, can't tell.
+    in an order that was drawn. One fixed order, as in Vicuna's reviews, can't tell.
 
     Args:
         judgments: of one judge.
@@ -43,8 +43,8 @@ def position_bias(judgments: Sequence[Judgment]) -> Bias:
 def length_bias(outcomes: Sequence[Outcome], lengths: Lengths) -> Bias:
     """How much more often the longer of two answers wins than the models alone explain.
 
-    In `single` mode the pairs are two models' answers to the same question. Longer answers may also be better answers:
-    this is an association, as is AlpacaEval's, and no proof that the judge looks at length.
+    Where answers were graded one by one, the pairs are two models' answers to the same question. Longer answers may
+    also be better answers: this is an association, as is AlpacaEval's, and no proof that the judge looks at length.
 
     Args:
         outcomes: of one judge.
@@ -130,7 +130,7 @@ def repeat_agreement(judgments: Sequence[Judgment]) -> RepeatAgreement | None:
 
 def is_gamed(mode: Mode, score: Estimate | None) -> bool:
     """Whether the canary's interval lies wholly above what a text without content deserves."""
-    return score is not None and score.low is not None and score.low > canary.LIMITS[mode]
+    return score is not None and score.low is not None and score.low > mode.canary_limit
 
 
 def duels(outcomes: Sequence[Outcome]) -> list[tuple[tuple[str, str], str, int, float]]:

@@ -8,6 +8,7 @@ from itertools import combinations
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
+from eval.judging.modes.mode import Mode
 from eval.judging.verdict import speaks_to_judge
 from eval.numbers.audit import duels
 from eval.numbers.bradley_terry import fit_ratings
@@ -22,24 +23,15 @@ from eval.numbers.stats import (
     paired_difference,
 )
 from eval.results import (
-    SCALES,
     Bin,
     Board,
     Counts,
     Difference,
     Estimate,
     LeaderboardRow,
-    Mode,
     PartScore,
     WinMatrixCell,
 )
-
-BOUNDS: dict[Mode, tuple[float, float]] = {
-    "single": (1.0, 10.0),
-    "vicuna": (0.0, 1000.0),  # 10 against 1
-    "pairwise": (0.0, 100.0),
-    "alpaca": (0.0, 100.0),
-}
 
 
 @dataclass(frozen=True)
@@ -55,8 +47,8 @@ class JudgedRun:
     forced: bool
 
     def opponents(self, model: str) -> tuple[str | None, ...]:
-        """Whom a model meets; None stands for nobody, in `single`."""
-        if self.mode == "single":
+        """Whom a model meets; None stands for nobody, where answers are graded one by one."""
+        if not self.mode.paired:
             return (None,)
         if self.baseline is not None:
             return () if model == self.baseline else (self.baseline,)
@@ -77,7 +69,7 @@ def make_board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected:
     scores = {model: model_scores(run.mode, outcomes, model, run.baseline) for model in run.models}
     denominators = _denominators(run, expected)
     complete = all(one.complete for one in denominators.values())
-    rated = fit_ratings(run.models, outcomes) if run.mode != "single" else None
+    rated = fit_ratings(run.models, outcomes) if run.mode.paired else None
     controlled = _length_controlled(run, outcomes)
     rows = [
         replace(
@@ -92,25 +84,19 @@ def make_board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected:
         rows = _ranked(rows, run.baseline)
     differences = _differences(run, [row.label for row in rows if row.score], scores)
     meetings = tuple(_meetings(outcomes))
-    connected = run.mode == "single" or rated is not None
-    total = _total(denominators.values(), shared=run.mode != "single" and run.baseline is None)
+    connected = not run.mode.paired or rated is not None
+    total = _total(denominators.values(), shared=run.mode.paired and run.baseline is None)
     return Board(name, complete, tuple(rows), tuple(differences), meetings, connected, total)
 
 
 def model_scores(mode: Mode, outcomes: Sequence[Outcome], model: str, baseline: str | None) -> ScoresByQuestion:
     """A model's scores on the mode's scale, by question."""
     found: dict[str, list[tuple[float, float]]] = {}
-    if model == baseline and mode != "single":
+    if model == baseline and mode.paired:
         return found
     for item in outcomes:
         if item.scores and model in item.models:
-            place = item.models.index(model)
-            if mode == "single":
-                value = (item.scores[0], 1.0)
-            elif mode == "vicuna":
-                value = (100 * item.scores[place], item.scores[1 - place])
-            else:
-                value = (100 * item.scores[place], 1.0)
+            value = mode.value(item.scores, item.models.index(model))
             found.setdefault(item.question, []).append(value)
     return found
 
@@ -158,17 +144,15 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
 def _row(
     run: JudgedRun, model: str, outcomes: Sequence[Outcome], scores: ScoresByQuestion, denominator: Counts
 ) -> LeaderboardRow:
-    bounds = BOUNDS[run.mode]
+    bounds = run.mode.bounds
     own = [answer for answer in run.answers if answer.model == model]
     texts = [text for answer in own for text in answer.turns]
     mine = [item for item in outcomes if item.scores and model in item.models]
     results = [
-        winner(item.scores) * (1 if item.models[0] == model else -1)
-        for item in mine
-        if item.scores and run.mode != "single"
+        winner(item.scores) * (1 if item.models[0] == model else -1) for item in mine if item.scores and run.mode.paired
     ]
     shares = [item.scores[item.models.index(model)] for item in mine if item.scores]
-    even = SCALES[run.mode].even
+    even = run.mode.scale.even
     by_definition = Estimate(even, even, even, 0.0, 0, 0) if model == run.baseline and even is not None else None
     return LeaderboardRow(
         label=model,
@@ -179,7 +163,7 @@ def _row(
         wins=results.count(1),
         ties=results.count(0),
         losses=results.count(-1),
-        sums=_sums(model, mine) if run.mode == "vicuna" and model != run.baseline else (),
+        sums=_sums(model, mine) if run.mode.sums and model != run.baseline else (),
         counts=denominator,
         categories=tuple(_categories(run, scores)),
         turns=tuple(_turns(run, mine, model)),
@@ -199,7 +183,7 @@ def _sums(model: str, mine: Sequence[Outcome]) -> tuple[float, float]:
 def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]:
     for category in dict.fromkeys(question.category for question in run.questions):
         ids = {question.id for question in run.questions if question.category == category}
-        value = bootstrap_estimate({name: values for name, values in scores.items() if name in ids}, BOUNDS[run.mode])
+        value = bootstrap_estimate({name: values for name, values in scores.items() if name in ids}, run.mode.bounds)
         if value:
             yield PartScore(category, value)
 
@@ -207,7 +191,7 @@ def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]
 def _turns(run: JudgedRun, mine: Sequence[Outcome], model: str) -> Iterable[PartScore]:
     for turn in range(1, max(len(question.turns) for question in run.questions) + 1):
         part = [item for item in mine if item.turn == turn]
-        value = bootstrap_estimate(model_scores(run.mode, part, model, run.baseline), BOUNDS[run.mode])
+        value = bootstrap_estimate(model_scores(run.mode, part, model, run.baseline), run.mode.bounds)
         if value:
             yield PartScore(str(turn), value)
 
@@ -232,10 +216,9 @@ def _ranked(rows: Sequence[LeaderboardRow], baseline: str | None) -> list[Leader
 
 def _differences(run: JudgedRun, labels: Sequence[str], scores: dict[str, ScoresByQuestion]) -> Iterable[Difference]:
     """Every pair of contestants; the baseline's score is a definition, so it is compared in the win matrix only."""
-    rivals = [label for label in labels if label != run.baseline or run.mode == "single"]
+    rivals = [label for label in labels if label != run.baseline or not run.mode.paired]
     found = [
-        (one, two, paired_difference(scores[one], scores[two], BOUNDS[run.mode]))
-        for one, two in combinations(rivals, 2)
+        (one, two, paired_difference(scores[one], scores[two], run.mode.bounds)) for one, two in combinations(rivals, 2)
     ]
     known = [(one, two, value) for one, two, value in found if value]
     adjusted = holm([p for _, _, (_, p) in known])
@@ -271,7 +254,7 @@ def _reversed(rate: Estimate) -> Estimate:
 
 
 def _length_controlled(run: JudgedRun, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
-    if run.baseline is None or run.mode not in ("alpaca", "pairwise"):
+    if run.baseline is None or not run.mode.length_controlled:
         return {}
     lengths = {
         (answer.model, answer.question, turn): len(text)

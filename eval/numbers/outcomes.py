@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eval.judging.judgments import Judgment
+from eval.judging.modes.table import MODES
 
 OutcomeScores = tuple[float, ...] | None
 
@@ -22,7 +23,8 @@ class Outcome:
             baseline, if there is one, second.
         scores: one for each of `models`, as in `Judgment`, the mean of both orders; None if any verdict it
             needs is missing.
-        contradiction: both orders were judged and their verdicts differ (`pairwise`: the scores are then 0.5, 0.5).
+        contradiction: both orders were judged and their verdicts differ (where a win needs both, the
+            scores are then 0.5, 0.5).
         judgments: what it was made from, the order of `models` first.
     """
 
@@ -110,22 +112,22 @@ def winner(scores: Sequence[float]) -> int:
 
 
 def first_share(outcome: Outcome) -> float:
-    """The first one's share of the win, 0..1; of two grades (`vicuna`) the higher wins."""
+    """The first one's share of the win, 0..1; of two grades the higher wins."""
     assert outcome.scores is not None and len(outcome.scores) == 2
-    if outcome.judgments[0].mode == "vicuna":
+    if MODES[outcome.judgments[0].mode].graded:
         return 0.5 + 0.5 * winner(outcome.scores)
     return outcome.scores[0]
 
 
 def _together(models: tuple[str, ...], group: Sequence[Judgment], needed: int) -> tuple[OutcomeScores, bool]:
-    """The rule for two orders: `pairwise` counts a win only if both say so (Zheng et al. 2023, "Judging
-    LLM-as-a-Judge with MT-Bench and Chatbot Arena", section 3.4); scores and probabilities are averaged.
+    """The rule for two orders: the mode counts a win only if both say so (Zheng et al. 2023, "Judging LLM-as-a-Judge
+    with MT-Bench and Chatbot Arena", section 3.4), or the mean of both.
     """
     known = [item.scores if item.models == models else item.scores[::-1] for item in group if item.scores]
     changed = len(known) == 2 and len(models) == 2 and winner(known[0]) != winner(known[1])
     if len(known) < needed:
         return None, changed
-    if changed and group[0].mode == "pairwise":
+    if changed and MODES[group[0].mode].win_needs_both:
         return (0.5, 0.5), True
     return _mean(known), changed
 

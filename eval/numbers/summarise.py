@@ -7,13 +7,15 @@ from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging import canary
 from eval.judging.judgments import Judgment
+from eval.judging.modes.mode import Mode
+from eval.judging.modes.table import MODES
 from eval.judging.verdict import speaks_to_judge
 from eval.numbers import audit
 from eval.numbers.agreement import cohen_kappa, kendall_tau, krippendorff_alpha, pearson
-from eval.numbers.boards import BOUNDS, ExpectedJudgments, JudgedRun, make_board, make_counts, model_scores
+from eval.numbers.boards import ExpectedJudgments, JudgedRun, make_board, make_counts, model_scores
 from eval.numbers.outcomes import Outcome, all_judges, count_orders, outcomes, winner, without_duplicates
 from eval.numbers.stats import bootstrap_estimate
-from eval.results import SCALES, Agreement, Board, Canary, Cost, Flag, JudgeAudit, Mode, Results
+from eval.results import Agreement, Board, Canary, Cost, Flag, JudgeAudit, Results
 
 ALL = "all judges"
 OFFLINE_NOTE = (
@@ -61,8 +63,8 @@ def summarise(
     incomplete = not all(one.complete for one in boards)
     return Results(
         title=title,
-        mode=mode,
-        scale=SCALES[mode],
+        mode=mode.name,
+        scale=mode.scale,
         baseline=baseline,
         judges=judges,
         models=models,
@@ -77,7 +79,7 @@ def summarise(
         agreements=tuple(_agreements(judges, found, boards)),
         alpha=_alpha(judges, found) if len(judges) > 1 else None,
         costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
-        notes=tuple(_notes(boards[0], real, judges, len(duplicates), len(flags), forced)),
+        notes=tuple(_notes(mode, boards[0], real, judges, len(duplicates), len(flags), forced)),
     )
 
 
@@ -91,17 +93,17 @@ def _mode(questions: Sequence[Question], judgments: Sequence[Judgment]) -> Mode:
     for item in judgments:
         if item.question not in known:
             raise UserError(f"{item.judge} judged question {item.question!r}, which is not in the question file")
-    return modes[0]
+    return MODES[modes[0]]
 
 
 def _baseline(mode: Mode, models: Sequence[str], judgments: Sequence[Judgment], asked: str | None) -> str | None:
-    if mode == "single":
+    if not mode.paired:
         return None
     named = {item.baseline for item in judgments if item.baseline}
     baseline = asked or (named.pop() if len(named) == 1 else None)
     if baseline is not None and baseline not in models:
         raise UserError(f"--baseline {baseline}: no such model{suggest_name(baseline, models)}")
-    if baseline is None and mode != "pairwise":
+    if baseline is None and mode.needs_baseline:
         raise UserError(
             f"--baseline: the judgments don't say which model is the baseline; name it ({', '.join(models)})"
         )
@@ -157,7 +159,7 @@ def _canary(run: JudgedRun, judge: str, judgments: Sequence[Judgment], duplicate
     opponents = [model for item in asked for model in item.models if model != canary.LABEL]
     opponent = opponents[0] if opponents else None
     scores = model_scores(run.mode, outcomes(asked, opponent), canary.LABEL, opponent)
-    score = bootstrap_estimate(scores, BOUNDS[run.mode])
+    score = bootstrap_estimate(scores, run.mode.bounds)
     states = [item.state for item in asked]
     again = sum(item.judge == judge and canary.LABEL in item.models for item in duplicates)
     total = make_counts(len(asked), len(asked), states, again)
@@ -224,11 +226,17 @@ def _cost(judge: str, judgments: Sequence[Judgment], dollars: float | None) -> C
 
 
 def _notes(
-    first: Board, judgments: Sequence[Judgment], judges: Sequence[str], duplicates: int, flags: int, forced: bool
+    mode: Mode,
+    first: Board,
+    judgments: Sequence[Judgment],
+    judges: Sequence[str],
+    duplicates: int,
+    flags: int,
+    forced: bool,
 ) -> Iterable[str]:
     if "offline" in judges:
         yield OFFLINE_NOTE
-    whole = sum(item.text.strip() in ("m", "M") and not item.logprobs for item in judgments)
+    whole = sum(item.text.strip() in mode.tokens and not item.logprobs for item in judgments)
     if whole:
         yield f"{whole} of {len(judgments)} verdicts came without log-probabilities; each counts as a whole win."
     if not first.complete:

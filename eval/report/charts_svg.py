@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from eval.judging.modes.mode import Mode
 from eval.report.wording import decimal_places, format_number
-from eval.results import Bin, Estimate, LeaderboardRow, Mode, Scale, WinMatrixCell
+from eval.results import Bin, Estimate, LeaderboardRow, Scale, WinMatrixCell
 
 COLOURS, DASHES, SHAPES = 7, 3, 4  # .c0 ... and .d0 ... in report.css
 LABEL = 24  # characters of a model's name in a drawing
@@ -195,15 +196,15 @@ class Frame:
 
 
 def frame(rows: Sequence[LeaderboardRow], mode: Mode) -> Frame:
-    """The frame of a board's histograms. Grades begin at 1; `vicuna` judges have also given 0."""
+    """The frame of a board's histograms. It shows every verdict that the mode knows."""
     scores = [found.score for row in rows for found in row.distribution]
-    if mode in ("single", "vicuna"):
-        low, high = (0.0 if mode == "vicuna" else 1.0), 10.0
+    low, high = mode.verdict_range
+    if mode.graded:
         step = 1.0 if all(float(score).is_integer() for score in scores) else 0.5
         ends = (tick(low), tick(high))
     else:
-        low, high, ends = 0.0, 1.0, ("lost", "won")
         step = 0.5 if all(float(score * 2).is_integer() for score in scores) else 0.1
+        ends = ("lost", "won")
     shares = [0.0]
     for row in rows:
         counts = grouped(row.distribution, low, step).values()

@@ -46,7 +46,7 @@ def _against(results: Results, row: LeaderboardRow) -> str:
 
 
 def _gap(results: Results, first: Difference) -> str:
-    unit = "points of 10" if results.mode == "single" else "percentage points"
+    unit = "percentage points" if results.scale.unit == "%" else f"points {results.scale.unit}"
     interval = (
         "no interval from one question"
         if first.gap.low is None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from camelid.models.spend import format_dollars
+from eval.judging.modes.table import MODES
 from eval.report.headline import format_estimate, headline
 from eval.results import Bias, Board, JudgeAudit, Results
 
@@ -46,21 +47,22 @@ def _cell(value: object) -> str:
 
 
 def _leaderboard(results: Results, board: Board) -> str:
+    mode = MODES[results.mode]
     head = ["rank", "model", results.scale.name]
     controlled = any(row.length_controlled for row in board.rows)
     rated = any(row.rating for row in board.rows)
     head += ["at equal length"] if controlled else []
     head += ["rating"] if rated else []
-    head += ["wins", "ties", "losses"] if results.mode != "single" else []
-    head += ["sums"] if results.mode == "vicuna" else []
+    head += ["wins", "ties", "losses"] if mode.paired else []
+    head += ["sums"] if mode.sums else []
     rows = []
     for row in board.rows:
         line: list[object] = [row.rank or "", row.label]
         line.append("baseline" if row.label == results.baseline else format_estimate(row.score))
         line += [format_estimate(row.length_controlled) if row.length_controlled else ""] if controlled else []
         line += [format_estimate(row.rating)] if rated else []
-        line += [row.wins, row.ties, row.losses] if results.mode != "single" else []
-        line += [" / ".join(f"{value:g}" for value in row.sums)] if results.mode == "vicuna" else []
+        line += [row.wins, row.ties, row.losses] if mode.paired else []
+        line += [" / ".join(f"{value:g}" for value in row.sums)] if mode.sums else []
         rows.append(line)
     return _table(head, rows)
 

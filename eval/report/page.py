@@ -17,18 +17,13 @@ from camelid.models.spend import format_dollars
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
+from eval.judging.modes.table import MODES
 from eval.report import charts_svg, wording
 from eval.report.headline import headline
 from eval.report.page_data import pack_page
-from eval.results import Board, Difference, Mode, Results, WinMatrixCell
+from eval.results import Board, Difference, Results, WinMatrixCell
 
 SHOWN_SERIES = 5  # lines in the radar at first; more than a handful can't be told apart, and a click adds them
-METHODS: dict[Mode, str] = {
-    "single": "each answer graded by itself, 1 to 10",
-    "vicuna": "two answers at a time, each graded 1 to 10",
-    "pairwise": "two answers at a time, the better one named",
-    "alpaca": "two answers at a time, the preferred one named",
-}
 
 
 def render_page(
@@ -52,7 +47,7 @@ def render_page(
     return environment.from_string(_data("report.html")).render(
         results=results,
         headline=headline(results),
-        method=METHODS[results.mode],
+        mode=MODES[results.mode],
         places=wording.decimal_places(results.scale),
         percent_sign="%" if results.scale.unit == "%" else "",
         shown_series=SHOWN_SERIES,

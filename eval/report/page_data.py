@@ -6,6 +6,7 @@ model wrote.
 
 What the page finds in it; models and judges are places in the index's `models` and `judges`, -1 if not there:
 
+- `mode`: what the page asks about it: whether two answers were compared, what a verdict is, the unit of a score;
 - an index entry: id, category, text (its beginning), block and place of its texts, `scores` (each model's mean),
   `pairs` (model, model, score, score), `issues` (names of `_issues`);
 - texts: turns, references, `answers` (one for each model, null or [turns, cut off, failure]), `flags` (model, turn,
@@ -24,6 +25,7 @@ from typing import Any
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
+from eval.judging.modes.table import MODES
 from eval.numbers.outcomes import Outcome, outcomes, without_duplicates
 from eval.results import Results
 
@@ -62,8 +64,9 @@ def pack_page(
         size += _length(detail)
     if block:
         blocks.append(pack_value(block))
+    mode = MODES[results.mode]
     index = {
-        "mode": results.mode,
+        "mode": {"paired": mode.paired, "verdict": mode.verdict, "unit": mode.scale.unit},
         "models": labels,
         "ranked": [row.label for row in results.boards[0].rows] if results.boards else labels,
         "baseline": results.baseline,

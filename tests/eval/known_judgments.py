@@ -6,7 +6,7 @@ from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
 from eval.numbers.summarise import summarise
-from eval.results import Mode, Results
+from eval.results import Results
 
 QUESTIONS = [Question(str(index), ("math", "writing")[index % 2], ("q",)) for index in range(40)]
 
@@ -23,7 +23,7 @@ def graded(model: str, shift: float, judge: str = "j", seed: int = 0) -> list[Ju
     ]
 
 
-def paired(mode: Mode, chance: float, judge: str = "j", seed: int = 0) -> list[Judgment]:
+def paired(mode: str, chance: float, judge: str = "j", seed: int = 0) -> list[Judgment]:
     """x against y, the baseline; each question has its winner in both orders."""
     rng, made = np.random.default_rng(seed), []
     for q in QUESTIONS:

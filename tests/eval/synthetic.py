@@ -8,8 +8,9 @@ from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.canary import LABEL, canary_answers
 from eval.judging.judgments import Judgment
+from eval.judging.modes.table import MODES
 from eval.numbers.summarise import summarise
-from eval.results import Mode, Results
+from eval.results import Results
 
 CATEGORIES = ("writing", "roleplay", "reasoning", "math", "coding", "extraction", "stem", "humanities")
 HOSTILE = (
@@ -66,7 +67,7 @@ def prose(random_: random.Random, characters: int) -> str:
 
 
 def evaluation(
-    mode: Mode = "single",
+    mode: str = "single",
     models: int = 3,
     questions: int = 24,
     characters: int = 400,
@@ -92,7 +93,7 @@ def evaluation(
         for question in asked
     ]
     judgments = _judgments(random_, mode, labels, asked, answers, judges, perfect)
-    baseline = labels[-1] if mode in ("vicuna", "alpaca") else None
+    baseline = labels[-1] if MODES[mode].needs_baseline else None
     first = asked[:counted]
     known = {question.id for question in first}
     results = summarise(
@@ -151,7 +152,7 @@ def _answer(
 
 def _judgments(
     random_: random.Random,
-    mode: Mode,
+    mode: str,
     labels: list[str],
     questions: list[Question],
     answers: list[Answer],
@@ -159,7 +160,7 @@ def _judgments(
     perfect: bool,
 ) -> list[Judgment]:
     said = {(answer.question, answer.model): answer for answer in answers}
-    baseline = labels[-1] if mode in ("vicuna", "alpaca") else None
+    baseline = labels[-1] if MODES[mode].needs_baseline else None
     judgments = []
     for judge in judges:
         for question in questions:
@@ -169,7 +170,7 @@ def _judgments(
                         judgments.append(
                             _judgment(random_, mode, judge, question, turn, models, labels, baseline, perfect)
                         )
-        if not perfect and mode == "single":
+        if not perfect and not MODES[mode].paired:
             judgments += [
                 Judgment(mode, one.question, 1, (LABEL,), judge, (1.0,), "Says nothing. Rating: [[1]]")
                 for one in canary_answers(questions[:10])
@@ -177,14 +178,14 @@ def _judgments(
     return judgments
 
 
-def _asked(mode: Mode, labels: list[str], question: Question) -> list[tuple[str, ...]]:
-    if mode == "single":
+def _asked(mode: str, labels: list[str], question: Question) -> list[tuple[str, ...]]:
+    if not MODES[mode].paired:
         return [(label,) for label in labels]
-    if mode == "pairwise":
+    if not MODES[mode].needs_baseline:
         pairs = [(one, two) for place, one in enumerate(labels) for two in labels[place + 1 :]]
         return [models for one, two in pairs for models in ((one, two), (two, one))]
     pairs = [(label, labels[-1]) for label in labels[:-1]]
-    if mode == "alpaca":
+    if MODES[mode].orders == "drawn":
         return [pair if hash_of(question.id, pair[0]) % 2 else pair[::-1] for pair in pairs]
     return pairs
 
@@ -196,7 +197,7 @@ def hash_of(*parts: str) -> int:
 
 def _judgment(
     random_: random.Random,
-    mode: Mode,
+    mode: str,
     judge: str,
     question: Question,
     turn: int,
@@ -217,12 +218,12 @@ def _judgment(
         text = f"<script>window.hacked = 8</script> I would rather not say. {reason}"
         return Judgment(mode, question.id, turn + 1, models, judge, None, text, tokens=tokens, baseline=baseline)
     scores: tuple[float, ...]
-    if mode == "single":
+    if not MODES[mode].paired:
         scores, text = (float(round(drawn[0])),), f"{reason}\n\nRating: [[{round(drawn[0])}]]"
-    elif mode == "vicuna":
+    elif MODES[mode].graded:
         scores = tuple(round(value * 2) / 2 for value in drawn)
         text = f"{scores[0]:g} {scores[1]:g}\n{reason}"
-    elif mode == "alpaca":
+    elif MODES[mode].verdict == "shares":
         share = round(1 / (1 + 2.7 ** (drawn[1] - drawn[0])), 4)
         scores, text = (share, 1 - share), "m" if share > 0.5 else "M"
     else:

@@ -1,24 +1,19 @@
 """`camelid eval answer | judge | report` from the command line, by a server over loopback."""
 
 import json
-from collections.abc import Callable
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from camelid.app.cli import main
-from camelid.files.read import read_json, read_jsonl
+from camelid.files.read import read_jsonl
 from camelid.files.write import write_jsonl
 from camelid.models.batch_api import BatchModel
-from eval.results import Results
+from tests.eval.commands import Eval, model, report, two_answers
 from tests.fake_openai import FakeOpenAI
 
-Eval = Callable[..., tuple[int, str, str]]
-ROWS = 12
-FORMS = {"[[A]]": "[[A]]", "Rating:": "Rating: [[7]]", "one letter": "m", "first line": "8 6\nThe first is better."}
-RANKING = "[{'model': 'model_1', 'rank': 1}, {'model': 'model_2', 'rank': 2}]"
+FORMS = {"[[A]]": "[[A]]", "Rating:": "Rating: [[7]]"}
 
 
 def judge(body: dict[str, Any]) -> str:
@@ -26,75 +21,7 @@ def judge(body: dict[str, Any]) -> str:
     rules = body["messages"][0]["content"]
     if body["messages"][0]["role"] != "system":
         return f"Said by {body['model']} of {body['messages'][-1]['content']}"
-    return next((reply for form, reply in FORMS.items() if form in rules), RANKING)
-
-
-@pytest.fixture
-def camelid_eval(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., tuple[int, str, str]]:
-    """Run a verb on a folder with 12 questions of two turns; returns (exit status, stdout, stderr)."""
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    path = tmp_path / "questions.jsonl"
-    write_jsonl(path, ({"question_id": q, "category": "all", "turns": [f"{q}?", "And?"]} for q in range(ROWS)))
-
-    def run(verb: str, *more: str) -> tuple[int, str, str]:
-        status = main(["eval", verb, "--questions", str(path), "--output", str(tmp_path / "out"), "--quiet", *more])
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return run
-
-
-def model(server: FakeOpenAI, *more: str, name: str = "fake") -> tuple[str, ...]:
-    return ("--model", name, "--base-url", server.url, "--price", "1,2", *more)
-
-
-def report(folder: Path) -> Results:
-    return Results.from_json(read_json(folder / "out" / "results.json"))
-
-
-def two_answers(camelid_eval: Eval, server: FakeOpenAI) -> None:
-    for label in ("a", "b"):
-        status, out, _ = camelid_eval("answer", *model(server, name=label))
-        assert status == 0 and f"12 of 12 questions answered by {label}" in out
-
-
-@pytest.mark.parametrize(
-    ("options", "requests", "score"),
-    [
-        (("--mode", "single"), 2 * 24, 7.0),
-        (("--mode", "pairwise"), 2 * 24, 50.0),  # always the first: every pair is a contradiction
-        (("--mode", "vicuna", "--baseline", "b"), 2 * 24, 100.0),
-        (("--mode", "alpaca", "--baseline", "b"), 24, None),  # as the order is drawn
-        (("--mode", "alpaca", "--baseline", "b", "--ranking"), 24, None),
-    ],
-)
-def test_every_mode(
-    camelid_eval: Eval, tmp_path: Path, options: tuple[str, ...], requests: int, score: float | None
-) -> None:
-    with FakeOpenAI(judge) as server:
-        two_answers(camelid_eval, server)
-        before = server.bill
-        status, out, err = camelid_eval("judge", *model(server), *options, "--audit", "0")
-        assert status == 0 and f"{requests} of {requests} judgments made by fake" in out and not err
-        assert camelid_eval("judge", *model(server), *options, "--audit", "3")[0] == 0
-        assert camelid_eval("report")[0] == 0
-        results = report(tmp_path)
-        row = next(row for row in results.boards[0].rows if row.label == "a")
-        assert row.score is not None and (score is None or row.score.mean == pytest.approx(score))
-        if options[1] == "pairwise":
-            assert results.audits[0].contradictions == results.audits[0].both_orders == 24
-        if options[1] != "single":
-            position = results.audits[0].position
-            assert position.size is not None and position.size.mean == pytest.approx(50) and position.detected
-        [cost] = results.costs
-        assert cost.dollars == pytest.approx(server.bill - before)
-        assert results.audits[0].repeats is not None and results.audits[0].canary is not None
-        sent = len(server.requests)
-        assert camelid_eval("judge", *model(server), *options, "--audit", "3")[0] == 0
-        assert len(server.requests) == sent  # all from the journal
-    assert (tmp_path / "out" / "report.md").read_text().count(" | $0.") == 1
+    return next(reply for form, reply in FORMS.items() if form in rules)
 
 
 def test_a_panel_and_its_agreement(camelid_eval: Eval, tmp_path: Path) -> None:

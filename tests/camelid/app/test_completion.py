@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from camelid.app.cli import main
+from eval.judging.modes.table import MODES
 
 ASK = """
 source {script}
@@ -33,7 +34,7 @@ def script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     [
         ("camelid conv", {"conversations"}),
         ("camelid eval ", {"answer", "judge", "report"}),
-        ("camelid eval judge --mode ", {"single", "pairwise", "vicuna", "alpaca"}),
+        ("camelid eval judge --mode ", set(MODES)),
         ("camelid selfinstruct generate --max", {"--max-cost", "--max-requests"}),
         ("camelid finetune my-rec", {"my-recipe.yaml"}),
         ("camelid finetune my-recipe.yaml --launch my-", {"my-recipe.yaml"}),
@@ -68,7 +69,7 @@ VERBS = [
         },
     ),
     ("camelid conversations ", {"audit", "convert", "show", "split", "stats"}),
-    ("camelid eval judge --mode ", {"single", "pairwise", "vicuna", "alpaca"}),
+    ("camelid eval judge --mode ", set(MODES)),
     ("camelid finetune my-rec", {"my-recipe.yaml"}),
 ]
 

@@ -65,3 +65,12 @@ def test_what_is_no_judgment_says_where(tmp_path: Path, line: str) -> None:
     path.write_text(line)
     with pytest.raises(UserError, match=r"j.jsonl:1: not a judgment"):
         read_judgments(path)
+
+
+def test_a_judgment_of_an_unknown_mode_is_an_error_with_its_line(tmp_path: Path) -> None:
+    written = Judgment("singel", "1", 1, ("x",), "j", (7.0,), "Rating: [[7]]").to_json()
+    write_jsonl(tmp_path / "j.jsonl", [written])
+    with pytest.raises(
+        UserError, match=r"j.jsonl.*1: not a judgment.*no mode is called 'singel'.*did you mean 'single'"
+    ):
+        read_judgments(tmp_path / "j.jsonl")

@@ -4,13 +4,12 @@ import pytest
 
 from eval.judging.judgments import Judgment
 from eval.numbers.outcomes import all_judges, count_orders, outcomes, without_duplicates
-from eval.results import Mode
 
 A, B, TIE = (1.0, 0.0), (0.0, 1.0), (0.5, 0.5)
 Scores = tuple[float, ...] | None
 
 
-def both(first: Scores, second: Scores, mode: Mode = "pairwise", judge: str = "j") -> list[Judgment]:
+def both(first: Scores, second: Scores, mode: str = "pairwise", judge: str = "j") -> list[Judgment]:
     """x shown first and then y shown first; each scored in the order of showing."""
     return [
         Judgment(mode, "1", 1, ("x", "y"), judge, first, ""),

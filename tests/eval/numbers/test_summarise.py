@@ -9,7 +9,6 @@ from eval.ask.answer import Answer
 from eval.judging import canary
 from eval.numbers.summarise import summarise
 from eval.report.headline import headline
-from eval.results import Mode
 from tests.eval.known_judgments import QUESTIONS, graded, paired, said
 
 
@@ -56,7 +55,7 @@ def test_ties_of_rank() -> None:
 
 
 @pytest.mark.parametrize("mode", ["pairwise", "vicuna", "alpaca"])
-def test_pairs(mode: Mode) -> None:
+def test_pairs(mode: str) -> None:
     results = summarise("t", QUESTIONS, said("x", "y"), paired(mode, 0.75))
     [board] = results.boards
     row, base = sorted(board.rows, key=lambda row: row.label)

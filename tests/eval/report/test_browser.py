@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from eval.judging.modes.table import MODES
 from eval.report.page import render_page
-from eval.results import Mode
 from tests.eval.synthetic import HOSTILE, MARKDOWN, Evaluation, evaluation
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ HACKED = "typeof window.hacked !== 'undefined'"
 
 
 @cache
-def made(mode: Mode = "single", models: int = 3, judges: int = 1) -> Evaluation:
+def made(mode: str = "single", models: int = 3, judges: int = 1) -> Evaluation:
     return evaluation(mode, models=models, judges=("gpt-4-0613", "claude-v1")[:judges])
 
 
@@ -39,9 +39,9 @@ def opened(page: Any) -> str:
     return str(page.locator("#detail .permalink").inner_text())
 
 
-@pytest.mark.parametrize("mode", ["single", "pairwise", "vicuna", "alpaca"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("policy", [True, False], ids=["policy", "without policy"])
-def test_nothing_a_model_wrote_runs(show: Any, mode: Mode, policy: bool) -> None:
+def test_nothing_a_model_wrote_runs(show: Any, mode: str, policy: bool) -> None:
     """Even without the Content-Security-Policy, which is only the second line of defence."""
     shown = made(mode)
     page = show(shown, bypass_csp=not policy)

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from eval.judging.modes.table import MODES
 from eval.report import charts_svg
-from eval.results import Bin, Mode
+from eval.results import Bin
 from tests.eval.synthetic import evaluation
-
-MODES: tuple[Mode, ...] = ("single", "pairwise", "vicuna", "alpaca")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,7 @@ def test_names_in_the_scatter_do_not_cover_each_other() -> None:
 def test_histograms_keep_every_count() -> None:
     for mode in MODES:
         rows = evaluation(mode, models=3).results.boards[0].rows
-        frame = charts_svg.frame(rows, mode)
+        frame = charts_svg.frame(rows, MODES[mode])
         for row in rows:
             counts = charts_svg.grouped(row.distribution, frame.low, frame.step)
             assert sum(counts.values()) == sum(found.count for found in row.distribution)
@@ -52,6 +51,6 @@ def test_histograms_keep_every_count() -> None:
 def test_a_grade_of_0_has_its_bar_and_all_histograms_one_frame() -> None:
     row = evaluation("vicuna", models=2).results.boards[0].rows[0]
     whole = replace(row, distribution=(Bin(0.0, 3), Bin(10.0, 1)))
-    frame = charts_svg.frame([whole, replace(row, distribution=(Bin(2.5, 1), Bin(3.0, 1)))], "vicuna")
+    frame = charts_svg.frame([whole, replace(row, distribution=(Bin(2.5, 1), Bin(3.0, 1)))], MODES["vicuna"])
     assert (frame.low, frame.high, frame.step, frame.highest) == (0.0, 10.0, 0.5, 0.75)
     assert charts_svg.grouped(whole.distribution, frame.low, frame.step) == {0: 3, 20: 1}

@@ -9,7 +9,7 @@ from camelid.models.llm import Reply, Request
 from camelid.models.offline.model import HONEST, Offline
 from eval.ask.questions import Question
 from eval.judging import prompts
-from eval.judging.verdict import parse_rating
+from eval.judging.modes.single import SINGLE
 from selfinstruct.methods.alpaca import TASKS_A_REPLY, ReplyFormatName, open_format
 from selfinstruct.seeds import read_seeds
 
@@ -35,9 +35,9 @@ def test_the_judge_reads_the_prompt_that_eval_writes() -> None:
     question = Question("1", "words", ("What is the opposite of hot?",), ("The opposite of hot is cold.",))
     grades = {}
     for answer in ("The opposite of hot is cold.", "The opposite of hot is warm.", "I like trains"):
-        text = complete(*prompts.single_prompt(question, (answer,), 0))
-        grades[answer] = parse_rating(text)
-    assert list(grades.values()) == [10, 9, 1]  # 1 + 9 x F, rounded; F = 1, 5/6, 0
+        text = complete(*prompts.judge_prompt(SINGLE.asking, question, [(answer,)], 0))
+        grades[answer] = SINGLE.parse(text, {})
+    assert list(grades.values()) == [(10,), (9,), (1,)]  # 1 + 9 x F, rounded; F = 1, 5/6, 0
 
 
 def test_anything_else_gets_an_honest_refusal() -> None:

@@ -1,0 +1,1 @@
+"""The judging modes: one object a file, and the table of them."""
