@@ -33,11 +33,11 @@ WHY = (
 
 MINE = """
 import json, sys, time
-from conversations.batch import Work, process
+from conversations.batch import ConversionWork, process_batch
 records = [("", record) for record in json.load(open(sys.argv[1]))]
-process(Work(), records[:20])
+process_batch(ConversionWork(), records[:20])
 started = time.process_time()
-result = process(Work(), records)
+result = process_batch(ConversionWork(), records)
 print(time.process_time() - started, len(result.cleaned))
 """
 PEERS = """

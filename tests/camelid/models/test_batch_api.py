@@ -107,7 +107,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 sys.path.insert(0, {root!r})
-from tests.camelid.test_batch_api import ask, open_run
+from tests.camelid.models.test_batch_api import ask, open_run
 results = ask(open_run(SimpleNamespace(url=sys.argv[1]), Path(sys.argv[2])), 50)
 print(len({{result.text for result in results}}), flush=True)
 """

@@ -6,7 +6,7 @@ from email.utils import formatdate
 from camelid.models.protocol import retry_after
 
 
-def testretry_after_forms() -> None:
+def test_retry_after_forms() -> None:
     assert retry_after({"retry-after": "3"}) == 3.0
     assert retry_after({"retry-after-ms": "250"}) == 0.25
     assert retry_after({}) == 0.0

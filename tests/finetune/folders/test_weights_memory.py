@@ -23,7 +23,7 @@ SLACK = 24 * MIB  # of the interpreter: lazily loaded code, the allocator
 CHILD = """
 import sys
 from pathlib import Path
-from finetune.llama import meta, weights
+from finetune.folders import meta, weights
 from finetune.llama.config import LlamaConfig
 
 def memory(field):
@@ -40,13 +40,13 @@ def convert(folder):
     if folder.name == "meta":
         config, tensors = meta.open_checkpoint(folder)
     else:
-        config, tensors = LlamaConfig.from_folder(folder), weights.open_folder(folder)
-    weights.write(tensors, config, folder.with_name("from-" + folder.name), shard_bytes=int(sys.argv[2]))
+        config, tensors = LlamaConfig.from_folder(folder), weights.open_tensors(folder)
+    weights.write_weights(tensors, config, folder.with_name("from-" + folder.name), shard_bytes=int(sys.argv[2]))
 
 root = Path(sys.argv[1])
-weights.load(root / "tiny")  # what PyTorch imports only when it is used
+weights.load_model(root / "tiny")  # what PyTorch imports only when it is used
 for folder in ("sharded", "pickled"):
-    print("load", folder, peak(weights.load, root / folder))
+    print("load", folder, peak(weights.load_model, root / folder))
 for folder in ("sharded", "pickled", "meta"):
     print("convert", folder, peak(convert, root / folder))
 """
