@@ -59,10 +59,23 @@ def test_a_name_that_is_gone_is_found() -> None:
     assert list(missing("`camelid.files.read.read_json` and finetune/engine/update.py, `eval.results`")) == []
 
 
+def imported(text: str) -> Iterator[str]:
+    """What the import lines in a text take from our packages."""
+    for line in re.findall(rf"^(?:from|import) (?:{'|'.join(ROOMS)}|tests)\b.*", text, re.MULTILINE):
+        for node in ast.parse(line).body:
+            if isinstance(node, ast.ImportFrom):
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_examples_import_what_is_there(path: Path) -> None:
     for example in _EXAMPLE.findall(path.read_text(encoding="utf-8")):
-        for line in re.findall(r"^(?:from|import) .*", example, re.MULTILINE):
-            for node in ast.parse(line).body:
-                if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ROOMS:
-                    assert [alias.name for alias in node.names if not exists(f"{node.module}.{alias.name}")] == []
+        assert [name for name in imported(example) if not exists(name)] == []
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_scripts_in_strings_import_what_is_there(path: Path) -> None:
+    """Some tests and benchmarks start a process with a script that no type checker sees."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert [name for name in imported(node.value) if not exists(name)] == []
