@@ -40,10 +40,10 @@ from finetune.llama.architectures import get_architecture
 from finetune.llama.config import LlamaConfig
 from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import estimate_memory
-from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
+from finetune.recipe import AdapterSection, DataSection, DataSource, ModelSection, OptimSection, RunSection
 
 CAPACITY, WARM_UP, STEPS, CHATS = 2048, 3, 10, 2000
-OPTIM = OptimSection(lr=2e-5, global_batch=16, micro_batch=2)
+OPTIM = OptimSection(lr=2e-5, global_batch=16, micro_batch=2, epochs=1)
 ADAPTERS = {"full": AdapterSection(), "lora": AdapterSection(kind="lora", rank=16)}
 BARS = {"full": {"rate": 10_000, "gib": 72}, "lora": {"rate": 15_000, "gib": 32}}
 RATIOS = {"HF packed": 1.3, "HF padded": 2.5}
@@ -66,7 +66,8 @@ def conversations(vocab_size: int) -> TokenData:
 
 
 def plan_of(data: TokenData) -> Plan:
-    return Plan(data, CAPACITY, True, OPTIM.global_batch, epochs=1, updates=None, seed=0)
+    section = DataSection((DataSource("random ids"),), "vicuna_v1.1", CAPACITY)
+    return Plan(data, section, OPTIM, seed=0)
 
 
 def native(kind: str, config: LlamaConfig, device: torch.device) -> dict[str, Any]:

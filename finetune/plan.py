@@ -173,15 +173,11 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
         return None
     tokens = load_tokens(
         Path(recipe.run.output) / "tokens",
-        data.train,
-        data.template,
+        data,
         open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}"),
-        data.max_length,
         recipe.run.seed,
-        data.validation,
     )
-    optim = recipe.optim
-    plan = Plan(tokens, data.max_length, data.packing, optim.global_batch, optim.epochs, optim.updates, recipe.run.seed)
+    plan = Plan(tokens, data, recipe.optim, recipe.run.seed)
     lengths = tokens.lengths[tokens.training]
     total = int(lengths.sum())
     return TokenCounts(

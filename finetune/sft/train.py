@@ -59,17 +59,8 @@ def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
         UserError: a file, a template or the launch does not fit the recipe, the disk is full, or gradients stay
             NaN or infinite.
     """
-    run = recipe.run
-    accelerator, sharding = launch.start(
-        run.precision,
-        run.processes,
-        run.sharding,
-        run.trackers,
-        run.output,
-        recipe.optim.micro_batch,
-        recipe.optim.clip_norm,
-    )
-    with exclusive_lock(Path(run.output) / "lock") if accelerator.is_main_process else nullcontext():
+    accelerator, sharding = launch.start(recipe.run, recipe.optim)
+    with exclusive_lock(Path(recipe.run.output) / "lock") if accelerator.is_main_process else nullcontext():
         return _train(accelerator, sharding, recipe, quiet)
 
 
@@ -83,24 +74,8 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
         return None
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
     with accelerator.main_process_first():
-        data = load_tokens(
-            folder / "tokens",
-            recipe.data.train,
-            recipe.data.template,
-            tokenizer,
-            recipe.data.max_length,
-            recipe.run.seed,
-            recipe.data.validation,
-        )
-    plan = Plan(
-        data,
-        recipe.data.max_length,
-        recipe.data.packing,
-        recipe.optim.global_batch,
-        recipe.optim.epochs,
-        recipe.optim.updates,
-        recipe.run.seed,
-    )
+        data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
+    plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
     worker = make_worker(accelerator, sharding, recipe)
     if accelerator.is_main_process:
         run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))

@@ -9,18 +9,28 @@ from transformers import AutoTokenizer
 
 from finetune.data.batches import Plan, make_micro_batch, micro_batches_of_rank
 from finetune.data.token_data import TokenData, load_tokens
-from finetune.recipe import DataSource
+from finetune.recipe import DataSection, DataSource, OptimSection
+
+
+def section_of(path: Path, template: str = "vicuna_v1.1", packing: bool = True, weight: float = 1.0) -> DataSection:
+    """One source, in sequences of 128 tokens."""
+    return DataSection((DataSource(str(path), weight),), template, max_length=128, packing=packing)
+
+
+def plan_of(data: TokenData, toy_data: Path, epochs: float, seed: int, packing: bool = True) -> Plan:
+    """Updates of 8 sequences."""
+    return Plan(data, section_of(toy_data, packing=packing), OptimSection(1e-3, global_batch=8, epochs=epochs), seed)
 
 
 @pytest.fixture
 def data(tmp_path: Path, toy_model: Path, toy_data: Path) -> TokenData:
     tokenizer = AutoTokenizer.from_pretrained(toy_model)
-    return load_tokens(tmp_path, [DataSource(str(toy_data))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    return load_tokens(tmp_path, section_of(toy_data), tokenizer, seed=0)
 
 
 @pytest.mark.parametrize("packing", [True, False])
-def test_every_document_once_an_epoch_in_another_order(data: TokenData, packing: bool) -> None:
-    plan = Plan(data, 128, packing, 8, epochs=2, updates=None, seed=3)
+def test_every_document_once_an_epoch_in_another_order(data: TokenData, toy_data: Path, packing: bool) -> None:
+    plan = plan_of(data, toy_data, 2, 3, packing)
     epochs = []
     for epoch in range(2):
         updates = range(epoch * plan.updates_per_epoch, (epoch + 1) * plan.updates_per_epoch)
@@ -32,10 +42,10 @@ def test_every_document_once_an_epoch_in_another_order(data: TokenData, packing:
     assert plan.updates == 2 * plan.updates_per_epoch
 
 
-def test_any_update_can_be_asked_for_first(data: TokenData) -> None:
-    plan = Plan(data, 128, True, 8, epochs=3, updates=None, seed=3)
+def test_any_update_can_be_asked_for_first(data: TokenData, toy_data: Path) -> None:
+    plan = plan_of(data, toy_data, 3, 3)
     in_order = [[row.tolist() for row in plan.rows(update)] for update in range(plan.updates)]
-    other = Plan(data, 128, True, 8, epochs=3, updates=None, seed=3)
+    other = plan_of(data, toy_data, 3, 3)
     for update in reversed(range(plan.updates)):
         assert [row.tolist() for row in other.rows(update)] == in_order[update]
 
@@ -52,8 +62,8 @@ def test_shares_are_disjoint_complete_and_in_step(processes: int, micro_batch: i
     assert all(len(batch) <= micro_batch for micro_batches in shares for batch in micro_batches)
 
 
-def test_targets_equal_the_next_trained_token(data: TokenData) -> None:
-    rows = Plan(data, 128, True, 8, epochs=1, updates=None, seed=0).rows(0)
+def test_targets_equal_the_next_trained_token(data: TokenData, toy_data: Path) -> None:
+    rows = plan_of(data, toy_data, 1, 0).rows(0)
     batch = make_micro_batch(data, rows, torch.device("cpu"))
     expected = []
     place = 0
@@ -80,23 +90,23 @@ def test_cache_is_used_and_keyed_by_content(tmp_path: Path, toy_model: Path, toy
     copy = tmp_path / "copy.jsonl"
     copy.write_bytes(toy_data.read_bytes())
     cache = tmp_path / "cache"
-    first = load_tokens(cache, [DataSource(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    first = load_tokens(cache, section_of(copy), tokenizer, seed=0)
     [folder] = cache.iterdir()
     stamp = (folder / "ids.i32").stat().st_mtime_ns
-    load_tokens(cache, [DataSource(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    load_tokens(cache, section_of(copy), tokenizer, seed=0)
     assert (folder / "ids.i32").stat().st_mtime_ns == stamp
     copy.write_text("".join(copy.read_text().splitlines(keepends=True)[:30]))
-    second = load_tokens(cache, [DataSource(str(copy))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    second = load_tokens(cache, section_of(copy), tokenizer, seed=0)
     assert second.documents < first.documents
 
 
 def test_the_tokenizers_own_template(tmp_path: Path, toy_model: Path, toy_data: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(toy_model)
-    named = load_tokens(tmp_path, [DataSource(str(toy_data))], "vicuna_v1.1", tokenizer, 128, seed=0)
-    same = load_tokens(tmp_path, [DataSource(str(toy_data))], "tokenizer", tokenizer, 128, seed=0)
+    named = load_tokens(tmp_path, section_of(toy_data), tokenizer, seed=0)
+    same = load_tokens(tmp_path, section_of(toy_data, "tokenizer"), tokenizer, seed=0)
     assert len(list(tmp_path.iterdir())) == 1 and np.array_equal(named.ids, same.ids)  # it carries vicuna_v1.1
     tokenizer.chat_template = tokenizer.chat_template.replace("USER:", "HUMAN:")
-    other = load_tokens(tmp_path, [DataSource(str(toy_data))], "tokenizer", tokenizer, 128, seed=0)
+    other = load_tokens(tmp_path, section_of(toy_data, "tokenizer"), tokenizer, seed=0)
     text = tokenizer.decode(other.ids[other.bounds[0] : other.bounds[1]])
     assert "HUMAN:" in text and "USER:" not in text and "USER:" in tokenizer.decode(named.ids[: named.bounds[1]])
     trained = tokenizer.decode(other.ids[: other.bounds[1]][other.weights[: other.bounds[1]] > 0])
@@ -107,9 +117,7 @@ def test_source_weight_repeats_and_samples(tmp_path: Path, toy_model: Path, toy_
     tokenizer = AutoTokenizer.from_pretrained(toy_model)
 
     def documents(weight: float) -> int:
-        return load_tokens(
-            tmp_path, [DataSource(str(toy_data), weight)], "vicuna_v1.1", tokenizer, 128, seed=0
-        ).documents
+        return load_tokens(tmp_path, section_of(toy_data, weight=weight), tokenizer, seed=0).documents
 
     once = documents(1.0)
     assert documents(2.0) == 2 * once

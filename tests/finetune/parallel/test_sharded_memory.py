@@ -25,27 +25,28 @@ import torch
 from pathlib import Path
 from accelerate import Accelerator
 from torch.distributed.tensor import DTensor
-from finetune import launch
-from finetune.llama import weights
-from finetune.llama.attention import Documents
 from finetune.engine.worker import Worker
+from finetune.folders import weights
+from finetune.llama.attention import Documents
+from finetune.parallel import launch
+from finetune.recipe import OptimSection, RunSection
 
 def memory(field):
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
-accelerator, sharding = launch.start("fp32", None, "fsdp2", (), "unused", 1, 1.0)
-grid = launch.mesh(accelerator, int(sys.argv[2]))
+accelerator, sharding = launch.start(RunSection("unused", precision="fp32", sharding="fsdp2"), OptimSection(1.0))
+grid = launch.make_mesh(accelerator, int(sys.argv[2]))
 for name in ("tied", "large"):
     folder = Path(sys.argv[1]) / name
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM, the high-water mark, starts anew
-    model = weights.outline(folder, torch.float32)
-    launch.spread(model, model, grid, sharding, "fp32")
-    weights.fill(model, folder, str(launch.home(accelerator)))
+    model = weights.load_without_storage(folder, torch.float32)
+    launch.shard(model, model, grid, sharding, "fp32")
+    weights.fill_weights(model, folder, str(launch.weights_device(accelerator)))
     peak = memory("VmHWM") - before
-    launch.check_spread(model, sharding, accelerator.num_processes)
-    truth = weights.load(folder).state_dict()
+    launch.check_sharding(model, sharding, accelerator.num_processes)
+    truth = weights.load_model(folder).state_dict()
     for key, weight in model.state_dict().items():
         assert isinstance(weight, DTensor) and torch.equal(weight.full_tensor(), truth[key]), key
     del truth
