@@ -102,6 +102,7 @@ class MicroBatch:
     """One micro-batch, flat: documents back to back, no padding.
 
     Attributes:
+        numbers: (n,) which documents of the data it holds, in order; none in a batch that trains nothing.
         input_ids: (T,) int64.
         positions: (T,) int64, from 0 in each document.
         documents: where each document starts; attention never crosses.
@@ -110,6 +111,7 @@ class MicroBatch:
         weights: (N,) float32 its share of the loss.
     """
 
+    numbers: PackedRow
     input_ids: Tensor
     positions: Tensor
     documents: Documents
@@ -135,6 +137,7 @@ def make_micro_batch(data: TokenData, rows: Sequence[PackedRow], device: torch.d
     # A trained token is the target of the place before it; a document's first token is never trained.
     target_places = np.flatnonzero(weights)
     return MicroBatch(
+        numbers=indices,
         input_ids=torch.from_numpy(ids).to(device),
         positions=torch.from_numpy(positions).to(device),
         documents=Documents.from_lengths(lengths, device),

@@ -42,6 +42,7 @@ from finetune.engine.stop import StopSignal
 from finetune.engine.update import UpdateFacts, run_update
 from finetune.engine.worker import Worker
 from finetune.folders import weights
+from finetune.objectives.next_token import NextToken
 from finetune.parallel import launch
 from finetune.parallel.devices import cpu_has_bf16
 from finetune.parallel.hardware import flops_per_token, peak_flops
@@ -138,7 +139,9 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe)
     model.train()  # DeepSpeed's engine returns nothing here
     autocast = run.precision == "bf16" and sharding == "none"  # the others are told to compute in bfloat16 themselves
     rank = accelerator.process_index // run.tensor_parallel
-    return Worker(accelerator, model, unwrapped, optimizer, sharding, autocast, rank, processes // run.tensor_parallel)
+    ranks = processes // run.tensor_parallel
+    micro_batch, clip_norm = optim.micro_batch, optim.clip_norm
+    return Worker(accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, micro_batch, clip_norm)
 
 
 def print_plan(data: TokenData, plan: Plan, worker: Worker, quiet: bool) -> None:
@@ -169,6 +172,7 @@ def run_updates(
     """All updates that are still to do, with metrics, evaluations and checkpoints; return a signal that ended them."""
     run, optim, folder = recipe.run, recipe.optim, Path(recipe.run.output)
     alone = worker.accelerator.num_processes == 1
+    objective = NextToken(optim.label_smoothing, optim.neftune)
     held_out = validation_rows(data, recipe.data.max_length) if data.validation.size else []
     done, tokens, skipped = resume(worker, folder)
     saver = checkpoint.CheckpointSaver(worker, folder / "checkpoints", run.keep_checkpoints)
@@ -180,15 +184,10 @@ def run_updates(
             lr = learning_rate(update, plan.updates, optim.lr, optim.warmup_ratio, optim.schedule)
             facts = run_update(
                 worker,
-                data,
                 plan,
                 update,
                 lr,
-                optim.micro_batch,
-                optim.clip_norm,
-                optim.label_smoothing,
-                optim.neftune,
-                run.seed,
+                objective,
                 lambda: alone and stop.wanted,  # several processes agree after the update
                 saver.wait,
             )
@@ -199,7 +198,7 @@ def run_updates(
             skipped = skipped + 1 if facts.skipped else 0
             validation = None
             if held_out and (done % run.evaluate_every == 0 or done == plan.updates):
-                validation = evaluate(worker, data, held_out, recipe, tokenizer, done)
+                validation = evaluate(worker, plan, held_out, recipe, tokenizer, done)
             # Metrics are written before the checkpoint of the same update. A kill between the two leaves lines that no
             # checkpoint knows of, which `resume` cuts off; the other way round it would lose them.
             if log:
@@ -262,13 +261,11 @@ def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
     return position.update, position.tokens, position.skipped
 
 
-def evaluate(
-    worker: Worker, data: TokenData, held_out: list[Any], recipe: SftRecipe, tokenizer: Any, done: int
-) -> float:
+def evaluate(worker: Worker, plan: Plan, held_out: list[Any], recipe: SftRecipe, tokenizer: Any, done: int) -> float:
     """The validation loss; sample answers go to `samples.jsonl`."""
-    loss = validation_loss(worker, data, held_out, recipe.optim.micro_batch, recipe.data.max_length)
+    loss = validation_loss(worker, plan, held_out, NextToken())  # without smoothing or noise
     stops = tokenizer.convert_tokens_to_ids(list(template_for(recipe.data.template, tokenizer).stop))
-    samples = sample_answers(worker, data, tokenizer, [tokenizer.eos_token_id, *stops])
+    samples = sample_answers(worker, plan.data, tokenizer, [tokenizer.eos_token_id, *stops])
     if samples and worker.accelerator.is_main_process:
         with AppendLog(Path(recipe.run.output) / "samples.jsonl") as log:
             log.append_all({"update": done, **sample} for sample in samples)
@@ -292,8 +289,8 @@ def update_metrics(
         done = facts.tokens * flops_per_token(worker.unwrapped.config, mean_length, share, adapter)
         mfu = round(done / seconds / peak / worker.accelerator.num_processes, 4)
     return {
-        "loss": facts.loss if math.isfinite(facts.loss) else None,
-        "grad_norm": facts.grad_norm if math.isfinite(facts.grad_norm) else None,
+        "loss": finite_or_none(facts.loss),
+        "grad_norm": finite_or_none(facts.grad_norm),
         "skipped": facts.skipped,
         "validation_loss": validation,
         "tokens": facts.tokens,
@@ -303,7 +300,13 @@ def update_metrics(
         "trained_tokens_per_second": round(facts.trained_tokens / seconds, 1),
         "memory_gb": round(memory / 1e9, 3),
         "mfu": mfu,
+        **{name: finite_or_none(value) for name, value in facts.objective_facts.items()},
     }
+
+
+def finite_or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def progress_line(record: dict[str, Any]) -> str:

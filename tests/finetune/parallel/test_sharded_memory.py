@@ -52,7 +52,7 @@ for name in ("tied", "large"):
     del truth
     print("peak", name, peak, flush=True)
 
-worker = Worker(accelerator, model, model, None, sharding, False, 0, 2)
+worker = Worker(accelerator, model, model, None, sharding, False, 0, 2, 1, 1.0)
 ids = torch.arange(64)
 with worker.accumulating(last=False):
     worker.backward(model(ids, ids, Documents.from_lengths([64])).float().sum())
