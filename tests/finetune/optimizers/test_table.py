@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from camelid.app.cli import main
+from camelid.errors import UserError
 from finetune.optimizers.table import OPTIMIZERS, OptimizerSpec, Stepping
 from tests.finetune.runs import metrics, run, variant, write
 
@@ -78,13 +79,14 @@ def test_bytes_are_those_that_the_optimizer_keeps(name: str, pure: bool) -> None
     spec = OPTIMIZERS[name]
     if pure and spec.pure is None:
         pytest.skip("refuses bf16-pure")
-    if name != "adamw":
-        pytest.importorskip("bitsandbytes")
     if name.startswith("paged") and not torch.cuda.is_available():
         pytest.skip("paged memory needs CUDA")
     weight = torch.nn.Parameter(torch.zeros(512, 512, dtype=torch.bfloat16 if pure else torch.float32))
     stepping = spec.stepping(pure)
-    optimizer = stepping.make([{"params": [weight]}], {"lr": 1e-3, "betas": (0.9, 0.99), "eps": 1e-8})
+    try:
+        optimizer = stepping.make([{"params": [weight]}], {"lr": 1e-3, "betas": (0.9, 0.99), "eps": 1e-8})
+    except UserError as error:  # it comes with a package that is not here
+        pytest.skip(str(error))
     weight.grad = torch.ones_like(weight)
     optimizer.step()
     kept = sum(value.nbytes for value in optimizer.state[weight].values() if isinstance(value, torch.Tensor))
