@@ -78,11 +78,12 @@ def test_targets_equal_the_next_trained_token(data: TokenData, toy_data: Path) -
     assert got == [(a, int(b), float(c)) for a, b, c in expected]
     assert sum(c for _, _, c in expected) == pytest.approx(data.trained_weight(np.concatenate(rows)))
     assert batch.tokens == place
+    assert batch.numbers.tolist() == np.concatenate(rows).tolist()
 
 
 def test_no_rows_make_a_batch_that_trains_nothing(data: TokenData) -> None:
     batch = make_micro_batch(data, [], torch.device("cpu"))
-    assert batch.tokens == 1 and batch.trained.numel() == 0
+    assert batch.tokens == 1 and batch.trained.numel() == 0 and not batch.numbers.size
 
 
 def test_cache_is_used_and_keyed_by_content(tmp_path: Path, toy_model: Path, toy_data: Path) -> None:
