@@ -11,12 +11,13 @@ demo: $(READY)  ## the whole main job, offline: data, training, judged report (D
 test: $(READY)  ## fast tests: no network, no GPU
 	.venv/bin/pytest
 
-check: $(READY)  ## ruff, mypy strict, import layers, names of types
+check: $(READY)  ## ruff, mypy strict, import layers, names of types, long signatures
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python tests/type_names.py
+	.venv/bin/python tests/long_signatures.py
 
 docs: $(READY)  ## the documentation as a site: site/index.html
 	.venv/bin/python docs/generate.py

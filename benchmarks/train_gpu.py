@@ -38,12 +38,13 @@ from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.llama.architectures import get_architecture
 from finetune.llama.config import LlamaConfig
+from finetune.objectives.next_token import NextToken
 from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import estimate_memory
-from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
+from finetune.recipe import AdapterSection, DataSection, DataSource, ModelSection, OptimSection, RunSection
 
 CAPACITY, WARM_UP, STEPS, CHATS = 2048, 3, 10, 2000
-OPTIM = OptimSection(lr=2e-5, global_batch=16, micro_batch=2)
+OPTIM = OptimSection(lr=2e-5, global_batch=16, micro_batch=2, epochs=1)
 ADAPTERS = {"full": AdapterSection(), "lora": AdapterSection(kind="lora", rank=16)}
 BARS = {"full": {"rate": 10_000, "gib": 72}, "lora": {"rate": 15_000, "gib": 32}}
 RATIOS = {"HF packed": 1.3, "HF padded": 2.5}
@@ -66,7 +67,8 @@ def conversations(vocab_size: int) -> TokenData:
 
 
 def plan_of(data: TokenData) -> Plan:
-    return Plan(data, CAPACITY, True, OPTIM.global_batch, epochs=1, updates=None, seed=0)
+    section = DataSection((DataSource("random ids"),), "vicuna_v1.1", CAPACITY)
+    return Plan(data, section, OPTIM, seed=0)
 
 
 def native(kind: str, config: LlamaConfig, device: torch.device) -> dict[str, Any]:
@@ -81,14 +83,14 @@ def native(kind: str, config: LlamaConfig, device: torch.device) -> dict[str, An
     model = unwrapped if kind == "full" else add_adapter(unwrapped, adapter, "bench", seed=0)
     optimizer = make_optimizer(model.parameters(), OPTIM, pure)
     accelerator = Accelerator(cpu=device.type == "cpu")
-    worker = Worker(accelerator, model.to(device), unwrapped, optimizer, "none", not pure, rank=0, ranks=1)
+    worker = Worker(
+        accelerator, model.to(device), unwrapped, optimizer, "none", not pure, 0, 1, OPTIM.micro_batch, OPTIM.clip_norm
+    )
     data = conversations(config.vocab_size)
     plan = plan_of(data)
 
     def update(number: int) -> int:
-        facts = run_update(
-            worker, data, plan, number, 2e-5, OPTIM.micro_batch, 1.0, 0.0, 0.0, 0, lambda: False, lambda: None
-        )
+        facts = run_update(worker, plan, number, OPTIM.lr, NextToken(), lambda: False, lambda: None)
         assert facts is not None and not facts.skipped
         return facts.tokens
 

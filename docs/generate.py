@@ -131,7 +131,9 @@ def _fields(kind: Any) -> str:
     hints = get_type_hints(kind)
     for field in dataclasses.fields(kind):
         meaning = _cell(about[field.name]).replace("None", "`null`")
-        text += f"| `{field.name}` | {_values(hints[field.name])} | {_default(field)} | {meaning} |\n"
+        names = field.metadata.get("names")  # of a table, where they may grow
+        values = ", ".join(f"`{name}`" for name in names) if names else _values(hints[field.name])
+        text += f"| `{field.name}` | {values} | {_default(field)} | {meaning} |\n"
     return text
 
 

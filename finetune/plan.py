@@ -13,6 +13,7 @@ from finetune.data.token_data import load_tokens
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
+from finetune.optimizers.table import OPTIMIZERS
 from finetune.parallel.hardware import ACCELERATORS, flops_per_token
 from finetune.recipe import AdapterSection, ModelSection, OptimSection, Recipe, RunSection
 
@@ -135,7 +136,7 @@ def estimate_memory(
     weights = float(total * stored) + (trained * (2 if pure else 4) if frozen else 0)
     if adapter.kind == "qlora":
         weights += linear * (NF4_BYTES - stored)
-    state = 2.1 if optim.optimizer != "adamw" else 4.0 if pure else 8.0
+    state = OPTIMIZERS[optim.optimizer].stepping(pure).state_bytes
     state += 4.0 if deepspeed and half else 0.0  # DeepSpeed's float32 copy
     largest = max(config.vocab_size, config.intermediate_size) * config.hidden_size
     gradients = (largest if optim.in_backward and optim.global_batch <= optim.micro_batch else trained) * (
@@ -173,15 +174,11 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
         return None
     tokens = load_tokens(
         Path(recipe.run.output) / "tokens",
-        data.train,
-        data.template,
+        data,
         open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}"),
-        data.max_length,
         recipe.run.seed,
-        data.validation,
     )
-    optim = recipe.optim
-    plan = Plan(tokens, data.max_length, data.packing, optim.global_batch, optim.epochs, optim.updates, recipe.run.seed)
+    plan = Plan(tokens, data, recipe.optim, recipe.run.seed)
     lengths = tokens.lengths[tokens.training]
     total = int(lengths.sum())
     return TokenCounts(

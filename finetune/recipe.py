@@ -12,6 +12,7 @@ from typing import Literal
 from camelid.config import from_tree, read_tree
 from camelid.errors import UserError, suggest_name
 from conversations.tokens.template import get_template
+from finetune.optimizers.table import OPTIMIZERS, names_with
 
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -109,7 +110,7 @@ class OptimSection:
     """
 
     lr: float
-    optimizer: Literal["adamw", "adamw-8bit", "paged-adamw-8bit"] = "adamw"
+    optimizer: str = field(default="adamw", metadata={"names": OPTIMIZERS})
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup_ratio: float = 0.03
     weight_decay: float = 0.0
@@ -126,6 +127,10 @@ class OptimSection:
     max_skipped: int = 5
 
     def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise UserError(
+                f"optim.optimizer = {self.optimizer!r} is unknown{suggest_name(self.optimizer, OPTIMIZERS)}"
+            )
         _require(self.lr > 0, "optim.lr", self.lr, "must be greater than 0")
         _require(0 <= self.warmup_ratio < 1, "optim.warmup_ratio", self.warmup_ratio, "must be in [0, 1)")
         _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "must not be negative")
@@ -142,9 +147,9 @@ class OptimSection:
         _require(self.max_skipped >= 0, "optim.max_skipped", self.max_skipped, "must not be negative")
         if self.in_backward:
             _require(self.clip_norm == 0, "optim.clip_norm", self.clip_norm, "must be 0 with optim.in_backward")
-            _require(
-                self.optimizer == "adamw", "optim.optimizer", self.optimizer, "must be adamw with optim.in_backward"
-            )
+            able = OPTIMIZERS[self.optimizer].in_backward
+            rule = f"must be {names_with(lambda spec: spec.in_backward)} with optim.in_backward"
+            _require(able, "optim.optimizer", self.optimizer, rule)
 
 
 @dataclass(frozen=True)
@@ -233,6 +238,18 @@ class SftRecipe:
     run: RunSection
     adapter: AdapterSection = field(default_factory=AdapterSection)
     kind: Literal["sft"] = "sft"
+
+    def __post_init__(self) -> None:
+        _require_steps(self.optim, self.run)
+
+
+def _require_steps(optim: OptimSection, run: RunSection) -> None:
+    """Refuse an optimizer that does not step weights of the run's precision."""
+    if run.precision == "bf16-pure" and OPTIMIZERS[optim.optimizer].pure is None:
+        able = names_with(lambda spec: spec.pure is not None)
+        raise UserError(
+            f"optim.optimizer = {optim.optimizer!r} does not go with run.precision = 'bf16-pure'; use {able}"
+        )
 
 
 Recipe = SftRecipe  # of any kind

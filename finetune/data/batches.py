@@ -16,6 +16,7 @@ from torch import Tensor
 from finetune.data.packing import pack_documents
 from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
+from finetune.recipe import DataSection, OptimSection
 
 PackedRow = npt.NDArray[np.int64]  # indices of the documents that share a sequence
 
@@ -25,33 +26,27 @@ class Plan:
 
     Args:
         data: holds the documents to train on.
-        capacity: tokens of a sequence.
-        packing: whether documents share sequences.
-        global_batch: sequences per update.
-        epochs: passes over the data (a fraction stops within the last one).
-        updates: overrides `epochs` when given.
+        section: `max_length`, the tokens of a sequence, and whether documents share sequences (`packing`).
+        optim: `global_batch`, and `epochs` (a fraction stops within the last one) or `updates`, which overrides them.
         seed: of the order.
+
+    Attributes:
+        data: as given.
+        capacity: tokens of a sequence.
+        seed: as given; of the whole run.
+        rows_per_epoch, updates_per_epoch, updates: sequences and updates of a pass, updates of the run.
     """
 
-    def __init__(
-        self,
-        data: TokenData,
-        capacity: int,
-        packing: bool,
-        global_batch: int,
-        epochs: float,
-        updates: int | None,
-        seed: int,
-    ) -> None:
-        self._data, self.capacity, self._packing, self._seed = data, capacity, packing, seed
-        self._global_batch = global_batch
+    def __init__(self, data: TokenData, section: DataSection, optim: OptimSection, seed: int) -> None:
+        self.data, self.capacity, self.seed = data, section.max_length, seed
+        self._packing, self._global_batch = section.packing, optim.global_batch
         self._epoch = -1
         self._rows: list[PackedRow] = []
         self._load_epoch(0)
         # Best-fit-decreasing depends on the lengths alone, so every epoch has the same number of rows.
         self.rows_per_epoch = len(self._rows)
-        self.updates_per_epoch = ceil(self.rows_per_epoch / global_batch)
-        self.updates = updates if updates is not None else ceil(epochs * self.updates_per_epoch)
+        self.updates_per_epoch = ceil(self.rows_per_epoch / optim.global_batch)
+        self.updates = optim.updates if optim.updates is not None else ceil(optim.epochs * self.updates_per_epoch)
 
     def rows(self, update: int) -> list[PackedRow]:
         """The sequences of one update; the last update of an epoch may have fewer than `global_batch`."""
@@ -62,10 +57,10 @@ class Plan:
     def _load_epoch(self, epoch: int) -> None:
         if epoch == self._epoch:
             return
-        random = np.random.default_rng([self._seed, epoch])
-        shuffled = random.permutation(self._data.training)
+        random = np.random.default_rng([self.seed, epoch])
+        shuffled = random.permutation(self.data.training)
         if self._packing:
-            rows = [shuffled[row] for row in pack_documents(self._data.lengths[shuffled], self.capacity)]
+            rows = [shuffled[row] for row in pack_documents(self.data.lengths[shuffled], self.capacity)]
             self._rows = [rows[index] for index in random.permutation(len(rows))]
         else:
             self._rows = list(shuffled[:, None])
@@ -107,6 +102,7 @@ class MicroBatch:
     """One micro-batch, flat: documents back to back, no padding.
 
     Attributes:
+        numbers: (n,) which documents of the data it holds, in order; none in a batch that trains nothing.
         input_ids: (T,) int64.
         positions: (T,) int64, from 0 in each document.
         documents: where each document starts; attention never crosses.
@@ -115,6 +111,7 @@ class MicroBatch:
         weights: (N,) float32 its share of the loss.
     """
 
+    numbers: PackedRow
     input_ids: Tensor
     positions: Tensor
     documents: Documents
@@ -140,6 +137,7 @@ def make_micro_batch(data: TokenData, rows: Sequence[PackedRow], device: torch.d
     # A trained token is the target of the place before it; a document's first token is never trained.
     target_places = np.flatnonzero(weights)
     return MicroBatch(
+        numbers=indices,
         input_ids=torch.from_numpy(ids).to(device),
         positions=torch.from_numpy(positions).to(device),
         documents=Documents.from_lengths(lengths, device),

@@ -22,7 +22,7 @@ from conversations.tokens.split import split_conversation
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
 from finetune.data.sources import read_source, source_fingerprint
-from finetune.recipe import DataSource
+from finetune.recipe import DataSection, DataSource
 
 FORMAT = 2  # raise it when the meaning of the cached arrays changes
 
@@ -71,15 +71,7 @@ class TokenData:
         return np.add.reduceat(self.weights, self.bounds[:-1], dtype=np.float64)
 
 
-def load_tokens(
-    cache: Path,
-    sources: Sequence[DataSource],
-    template: str,
-    tokenizer: Any,
-    max_length: int,
-    seed: int,
-    validation: float = 0.0,
-) -> TokenData:
+def load_tokens(cache: Path, data: DataSection, tokenizer: Any, seed: int) -> TokenData:
     """Return the tokenised data, from the cache folder if it is there, else tokenise and fill the cache.
 
     The folder's name is a hash of everything the tokens depend on: the sources' content, their weights, the
@@ -87,25 +79,25 @@ def load_tokens(
 
     Args:
         cache: folder that holds one folder per distinct data set.
-        sources: the files and how often each is used.
-        template: template name, or `tokenizer` for the tokenizer's own.
+        data: the sources, the template, the longest document, and the share of the conversations that is held out,
+            each with all its pieces and copies.
         tokenizer: a Hugging Face fast tokenizer.
-        max_length: longest document, tokens.
         seed: picks the part of a source whose weight has a fraction, and what is held out.
-        validation: share of the conversations that is held out, each with all its pieces and copies.
 
     Raises:
         UserError: a source is missing or broken, or nothing in it can be trained on.
     """
-    folder = cache / _key(sources, template, tokenizer, max_length, seed)
+    folder = cache / _key(data, tokenizer, seed)
     if not (folder / "facts.json").is_file():
-        _fill(folder, sources, template, tokenizer, max_length, seed)
+        _fill(folder, data, tokenizer, seed)
     facts = read_json(folder / "facts.json")
     conversation = np.load(folder / "conversation.npy")
-    held_out = np.random.default_rng([seed, 1]).random(conversation[-1] + 1)[conversation] < validation
+    held_out = np.random.default_rng([seed, 1]).random(conversation[-1] + 1)[conversation] < data.validation
     training, held = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    if validation and not (training.size and held.size):
-        raise UserError(f"data.validation = {validation}: too little data to hold out a part and train on the rest")
+    if data.validation and not (training.size and held.size):
+        raise UserError(
+            f"data.validation = {data.validation}: too little data to hold out a part and train on the rest"
+        )
     return TokenData(
         ids=np.memmap(folder / "ids.i32", np.int32, "r"),
         weights=np.memmap(folder / "weights.f32", np.float32, "r"),
@@ -116,13 +108,13 @@ def load_tokens(
     )
 
 
-def _key(sources: Sequence[DataSource], template: str, tokenizer: Any, max_length: int, seed: int) -> str:
+def _key(data: DataSection, tokenizer: Any, seed: int) -> str:
     parts = [
         FORMAT,
-        [(source_fingerprint(source.path), source.weight) for source in sources],
-        template_for(template, tokenizer).jinja,
+        [(source_fingerprint(source.path), source.weight) for source in data.train],
+        template_for(data.template, tokenizer).jinja,
         hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
-        max_length,
+        data.max_length,
         seed,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
@@ -141,47 +133,45 @@ def _conversations(sources: Sequence[DataSource], seed: int) -> Iterator[tuple[i
 
 
 def _documents(
-    sources: Sequence[DataSource], encoder: Encoder, max_length: int, seed: int, ledgers: list[Ledger]
+    data: DataSection, encoder: Encoder, seed: int, ledgers: list[Ledger]
 ) -> Iterator[tuple[int, npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
     """Conversation number, token ids and loss weights of every document."""
     conversations, pieces = ledgers
-    for number, conversation in _conversations(sources, seed):
+    for number, conversation in _conversations(data.train, seed):
         conversations.keep()
-        parts = split_conversation(conversation, encoder, max_length)
+        parts = split_conversation(conversation, encoder, data.max_length)
         if len(parts) > 1:
             conversations.repair("split at max_length")
         for part in parts:
             tokens = encoder.encode(part)
             # As Alpaca and FastChat: what does not fit is cut off, and with it the end-of-turn token.
-            trained = tokens.weights[:max_length].copy()
+            trained = tokens.weights[: data.max_length].copy()
             trained[0] = 0
             if not trained.any():
                 pieces.drop("nothing to train on")
                 continue
             pieces.keep()
-            if len(tokens.ids) > max_length:
+            if len(tokens.ids) > data.max_length:
                 pieces.repair("answer cut at max_length")
-            yield number, tokens.ids[:max_length], trained
+            yield number, tokens.ids[: data.max_length], trained
 
 
-def _fill(
-    folder: Path, sources: Sequence[DataSource], template: str, tokenizer: Any, max_length: int, seed: int
-) -> None:
+def _fill(folder: Path, data: DataSection, tokenizer: Any, seed: int) -> None:
     """Tokenise beside `folder`, document by document, then move it there at once."""
-    encoder = Encoder(template_for(template, tokenizer), tokenizer)
+    encoder = Encoder(template_for(data.template, tokenizer), tokenizer)
     ledgers = [Ledger("conversations"), Ledger("documents")]
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
         bounds, conversation = [0], []
         with (partial / "ids.i32").open("wb") as ids_file, (partial / "weights.f32").open("wb") as weights_file:
-            for number, ids, weights in _documents(sources, encoder, max_length, seed, ledgers):
+            for number, ids, weights in _documents(data, encoder, seed, ledgers):
                 ids_file.write(ids.tobytes())
                 weights_file.write(weights.tobytes())
                 bounds.append(bounds[-1] + len(ids))
                 conversation.append(number)
         if not conversation:
-            names = ", ".join(source.path for source in sources)
+            names = ", ".join(source.path for source in data.train)
             raise UserError(f"data.train: {names}: no conversation has an assistant turn to train on")
         np.save(partial / "bounds.npy", np.array(bounds))
         np.save(partial / "conversation.npy", np.array(conversation))

@@ -20,6 +20,7 @@ from torch.distributed.checkpoint.state_dict_loader import load as load_sharded
 from torch.distributed.checkpoint.state_dict_saver import async_save
 from torch.distributed.tensor import DTensor
 
+from camelid.config import to_tree
 from camelid.errors import UserError
 from camelid.files.read import read_json
 from camelid.files.write import sync_folder, write_json
@@ -53,6 +54,15 @@ class CheckpointPosition:
     processes: int
     sharding: str
     model: dict[str, Any]
+
+
+def checkpoint_position(
+    worker: Worker, done: int, tokens: int, skipped: int, validation: float | None
+) -> CheckpointPosition:
+    """The position of a checkpoint made now."""
+    processes = worker.accelerator.num_processes
+    shape = to_tree(worker.unwrapped.config)
+    return CheckpointPosition(done, tokens, skipped, validation, processes, worker.sharding, shape)
 
 
 def read_position(checkpoint: Path) -> CheckpointPosition:

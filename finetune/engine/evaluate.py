@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetune.data.batches import PackedRow, make_micro_batch, micro_batches_of_rank
+from finetune.data.batches import PackedRow, Plan, make_micro_batch
 from finetune.data.token_data import TokenData
+from finetune.engine.update import make_share, rows_of_worker
 from finetune.engine.worker import Worker
 from finetune.generate.decode import Sampling, generate
+from finetune.objectives.objective import Objective
 
 SAMPLES = 3  # held-out prompts that are answered at each evaluation
 SAMPLE_TOKENS = 128  # of each answer
@@ -26,19 +28,24 @@ def _evaluating(worker: Worker) -> Iterator[None]:
         worker.model.train()
 
 
-@torch.no_grad()
-def validation_loss(
-    worker: Worker, data: TokenData, rows: Sequence[PackedRow], micro_batch: int, capacity: int
-) -> float:
-    """Nats per trained token (weights included) over the held-out documents, without smoothing or noise."""
-    passes = worker.passes(micro_batch, capacity)
-    device = worker.accelerator.device
+def validation_loss(worker: Worker, plan: Plan, rows: Sequence[PackedRow], objective: Objective) -> float:
+    """The objective's sum over its divisor, of held-out sequences; of `NextToken()` nats per trained token.
+
+    Args:
+        worker: this process.
+        plan: holds the documents.
+        rows: from `validation_rows`.
+        objective: what is measured; nothing surrounds the forward passes.
+    """
+    data, documents = plan.data, np.concatenate(rows)
+    micro_rows = rows_of_worker(worker, data, rows)
+    objective.before(make_share(worker, data, documents, micro_rows))
+    passes, device = worker.passes(plan.capacity), worker.accelerator.device
     total = torch.zeros((), device=device)
-    with _evaluating(worker), worker.computing():
-        for micro_rows in micro_batches_of_rank(rows, worker.rank, worker.ranks, micro_batch):
-            batch = make_micro_batch(data, micro_rows, device)
-            total += worker.loss(batch, passes)
-    return float(worker.sum(total)) / data.trained_weight(np.concatenate(rows))
+    for part in micro_rows:
+        batch = make_micro_batch(data, part, device)
+        total = total + worker.score(batch, objective.head(batch, passes))
+    return float(worker.sum(total)) / objective.divisor(data, documents)
 
 
 def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: list[int]) -> list[dict[str, str]]:

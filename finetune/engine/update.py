@@ -1,20 +1,33 @@
-"""One optimizer step: forward, backward, and what happens when memory runs out or a gradient is not a number."""
+"""One optimizer step: forward, backward, and what happens when memory runs out or a gradient is not a number.
+
+Every process walks its share of the update's sequences in micro-batches, sums the objective's losses, and divides by
+its divisor of the whole update. That number is known before the first forward pass, so the loss and its gradient are
+the same for every micro-batch size and number of processes.
+"""
 
 import math
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from camelid.errors import UserError
-from finetune.data.batches import PackedRow, Plan, make_micro_batch, micro_batches_of_rank, split_micro_batch
+from finetune.data.batches import (
+    MicroBatch,
+    PackedRow,
+    Plan,
+    make_micro_batch,
+    micro_batches_of_rank,
+    split_micro_batch,
+)
 from finetune.data.token_data import TokenData
 from finetune.engine.optimizer import InBackward
 from finetune.engine.worker import Worker
-from finetune.objectives.neftune import noisy_embeddings
+from finetune.objectives.objective import Objective, UpdateShare
+
+MicroRows = Sequence[Sequence[PackedRow]]  # the sequences of each micro-batch of one process
 
 
 @dataclass(frozen=True)
@@ -22,10 +35,12 @@ class UpdateFacts:
     """What is known after an update.
 
     Attributes:
-        loss: nats per trained token, over the whole update and all processes.
+        loss: the objective's sum over its divisor, over the whole update and all processes; of `NextToken` nats per
+            trained token.
         grad_norm: global norm of the gradient before clipping; NaN or infinite if the update was skipped for it.
         tokens, trained_tokens: over all processes.
         skipped: whether the gradient was not finite, so that the weights did not change.
+        objective_facts: what the objective alone knows.
     """
 
     loss: float
@@ -33,19 +48,15 @@ class UpdateFacts:
     tokens: int
     trained_tokens: int
     skipped: bool
+    objective_facts: dict[str, float] = field(default_factory=dict)
 
 
 def run_update(
     worker: Worker,
-    data: TokenData,
     plan: Plan,
     update: int,
     lr: float,
-    micro_batch: int,
-    clip_norm: float,
-    label_smoothing: float,
-    neftune: float,
-    seed: int,
+    objective: Objective,
     stopped: Callable[[], bool],
     settle: Callable[[], None],
 ) -> UpdateFacts | None:
@@ -56,15 +67,10 @@ def run_update(
 
     Args:
         worker: this process.
-        data: all documents.
-        plan: which of them make the update.
+        plan: which documents make the update.
         update: its 0-based number.
         lr: learning rate.
-        micro_batch: sequences of a forward pass.
-        clip_norm: largest gradient norm; 0 does not clip.
-        label_smoothing: see `OptimSection`.
-        neftune: see `OptimSection`.
-        seed: of the run.
+        objective: what is minimised.
         stopped: asked between micro-batches; True drops the unfinished update.
         settle: called before the weights change; it waits for the checkpoint that is being written, so that a kill
             never loses it and this update, too.
@@ -75,85 +81,94 @@ def run_update(
     Raises:
         UserError: a single document does not fit into memory, or `settle` raises it.
     """
-    rows = plan.rows(update)
+    data, rows = plan.data, plan.rows(update)
     documents = np.concatenate(rows)
-    weight = data.trained_weight(documents)
+    divisor = objective.divisor(data, documents)
     for group in worker.optimizer.param_groups:
         group["lr"] = lr
     while True:
-        torch.manual_seed(int(np.random.SeedSequence([seed, update, worker.rank]).generate_state(1)[0]))
-        micro_batches = [
-            part
-            for batch in micro_batches_of_rank(rows, worker.rank, worker.ranks, micro_batch)
-            for part in split_micro_batch(batch, data.lengths, worker.splits)
-        ]
+        torch.manual_seed(int(np.random.SeedSequence([plan.seed, update, worker.rank]).generate_state(1)[0]))
+        micro_rows = rows_of_worker(worker, data, rows)
         try:
-            loss_sum = _accumulate(
-                worker,
-                data,
-                micro_batches,
-                weight,
-                label_smoothing,
-                neftune,
-                worker.passes(micro_batch, plan.capacity),
-                stopped,
-                settle,
-            )
+            objective.before(make_share(worker, data, documents, micro_rows))
+            loss_sum = _accumulate(worker, plan, micro_rows, objective, divisor, stopped, settle)
             break
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0]
-        _split(worker, micro_batches, reason)
+        _split(worker, micro_rows, reason)
     if loss_sum is None:
         worker.forget_gradients()
         return None
     settle()
     finite = math.isfinite(loss_sum)
     if finite or not isinstance(worker.optimizer, InBackward):
-        norm, stepped = worker.step(clip_norm)
+        norm, stepped = worker.step()
     else:
         worker.forget_gradients()
         norm, stepped = math.nan, False
     return UpdateFacts(
-        loss=loss_sum / weight,
+        loss=loss_sum / divisor,
         grad_norm=norm,
         tokens=int(data.lengths[documents].sum()),
         trained_tokens=data.trained_tokens(documents),
         skipped=not stepped,
+        objective_facts=objective.facts(worker.sum),
     )
+
+
+def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow]) -> MicroRows:
+    """This process's micro-batches of some sequences, cut as small as its memory wants them."""
+    return [
+        part
+        for micro_batch in micro_batches_of_rank(rows, worker.rank, worker.ranks, worker.micro_batch)
+        for part in split_micro_batch(micro_batch, data.lengths, worker.splits)
+    ]
+
+
+def make_share(worker: Worker, data: TokenData, documents: PackedRow, micro_rows: MicroRows) -> UpdateShare:
+    """What an objective may look at before the update.
+
+    Args:
+        worker: this process.
+        data: all documents.
+        documents: (n,) those of the whole update.
+        micro_rows: from `rows_of_worker`.
+    """
+
+    def micro_batches() -> Iterator[MicroBatch]:
+        return (make_micro_batch(data, rows, worker.accelerator.device) for rows in micro_rows)
+
+    return UpdateShare(data, documents, micro_batches, worker.score, worker.sum)
 
 
 def _accumulate(
     worker: Worker,
-    data: TokenData,
-    micro_batches: Sequence[Sequence[PackedRow]],
-    weight: float,
-    label_smoothing: float,
-    neftune: float,
-    passes: int | None,
+    plan: Plan,
+    micro_rows: MicroRows,
+    objective: Objective,
+    divisor: float,
     stopped: Callable[[], bool],
     settle: Callable[[], None],
 ) -> float | None:
-    """Gradients of all micro-batches; return the sum of token losses over all processes, None if stopped."""
-    device = worker.accelerator.device
+    """Gradients of all micro-batches; return the objective's sum over all processes, None if stopped."""
+    device, passes = worker.accelerator.device, worker.passes(plan.capacity)
     loss_sum = torch.zeros((), device=device)
-    for index, rows in enumerate(micro_batches):
+    for index, rows in enumerate(micro_rows):
         if stopped():
             return None
-        batch = make_micro_batch(data, rows, device)
-        noise = noisy_embeddings(worker.unwrapped, batch.documents.lengths, neftune) if neftune else nullcontext()
-        last = index == len(micro_batches) - 1
-        with worker.accumulating(last), noise:
-            with worker.computing():
-                loss = worker.loss(batch, passes, label_smoothing)
-            loss_sum += loss.detach()
+        batch = make_micro_batch(plan.data, rows, device)
+        last = index == len(micro_rows) - 1
+        with worker.accumulating(last), objective.around(worker.unwrapped, batch):
+            loss = worker.forward(batch, objective.head(batch, passes))
+            loss_sum = loss_sum + loss.detach()
             if last and isinstance(worker.optimizer, InBackward):
                 if not torch.isfinite(loss_sum):
                     break  # there is no step to skip later
                 settle()
             # Gradients are averaged over the ranks; multiplying by their number turns that into the sum.
-            worker.backward(loss * (worker.ranks / weight))
+            worker.backward(loss * (worker.ranks / divisor))
     return float(worker.sum(loss_sum))
 
 
@@ -161,7 +176,7 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
-def _split(worker: Worker, micro_batches: Sequence[Sequence[PackedRow]], reason: str) -> None:
+def _split(worker: Worker, micro_batches: MicroRows, reason: str) -> None:
     """Cut micro-batches in two from now on and forget what was accumulated.
 
     Raises:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -16,8 +15,8 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from finetune.data.batches import MicroBatch
 from finetune.engine.optimizer import InBackward
-from finetune.llama.model import Llama
-from finetune.objectives.next_token import CHUNK, token_loss
+from finetune.llama.model import Head, Llama
+from finetune.objectives.next_token import CHUNK
 from finetune.parallel.launch import Sharding
 
 
@@ -33,6 +32,8 @@ class Worker:
         sharding: how the weights are spread.
         autocast: whether float32 weights are used in bfloat16.
         rank, ranks: this process's share of the data, of how many; fewer than processes with tensor parallelism.
+        micro_batch: sequences of a forward pass.
+        clip_norm: largest global gradient norm; 0 does not clip.
         splits: in how many parts (a power of two) each micro-batch is cut because it did not fit into memory.
     """
 
@@ -44,24 +45,28 @@ class Worker:
     autocast: bool
     rank: int
     ranks: int
+    micro_batch: int
+    clip_norm: float
     splits: int = 1
 
-    def passes(self, micro_batch: int, capacity: int) -> int | None:
-        """How often the output layer is called for a micro-batch of so many sequences; None if that may differ."""
-        return math.ceil(micro_batch * capacity / CHUNK) if self.sharding == "zero3" else None
+    def passes(self, capacity: int) -> int | None:
+        """How often the output layer is called for a micro-batch of such sequences; None if that may differ."""
+        return math.ceil(self.micro_batch * capacity / CHUNK) if self.sharding == "zero3" else None
 
-    def loss(self, batch: MicroBatch, passes: int | None, label_smoothing: float = 0.0) -> Tensor:
-        """A forward pass: the sum over trained tokens, see `token_loss`."""
-        head = partial(
-            token_loss,
-            positions_N=batch.trained,
-            targets_N=batch.targets,
-            weights_N=batch.weights,
-            label_smoothing=label_smoothing,
-            passes=passes,
-        )
-        loss: Tensor = self.model(batch.input_ids, batch.positions, batch.documents, head=head)
-        return loss
+    def forward(self, batch: MicroBatch, head: Head) -> Tensor:
+        """A forward pass in the precision of the run; what `head` makes of its hidden states."""
+        with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.autocast):
+            out: Tensor = self.model(batch.input_ids, batch.positions, batch.documents, head=head)
+        return out
+
+    @torch.no_grad()
+    def score(self, batch: MicroBatch, head: Head) -> Tensor:
+        """A forward pass without gradients and dropout."""
+        self.model.eval()
+        try:
+            return self.forward(batch, head)
+        finally:
+            self.model.train()
 
     @property
     def engine(self) -> Any:
@@ -81,10 +86,6 @@ class Worker:
             return list(flags)
         total = self.accelerator.reduce(torch.tensor(flags, device=self.accelerator.device).float(), reduction="sum")
         return [bool(count > 0) for count in total]
-
-    def computing(self) -> torch.autocast:
-        """A forward pass, in the precision of the run."""
-        return torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.autocast)
 
     @contextmanager
     def accumulating(self, last: bool) -> Iterator[None]:
@@ -110,11 +111,8 @@ class Worker:
         else:
             loss.backward()  # type: ignore[no-untyped-call]
 
-    def step(self, clip_norm: float) -> tuple[float, bool]:
+    def step(self) -> tuple[float, bool]:
         """Clip, step, and forget the gradients.
-
-        Args:
-            clip_norm: largest global gradient norm; 0 does not clip.
 
         Returns:
             The norm before clipping, and whether the step was made: not if the gradient is NaN or infinite.
@@ -128,9 +126,9 @@ class Worker:
         norm = _global_norm([weight.grad for weight in weights if weight.grad is not None])
         good = bool(torch.isfinite(norm))
         if good:
-            if clip_norm:
+            if self.clip_norm:
                 for group in _alike(weights):
-                    clip_grads_with_norm_(group, clip_norm, norm)
+                    clip_grads_with_norm_(group, self.clip_norm, norm)
             self.optimizer.step()
         self.optimizer.zero_grad()
         return float(norm), good

@@ -1,16 +1,64 @@
-"""The loss: weighted cross-entropy at trained positions, with logits made in chunks.
+"""The next token: weighted cross-entropy at trained positions, with logits made in chunks.
 
 Shapes: T tokens, N trained positions, n of one chunk, D width, V vocabulary.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 from torch.utils.checkpoint import checkpoint
 
+from finetune.data.batches import MicroBatch
+from finetune.data.token_data import TokenData
+from finetune.llama.model import Head, Llama
+from finetune.objectives.neftune import noisy_embeddings
+from finetune.objectives.objective import UpdateShare
+
 CHUNK = 2048  # positions whose logits exist at once: 2048 x 32,000 x 4 bytes = 250 MiB for LLaMA
+
+
+@dataclass(frozen=True)
+class NextToken:
+    """The objective of pre-training and of supervised fine-tuning: nats per unit of trained weight.
+
+    Attributes:
+        label_smoothing: see `token_loss`.
+        neftune: alpha of NEFTune's noise on the embeddings; 0 = none.
+    """
+
+    label_smoothing: float = 0.0
+    neftune: float = 0.0
+
+    def divisor(self, data: TokenData, documents: npt.NDArray[np.int64]) -> float:
+        return data.trained_weight(documents)
+
+    def before(self, share: UpdateShare) -> None:
+        """Nothing needs to be known."""
+
+    def around(self, model: Llama, batch: MicroBatch) -> AbstractContextManager[None]:
+        return noisy_embeddings(model, batch.documents.lengths, self.neftune) if self.neftune else nullcontext()
+
+    def head(self, batch: MicroBatch, passes: int | None) -> Head:
+        return partial(
+            token_loss,
+            positions_N=batch.trained,
+            targets_N=batch.targets,
+            weights_N=batch.weights,
+            label_smoothing=self.label_smoothing,
+            passes=passes,
+        )
+
+    def facts(self, total: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """The loss says it all."""
+        return {}
 
 
 def token_loss(

@@ -14,30 +14,18 @@ from torch.distributed.tensor import DTensor
 from camelid.errors import UserError
 from finetune.llama.model import Llama
 from finetune.parallel.tensor_parallel import parallelise
+from finetune.recipe import OptimSection, RunSection
 
 Sharding = Literal["none", "fsdp2", "zero1", "zero2", "zero3"]
 Precision = Literal["fp32", "bf16", "bf16-pure"]
 
 
-def start(
-    precision: Precision,
-    processes: int | None,
-    sharding: Literal["none", "fsdp2", "zero2", "zero3"] | None,
-    trackers: tuple[str, ...],
-    output: str,
-    micro_batch: int,
-    clip_norm: float,
-) -> tuple[Accelerator, Sharding]:
+def start(run: RunSection, optim: OptimSection) -> tuple[Accelerator, Sharding]:
     """Join the processes that were launched.
 
     Args:
-        precision: see `RunSection.precision`.
-        processes: the world size that was asked for; None takes any.
-        sharding: that was asked for; None takes what the launcher set up.
-        trackers: names of Accelerate's trackers.
-        output: the run folder, where they write.
-        micro_batch: sequences of a forward pass, which DeepSpeed wants to know.
-        clip_norm: largest gradient norm, which DeepSpeed clips at.
+        run: how many processes there must be, and how the model must be spread over them.
+        optim: `micro_batch`, which DeepSpeed wants to know, and `clip_norm`, which it clips at.
 
     Returns:
         The accelerator, and how the model is to be spread over the processes.
@@ -49,25 +37,25 @@ def start(
     deepspeed = _launcher_says("ACCELERATE_USE_DEEPSPEED")
     accelerator = Accelerator(
         cpu=on_cpu and not deepspeed,  # without it Accelerate starts processes on a CPU that never talk
-        mixed_precision="bf16" if precision == "bf16" and deepspeed else "no",
-        log_with=list(trackers) or None,
-        project_dir=output,
+        mixed_precision="bf16" if run.precision == "bf16" and deepspeed else "no",
+        log_with=list(run.trackers) or None,
+        project_dir=run.output,
         kwargs_handlers=[
             DistributedDataParallelKwargs(gradient_as_bucket_view=True),  # no second copy of the gradients
             *([InitProcessGroupKwargs(backend="gloo")] if on_cpu and deepspeed else []),
         ],
     )
-    _check_world(accelerator, processes)
-    actual = _sharding(accelerator, sharding)
-    if sharding is not None and sharding != actual:
-        raise UserError(f"run.sharding = {sharding!r}, but the launcher set up {actual!r}; {_HOW[sharding]}")
+    _check_world(accelerator, run.processes)
+    actual = _sharding(accelerator, run.sharding)
+    if run.sharding is not None and run.sharding != actual:
+        raise UserError(f"run.sharding = {run.sharding!r}, but the launcher set up {actual!r}; {_HOW[run.sharding]}")
     if actual in ("zero1", "zero2", "zero3"):
-        if precision == "bf16-pure":
+        if run.precision == "bf16-pure":
             raise UserError("run.precision = 'bf16-pure' does not work with DeepSpeed; use bf16, or run.sharding=fsdp2")
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
-        settings["train_micro_batch_size_per_gpu"] = micro_batch
+        settings["train_micro_batch_size_per_gpu"] = optim.micro_batch
         settings["gradient_accumulation_steps"] = 1  # accumulation is ours; the engine must not scale again
-        settings["gradient_clipping"] = clip_norm
+        settings["gradient_clipping"] = optim.clip_norm
         settings["zero_force_ds_cpu_optimizer"] = False  # the recipe's optimizer steps, offloaded or not
     return accelerator, actual
 

@@ -54,13 +54,14 @@ def test_audit_counts_what_training_will_see(
     from transformers import AutoTokenizer
 
     from finetune.data.token_data import load_tokens
-    from finetune.recipe import DataSource
+    from finetune.recipe import DataSection, DataSource
 
     chats = [chat(str(n), *("word " * (5 * n + k + 1) for k in range(6))) for n in range(12)]
     path = data(*chats)
     run_audit(path, folder, 120)
     out = capsys.readouterr().out
-    loaded = load_tokens(Path(path).parent, [DataSource(path)], "chatml", AutoTokenizer.from_pretrained(folder), 120, 0)
+    section = DataSection((DataSource(path),), "chatml", max_length=120)
+    loaded = load_tokens(Path(path).parent, section, AutoTokenizer.from_pretrained(folder), 0)
     assert f"of {loaded.ids.size:,} tokens are trained" in out
     documents = loaded.ledgers[1]
     untrained, cut = documents.dropped["nothing to train on"], documents.repaired["answer cut at max_length"]

@@ -9,18 +9,24 @@ from transformers import AutoTokenizer
 
 from finetune.data.batches import Plan, make_micro_batch, micro_batches_of_rank
 from finetune.data.token_data import TokenData, load_tokens
-from finetune.recipe import DataSource
+from finetune.recipe import OptimSection
+from tests.finetune.data.sections import section_of
+
+
+def plan_of(data: TokenData, toy_data: Path, epochs: float, seed: int, packing: bool = True) -> Plan:
+    """Updates of 8 sequences."""
+    return Plan(data, section_of(toy_data, packing=packing), OptimSection(1e-3, global_batch=8, epochs=epochs), seed)
 
 
 @pytest.fixture
 def data(tmp_path: Path, toy_model: Path, toy_data: Path) -> TokenData:
     tokenizer = AutoTokenizer.from_pretrained(toy_model)
-    return load_tokens(tmp_path, [DataSource(str(toy_data))], "vicuna_v1.1", tokenizer, 128, seed=0)
+    return load_tokens(tmp_path, section_of(toy_data), tokenizer, seed=0)
 
 
 @pytest.mark.parametrize("packing", [True, False])
-def test_every_document_once_an_epoch_in_another_order(data: TokenData, packing: bool) -> None:
-    plan = Plan(data, 128, packing, 8, epochs=2, updates=None, seed=3)
+def test_every_document_once_an_epoch_in_another_order(data: TokenData, toy_data: Path, packing: bool) -> None:
+    plan = plan_of(data, toy_data, 2, 3, packing)
     epochs = []
     for epoch in range(2):
         updates = range(epoch * plan.updates_per_epoch, (epoch + 1) * plan.updates_per_epoch)
@@ -32,10 +38,10 @@ def test_every_document_once_an_epoch_in_another_order(data: TokenData, packing:
     assert plan.updates == 2 * plan.updates_per_epoch
 
 
-def test_any_update_can_be_asked_for_first(data: TokenData) -> None:
-    plan = Plan(data, 128, True, 8, epochs=3, updates=None, seed=3)
+def test_any_update_can_be_asked_for_first(data: TokenData, toy_data: Path) -> None:
+    plan = plan_of(data, toy_data, 3, 3)
     in_order = [[row.tolist() for row in plan.rows(update)] for update in range(plan.updates)]
-    other = Plan(data, 128, True, 8, epochs=3, updates=None, seed=3)
+    other = plan_of(data, toy_data, 3, 3)
     for update in reversed(range(plan.updates)):
         assert [row.tolist() for row in other.rows(update)] == in_order[update]
 
@@ -52,8 +58,8 @@ def test_shares_are_disjoint_complete_and_in_step(processes: int, micro_batch: i
     assert all(len(batch) <= micro_batch for micro_batches in shares for batch in micro_batches)
 
 
-def test_targets_equal_the_next_trained_token(data: TokenData) -> None:
-    rows = Plan(data, 128, True, 8, epochs=1, updates=None, seed=0).rows(0)
+def test_targets_equal_the_next_trained_token(data: TokenData, toy_data: Path) -> None:
+    rows = plan_of(data, toy_data, 1, 0).rows(0)
     batch = make_micro_batch(data, rows, torch.device("cpu"))
     expected = []
     place = 0
@@ -68,8 +74,9 @@ def test_targets_equal_the_next_trained_token(data: TokenData) -> None:
     assert got == [(a, int(b), float(c)) for a, b, c in expected]
     assert sum(c for _, _, c in expected) == pytest.approx(data.trained_weight(np.concatenate(rows)))
     assert batch.tokens == place
+    assert batch.numbers.tolist() == np.concatenate(rows).tolist()
 
 
 def test_no_rows_make_a_batch_that_trains_nothing(data: TokenData) -> None:
     batch = make_micro_batch(data, [], torch.device("cpu"))
-    assert batch.tokens == 1 and batch.trained.numel() == 0
+    assert batch.tokens == 1 and batch.trained.numel() == 0 and not batch.numbers.size

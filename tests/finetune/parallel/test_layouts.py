@@ -9,6 +9,14 @@ import torch
 from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant
 
 TOLERANCE = 1e-5
+# Each way of spreading a model over two processes, under one launcher.
+SPREAD: dict[str, dict[str, object]] = {
+    "ddp": {"run__sharding": "none"},
+    "fsdp2": {"run__sharding": "fsdp2"},
+    "tensor": {"run__tensor_parallel": 2},
+}
+RECOMPUTED = [(name, mode) for name in SPREAD for mode in ("selective", "full")]
+QUICK = [("ddp", "full"), ("fsdp2", "selective"), ("tensor", "selective")]  # of those, in every run of the tests
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +59,45 @@ def test_micro_batch_and_accumulation(recipe: dict[str, Any], reference: dict[st
     assert_same(ours, reference)
 
 
+def recomputing(recipe: dict[str, Any], name: str, mode: str) -> dict[str, Any]:
+    """A run on two processes whose backward pass makes activations again."""
+    return variant(recipe, f"{name}-{mode}", run__processes=2, **SPREAD[name], model__recompute=mode)
+
+
 def test_two_processes(recipe: dict[str, Any], reference: dict[str, Any]) -> None:
-    """DistributedDataParallel, fully_shard and tensor parallelism under one launcher, and a launch that is refused."""
+    """DistributedDataParallel, fully_shard and tensor parallelism under one launcher, and a launch that is refused.
+
+    Each with all activations kept, and with some of them made again in the backward pass, when weights may be cut.
+    """
     ours = [
         variant(recipe, "ddp-1", run__processes=2, run__sharding="none"),
         variant(recipe, "fsdp-3", run__processes=2, run__sharding="fsdp2", optim__micro_batch=3),
         variant(recipe, "tensor", run__processes=2, run__tensor_parallel=2),
+        *(recomputing(recipe, name, mode) for name, mode in QUICK),
     ]
     result = launch([*ours, variant(recipe, "refused", run__processes=1)], 2)
     for each in ours:
         assert_same(each, reference)
     assert result.returncode != 0
     assert result.stderr.count("camelid: error: asked for 1 process(es), but 2 work(s) together") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_that_make_activations_again(recipe: dict[str, Any], reference: dict[str, Any]) -> None:
+    """The rest of every layout times every way of recomputing."""
+    ours = [recomputing(recipe, name, mode) for name, mode in RECOMPUTED if (name, mode) not in QUICK]
+    assert len(ours) == 3
+    result = launch(ours, 2)
+    assert result.returncode == 0, result.stderr[-3000:]
+    for each in ours:
+        assert_same(each, reference)
+
+
+@pytest.mark.parametrize("mode", ["selective", "full"])
+def test_one_process_that_makes_activations_again(recipe: dict[str, Any], reference: dict[str, Any], mode: str) -> None:
+    ours = variant(recipe, f"one-{mode}", model__recompute=mode)
+    assert run(ours) == 0
+    assert_same(ours, reference)
 
 
 @pytest.mark.slow

@@ -29,12 +29,13 @@ from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.llama.attention import Documents
 from finetune.parallel import launch
+from finetune.recipe import OptimSection, RunSection
 
 def memory(field):
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
-accelerator, sharding = launch.start("fp32", None, "fsdp2", (), "unused", 1, 1.0)
+accelerator, sharding = launch.start(RunSection("unused", precision="fp32", sharding="fsdp2"), OptimSection(1.0))
 grid = launch.make_mesh(accelerator, int(sys.argv[2]))
 for name in ("tied", "large"):
     folder = Path(sys.argv[1]) / name
@@ -51,7 +52,7 @@ for name in ("tied", "large"):
     del truth
     print(f"peak {name} {peak}\\n", end="", flush=True)  # at once, else the lines of two processes mix
 
-worker = Worker(accelerator, model, model, None, sharding, False, 0, 2)
+worker = Worker(accelerator, model, model, None, sharding, False, 0, 2, 1, 1.0)
 ids = torch.arange(64)
 with worker.accumulating(last=False):
     worker.backward(model(ids, ids, Documents.from_lengths([64])).float().sum())

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 import torch
 
-from finetune.engine import checkpoint, worker
+from finetune.engine import checkpoint
 from finetune.engine.stop import StopSignal
 from finetune.llama.model import Llama
+from finetune.objectives import next_token
 from tests.finetune.runs import ROOT, launch, metrics, run, tensors, variant, write
 
 UPDATES = 24
@@ -203,6 +204,7 @@ import os
 import sys
 import torch
 from finetune.llama.model import Llama
+from finetune.objectives import next_token
 from finetune.train import main
 
 def cramped(self, *args, **options):
@@ -248,13 +250,13 @@ def test_a_document_that_does_not_fit_is_one_line(
 def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[int]]:
     """Micro-batches, counted from 0, whose loss is NaN."""
     numbers: set[int] = set()
-    loss, calls = worker.token_loss, iter(range(10**6))
+    loss, calls = next_token.token_loss, iter(range(10**6))
 
     def sometimes(*args: Any, **options: Any) -> torch.Tensor:
         value = loss(*args, **options)
         return value * float("nan") if next(calls) in numbers else value
 
-    monkeypatch.setattr(worker, "token_loss", sometimes)
+    monkeypatch.setattr(next_token, "token_loss", sometimes)
     yield numbers
 
 

@@ -16,17 +16,18 @@ def test_first_loss_equals_transformers_on_each_conversation_alone(toy_recipe: d
     """The packed, micro-batched loss against Hugging Face's model on one unpacked document at a time."""
     from finetune.data.batches import Plan
     from finetune.data.token_data import load_tokens
-    from finetune.recipe import DataSource
+    from finetune.recipe import DataSection, DataSource, OptimSection
 
     recipe = variant(toy_recipe, "truth", optim__updates=1)
     assert run(recipe) == 0
     [record] = metrics(recipe)
     tokenizer = AutoTokenizer.from_pretrained(recipe["model"]["path"])
     [source] = recipe["data"]["train"]
-    data = load_tokens(tmp_path / "cache", [DataSource(**source)], "vicuna_v1.1", tokenizer, 128, seed=0)
+    section = DataSection((DataSource(**source),), "vicuna_v1.1", max_length=128)
+    data = load_tokens(tmp_path / "cache", section, tokenizer, seed=0)
     model = AutoModelForCausalLM.from_pretrained(recipe["model"]["path"], dtype=torch.float32)
     total, weight = 0.0, 0.0
-    for row in Plan(data, 128, True, 8, epochs=1, updates=1, seed=0).rows(0):
+    for row in Plan(data, section, OptimSection(lr=1e-3, global_batch=8, updates=1), seed=0).rows(0):
         for document in row:
             start, end = data.bounds[document], data.bounds[document + 1]
             ids = torch.tensor(data.ids[start:end], dtype=torch.long)

@@ -1,0 +1,54 @@
+"""One process of a run, put together: model, adapter, sharding, optimizer."""
+
+import torch
+from accelerate import Accelerator
+
+from camelid.errors import UserError
+from finetune.engine.adapter import add_adapter
+from finetune.engine.optimizer import make_optimizer
+from finetune.engine.worker import Worker
+from finetune.folders import weights
+from finetune.parallel import launch
+from finetune.parallel.launch import Sharding
+from finetune.recipe import Recipe
+
+
+def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> Worker:
+    """Load the model, add the adapter, spread both over the processes, and make the optimizer."""
+    run, optim = recipe.run, recipe.optim
+    processes = accelerator.num_processes
+    if optim.in_backward and processes > 1:
+        raise UserError(
+            "optim.in_backward works in one process; use run.sharding=fsdp2 to spread the gradients instead"
+        )
+    if recipe.adapter.kind == "qlora" and sharding not in ("none", "zero1", "zero2"):
+        raise UserError(f"adapter.kind = 'qlora' does not go with sharding {sharding!r}; use lora, or ddp.yaml")
+    frozen, pure = recipe.adapter.kind != "none", run.precision == "bf16-pure"
+    dtype = torch.bfloat16 if pure or (frozen and run.precision == "bf16") else torch.float32
+    device = accelerator.device if sharding == "none" else torch.device("cpu")
+    cut_first = sharding == "fsdp2" and not frozen  # then no process ever holds the whole model
+    path = recipe.model.path
+    unwrapped = (
+        weights.load_without_storage(path, dtype)
+        if cut_first
+        else weights.load_model(path, dtype=dtype, device=str(device))
+    )
+    unwrapped.set_recompute(recipe.model.recompute)
+    model = add_adapter(unwrapped, recipe.adapter, path, run.seed) if frozen else unwrapped
+    grid = launch.make_mesh(accelerator, run.tensor_parallel)
+    launch.shard(model, unwrapped, grid, sharding, run.precision)
+    if cut_first:
+        weights.fill_weights(unwrapped, path, str(launch.weights_device(accelerator)))
+    optimizer = make_optimizer(model.parameters(), optim, pure)
+    if sharding.startswith("zero"):
+        model, optimizer = accelerator.prepare(model, optimizer)
+    elif sharding == "none":
+        # Tensor-parallel processes hold different weights, so DistributedDataParallel must not wrap them.
+        model = accelerator.prepare_model(model, evaluation_mode=run.tensor_parallel > 1)
+    launch.check_sharding(model, sharding, processes)
+    model.train()  # DeepSpeed's engine returns nothing here
+    autocast = run.precision == "bf16" and sharding == "none"  # the others are told to compute in bfloat16 themselves
+    rank = accelerator.process_index // run.tensor_parallel
+    ranks = processes // run.tensor_parallel
+    micro_batch, clip_norm = optim.micro_batch, optim.clip_norm
+    return Worker(accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, micro_batch, clip_norm)

@@ -1,0 +1,1 @@
+"""What steps the weights: one table, and the optimizers that are ours."""
