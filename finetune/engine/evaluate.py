@@ -11,7 +11,8 @@ import torch
 from finetune.data.batches import PackedRow, make_micro_batch, micro_batches_of_rank
 from finetune.data.token_data import TokenData
 from finetune.engine.worker import Worker
-from finetune.generate.decode import Sampling, generate
+from finetune.generate.decode import generate
+from finetune.generate.sampling import Sampling
 
 SAMPLES = 3  # held-out prompts that are answered at each evaluation
 SAMPLE_TOKENS = 128  # of each answer

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from camelid.message import Message
-from finetune.generate.decode import Generated, Sampling, generate
+from finetune.generate.decode import Generated, generate
+from finetune.generate.sampling import Sampling
 from finetune.llama.attention import Documents
 from finetune.serve.engine import ServerLimits
 from finetune.serve.served import ServedModel

@@ -9,7 +9,8 @@ import pytest
 from camelid.app.cli import main
 from camelid.message import Message
 from conversations.formats.readers import read_conversations
-from finetune.generate.decode import Sampling, generate
+from finetune.generate.decode import generate
+from finetune.generate.sampling import Sampling
 from finetune.generate.text_stream import TrimmedText
 from finetune.serve.command import vllm_command
 from finetune.serve.served import ServedModel, open_served
