@@ -71,23 +71,25 @@ def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: lis
 
 def _answer(worker: Worker, prompts: list[list[int]], tokenizer: Any, end_ids: list[int]) -> list[Generated]:
     """Answer a share of the prompts on each data-parallel rank, and collect them all on every process."""
-    one = worker.accelerator.num_processes == 1
+    gathers = worker.sharding == "fsdp2"  # each pass needs every process's weights
     decoder = Decoder[PromptJob](
         worker.unwrapped,
         tokenizer,
         end_ids,
         SAMPLES,
         SAMPLES * round_up(worker.unwrapped.config.context),
-        call=worker.model if worker.sharding == "fsdp2" else worker.unwrapped,  # its hooks gather the weights
+        call=worker.model if gathers else worker.unwrapped,
         device=worker.accelerator.device,
     )
     mine = range(worker.rank, len(prompts), worker.ranks)
     sampling = Sampling(max_new_tokens=SAMPLE_TOKENS, temperature=0.0)
     jobs = [PromptJob(prompts[index], 0, sampling) for index in mine]
     with _evaluating(worker):
-        answers = answer_jobs(decoder, jobs, None if one else lambda busy: worker.any(busy)[0])
+        answers = answer_jobs(decoder, jobs, (lambda busy: worker.any(busy)[0]) if gathers else None)
     numbered = list(zip(mine, answers, strict=True))
-    by_index = dict(numbered if one else gather_object(numbered))  # tensor-parallel processes have the same ones
+    if worker.accelerator.num_processes > 1:
+        numbered = gather_object(numbered)
+    by_index = dict(numbered)  # the processes of a tensor-parallel group have the same ones
     return [by_index[index] for index in range(len(prompts))]
 
 

@@ -83,9 +83,8 @@ def answer_jobs(
     Args:
         decoder: with nothing else to do.
         jobs: this process's. Tensor-parallel processes hold parts of the same answers, so they get the same jobs.
-        anywhere: where the weights are cut over processes: whether any of them is busy, told whether this one is. All
-            then step together, since each pass needs every process's weights; one that has no job left makes its
-            passes all the same.
+        anywhere: where each pass gathers other processes' weights (`fully_shard`): whether any process is busy, told
+            whether this one is. All then step together; one that has no job left makes its passes all the same.
     """
     chunks: dict[int, list[Chunk]] = {id(job): [] for job in jobs}
     decoder.add(jobs)

@@ -71,8 +71,8 @@ class Decoder(Generic[JobT]):
     """Writes answers with one model, a pass at a time.
 
     Args:
-        model: in eval mode while it is stepped. Its weights may be cut over processes: then every process makes the
-            same passes (see `answer_jobs` in `finetune.generate.decode`).
+        model: in eval mode while it is stepped. Where its weights are cut over processes, all make the same passes
+            (see `answer_jobs` in `finetune.generate.decode`).
         tokenizer: decodes the answers.
         end_ids: tokens that end an answer (end of sequence, end of turn).
         most_batch: answers written at once.
@@ -173,6 +173,8 @@ class Decoder(Generic[JobT]):
     def _admitted(self) -> list[JobT]:
         """Take as many jobs that wait, in order, as there is room for and one forward pass may read."""
         admitted: list[JobT] = []
+        if not self._waiting:
+            return admitted
         prompts: set[tuple[int, ...]] = set()
         longest = max((answer.room for answer in self._batch), default=0)
         reading = 0

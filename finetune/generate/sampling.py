@@ -122,8 +122,8 @@ def top_logprobs(
     Natural logarithms of the model's own probabilities, before temperature and all else.
     """
     found: list[dict[int, float] | None] = [None] * len(states)
-    counts = {row: state.sampling.top_logprobs for row, state in enumerate(states)}
-    asking = {row: count for row, count in counts.items() if count is not None}
+    wanted = ((row, state.sampling.top_logprobs) for row, state in enumerate(states))
+    asking = {row: count for row, count in wanted if count is not None}
     if not asking:
         return found
     rows = list(asking)

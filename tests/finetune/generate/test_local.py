@@ -1,7 +1,9 @@
 """A model folder as an `LLM`: transformers' answers, and nobody waits for the slowest."""
 
 import asyncio
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -55,6 +57,17 @@ async def test_a_request_that_is_given_up_leaves_and_a_failure_is_heard(
     given_up = asyncio.create_task(model.complete(request))
     await asyncio.sleep(0.005)
     given_up.cancel()
+    rows: list[int] = []
+    step = Slots.step
+
+    def counted(self: Slots) -> Any:
+        rows.append(len(self.lengths))
+        return step(self)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(Slots, "step", counted)
+        await model.complete(dataclasses.replace(request, max_tokens=9))
+    assert rows[-1] == 1
     with monkeypatch.context() as broken:
         broken.setattr(Slots, "attend", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
