@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.spread import spread
 from finetune.folders import weights
-from finetune.generate.decode import Sampling, generate
+from finetune.generate.decode import generate
+from finetune.generate.sampling import Sampling
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama, Recompute

@@ -7,12 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 
 from finetune.data.batches import PackedRow, Plan, make_micro_batch
 from finetune.data.token_data import TokenData
 from finetune.engine.update import make_share, rows_of_worker
 from finetune.engine.worker import Worker
-from finetune.generate.decode import Sampling, generate
+from finetune.generate.decode import Generated, PromptJob, answer_jobs
+from finetune.generate.decoder import Decoder
+from finetune.generate.sampling import Sampling
+from finetune.generate.slots import round_up
 from finetune.objectives.objective import Objective
 
 SAMPLES = 3  # held-out prompts that are answered at each evaluation
@@ -51,25 +55,17 @@ def validation_loss(worker: Worker, plan: Plan, rows: Sequence[PackedRow], objec
 def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: list[int]) -> list[dict[str, str]]:
     """Answer the first prompts of the first held-out conversations, with the likeliest tokens.
 
+    Every process must call it; they share the prompts.
+
     Returns:
-        `prompt`, `answer` and `reference` of each; none where no process holds the whole model, and none but on the
-        main process.
+        `prompt`, `answer` and `reference` of each, on every process; none under ZeRO-3.
     """
-    whole = worker.sharding in ("none", "zero1", "zero2") and worker.ranks == worker.accelerator.num_processes
-    if not whole or not worker.accelerator.is_main_process:
+    if worker.sharding == "zero3":
         return []
     exchanges = (_exchange(data, document) for document in data.validation)
     fitting = ((prompt, said) for prompt, said in exchanges if len(prompt) < worker.unwrapped.config.context)
     chosen = list(islice(fitting, SAMPLES))
-    with _evaluating(worker):
-        answers = generate(
-            worker.unwrapped,
-            [prompt for prompt, _ in chosen],
-            [0] * len(chosen),
-            tokenizer,
-            end_ids,
-            Sampling(max_new_tokens=SAMPLE_TOKENS, temperature=0.0),
-        )
+    answers = _answer(worker, [prompt for prompt, _ in chosen], tokenizer, end_ids)
     return [
         {
             "prompt": tokenizer.decode(prompt),
@@ -78,6 +74,30 @@ def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: lis
         }
         for (prompt, said), answer in zip(chosen, answers, strict=True)
     ]
+
+
+def _answer(worker: Worker, prompts: list[list[int]], tokenizer: Any, end_ids: list[int]) -> list[Generated]:
+    """Answer a share of the prompts on each data-parallel rank, and collect them all on every process."""
+    gathers = worker.sharding == "fsdp2"  # each pass needs every process's weights
+    decoder = Decoder[PromptJob](
+        worker.unwrapped,
+        tokenizer,
+        end_ids,
+        SAMPLES,
+        SAMPLES * round_up(worker.unwrapped.config.context),
+        call=worker.model if gathers else worker.unwrapped,
+        device=worker.accelerator.device,
+    )
+    mine = range(worker.rank, len(prompts), worker.ranks)
+    sampling = Sampling(max_new_tokens=SAMPLE_TOKENS, temperature=0.0)
+    jobs = [PromptJob(prompts[index], 0, sampling) for index in mine]
+    with _evaluating(worker):
+        answers = answer_jobs(decoder, jobs, (lambda busy: worker.any(busy)[0]) if gathers else None)
+    numbered = list(zip(mine, answers, strict=True))
+    if worker.accelerator.num_processes > 1:
+        numbered = gather_object(numbered)
+    by_index = dict(numbered)  # the processes of a tensor-parallel group have the same ones
+    return [by_index[index] for index in range(len(prompts))]
 
 
 def _exchange(data: TokenData, document: int) -> tuple[list[int], list[int]]:

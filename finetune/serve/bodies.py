@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from camelid.message import Message, Role
-from finetune.generate.decode import Sampling
 from finetune.generate.local import DEFAULT_NEW_TOKENS
+from finetune.generate.sampling import Sampling
 
 DEFAULT_COMPLETION_TOKENS = 16  # of a completion (OpenAI API reference, completions, max_tokens)
 MOST_ANSWERS = 16  # to one prompt

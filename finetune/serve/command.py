@@ -93,7 +93,7 @@ def run_chat(args: argparse.Namespace) -> int:
     """Chat until Ctrl-D."""
     if args.max_tokens < 1 or args.temperature < 0 or not 0 < args.top_p <= 1:
         raise UserError("--max-tokens must be at least 1, --temperature at least 0, --top-p above 0 and at most 1")
-    from finetune.generate.decode import Sampling
+    from finetune.generate.sampling import Sampling
     from finetune.serve.served import open_served
     from finetune.serve.terminal import Terminal
 

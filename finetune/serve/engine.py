@@ -9,9 +9,10 @@ from functools import partial
 from itertools import product
 
 from camelid.message import Message
-from finetune.generate.decode import Sampling
+from finetune.generate.chunk import Chunk, merge_chunks
+from finetune.generate.sampling import Sampling
 from finetune.serve.errors import ApiError
-from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler, merge_chunks
+from finetune.serve.scheduler import BusyError, Job, Scheduler
 from finetune.serve.served import ServedModel, cache_tokens
 
 
@@ -152,8 +153,8 @@ class RunningRequest:
                 new.setdefault(index, []).append(chunk)
             merged = [(index, merge_chunks(parts)) for index, parts in sorted(new.items())]
             for _, chunk in merged:
-                self.completion_tokens += chunk.count
-                self._engine.counts["completion_tokens"] += chunk.count
+                self.completion_tokens += len(chunk.tokens)
+                self._engine.counts["completion_tokens"] += len(chunk.tokens)
                 self._unfinished -= chunk.end is not None
                 if chunk.end == "error":
                     raise ApiError(500, "the model failed while it wrote this answer; see the server's log")

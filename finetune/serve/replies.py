@@ -6,10 +6,10 @@ import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Literal
 
+from finetune.generate.chunk import ChosenToken, Chunk
 from finetune.generate.text_stream import TrimmedText
 from finetune.serve.engine import RunningRequest, ServingEngine
 from finetune.serve.errors import ApiError
-from finetune.serve.scheduler import Chunk
 
 EndpointKind = Literal["chat", "completion"]
 OBJECTS: dict[tuple[EndpointKind, bool], str] = {
@@ -61,7 +61,8 @@ class ReplyWriter:
                 choices = []
                 for index, chunk in new:
                     choice = {"index": index, "logprobs": None, **self._text(index, chunk, "delta")}
-                    if chunk.end or chunk.tokens or choice.get("text") or choice.get("delta", {}).get("content"):
+                    told = self._top_logprobs is not None and chunk.tokens
+                    if chunk.end or told or choice.get("text") or choice.get("delta", {}).get("content"):
                         choices.append({**choice, "finish_reason": chunk.end})
                 if choices:
                     yield _event(self._chunk(choices, usage))
@@ -99,13 +100,14 @@ class ReplyWriter:
             return part
         part = {place: {"content": self._trimmed[index].add(chunk.text)}}
         if self._top_logprobs is not None:
-            part["logprobs"] = {"content": [self._chat_logprobs(*token) for token in chunk.tokens], "refusal": None}
+            part["logprobs"] = {"content": [self._chat_logprobs(token) for token in chunk.tokens], "refusal": None}
         return part
 
-    def _chat_logprobs(self, token: int, logprobs: dict[int, float]) -> dict[str, Any]:
-        rivals = list(logprobs.items())[: self._top_logprobs]
+    def _chat_logprobs(self, token: ChosenToken) -> dict[str, Any]:
+        assert token.logprobs is not None
+        rivals = list(token.logprobs.items())[: self._top_logprobs]
         return {
-            **self._described(token, logprobs[token]),
+            **self._described(token.id, token.logprobs[token.id]),
             "top_logprobs": [self._described(rival, logprob) for rival, logprob in rivals],
         }
 
@@ -114,16 +116,17 @@ class ReplyWriter:
         known = None if "\N{REPLACEMENT CHARACTER}" in text else list(text.encode())
         return {"token": text, "logprob": logprob, "bytes": known}
 
-    def _completion_logprobs(self, index: int, tokens: tuple[tuple[int, dict[int, float]], ...]) -> dict[str, Any]:
-        texts = [self._token_text(token) for token, _ in tokens]
+    def _completion_logprobs(self, index: int, tokens: tuple[ChosenToken, ...]) -> dict[str, Any]:
+        texts = [self._token_text(token.id) for token in tokens]
         offsets = []
         for text in texts:
             offsets.append(self._offsets[index])
             self._offsets[index] += len(text)
-        rivals = [list(logprobs.items())[: self._top_logprobs] for _, logprobs in tokens]
+        known = [token.logprobs or {} for token in tokens]
+        rivals = [list(logprobs.items())[: self._top_logprobs] for logprobs in known]
         return {
             "tokens": texts,
-            "token_logprobs": [logprobs[token] for token, logprobs in tokens],
+            "token_logprobs": [logprobs[token.id] for token, logprobs in zip(tokens, known, strict=True)],
             "top_logprobs": [{self._token_text(rival): logprob for rival, logprob in one} for one in rivals],
             "text_offset": offsets,
         }

@@ -12,8 +12,8 @@ from camelid.files.paths import suggest_path
 from conversations.tokens.tokenize import Encoder
 from finetune.folders.merge import apply_adapter
 from finetune.folders.open_folder import folder_fingerprint, open_chat_tokenizer, open_weights
+from finetune.generate.slots import round_up
 from finetune.llama.model import Llama
-from finetune.serve.slots import round_up
 
 MOST_CACHE = 0.8, 0.25  # shares of free GPU memory, or of a CPU's memory, that keys and values take by themselves
 

@@ -9,7 +9,10 @@ from typing import TextIO
 from camelid.errors import UserError
 from camelid.files.write import AppendLog
 from camelid.message import Conversation, Message
-from finetune.generate.decode import Sampling, stream
+from finetune.generate.decode import PromptJob
+from finetune.generate.decoder import Decoder
+from finetune.generate.sampling import Sampling
+from finetune.generate.slots import round_up
 from finetune.generate.text_stream import TrimmedText
 from finetune.serve.served import ServedModel
 
@@ -106,10 +109,14 @@ class Terminal:
                 f"{served.model.config.context}; begin anew with /reset"
             )
         trimmed = TrimmedText()
+        # A decoder for each answer: Ctrl-C may come in the middle of a pass.
+        room = round_up(served.model.config.context)
+        decoder = Decoder[PromptJob](served.model, served.tokenizer, served.end_ids, 1, room)
+        decoder.add([PromptJob(prompt, self._seed, self._sampling)])
         self._seed += 1
-        pieces = stream(served.model, [prompt], [self._seed - 1], served.tokenizer, served.end_ids, self._sampling)
-        for piece in pieces:
-            yield trimmed.add(piece.text)
+        while decoder.busy:
+            for _, chunk in decoder.step():
+                yield trimmed.add(chunk.text)
 
     def _save(self, path: str) -> None:
         if not self._turns:

@@ -88,6 +88,31 @@ def lively_model(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> P
     return folder
 
 
+@pytest.fixture(scope="session")
+def shaped_models(tmp_path_factory: pytest.TempPathFactory, lively_model: Path) -> dict[str, Path]:
+    """Lively models by what is particular about their shape."""
+    import dataclasses
+
+    from finetune.folders import weights
+    from finetune.folders.merge import copy_tokenizer
+    from finetune.llama.config import LlamaConfig
+
+    llama3 = {"factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+    shapes: dict[str, dict[str, Any]] = {
+        "one-kv-head": {"num_key_value_heads": 1},
+        "tied": {"tie_word_embeddings": True},
+        "linear": {"rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+        "llama3": {"rope_scaling": {"rope_type": "llama3", **llama3}},
+        "yarn": {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}},
+    }
+    folders = {name: tmp_path_factory.mktemp("model") / name for name in shapes}
+    for number, (name, shape) in enumerate(shapes.items()):
+        config = dataclasses.replace(LlamaConfig.from_folder(lively_model), **shape)
+        weights.save_model(weights.init_model(config, seed=number).state_dict(), config, folders[name])
+        copy_tokenizer([lively_model], folders[name])
+    return folders
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """A toy model's operations are too small to share, and several threads wait for each other on a busy machine."""

@@ -18,8 +18,10 @@ from transformers.generation.logits_process import (
 from camelid.message import Message
 from camelid.models.llm import Request
 from finetune.folders import weights
-from finetune.generate.decode import Chooser, Sampling, generate, stream, token_probabilities
+from finetune.generate.decode import PromptJob, generate
+from finetune.generate.decoder import Decoder
 from finetune.generate.local import LocalModel
+from finetune.generate.sampling import Sampling, SamplingState, penalise, token_probabilities
 from finetune.llama.config import LlamaConfig
 from tests.finetune.generate.letters import Letters
 
@@ -95,8 +97,8 @@ def test_chances_equal_transformers_processors(temperature: float, top_k: int, t
         expected = TopKLogitsWarper(top_k)(prompts, expected)
     expected = TopPLogitsWarper(top_p)(prompts, expected).softmax(-1)
     sampling = Sampling(1, temperature, top_p, top_k=top_k, repetition_penalty=penalty)
-    chooser = Chooser(sampling, prompts.tolist(), [0] * 4, 60, torch.device("cpu"))
-    mine = token_probabilities(chooser.penalise(logits), sampling)
+    states = [SamplingState(sampling, prompt, 0, 60, torch.device("cpu")) for prompt in prompts.tolist()]
+    mine = token_probabilities(penalise(logits, states), sampling)
     torch.testing.assert_close(mine / mine.sum(-1, keepdim=True), expected, atol=1e-6, rtol=1e-5)
 
 
@@ -118,10 +120,14 @@ def test_a_stream_adds_up_to_the_answer_and_shows_no_part_of_a_stop_string() -> 
     model = weights.init_model(CONFIG, seed=3)
     [whole] = generate(model, [[5]], [0], Letters(), [], Sampling(12, temperature=0))
     stop = (whole.text[4:7], "never")
-    pieces = list(stream(model, [[5]], [0], Letters(), [], Sampling(12, temperature=0, stop=stop)))
+    decoder = Decoder[PromptJob](model, Letters(), [], 1, 64)
+    decoder.add([PromptJob([5], 0, Sampling(12, temperature=0, stop=stop))])
+    pieces = []
+    while decoder.busy:
+        pieces += [chunk for _, chunk in decoder.step()]
     shown = "".join(piece.text for piece in pieces)
     assert shown == whole.text[: whole.text.find(stop[0])]
-    assert [piece.finish_reason for piece in pieces] == [None] * (len(pieces) - 1) + ["stop"]
+    assert [piece.end for piece in pieces] == [None] * (len(pieces) - 1) + ["stop"]
 
 
 def test_an_answer_does_not_depend_on_its_neighbours() -> None:

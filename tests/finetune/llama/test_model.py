@@ -14,7 +14,8 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 from finetune.folders import weights
-from finetune.generate.decode import Sampling, generate
+from finetune.generate.decode import generate
+from finetune.generate.sampling import Sampling
 from finetune.llama.attention import Documents
 from finetune.llama.model import Llama
 from tests.finetune.folders.tiny_folders import CONFIG, IDS, logits, save

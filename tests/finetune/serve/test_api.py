@@ -10,12 +10,14 @@ import httpx2 as httpx
 import openai
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from camelid.message import Message
-from finetune.generate.decode import Generated, Sampling, generate
+from finetune.generate.decode import Generated, generate
+from finetune.generate.sampling import Sampling
 from finetune.llama.attention import Documents
 from finetune.serve.engine import ServerLimits
-from finetune.serve.served import ServedModel
+from finetune.serve.served import ServedModel, open_served
 from tests.finetune.serve.serving import Running, serving
 
 CHATS: tuple[tuple[dict[str, str], ...], ...] = (
@@ -64,6 +66,26 @@ def test_greedy_is_the_modules_own(client: openai.OpenAI, served: ServedModel, c
     assert [c.choices[0].finish_reason for c in chunks if c.choices][-1] == truth.finish_reason
     assert chunks[-1].usage == reply.usage and not chunks[-1].choices
     assert all(chunk.usage is None for chunk in chunks[:-1]) and len({chunk.id for chunk in chunks}) == 1
+
+
+def test_greedy_equals_transformers_in_every_shape(
+    shaped_models: dict[str, Path], tmp_path: Path, one_thread: None
+) -> None:
+    """Token by token, all models behind one server."""
+    served = [open_served(folder, name) for name, folder in shaped_models.items()]
+    with serving(served, tmp_path) as server:
+        client = openai.OpenAI(base_url=server.url, api_key="none", max_retries=0)
+        for one in served:
+            peer = AutoModelForCausalLM.from_pretrained(shaped_models[one.name])
+            for prompt in ([5, 9, 40], list(range(20, 90)), [33]):
+                reply = client.completions.create(model=one.name, prompt=prompt, temperature=0, max_tokens=40)
+                truth = peer.generate(torch.tensor([prompt]), max_new_tokens=40, do_sample=False)
+                ids = truth[0, len(prompt) :].tolist()
+                ended = ids[-1] in one.end_ids
+                ids = ids[:-1] if ended else ids
+                assert reply.choices[0].text == one.tokenizer.decode(ids, skip_special_tokens=True), one.name
+                assert reply.choices[0].finish_reason == ("stop" if ended else "length")
+                assert reply.usage is not None and reply.usage.completion_tokens == len(ids)
 
 
 def test_usage_counts_the_prompt(client: openai.OpenAI, served: ServedModel) -> None:

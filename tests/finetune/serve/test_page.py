@@ -12,8 +12,8 @@ import pytest
 from camelid.files.read import read_jsonl
 from camelid.message import Message
 from conversations.formats.readers import read_conversations
+from finetune.generate.slots import Slots
 from finetune.serve.served import ServedModel, open_served
-from finetune.serve.slots import Slots
 from tests.finetune.serve.serving import Running, serving
 
 pytestmark = pytest.mark.slow

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from finetune.generate.decode import Generated, Sampling, generate
-from finetune.serve.scheduler import BusyError, Chunk, Job, Scheduler
+from finetune.generate.chunk import Chunk
+from finetune.generate.decode import Generated, generate
+from finetune.generate.sampling import Sampling
+from finetune.generate.slots import Slots
+from finetune.serve.scheduler import BusyError, Job, Scheduler
 from finetune.serve.served import ServedModel
-from finetune.serve.slots import Slots
 
 SAMPLINGS = (
     Sampling(30, temperature=0),
@@ -73,7 +75,7 @@ def test_answers_are_those_of_generate(served: ServedModel, tokens: int) -> None
         got = answers.chunks[number]
         assert "".join(chunk.text for chunk in got) == expected.text
         assert [chunk.end for chunk in got] == [None] * (len(got) - 1) + [expected.finish_reason]
-        assert sum(chunk.count for chunk in got) == len(expected.ids)
+        assert sum(len(chunk.tokens) for chunk in got) == len(expected.ids)
 
 
 def test_cancelled_answers_make_room(served: ServedModel) -> None:

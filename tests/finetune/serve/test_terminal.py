@@ -8,7 +8,8 @@ import pytest
 
 from camelid.message import Message
 from conversations.formats.readers import read_conversations
-from finetune.generate.decode import Sampling, generate
+from finetune.generate.decode import generate
+from finetune.generate.sampling import Sampling
 from finetune.serve.served import ServedModel
 from finetune.serve.terminal import Terminal
 

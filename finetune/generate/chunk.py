@@ -1,0 +1,47 @@
+"""What a decoder writes: answers in pieces."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+FinishReason = Literal["stop", "length"]
+
+
+class ChosenToken(NamedTuple):
+    """A token of an answer.
+
+    Attributes:
+        id: in the vocabulary.
+        logprobs: of it and of the likeliest ones, by id, if `Sampling.top_logprobs` asks for them; else None.
+    """
+
+    id: int
+    logprobs: dict[int, float] | None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What a step added to an answer.
+
+    Attributes:
+        text: what can be shown by now, possibly nothing.
+        tokens: that the answer's text is made of.
+        end_token: that ended the answer, if one of the end tokens did. No text shows it, and `tokens` lacks it.
+        end: why the answer ends here; None if it goes on. `error`: the model failed (who runs the decoder says so).
+    """
+
+    text: str
+    tokens: tuple[ChosenToken, ...] = ()
+    end_token: ChosenToken | None = None
+    end: FinishReason | Literal["error"] | None = None
+
+
+def merge_chunks(chunks: Iterable[Chunk]) -> Chunk:
+    """Several chunks of one answer, in order, as one."""
+    chunks = list(chunks)
+    return Chunk(
+        "".join(chunk.text for chunk in chunks),
+        tuple(token for chunk in chunks for token in chunk.tokens),
+        chunks[-1].end_token,
+        chunks[-1].end,
+    )

@@ -1,0 +1,130 @@
+"""Keys and values of sequences that come and go: one row each, in memory that has a limit.
+
+Shapes: B rows in use, C tokens of room in a row, K key and value heads, d head width.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from finetune.llama.attention import Documents, attention
+
+STEP = 64  # the room of a row is a multiple of it
+
+
+class Slots:
+    """The cache of a running batch; rows in use are always the first B.
+
+    Before each pass of the model, `read` or `step` says what it brings. Heads and dtype are those that come: of a
+    tensor-parallel model, this process's.
+
+    Args:
+        layers: of the model.
+        most_tokens: rows times room of a row never exceeds it.
+        device: where the model computes.
+
+    Attributes:
+        lengths: tokens of each row in use, those of the pass that was announced included.
+    """
+
+    def __init__(self, layers: int, most_tokens: int, device: torch.device) -> None:
+        self.lengths: list[int] = []
+        self._most_tokens, self._device = most_tokens, device
+        empty = torch.zeros(0, 0, 0, 0, device=device)
+        self._keys, self._values = [empty] * layers, [empty] * layers
+        self._rows = self._room = 0  # of the buffers, once the announced pass has reached their layer
+        self._documents: list[int] = []  # lengths of the prompts to be read; none in a step
+        self._source_of: list[int] = []  # for each new row, the prompt it holds
+        self._at_B = self._seen_B11C = torch.empty(0)
+
+    @property
+    def bytes(self) -> int:
+        """Memory taken now."""
+        return sum(buffer.nbytes for buffers in (self._keys, self._values) for buffer in buffers)
+
+    def fits(self, rows: int, longest: int) -> bool:
+        """Whether there may be so many rows, one of them with so many tokens."""
+        return rows * round_up(longest) <= self._most_tokens
+
+    def read(self, lengths: Sequence[int], source_of: Sequence[int], longest: int) -> None:
+        """Prepare a pass that brings whole prompts, and add the rows that hold them.
+
+        Args:
+            lengths: tokens of each prompt.
+            source_of: for each new row, the index of its prompt; several rows may share one.
+            longest: most tokens of any row in use, the new ones included, prompt and answer.
+        """
+        self._documents, self._source_of = list(lengths), list(source_of)
+        self.lengths += [lengths[source] for source in source_of]
+        self._plan_room(len(self.lengths), round_up(longest))
+
+    def step(self) -> tuple[Tensor, Documents]:
+        """Prepare a pass that brings one token for every row; return their positions, (B,)."""
+        rows = len(self.lengths)
+        self._documents, self._source_of = [], []
+        self._at_B = torch.tensor(self.lengths, device=self._device)
+        places_C = torch.arange(max(self.lengths) + 1, device=self._device)
+        self._seen_B11C = (places_C[None] <= self._at_B[:, None])[:, None, None]
+        self.lengths = [length + 1 for length in self.lengths]
+        return self._at_B, Documents.from_lengths([1] * rows, self._device)
+
+    def leave(self, row: int) -> None:
+        """Free a row; the last one takes its place."""
+        last = len(self.lengths) - 1
+        if row != last:
+            used = self.lengths[last]
+            for buffers in (self._keys, self._values):
+                for buffer in buffers:
+                    buffer[row, :, :used] = buffer[last, :, :used]
+            self.lengths[row] = used
+        self.lengths.pop()
+
+    def attend(self, layer: int, q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
+        """Store the new keys and values, then attend from the new tokens to all of their row."""
+        rows = len(self.lengths)
+        if self._documents:
+            first = rows - len(self._source_of)
+            for buffers, x_TKd in ((self._keys, k_TKd), (self._values, v_TKd)):
+                buffers[layer] = self._grown(buffers[layer], x_TKd, first)
+                parts = torch.split(x_TKd, self._documents)
+                for row, source in enumerate(self._source_of, start=first):
+                    buffers[layer][row, :, : len(parts[source])] = parts[source].transpose(0, 1)
+            return attention(q_THd, k_TKd, v_TKd, documents)
+        keys, values, used = self._keys[layer], self._values[layer], self._seen_B11C.shape[-1]
+        rows_B = torch.arange(rows, device=self._device)
+        keys[rows_B, :, self._at_B] = k_TKd
+        values[rows_B, :, self._at_B] = v_TKd
+        out_BH1d = scaled_dot_product_attention(
+            q_THd[:, :, None],
+            keys[:rows, :, :used],
+            values[:rows, :, :used],
+            attn_mask=self._seen_B11C,
+            enable_gqa=q_THd.shape[1] != k_TKd.shape[1],
+        )
+        return out_BH1d[:, :, 0]
+
+    def _plan_room(self, rows: int, room: int) -> None:
+        """Choose how large the buffers must be."""
+        if rows <= self._rows and room <= self._room:
+            return
+        if rows * max(room, self._room) <= self._most_tokens:
+            room = max(room, self._room)
+        self._rows, self._room = min(max(rows, 2 * self._rows), self._most_tokens // room), room
+
+    def _grown(self, old: Tensor, x_TKd: Tensor, kept: int) -> Tensor:
+        """A buffer as large as it must be; made when its layer is reached, so that memory never holds all twice."""
+        if old.shape[0] == self._rows and old.shape[2] == self._room:
+            return old
+        _, heads, width = x_TKd.shape
+        grown = torch.zeros(self._rows, heads, self._room, width, dtype=x_TKd.dtype, device=x_TKd.device)
+        if kept:
+            used = max(self.lengths[:kept])
+            grown[:kept, :, :used] = old[:kept, :, :used]
+        return grown
+
+
+def round_up(tokens: int) -> int:
+    """The room that a row for so many tokens takes."""
+    return -(-tokens // STEP) * STEP
