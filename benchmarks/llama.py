@@ -29,7 +29,8 @@ from finetune.folders import weights
 from finetune.generate.decode import Sampling, generate
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
-from finetune.llama.model import Llama, Recompute
+from finetune.llama.model import Llama
+from finetune.llama.recompute import Recompute
 from finetune.objectives.next_token import token_loss
 
 TOKENS = 2048
