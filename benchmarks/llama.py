@@ -30,7 +30,8 @@ from finetune.generate.decode import generate
 from finetune.generate.sampling import Sampling
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
-from finetune.llama.model import Llama, Recompute
+from finetune.llama.model import Llama
+from finetune.llama.recompute import Recompute
 from finetune.objectives.next_token import token_loss
 
 TOKENS = 2048

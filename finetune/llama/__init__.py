@@ -1,1 +1,1 @@
-"""The network alone: configuration, published shapes, module, attention, rotary embedding, cache."""
+"""The network alone: configuration, published shapes, module, attention, rotary embedding, recomputation, cache."""

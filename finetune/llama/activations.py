@@ -1,14 +1,12 @@
-"""Norm and gate with lean backward passes, and saved tensors that are made again instead of kept.
+"""Norm and gate with lean backward passes.
 
 Shapes: T tokens, D width of the residual stream, F width inside the feed-forward.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import silu
 
 
@@ -35,19 +33,19 @@ class _RMSNormFunction(torch.autograd.Function):
         return grad_x_TD, grad_weight_D, None, None
 
 
-def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float, dtype: torch.dtype | None = None) -> Tensor:
+def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019, eq. 4), the statistics in float32.
+
+    The result has autocast's dtype, so that the linear layers that read it share one copy, or without autocast the
+    input's.
 
     Args:
         x_TD: what is normalised.
         weight_D: the gain.
         eps: added to the mean square.
-        dtype: of the result. None is autocast's, so that the linear layers that read it share one copy, or
-            without autocast the input's.
     """
     device = x_TD.device.type
-    if dtype is None:
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_TD.dtype
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_TD.dtype
     out: Tensor = _RMSNormFunction.apply(x_TD, weight_D, eps, dtype)  # type: ignore[no-untyped-call]
     return out
 
@@ -70,62 +68,3 @@ def swiglu(gate_TF: Tensor, up_TF: Tensor) -> Tensor:
     """silu(gate) * up (Shazeer 2020, "GLU Variants Improve Transformer", eq. 6)."""
     out: Tensor = _SwiGLUFunction.apply(gate_TF, up_TF)  # type: ignore[no-untyped-call]
     return out
-
-
-class Recomputation:
-    """How to make a tensor again. It is made once for all operators that saved it."""
-
-    def __init__(self, make: Callable[[], Tensor]) -> None:
-        self._make = make
-        self._made: Tensor | None = None
-        self.wanted = self._left = 0
-
-    def get(self) -> Tensor:
-        if self._made is None:
-            with torch.no_grad():
-                self._made, self._left = self._make(), self.wanted
-        made = self._made
-        self._left -= 1
-        if self._left <= 0:
-            self._made = None
-        return made
-
-
-class Recomputations:
-    """A stretch of the forward pass in which known tensors are not saved for the backward pass: their recipes are.
-
-    Exact: a recipe repeats the operation that made the tensor, on the same inputs.
-
-    Args:
-        use: False saves everything as usual.
-    """
-
-    def __init__(self, use: bool) -> None:
-        self._known: list[tuple[Tensor, Recomputation]] = []
-        self._hooks = saved_tensors_hooks(self._pack, _unpack) if use else None
-
-    def __enter__(self) -> "Recomputations":
-        if self._hooks:
-            self._hooks.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._hooks:
-            self._hooks.__exit__(*error)
-        self._known.clear()
-
-    def add(self, tensor: Tensor, make: Callable[[], Tensor]) -> None:
-        """From here on, operators that would save `tensor` save how to `make` it."""
-        if self._hooks:
-            self._known.append((tensor, Recomputation(make)))
-
-    def _pack(self, tensor: Tensor) -> Tensor | Recomputation:
-        for known, recipe in self._known:
-            if tensor.data_ptr() == known.data_ptr() and tensor.shape == known.shape and tensor.dtype == known.dtype:
-                recipe.wanted += 1
-                return recipe
-        return tensor
-
-
-def _unpack(saved: Tensor | Recomputation) -> Tensor:
-    return saved.get() if isinstance(saved, Recomputation) else saved

@@ -1,12 +1,14 @@
 """Attention over packed documents: causal, grouped heads, never across documents.
 
-Shapes: T tokens of all documents back to back, H query heads, K key and value heads, d head width.
+Shapes: T tokens of all documents back to back, H query heads, K key and value heads, d head width; of one piece n
+queries and m keys.
 """
 
 import importlib.util
 import inspect
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -18,32 +20,121 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Documents:
-    """Where each document of a packed sequence lies.
+class SharedPrompts:
+    """What each piece sees before itself: nothing, or the prompt that its document begins with.
 
     Attributes:
-        lengths: tokens of each document, on the host.
-        starts: (documents + 1,) int32 cumulative lengths, on the device (`cu_seqlens` of flash-attn).
+        spans: (start, tokens) of what each piece sees before itself, on the host; 0 tokens for nothing.
+        places: (keys,) int64 where in T the keys of all pieces lie, each piece's prompt and then itself.
+        starts: (pieces + 1,) int32 cumulative numbers of keys (`cu_seqlens_k` of flash-attn).
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    places: Tensor
+    starts: Tensor
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Where each document of a packed sequence lies, and what its tokens see: themselves and what came before.
+
+    A document is one piece. A prompt with several answers is one document, too, of as many pieces as answers: the
+    first answer goes on from the prompt; each other is a piece that sees the prompt and itself, at the positions that
+    follow the prompt's. So the prompt is read once, and the packer sees one length:
+
+        document     | prompt    | answer | answer  |      from_prompts([(5, [3, 4])])
+        lengths      |         8          |    4    |
+        positions      0 1 2 3 4   5 6 7    5 6 7 8
+        spans              (0, 0)           (0, 5)
+
+    Attributes:
+        lengths: tokens of each piece, on the host.
+        starts: (pieces + 1,) int32 cumulative lengths, on the device (`cu_seqlens` of flash-attn). May be longer:
+            the last is repeated, which makes empty pieces.
+        longest: no piece has more tokens, its prompt included.
+        window: how many tokens before itself a token sees; None = all. Hugging Face's `sliding_window` counts the token
+            itself, so it is one more.
+        prompts: which pieces share a prompt; None if none does.
     """
 
     lengths: tuple[int, ...]
     starts: Tensor
+    longest: int
+    window: int | None = None
+    prompts: SharedPrompts | None = None
 
     @staticmethod
-    def from_lengths(lengths: list[int], device: torch.device | str = "cpu") -> "Documents":
-        bounds = torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
-        return Documents(tuple(lengths), bounds.to(device))
+    def from_lengths(
+        lengths: Sequence[int], device: torch.device | str = "cpu", window: int | None = None
+    ) -> "Documents":
+        """Documents of one piece each."""
+        return Documents(tuple(lengths), _bounds(lengths).to(device), max(lengths, default=0), window)
+
+    @staticmethod
+    def from_prompts(
+        prompts: Sequence[tuple[int, Sequence[int]]], device: torch.device | str = "cpu", window: int | None = None
+    ) -> "Documents":
+        """Documents of a prompt and its answers, back to back; (tokens of the prompt, tokens of each answer)."""
+        lengths: list[int] = []
+        spans: list[tuple[int, int]] = []
+        start = 0
+        for prompt, answers in prompts:
+            first, *others = answers or [0]
+            lengths += [prompt + first, *others]
+            spans += [(0, 0), *((start, prompt) for _ in others)]
+            start += prompt + sum(answers)
+        plain = Documents.from_lengths(lengths, device, window)
+        if not any(shared for _, shared in spans):
+            return plain
+        keys = [shared + length for (_, shared), length in zip(spans, lengths, strict=True)]
+        begins = _bounds(lengths).tolist()
+        own = zip(begins, lengths, strict=False)  # one bound more than pieces
+        seen = [each for pair in zip(spans, own, strict=True) for each in pair]
+        places = torch.cat([torch.arange(at, at + count) for at, count in seen])
+        shared_prompts = SharedPrompts(tuple(spans), places.to(device), _bounds(keys).to(device))
+        return replace(plain, longest=max(keys), prompts=shared_prompts)
+
+    def padded(self, pieces: int, longest: int, keys: int = 0) -> "Documents":
+        """The same in shapes that don't depend on the batch, so that compiled code needs one graph.
+
+        Args:
+            pieces: bounds for so many.
+            longest: the most tokens that any batch's document may have.
+            keys: room for so many keys, each piece's prompt counted with it; only where prompts are shared.
+        """
+        assert pieces >= len(self.lengths) and longest >= self.longest, (self.lengths, pieces, longest)
+        padded = replace(self, starts=_pad(self.starts, pieces + 1), longest=longest)
+        if self.prompts is None:
+            return padded
+        assert keys >= len(self.prompts.places), (len(self.prompts.places), keys)
+        places, starts = _pad(self.prompts.places, keys), _pad(self.prompts.starts, pieces + 1)
+        return replace(padded, prompts=replace(self.prompts, places=places, starts=starts))
 
     @property
-    def longest(self) -> int:
-        return max(self.lengths)
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """(start, tokens) of the prompt that each piece sees before itself."""
+        return ((0, 0),) * len(self.lengths) if self.prompts is None else self.prompts.spans
+
+    def positions(self) -> Tensor:
+        """(T,) int64 position of each token: from 0, or from the end of the prompt that its piece shares."""
+        ranges = [torch.arange(shared, shared + n) for (_, shared), n in zip(self.spans, self.lengths, strict=True)]
+        return torch.cat(ranges).to(self.starts.device)
+
+
+def _bounds(lengths: Sequence[int]) -> Tensor:
+    return torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
+
+
+def _pad(values: Tensor, count: int) -> Tensor:
+    """Repeat the last value until there are `count`."""
+    return torch.cat([values, values[-1:].expand(count - len(values))])
 
 
 def attention(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
-    """Causal softmax attention within each document, scaled by 1 / sqrt(d) (Vaswani et al. 2017, eq. 1).
+    """Softmax attention from each token to what `documents` lets it see, scaled by 1 / sqrt(d) (Vaswani et al. 2017).
 
     On CUDA flash-attn's varlen kernel if it is installed, else torch's `varlen_attn`; elsewhere, and for
-    float32 (which neither kernel takes), torch's SDPA one document at a time.
+    float32 (which neither kernel takes), torch's SDPA one piece at a time.
 
     Returns:
         (T, H, d) outputs.
@@ -54,7 +145,7 @@ def attention(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents)
             return _flash(q_THd, k_TKd, v_TKd, documents)
         if kernel == "torch varlen_attn":
             return _varlen(q_THd, k_TKd, v_TKd, documents)
-    return _per_document(q_THd, k_TKd, v_TKd, documents)
+    return _per_piece(q_THd, k_TKd, v_TKd, documents)
 
 
 @cache
@@ -74,8 +165,12 @@ def _cuda_kernel() -> str:
 def _flash(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
     from flash_attn import flash_attn_varlen_func
 
+    k_TKd, v_TKd, key_starts = _gather_keys(k_TKd, v_TKd, documents)
     starts, longest = documents.starts, documents.longest
-    out: Tensor = flash_attn_varlen_func(q_THd, k_TKd, v_TKd, starts, starts, longest, longest, causal=True)
+    # With fewer queries than keys flash-attn, from 2.1 on, lets the last query see the last key: what pieces want.
+    out: Tensor = flash_attn_varlen_func(
+        q_THd, k_TKd, v_TKd, starts, key_starts, longest, longest, causal=True, window_size=_flash_window(documents)
+    )
     return out
 
 
@@ -83,30 +178,62 @@ def _varlen(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -
     from torch.nn.attention.varlen import varlen_attn
 
     names = inspect.signature(varlen_attn).parameters
-    # torch 2.11 says `is_causal`, 2.13 a window: no token to the right, all to the left.
-    causal: dict[str, Any] = {"is_causal": True} if "is_causal" in names else {"window_size": (-1, 0)}
+    # torch 2.11 says `is_causal` and knows no window; 2.13 a window: none to the right, so many to the left.
+    if "is_causal" in names and documents.window is not None:
+        return _per_piece(q_THd, k_TKd, v_TKd, documents)
+    windowed: dict[str, Any] = {"window_size": _flash_window(documents)}
+    causal: dict[str, Any] = {"is_causal": True} if "is_causal" in names else windowed
     groups = q_THd.shape[1] // k_TKd.shape[1]
+    k_TKd, v_TKd, key_starts = _gather_keys(k_TKd, v_TKd, documents)
     if groups > 1 and "enable_gqa" in names:
         causal["enable_gqa"] = True
     elif groups > 1:
         k_TKd, v_TKd = (x.repeat_interleave(groups, dim=1) for x in (k_TKd, v_TKd))
     starts, longest = documents.starts, documents.longest
-    out = varlen_attn(q_THd, k_TKd, v_TKd, starts, starts, longest, longest, **causal)
+    out = varlen_attn(q_THd, k_TKd, v_TKd, starts, key_starts, longest, longest, **causal)
     assert isinstance(out, Tensor)
     return out
 
 
-def _per_document(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
-    grouped = q_THd.shape[1] != k_TKd.shape[1]
-    lengths = list(documents.lengths)
-    outs = [
-        scaled_dot_product_attention(
+def _flash_window(documents: Documents) -> tuple[int, int]:
+    """Tokens seen to the left (-1: all) and to the right, as the CUDA kernels want it."""
+    return (-1 if documents.window is None else documents.window, 0)
+
+
+def _gather_keys(k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> tuple[Tensor, Tensor, Tensor]:
+    """Keys and values of each piece, its prompt's first, and their bounds: a prompt for each piece that sees it."""
+    # Copies, but exact: merging two calls by their log-sum-exp would want a backward pass of its own.
+    if documents.prompts is None:
+        return k_TKd, v_TKd, documents.starts
+    places = documents.prompts.places
+    return k_TKd[places], v_TKd[places], documents.prompts.starts
+
+
+def _per_piece(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
+    lengths, window, grouped = list(documents.lengths), documents.window, q_THd.shape[1] != k_TKd.shape[1]
+    split = zip(*(torch.split(x_THd, lengths) for x_THd in (q_THd, k_TKd, v_TKd)), documents.spans, strict=True)
+    outs = []
+    for q_nHd, k_mKd, v_mKd, (start, shared) in split:
+        if not len(q_nHd):
+            continue  # SDPA's backward pass fails on it
+        if shared:
+            k_mKd = torch.cat((k_TKd[start : start + shared], k_mKd))
+            v_mKd = torch.cat((v_TKd[start : start + shared], v_mKd))
+        # `is_causal` lets the first query see the first key: right only for as many queries as keys.
+        plain = not shared and (window is None or window >= len(q_nHd) - 1)
+        out_1Hnd = scaled_dot_product_attention(
             q_nHd.transpose(0, 1)[None],
-            k_nKd.transpose(0, 1)[None],
-            v_nKd.transpose(0, 1)[None],
-            is_causal=True,
+            k_mKd.transpose(0, 1)[None],
+            v_mKd.transpose(0, 1)[None],
+            attn_mask=None if plain else _seen(len(q_nHd), len(k_mKd), window, q_nHd.device),
+            is_causal=plain,
             enable_gqa=grouped,
-        )[0].transpose(0, 1)
-        for q_nHd, k_nKd, v_nKd in zip(*(torch.split(x_THd, lengths) for x_THd in (q_THd, k_TKd, v_TKd)), strict=True)
-    ]
+        )
+        outs.append(out_1Hnd[0].transpose(0, 1))
     return torch.cat(outs) if len(outs) > 1 else outs[0]
+
+
+def _seen(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
+    """(n, m) whether a query sees a key: the last query is at the place of the last key."""
+    seen_nm = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
+    return seen_nm if window is None else seen_nm.triu(keys - queries - window)

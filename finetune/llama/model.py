@@ -9,20 +9,17 @@ F intermediate_size, H query heads, K key and value heads, d head width, V vocab
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from finetune.llama.activations import Recomputations, rms_norm, swiglu
+from finetune.llama.activations import rms_norm, swiglu
 from finetune.llama.attention import Documents, attention
 from finetune.llama.cache import KeyValues
 from finetune.llama.config import LlamaConfig
+from finetune.llama.recompute import Recompute, remade, run_layer
 from finetune.llama.rope import apply_rotary, rotary_cos_sin
 
-Recompute = Literal["none", "selective", "full"]
 Head = Callable[[Tensor, nn.Module], Tensor]
 
 
@@ -34,8 +31,8 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
 
-    def forward(self, x_TD: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        return rms_norm(x_TD, self.weight, self.eps, dtype)
+    def forward(self, x_TD: Tensor) -> Tensor:
+        return rms_norm(x_TD, self.weight, self.eps)
 
 
 class LlamaAttention(nn.Module):
@@ -72,11 +69,8 @@ class LlamaMLP(nn.Module):
         self.up_proj = nn.Linear(width, inner, bias=bias)
         self.down_proj = nn.Linear(inner, width, bias=bias)
 
-    def forward(self, x_TD: Tensor, recipes: Recomputations) -> Tensor:
-        gate_TF, up_TF = self.gate_proj(x_TD), self.up_proj(x_TD)
-        inner_TF = swiglu(gate_TF, up_TF)
-        recipes.add(inner_TF, partial(swiglu, gate_TF.detach(), up_TF.detach()))
-        out_TD: Tensor = self.down_proj(inner_TF)
+    def forward(self, x_TD: Tensor) -> Tensor:
+        out_TD: Tensor = self.down_proj(remade(swiglu, self.gate_proj(x_TD), self.up_proj(x_TD)))
         return out_TD
 
 
@@ -96,20 +90,11 @@ class LlamaDecoderLayer(nn.Module):
         documents: Documents,
         cache: KeyValues | None = None,
         layer: int = 0,
-        selective: bool = False,
     ) -> Tensor:
-        """One layer; if `selective`, linear layers and attention keep their outputs, all else is made again."""
-        with Recomputations(selective) as recipes:
-            normed_TD = self.input_layernorm(x_TD)
-            dtype = normed_TD.dtype
-            recipes.add(normed_TD, partial(self.input_layernorm, x_TD.detach(), dtype))
-            attended_TD = self.self_attn(normed_TD, cos_Td, sin_Td, documents, cache, layer)
-            middle_TD = x_TD + attended_TD
-            add = partial(torch.add, x_TD.detach(), attended_TD.detach())
-            recipes.add(middle_TD, add)
-            normed_TD = self.post_attention_layernorm(middle_TD)
-            recipes.add(normed_TD, lambda: self.post_attention_layernorm(add(), dtype))
-            out_TD: Tensor = middle_TD + self.mlp(normed_TD, recipes)
+        """h = x + attention(norm(x)); out = h + mlp(norm(h))."""
+        normed_TD = remade(self.input_layernorm, x_TD)
+        h_TD = remade(torch.add, x_TD, self.self_attn(normed_TD, cos_Td, sin_Td, documents, cache, layer))
+        out_TD: Tensor = h_TD + self.mlp(remade(self.post_attention_layernorm, h_TD))
         return out_TD
 
 
@@ -170,12 +155,8 @@ class Llama(nn.Module):
         """
         x_TD = self.model.embed_tokens(input_ids_T)
         cos_Td, sin_Td = rotary_cos_sin(self.config, positions_T, documents, x_TD.dtype)
-        mode = self.recompute if torch.is_grad_enabled() else "none"
         for index, layer in enumerate(self.model.layers):
-            if mode == "full":
-                x_TD = checkpoint(layer, x_TD, cos_Td, sin_Td, documents, use_reentrant=False)
-            else:
-                x_TD = layer(x_TD, cos_Td, sin_Td, documents, cache, index, mode == "selective")
+            x_TD = run_layer(self.recompute, layer, x_TD, cos_Td, sin_Td, documents, cache, index)
         hidden_TD = self.model.norm(x_TD)
         out: Tensor = self.lm_head(hidden_TD) if head is None else head(hidden_TD, self.lm_head)
         return out

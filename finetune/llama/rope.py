@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from camelid.errors import UserError
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 
@@ -33,8 +34,15 @@ def rotary_cos_sin(
         if config.rope_type == "dynamic":
             # The base depends on how long a document is so far; a document's last position says that, also while it is
             # being generated, when T holds its newest token alone.
-            ends = documents.starts[1:].long() - 1
-            rows = [rotary_frequencies(config, position + 1) for position in positions_T[ends].tolist()]
+            ends = documents.starts[1 : len(documents.lengths) + 1].long() - 1
+            pieces = [position + 1 for position in positions_T[ends].tolist()]
+            if documents.prompts is not None and max(pieces) > config.max_position_embeddings:
+                # Each answer would want the prompt's keys turned by a base of its own.
+                raise UserError(
+                    f"rope_scaling.rope_type = 'dynamic': answers that share a prompt must end within "
+                    f"max_position_embeddings = {config.max_position_embeddings}, not at {max(pieces)}; shorten them"
+                )
+            rows = [rotary_frequencies(config, length) for length in pieces]
             lengths = torch.tensor(documents.lengths, device=device)
             frequencies_Tf = torch.tensor(rows, device=device).repeat_interleave(lengths, dim=0)
             angles_Tf = positions_T.float()[:, None] * frequencies_Tf

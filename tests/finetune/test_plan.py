@@ -1,7 +1,6 @@
 """The plan against what is really allocated, and its text."""
 
 from functools import partial
-from inspect import isfunction
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -13,11 +12,11 @@ from camelid.app.cli import main
 from finetune.engine.adapter import add_adapter
 from finetune.engine.optimizer import make_optimizer
 from finetune.folders import weights
-from finetune.llama import model as llama_model
-from finetune.llama.activations import Recomputations
+from finetune.llama import recompute as recompute_module
 from finetune.llama.architectures import get_architecture
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
+from finetune.llama.recompute import Recomputation, Recomputations
 from finetune.objectives.next_token import token_loss
 from finetune.plan import activation_bytes, estimate_memory
 from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
@@ -43,12 +42,11 @@ def saved_bytes(config: LlamaConfig, recompute: str, precision: str) -> int:
     class Counted(Recomputations):
         """Inner hooks hide what they save from outer ones; what a tensor is made again from is kept, too."""
 
-        def add(self, tensor: torch.Tensor, make: Any) -> None:
-            super().add(tensor, make)
-            inner = [make, *(cell.cell_contents for cell in make.__closure__ or ())] if isfunction(make) else [make]
-            for argument in (each for one in inner for each in getattr(one, "args", ())):
-                if self._hooks and isinstance(argument, torch.Tensor):
-                    keep(argument)
+        def add(self, *recipe: Any) -> None:
+            super().add(*recipe)
+            for each in self._known[-1][1].inputs:
+                if not isinstance(each, Recomputation):
+                    keep(each)
 
         def _pack(self, tensor: torch.Tensor) -> Any:
             packed = super()._pack(tensor)
@@ -58,7 +56,7 @@ def saved_bytes(config: LlamaConfig, recompute: str, precision: str) -> int:
     some = torch.arange(TOKENS // 2)
     head = partial(token_loss, positions_N=some, targets_N=some, weights_N=torch.ones(len(some)))
     with (
-        patch.object(llama_model, "Recomputations", Counted),
+        patch.object(recompute_module, "Recomputations", Counted),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
     ):
