@@ -11,7 +11,7 @@ from camelid.models.llm import Failure, Reply, Request
 from camelid.models.spend import SAMPLE, Price, estimate_before_asking
 from selfinstruct.methods.parse import Parsed, ReplyParser, parse_compat, parse_json, parse_strict
 from selfinstruct.methods.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, alpaca_requests, json_request, text_request
-from selfinstruct.run import GenerationRun
+from selfinstruct.run import Candidate, GenerationRun
 from selfinstruct.seeds import Task
 
 ReplyFormatName = Literal["json", "text", "compat"]
@@ -67,7 +67,7 @@ async def generate_alpaca(run: GenerationRun, form: ReplyFormat, fallback: Reply
         parsed = form.parse(reply)
         for fault in parsed.drops:
             run.tasks.drop(fault)
-        await run.keep_passing(parsed.tasks, request.sample, reply.model)
+        await run.keep_passing([Candidate(task, request.sample, reply.model) for task in parsed.tasks])
 
 
 async def _usable(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat) -> ReplyFormat:
