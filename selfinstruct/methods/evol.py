@@ -14,6 +14,7 @@ from camelid.message import Message
 from camelid.models.llm import Reply, Request
 from camelid.text.words import unicode_tokens
 from selfinstruct.keep.nearness import Nearness
+from selfinstruct.methods.method import Method, MethodInputs
 from selfinstruct.methods.parse import CUT_OFF
 from selfinstruct.run import Candidate, GenerationRun
 from selfinstruct.seeds import Task
@@ -160,3 +161,10 @@ def _request(prompt: str, generation: int, place: int, temperature: float = TEMP
         seed=generation,
         sample=place,
     )
+
+
+async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
+    await generate_evol(run, inputs.instructions, inputs.seed)
+
+
+EVOL = Method("evol", "instructions made harder or rarer, round by round", _generate, evolves=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from camelid.files.ledger import Ledger
 from camelid.message import Message
 from camelid.models.llm import Request
+from selfinstruct.methods.method import Method, MethodInputs
 from selfinstruct.run import Candidate, GenerationRun
 from selfinstruct.seeds import Task
 
@@ -214,3 +215,10 @@ def parse_output_first(completion: str, truncated: bool) -> list[tuple[str, str]
 
 def _request(prompt: str, number: int, settings: dict[str, Any]) -> Request:
     return Request((Message("user", prompt),), seed=number, sample=number, **settings)
+
+
+async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
+    await generate_self_instruct(run, inputs.seeds, inputs.seed)
+
+
+SELF_INSTRUCT = Method("self-instruct", "four steps: instructions, their kind, instances, filters", _generate)
