@@ -11,6 +11,7 @@ from camelid.files.read import Record, read_json, read_jsonl
 from camelid.files.write import atomic_write, write_bytes, write_json
 from camelid.text.words import unicode_tokens
 from selfinstruct.keep.rules import DATA
+from selfinstruct.methods.table import METHODS
 from selfinstruct.verb_noun import count_pairs, verb_noun
 
 EXAMPLES = 3
@@ -114,7 +115,7 @@ def _facts(facts: dict[str, Any]) -> dict[str, str]:
     rows = {
         "teacher": asked["model"],
         "method": asked["method"],
-        "format of the replies": asked["format"] if asked["method"] == "alpaca" else None,
+        "format of the replies": asked["format"] if METHODS[asked["method"]].formats else None,
         "seed tasks": f"`{asked['seeds'][:12]}` (SHA-256)",
         "instruction rules": asked["rules"],
         "seed": str(asked["seed"]),

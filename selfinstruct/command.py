@@ -15,12 +15,11 @@ from camelid.files.read import file_hash, read_json
 from camelid.files.write import write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
 from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
+from selfinstruct.methods.method import AUTO, Method, MethodInputs
+from selfinstruct.methods.table import METHODS
 
 if TYPE_CHECKING:
-    from selfinstruct.keep.rules import Rules
-    from selfinstruct.methods.alpaca import ReplyFormat, ReplyFormatName
     from selfinstruct.run import GenerationRun
-    from selfinstruct.seeds import Task
 
 
 def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -42,18 +41,15 @@ def _register_generate(
 ) -> None:
     parser.add_argument("--output", required=True, metavar="FILE", help="the records, JSON Lines")
     parser.add_argument("--count", type=int, required=True, metavar="N", help="records to make, exactly")
+    default = next(iter(METHODS.values()))
     parser.add_argument(
-        "--method", choices=("alpaca", "self-instruct", "evol"), default="alpaca", help="default: alpaca, one step"
+        "--method", choices=tuple(METHODS), default=default.name, help=f"default: {default.name}, {default.help}"
     )
     parser.add_argument("--seeds", metavar="FILE", help="seed tasks in Self-Instruct's format (default: our own)")
-    parser.add_argument("--instructions", metavar="FILE", help="records to evolve (only --method evol)")
-    parser.add_argument(
-        "--format",
-        choices=("auto", "json", "text", "compat"),
-        default="auto",
-        help="of the replies (only --method alpaca): structured output where the server has it (auto), structured "
-        "output, numbered text, or numbered text read and filtered exactly as Alpaca did",
-    )
+    parser.add_argument("--instructions", metavar="FILE", help=f"records to evolve (only --method {_evolving()})")
+    choices = {choice.name: None for method in METHODS.values() for choice in method.formats}
+    formats = "; ".join(_describe_formats(method) for method in METHODS.values() if method.formats)
+    parser.add_argument("--format", choices=tuple(choices), default=AUTO, help=f"of the replies {formats}")
     parser.add_argument(
         "--rules", default="en", metavar="NAME|FILE", help="instruction rules: en, zh or a YAML file (default en)"
     )
@@ -79,15 +75,36 @@ def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Generate, or say that it has been done; the journal answers whatever was asked before."""
     if args.count < 1:
         raise UserError("--count must be at least 1")
-    if (args.method == "evol") != (args.instructions is not None):
-        raise UserError("--method evol and --instructions FILE go together")
-    if args.method != "alpaca" and (args.model == "offline" or args.format != "auto"):
-        raise UserError(f"--method {args.method} has no --format and needs a --model other than offline")
+    method = METHODS[args.method]
+    if method.evolves != (args.instructions is not None):
+        raise UserError(f"--method {_evolving()} and --instructions FILE go together")
+    _check_options(method, args.model, args.format)
     if args.quality_model == "offline":
         raise UserError("--quality-model offline: the embedded model cannot judge without a reference; name another")
     output = Path(args.output)
     with exclusive_lock(output.with_suffix(".lock")):
         return _generate(args, output, open_model)
+
+
+def _check_options(method: Method, model: str, format: str) -> None:
+    """Refuse a model or a format that the method has no use for."""
+    wrong_model = model == "offline" and not method.offline
+    if wrong_model or format not in {AUTO, *(choice.name for choice in method.formats)}:
+        formats = ", ".join(choice.name for choice in method.formats)
+        limits = [f"has only --format {formats}" if formats else "has no --format"]
+        limits += [] if method.offline else ["needs a --model other than offline"]
+        raise UserError(f"--method {method.name} {' and '.join(limits)}")
+
+
+def _evolving() -> str:
+    """The methods that start from `--instructions`."""
+    return " or ".join(method.name for method in METHODS.values() if method.evolves)
+
+
+def _describe_formats(method: Method) -> str:
+    """What `--format` may be with a method."""
+    *others, last = (choice.help for choice in method.formats)
+    return f"(only --method {method.name}): {', '.join(others)}, or {last}"
 
 
 def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> int:
@@ -96,8 +113,9 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
     from selfinstruct.keep.rules import read_rules
     from selfinstruct.keep.selection import EvaluationQuestions, Selection
     from selfinstruct.run import GenerationRun
-    from selfinstruct.seeds import OWN, read_seeds
+    from selfinstruct.seeds import OWN, read_seeds, read_tasks
 
+    method = METHODS[args.method]
     seeds_path = args.seeds or OWN
     seeds, rules = read_seeds(seeds_path), read_rules(args.rules)
     questions = [EvaluationQuestions(path) for path in args.decontaminate]
@@ -107,8 +125,10 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
     if _finished(output, ledger, asked):
         print(f"{output}: already made")
         return 0
-    before = [] if args.method == "evol" else [task.instruction for task in seeds]
-    selection = Selection(before, rules, questions, compat=args.format == "compat")
+    instructions = read_tasks(args.instructions) if method.evolves else []
+    inputs = MethodInputs(seeds, instructions, args.seed, rules.language, args.format)
+    before = [] if method.evolves else [task.instruction for task in seeds]
+    selection = Selection(before, rules, questions, compat=method.is_compat(args.format))
     models = [teacher]
     with ExitStack() as stack:
         stack.enter_context(teacher)
@@ -120,7 +140,7 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
             quality = Quality(scorer, args.quality_threshold)
         bar = stack.enter_context(Progress("generate", args.count, args.quiet))
         run = GenerationRun(teacher, selection, args.count, quality, bar)
-        teacher.run(_make(args, run, seeds, rules, models[1:]))
+        teacher.run(_make(run, method, inputs, models[1:]))
     return _finish(args, run, models, output, asked)
 
 
@@ -155,36 +175,12 @@ def _open_scorer(args: argparse.Namespace, open_model: OpenModel, output: Path) 
     return open_model(argparse.Namespace(**values), output.with_suffix(".quality.journal.jsonl"))
 
 
-async def _make(
-    args: argparse.Namespace, run: "GenerationRun", seeds: "list[Task]", rules: "Rules", others: list[ModelRun]
-) -> None:
+async def _make(run: "GenerationRun", method: Method, inputs: MethodInputs, others: list[ModelRun]) -> None:
     """Run the method; close the connections of the other models."""
     async with AsyncExitStack() as stack:
         for model in others:
             stack.push_async_callback(model.close)
-        if args.method == "self-instruct":
-            from selfinstruct.methods.self_instruct import generate_self_instruct
-
-            await generate_self_instruct(run, seeds, args.seed)
-        elif args.method == "evol":
-            from selfinstruct.methods.evol import generate_evol
-            from selfinstruct.seeds import read_tasks
-
-            await generate_evol(run, read_tasks(args.instructions), args.seed)
-        else:
-            await _make_by_alpaca(args, run, seeds, rules)
-
-
-async def _make_by_alpaca(args: argparse.Namespace, run: "GenerationRun", seeds: "list[Task]", rules: "Rules") -> None:
-    from selfinstruct.methods.alpaca import estimate_cost, generate_alpaca, open_format
-
-    def form(name: "ReplyFormatName") -> "ReplyFormat":
-        return open_format(name, seeds, args.seed, rules.language)
-
-    first: ReplyFormatName = "json" if args.format == "auto" else args.format
-    if run.model.name != "offline":
-        print(estimate_cost(form(first), args.count, run.model.price), file=sys.stderr, flush=True)
-    await generate_alpaca(run, form(first), fallback=form("text") if args.format == "auto" else None)
+        await method.generate(run, inputs)
 
 
 def run_card(args: argparse.Namespace) -> int:

@@ -1,24 +1,53 @@
-"""What all methods share: ask, count, select, keep; exactly as many records as asked for, every drop counted."""
+"""What all methods share: ask, count, select, keep; exactly as many records as asked for, every drop counted.
+
+Each method asks for what it needs with `ask` or `answers`, and hands what it reads to `keep_passing`: the one place
+where it is decided what becomes a record, and in what order reasons against it are looked for.
+"""
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from camelid.files.ledger import Ledger
 from camelid.files.read import Record
 from camelid.models.llm import FATAL, Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
-from camelid.progress import Progress
-from selfinstruct.keep.quality import Quality
-from selfinstruct.keep.rouge import LIMIT, Similarity
-from selfinstruct.keep.selection import TOO_SIMILAR, Selection
+from selfinstruct.keep.nearness import DIFFERENT, Nearness
 from selfinstruct.seeds import Task
+
+if TYPE_CHECKING:  # the command line imports the methods, and they this: it stays light
+    from camelid.progress import Progress
+    from selfinstruct.keep.quality import Quality
+    from selfinstruct.keep.rouge import Similarity
+    from selfinstruct.keep.selection import Selection
 
 BARREN = 200  # replies in a row without a single record after which a run gives up
 ENOUGH = "not needed: the run had ended"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A task that may become a record.
+
+    Attributes:
+        task: as read from a reply.
+        request: number of the request, for the record.
+        model: who wrote it, for the record.
+        fault: why its method drops it before any filter looks at it; None if it does not.
+        similarity: of its instruction, where that was kept (and remembered) before there was a task.
+        facts: further fields of the record.
+    """
+
+    task: Task
+    request: int
+    model: str
+    fault: str | None = None
+    similarity: "Similarity | None" = None
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass
@@ -39,10 +68,10 @@ class GenerationRun:
     """
 
     model: ModelRun
-    selection: Selection
+    selection: "Selection"
     count: int
-    quality: Quality | None = None
-    bar: Progress | None = None
+    quality: "Quality | None" = None
+    bar: "Progress | None" = None
     records: list[Record] = field(default_factory=list)
     replies: Ledger = field(default_factory=lambda: Ledger("replies"))
     tasks: Ledger = field(default_factory=lambda: Ledger("records"))
@@ -116,31 +145,70 @@ class GenerationRun:
         """The replies by `Request.sample`, which must differ; a request without one has failed and is counted."""
         return {request.sample: reply async for request, reply in self.ask(requests)}
 
-    async def keep_passing(self, tasks: Sequence[Task], request: int, model: str, **facts: object) -> None:
-        """Keep the tasks that pass, up to the number wanted.
+    async def keep_passing(
+        self, candidates: Sequence[Candidate], nearness: Nearness = DIFFERENT, together: bool = False
+    ) -> list[Candidate]:
+        """Keep the candidates that pass, up to the number wanted; count the others, each under its first reason.
+
+        Reasons are looked for in this order: the method's own, the rules, similarity to what is kept, quality. What
+        passes is remembered, and recorded.
 
         Args:
-            tasks: as parsed from one reply.
-            request: number of the request.
-            model: who wrote them.
-            facts: further fields of the records.
+            candidates: in the order in which they are decided.
+            nearness: how near to what is kept they may be.
+            together: each had a reply of its own. Then those that fall to the first two reasons are counted so even
+                if the run has ended, and the others are scored at the same time. Otherwise they are of one reply,
+                scored when it arrived (see `ask`), and what comes after the last one wanted is not looked at.
+
+        Returns:
+            Those kept.
         """
-        self.selection.look_ahead([task.instruction for task in tasks])
-        for task in tasks:
+        if together:
+            candidates = [candidate for candidate in candidates if self._passes_alone(candidate)]
+            await self._score_ahead(candidate.task for candidate in candidates)
+        self.selection.look_ahead([candidate.task.instruction for candidate in candidates if not candidate.similarity])
+        kept = []
+        for candidate in candidates:
             if self.ended:
                 self.tasks.drop(ENOUGH)
-            elif reason := self.selection.reason_to_drop(task):
-                self.tasks.drop(reason)
-            elif (similarity := self.selection.compare(task.instruction)).highest > LIMIT:
-                self.tasks.drop(TOO_SIMILAR)
-            elif reason := await self.quality_reason(task):
-                self.tasks.drop(reason)
-            else:
-                self.selection.add(task.instruction)
-                self.add_record(task, similarity, request, model, **facts)
+            elif (together or self._passes_alone(candidate)) and await self._keep_different(candidate, nearness):
+                kept.append(candidate)
+        return kept
 
-    def add_record(self, task: Task, similarity: Similarity, request: int, model: str, **facts: object) -> None:
-        """Add a record of a task that has passed everything; the arguments are `keep_passing`'s."""
+    def keep_instructions(self, texts: Sequence[str]) -> "list[tuple[str, Similarity]]":
+        """Keep and remember the instructions that pass the same filters, as far as they need no answer."""
+        assert self.instructions
+        kept = []
+        self.selection.look_ahead(texts)
+        for text in texts:
+            if reason := self.selection.reason_to_drop_instruction(text):
+                self.instructions.drop(reason)
+                continue
+            similarity = self.selection.compare(text)
+            if reason := DIFFERENT.reason_to_drop(similarity):
+                self.instructions.drop(reason)
+                continue
+            self.instructions.keep()
+            self.selection.add(text)
+            kept.append((text, similarity))
+        return kept
+
+    def _passes_alone(self, candidate: Candidate) -> bool:
+        """Whether nothing is wrong with a candidate by itself; counts the reason."""
+        reason = candidate.fault or self.selection.reason_to_drop(candidate.task)
+        if reason:
+            self.tasks.drop(reason)
+        return reason is None
+
+    async def _keep_different(self, candidate: Candidate, nearness: Nearness) -> bool:
+        """Keep a candidate that passes alone, unless it is near to what is kept or of low quality; counts either."""
+        task = candidate.task
+        similarity = candidate.similarity or self.selection.compare(task.instruction)
+        if reason := nearness.reason_to_drop(similarity) or await self._quality_reason(task):
+            self.tasks.drop(reason)
+            return False
+        if not candidate.similarity:
+            self.selection.add(task.instruction)
         self.tasks.keep()
         self.records.append(
             {
@@ -150,18 +218,32 @@ class GenerationRun:
                 "output": task.output,
                 "most_similar": similarity.most_similar,
                 "avg_similarity": similarity.average,
-                "request": request,
-                "model": model,
-                **facts,
+                "request": candidate.request,
+                "model": candidate.model,
+                **candidate.facts,
             }
         )
+        return True
 
-    async def score_ahead(self, tasks: Iterable[Task]) -> None:
-        """Ask for the quality of tasks at the same time, so that `quality_reason` has it ready."""
+    async def _score_ahead(self, tasks: Iterable[Task]) -> None:
+        """Ask for the quality of tasks at the same time, so that `_quality_reason` has it ready."""
         if self.quality:
             await asyncio.gather(*(self.quality.reason_to_drop(task) for task in tasks))
 
-    async def quality_reason(self, task: Task) -> str | None:
+    async def score_on_arrival(self, tasks: Sequence[Task]) -> None:
+        """Ask for the quality of a reply's tasks before its turn has come.
+
+        Tasks that would be dropped anyhow are not paid for: what is similar to a record now is so later too.
+        """
+        if not self.ended:
+            await self._score_ahead(
+                task
+                for task in tasks
+                if not self.selection.reason_to_drop(task)
+                and not DIFFERENT.reason_to_drop(self.selection.compare(task.instruction))
+            )
+
+    async def _quality_reason(self, task: Task) -> str | None:
         """The quality filter's reason to drop a task, or None; ends the run if nothing can be scored any more."""
         reason = await self.quality.reason_to_drop(task) if self.quality else None
         if self.quality and self.quality.fatal and not self.ended:
@@ -182,10 +264,7 @@ class GenerationRun:
 
 
 class _ScoredAhead:
-    """The teacher, whose replies arrive with their tasks scored; in the order of arrival, which decides nothing.
-
-    Tasks that would be dropped anyhow are not paid for: what is similar to a record now is so later too.
-    """
+    """The teacher, whose replies arrive with their tasks scored; in the order of arrival, which decides nothing."""
 
     def __init__(self, run: GenerationRun, tasks_of: Callable[[Reply], Sequence[Task]]) -> None:
         self._run, self._tasks_of = run, tasks_of
@@ -193,11 +272,6 @@ class _ScoredAhead:
 
     async def complete(self, request: Request) -> Reply | Failure:
         result = await self._run.model.complete(request)
-        if isinstance(result, Reply) and not self._run.ended:
-            selection = self._run.selection
-            await self._run.score_ahead(
-                task
-                for task in self._tasks_of(result)
-                if not selection.reason_to_drop(task) and selection.compare(task.instruction).highest <= LIMIT
-            )
+        if isinstance(result, Reply):
+            await self._run.score_on_arrival(self._tasks_of(result))
         return result

@@ -11,7 +11,6 @@ from rapidfuzz.process import cdist
 
 from camelid.text.words import WordSplitter, unicode_tokens
 
-LIMIT = 0.7  # Self-Instruct (Wang et al. 2023), section 2.2; Alpaca's generate_instruction.py uses it too
 MOST_SIMILAR = 10  # how many Alpaca writes beside each record
 _NONE = np.zeros(0, dtype=np.uint8)
 _CHUNK = 64  # scores looked at together in search of the highest

@@ -6,11 +6,10 @@ from pathlib import Path
 from camelid.files.paths import short_name
 from camelid.text.decontaminate import Decontaminator, read_question_texts
 from camelid.text.words import WordSplitter, rouge_tokens, unicode_tokens
-from selfinstruct.keep.rouge import LIMIT, Similarity, SimilarTexts
+from selfinstruct.keep.nearness import LIMIT
+from selfinstruct.keep.rouge import Similarity, SimilarTexts
 from selfinstruct.keep.rules import Rules, reason_to_drop_answer
 from selfinstruct.seeds import Task
-
-TOO_SIMILAR = "too similar to one before"
 
 
 class EvaluationQuestions:
@@ -68,7 +67,7 @@ class Selection:
         self._kept.look_ahead(instructions)
 
     def compare(self, instruction: str) -> Similarity:
-        """How near an instruction is to all those before; it may be kept up to `LIMIT`."""
+        """How near an instruction is to all those before."""
         return self._kept.compare(instruction)
 
     def add(self, instruction: str) -> None:

@@ -2,16 +2,17 @@
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Literal
 
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.spend import SAMPLE, Price, estimate_before_asking
+from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.parse import Parsed, ReplyParser, parse_compat, parse_json, parse_strict
 from selfinstruct.methods.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, alpaca_requests, json_request, text_request
-from selfinstruct.run import GenerationRun
+from selfinstruct.run import Candidate, GenerationRun
 from selfinstruct.seeds import Task
 
 ReplyFormatName = Literal["json", "text", "compat"]
@@ -30,11 +31,49 @@ class ReplyFormat:
         return self.parser(reply.text, SEEDS_A_PROMPT + 1, reply.finish_reason == "length")
 
 
+@dataclass(frozen=True)
+class ReplyForm:
+    """What `--format` can be.
+
+    Attributes:
+        name, help: on the command line.
+        make: a request from the tasks shown, its number and the language.
+        parser: reads the reply.
+        compat: its tasks are filtered as Alpaca's code did.
+        fallback: the form to go on with if the model has no use for this one.
+    """
+
+    name: str
+    help: str
+    make: Callable[[Sequence[Task], int, str], Request]
+    parser: ReplyParser
+    compat: bool = False
+    fallback: "ReplyForm | None" = None
+
+    def open(self, seeds: Sequence[Task], seed: int, language: str) -> ReplyFormat:
+        """With its requests for a run."""
+        return ReplyFormat(alpaca_requests(seeds, seed, self.make, language), self.parser)
+
+
+_TEXT = ReplyForm("text", "numbered text", text_request, parse_strict)
+FORMS = (
+    ReplyForm(AUTO, "structured output where the server has it (auto)", json_request, parse_json, fallback=_TEXT),
+    ReplyForm("json", "structured output", json_request, parse_json),
+    _TEXT,
+    ReplyForm(
+        "compat", "numbered text read and filtered exactly as Alpaca did", text_request, parse_compat, compat=True
+    ),
+)
+
+
+def find_form(name: str) -> ReplyForm:
+    """The form of that name."""
+    return next(form for form in FORMS if form.name == name)
+
+
 def open_format(name: ReplyFormatName, seeds: Sequence[Task], seed: int, language: str) -> ReplyFormat:
     """`json` is structured output; `text` the classic numbered format; `compat` the same, read as Alpaca did."""
-    parser = {"json": parse_json, "text": parse_strict, "compat": parse_compat}[name]
-    make = json_request if name == "json" else text_request
-    return ReplyFormat(alpaca_requests(seeds, seed, make, language), parser)
+    return find_form(name).open(seeds, seed, language)
 
 
 def estimate_cost(form: ReplyFormat, count: int, price: Price | None) -> str:
@@ -67,7 +106,7 @@ async def generate_alpaca(run: GenerationRun, form: ReplyFormat, fallback: Reply
         parsed = form.parse(reply)
         for fault in parsed.drops:
             run.tasks.drop(fault)
-        await run.keep_passing(parsed.tasks, request.sample, reply.model)
+        await run.keep_passing([Candidate(task, request.sample, reply.model) for task in parsed.tasks])
 
 
 async def _usable(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat) -> ReplyFormat:
@@ -94,3 +133,15 @@ def _problem(form: ReplyFormat, result: Reply | Failure) -> str | None:
     if isinstance(result, Failure):
         return result.detail if result.kind == "bad_request" else None
     return None if form.parse(result).tasks else "it answered with something else"
+
+
+async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
+    """With the form that the user asked for; says first what that may cost."""
+    form = find_form(inputs.format)
+    given = (inputs.seeds, inputs.seed, inputs.language)
+    if run.model.name != "offline":
+        print(estimate_cost(form.open(*given), run.count, run.model.price), file=sys.stderr, flush=True)
+    await generate_alpaca(run, form.open(*given), form.fallback.open(*given) if form.fallback else None)
+
+
+ALPACA = Method("alpaca", "one step", _generate, formats=FORMS, offline=True)

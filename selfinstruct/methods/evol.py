@@ -13,15 +13,19 @@ from camelid.files.ledger import Ledger
 from camelid.message import Message
 from camelid.models.llm import Reply, Request
 from camelid.text.words import unicode_tokens
+from selfinstruct.keep.nearness import Nearness
+from selfinstruct.methods.method import Method, MethodInputs
 from selfinstruct.methods.parse import CUT_OFF
-from selfinstruct.run import ENOUGH, GenerationRun
+from selfinstruct.run import Candidate, GenerationRun
 from selfinstruct.seeds import Task
 
 ROUNDS = 4  # section 4.1: M = 4
 TEMPERATURE, TOP_P, MAX_TOKENS = 1.0, 0.9, 2048  # section 4.1
 SORRY_WORDS = 80  # section 3.2, elimination: an answer with "sorry" and fewer words than this
 CHUNK = 64  # instructions between two steps; not the concurrency, so that runs can be replayed
-COPY = 0.999  # ROUGE-L above which an instruction repeats an earlier one word for word
+# An evolved instruction is near its parent, so only a copy is too near; 0.999 leaves room for rounding.
+COPIED = Nearness(0.999, "repeats an instruction word for word")
+NO_ANSWER = "no answer to the new instruction"
 
 _BOUNDS = (
     "Keep it reasonable: people must understand it and be able to answer it. Add 10 to 20 words, no more. "
@@ -85,30 +89,16 @@ async def _evolve_chunk(run: GenerationRun, pool: list[str], chunk: list[int], g
     evolved = await _evolved(run, pool, operators, generation)
     requests = [_request(text, generation, place) for place, text in evolved.items()]
     replies = await run.answers(requests)
-    good: dict[int, Task] = {}
+    candidates = []
     for place, text in evolved.items():
-        task = Task(text, "", replies[place].text.strip()) if place in replies else None
-        if task is None:
-            run.tasks.drop("no answer to the new instruction")
-        elif reason := _reason_against_answer(replies[place]) or run.selection.reason_to_drop(task):
-            run.tasks.drop(reason)
+        reply, facts = replies.get(place), {"operator": operators[place], "generation": generation}
+        if reply is None:
+            candidates.append(Candidate(Task(text, "", ""), place, "", NO_ANSWER))
         else:
-            good[place] = task
-    await run.score_ahead(good.values())
-    run.selection.look_ahead([task.instruction for task in good.values()])
-    for place, task in good.items():
-        similarity = run.selection.compare(task.instruction)
-        if run.ended:
-            run.tasks.drop(ENOUGH)
-        elif similarity.highest > COPY:
-            run.tasks.drop("repeats an instruction word for word")
-        elif reason := await run.quality_reason(task):
-            run.tasks.drop(reason)
-        else:
-            run.selection.add(task.instruction)
-            model = replies[place].model
-            run.add_record(task, similarity, place, model, operator=operators[place], generation=generation)
-            pool[place] = task.instruction
+            task = Task(text, "", reply.text.strip())
+            candidates.append(Candidate(task, place, reply.model, _reason_against_answer(reply), facts=facts))
+    for kept in await run.keep_passing(candidates, COPIED, together=True):
+        pool[kept.request] = kept.task.instruction
 
 
 async def _evolved(
@@ -171,3 +161,10 @@ def _request(prompt: str, generation: int, place: int, temperature: float = TEMP
         seed=generation,
         sample=place,
     )
+
+
+async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
+    await generate_evol(run, inputs.instructions, inputs.seed)
+
+
+EVOL = Method("evol", "instructions made harder or rarer, round by round", _generate, evolves=True)

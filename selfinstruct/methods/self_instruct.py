@@ -8,15 +8,17 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from camelid.files.ledger import Ledger
 from camelid.message import Message
 from camelid.models.llm import Request
-from selfinstruct.keep.rouge import LIMIT, Similarity
-from selfinstruct.keep.selection import TOO_SIMILAR
-from selfinstruct.run import ENOUGH, GenerationRun
+from selfinstruct.methods.method import Method, MethodInputs
+from selfinstruct.run import Candidate, GenerationRun
 from selfinstruct.seeds import Task
+
+if TYPE_CHECKING:
+    from selfinstruct.keep.rouge import Similarity
 
 # bootstrap_instructions.py
 SEEDS_A_PROMPT, MACHINE_A_PROMPT = 6, 2
@@ -49,7 +51,7 @@ class _New:
     """An instruction of step one that has passed its filters."""
 
     text: str
-    similarity: Similarity
+    similarity: "Similarity"
     request: int
 
 
@@ -82,21 +84,11 @@ async def _instructions(
     run: GenerationRun, seeds: Sequence[Task], machine: Sequence[str], seed: int, numbers: range
 ) -> list[_New]:
     """Step one: new instructions after six of the seeds and two of the machine's."""
-    assert run.instructions
     new: list[_New] = []
     requests = (_bootstrap_request(seeds, machine, seed, number) for number in numbers)
     async for request, reply in run.ask(requests):
         texts = parse_instructions(reply.text, reply.finish_reason == "length")
-        run.selection.look_ahead(texts)
-        for text in texts:
-            if reason := run.selection.reason_to_drop_instruction(text):
-                run.instructions.drop(reason)
-            elif (similarity := run.selection.compare(text)).highest > LIMIT:
-                run.instructions.drop(TOO_SIMILAR)
-            else:
-                run.instructions.keep()
-                run.selection.add(text)
-                new.append(_New(text, similarity, request.sample))
+        new += [_New(text, similarity, request.sample) for text, similarity in run.keep_instructions(texts)]
     return new
 
 
@@ -149,44 +141,35 @@ async def _instances(run: GenerationRun, seeds: Sequence[Task], new: Sequence[tu
         _instance_request(seeds, item.text, classification, place) for place, (item, classification) in enumerate(known)
     ]
     replies = await run.answers(requests)
-    good: list[tuple[int, Task]] = []
+    candidates: list[Candidate] = []
     for place, (item, classification) in enumerate(known):
-        if place not in replies:
-            run.tasks.drop("no instances: no reply")
-            continue
-        parse = parse_output_first if classification else parse_input_first
-        pairs = parse(replies[place].text, replies[place].finish_reason == "length")
-        tasks = [Task(item.text, given, output, classification) for given, output in pairs]
-        good += [(place, task) for task in _good_instances(run, tasks)]
-    await run.score_ahead(task for _, task in good)
-    for place, task in good:
-        item, classification = known[place]
-        if reason := ENOUGH if run.ended else await run.quality_reason(task):
-            run.tasks.drop(reason)
+        reply = replies.get(place)
+        if reply is None:
+            instances: list[tuple[Task, str | None]] = [(Task(item.text, "", ""), "no instances: no reply")]
         else:
-            run.add_record(task, item.similarity, item.request, replies[place].model, is_classification=classification)
+            parse = parse_output_first if classification else parse_input_first
+            pairs = parse(reply.text, reply.finish_reason == "length")
+            instances = _checked([Task(item.text, given, output, classification) for given, output in pairs], item.text)
+        model, facts = reply.model if reply else "", {"is_classification": classification}
+        candidates += [Candidate(task, item.request, model, fault, item.similarity, facts) for task, fault in instances]
+    await run.keep_passing(candidates, together=True)
 
 
-def _good_instances(run: GenerationRun, tasks: Sequence[Task]) -> list[Task]:
-    """Step four: the filters of prepare_for_finetuning.py, then ours."""
+def _checked(tasks: Sequence[Task], instruction: str) -> list[tuple[Task, str | None]]:
+    """Step four: each instance of an instruction with the reason against it of prepare_for_finetuning.py, or None."""
     if not tasks:
-        run.tasks.drop("no instance in the reply")
+        return [(Task(instruction, "", ""), "no instance in the reply")]
     distinct = list(dict.fromkeys(tasks))
-    for _ in range(len(tasks) - len(distinct)):
-        run.tasks.drop("instance repeated")
+    checked: list[tuple[Task, str | None]] = [(tasks[0], "instance repeated")] * (len(tasks) - len(distinct))
     inputs = [task.input for task in distinct if task.input]
-    if len(set(inputs)) < len(inputs):
-        run.tasks.drop("one input, several outputs", len(distinct))  # filter_duplicate_instances
-        return []
-    good = []
     for task in distinct:
-        if task.input.endswith(":") or task.output.endswith(":"):
-            run.tasks.drop("input or output ends in a colon")  # filter_invalid_instances
-        elif reason := run.selection.reason_to_drop(task):
-            run.tasks.drop(reason)
+        if len(set(inputs)) < len(inputs):
+            checked.append((task, "one input, several outputs"))  # filter_duplicate_instances
+        elif task.input.endswith(":") or task.output.endswith(":"):
+            checked.append((task, "input or output ends in a colon"))  # filter_invalid_instances
         else:
-            good.append(task)
-    return good
+            checked.append((task, None))
+    return checked
 
 
 def _instance_request(seeds: Sequence[Task], instruction: str, classification: bool, number: int) -> Request:
@@ -232,3 +215,10 @@ def parse_output_first(completion: str, truncated: bool) -> list[tuple[str, str]
 
 def _request(prompt: str, number: int, settings: dict[str, Any]) -> Request:
     return Request((Message("user", prompt),), seed=number, sample=number, **settings)
+
+
+async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
+    await generate_self_instruct(run, inputs.seeds, inputs.seed)
+
+
+SELF_INSTRUCT = Method("self-instruct", "four steps: instructions, their kind, instances, filters", _generate)

@@ -1,5 +1,6 @@
-"""The command against a server that costs money and misbehaves."""
+"""The command against a server that costs money and misbehaves; what is kept, and in what order it is decided."""
 
+import asyncio
 import json
 import os
 import random
@@ -15,16 +16,20 @@ from typing import Any
 
 import pytest
 
+from camelid.files.ledger import Ledger
 from camelid.files.read import file_hash, read_json, read_jsonl
 from camelid.models.batch_api import BatchModel
+from camelid.models.llm import Reply, Request
 from camelid.models.model_run import ModelRun
 from camelid.models.openai_api import OpenAIModel
 from camelid.models.spend import Price
+from selfinstruct.keep.nearness import Nearness
+from selfinstruct.keep.quality import Quality
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
 from selfinstruct.methods.alpaca import generate_alpaca, open_format
-from selfinstruct.run import GenerationRun
-from selfinstruct.seeds import read_seeds
+from selfinstruct.run import ENOUGH, Candidate, GenerationRun
+from selfinstruct.seeds import Task, read_seeds
 from tests.fake_openai import FakeOpenAI
 from tests.selfinstruct.teacher import answer
 
@@ -215,3 +220,74 @@ def test_published_seeds_run_unchanged_and_published_questions_are_kept_out(tmp_
     assert sum(caught.values()) > 60 and len(caught) == 2
     theirs = {item["instruction"].lower() for item in questions}
     assert not [record for _, record in read_jsonl(output) if record["instruction"].lower() in theirs]
+
+
+class Strict:
+    """A quality model that finds only what holds `fine` good, and remembers what it was asked."""
+
+    name = "strict"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def complete(self, request: Request) -> Reply:
+        self.asked.append(request.messages[0].content)
+        return Reply(f"Score: [[{5 if 'fine' in self.asked[-1] else 1}]]", "strict")
+
+
+# Each falls to one filter, and to all that come after it where one text can.
+SEED = "Name the two longest rivers of Asia."
+FALLS = {
+    "of its method": Candidate(Task("Draw it.", "", ""), 0, "m", fault="of its method"),
+    "instruction too short or too long": Candidate(Task("Draw it.", "", ""), 1, "m"),
+    "output empty": Candidate(Task(SEED, "", ""), 2, "m"),
+    "too similar to one before": Candidate(Task(SEED, "", "bad"), 3, "m"),
+    "quality below 4.5": Candidate(Task("Explain how tides follow from the moon.", "", "bad"), 4, "m"),
+}
+PASS = [Candidate(Task(f"{verb} old {noun} with {noun}s.", "", "fine"), 5, "m", facts={"of": noun}) for verb, noun in
+        (("Compare", "castle"), ("Sort", "violin"), ("Weigh", "lantern"))]  # fmt: skip
+
+
+def keep(tmp_path: Path, candidates: list[Candidate], count: int, **how: Any) -> tuple[GenerationRun, Strict, Any]:
+    strict = Strict()
+    with ModelRun(strict, tmp_path / "journal") as model:
+        run = GenerationRun(model, Selection([SEED], read_rules()), count, Quality(strict, 4.5))
+        return run, strict, model.run(run.keep_passing(candidates, **how))
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_the_first_reason_in_order_is_counted_and_what_falls_to_it_is_not_scored(
+    together: bool, tmp_path: Path
+) -> None:
+    candidates = [*FALLS.values(), *PASS, PASS[0]]
+    run, strict, kept = keep(tmp_path, candidates, 9, together=together)
+    assert run.tasks.dropped == Counter([*FALLS, "too similar to one before"])
+    assert kept == PASS and run.tasks.kept == 3
+    assert [(record["instruction"], record["of"]) for record in run.records] == [
+        (candidate.task.instruction, candidate.facts["of"]) for candidate in PASS
+    ]
+    assert len(strict.asked) == len(set(strict.asked)) == 4 + together  # together, before similarity is known
+
+
+def test_what_comes_after_the_last_one_wanted(tmp_path: Path) -> None:
+    candidates = [PASS[0], *FALLS.values(), PASS[1]]
+    (tmp_path / "one").mkdir()
+    run, strict, kept = keep(tmp_path / "one", candidates, 1)
+    assert run.tasks.dropped == {ENOUGH: 6} and kept == PASS[:1] and len(strict.asked) == 1
+    run, _, kept = keep(tmp_path, candidates, 1, together=True)  # each had a reply of its own, which is judged
+    assert run.tasks.dropped == Counter([*list(FALLS)[:3], ENOUGH, ENOUGH, ENOUGH]) and kept == PASS[:1]
+
+
+def test_an_instruction_kept_before_is_not_too_near_to_itself(tmp_path: Path) -> None:
+    copied = Nearness(0.999, "a copy")
+    near = Candidate(Task(SEED.replace("two", "three"), "", "fine"), 3, "m")
+    run, _, kept = keep(tmp_path, [near, FALLS["too similar to one before"]], 9, nearness=copied)
+    assert kept == [near] and run.tasks.dropped == {"a copy": 1}
+    run.instructions = Ledger("instructions")
+    [(text, similarity)] = run.keep_instructions(["Explain how a lock lifts a boat.", SEED, "Draw it."])
+    assert run.instructions.dropped == Counter([*list(FALLS)[1:2], "too similar to one before"])
+    tasks = [Task(text, given, "fine") for given in ("a", "b")]
+    run.count, run.quality = 3, None
+    asyncio.run(run.keep_passing([Candidate(task, 0, "m", similarity=similarity) for task in tasks], together=True))
+    assert [record["input"] for record in run.records] == ["", "a", "b"]
+    assert run.records[1]["avg_similarity"] == similarity.average

@@ -5,7 +5,8 @@ import random
 from rouge_score import rouge_scorer
 
 from camelid.text.words import rouge_tokens
-from selfinstruct.keep.rouge import LIMIT, SimilarTexts
+from selfinstruct.keep.nearness import LIMIT
+from selfinstruct.keep.rouge import SimilarTexts
 from tests.camelid.text.random_texts import texts
 
 

@@ -12,8 +12,9 @@ import pytest
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
 from camelid.models.offline.model import Offline
+from selfinstruct.keep.nearness import LIMIT
 from selfinstruct.keep.quality import Quality
-from selfinstruct.keep.rouge import LIMIT, SimilarTexts
+from selfinstruct.keep.rouge import SimilarTexts
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import EvaluationQuestions, Selection
 from selfinstruct.methods.alpaca import ReplyFormatName, generate_alpaca, open_format

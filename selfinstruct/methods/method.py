@@ -1,0 +1,78 @@
+"""What a generation method is: one frozen object that says what it starts from, what it takes, how it makes records.
+
+`selfinstruct.methods.table` holds them all. Who needs to know something about a method asks a property, never its name.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from selfinstruct.run import GenerationRun
+from selfinstruct.seeds import Task
+
+AUTO = "auto"  # the `--format` that leaves the choice to the method; all methods have it
+
+
+class FormatChoice(Protocol):
+    """A form of the replies that the user can ask for."""
+
+    @property
+    def name(self) -> str:
+        """What `--format` calls it."""
+        ...
+
+    @property
+    def help(self) -> str:
+        """What `--help` says of it."""
+        ...
+
+    @property
+    def compat(self) -> bool:
+        """Whether its tasks are also filtered as Alpaca's code did; see `Selection`."""
+        ...
+
+
+@dataclass(frozen=True)
+class MethodInputs:
+    """What a method may draw on.
+
+    Attributes:
+        seeds: the seed tasks.
+        instructions: the records to evolve; empty unless the method evolves.
+        seed: of whatever it draws.
+        language: in which the teacher is told to write, such as `English`.
+        format: a name of `Method.formats`, or `AUTO`.
+    """
+
+    seeds: Sequence[Task]
+    instructions: Sequence[Task] = ()
+    seed: int = 0
+    language: str = "English"
+    format: str = AUTO
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to make records.
+
+    Attributes:
+        name: what `--method` calls it.
+        help: what `--help` says of it where it is the default.
+        generate: makes the records of a run: asks with `run.ask` or `run.answers`, hands what it reads to
+            `run.keep_passing`, and sets `run.stopped` if it can make no more before `run.ended`.
+        evolves: it starts from records (`--instructions`) and not from seed tasks; what it makes need not differ from
+            either, only from what it has made.
+        formats: what `--format` may be, `AUTO` among them; empty if it takes none.
+        offline: the embedded model understands its prompts.
+    """
+
+    name: str
+    help: str
+    generate: Callable[[GenerationRun, MethodInputs], Awaitable[None]]
+    evolves: bool = False
+    formats: tuple[FormatChoice, ...] = ()
+    offline: bool = False
+
+    def is_compat(self, format: str) -> bool:
+        """Whether the tasks of that format are filtered as Alpaca's code did."""
+        return any(choice.compat for choice in self.formats if choice.name == format)

@@ -1,0 +1,151 @@
+"""What every method must do, by the command: the records asked for, all the rest explained, nothing paid for twice."""
+
+import argparse
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camelid.app.command_line import CommandParser
+from camelid.app.open_model import add_model_arguments
+from camelid.errors import UserError
+from camelid.files.read import read_json, read_jsonl
+from camelid.models.llm import Failure, Reply, Request
+from camelid.models.model_run import ModelRun
+from selfinstruct import command
+from selfinstruct.methods.table import METHODS
+from tests.selfinstruct.methods.test_evol import Evolver
+from tests.selfinstruct.methods.test_self_instruct import Teacher
+from tests.selfinstruct.teacher import answer, words
+
+
+class Lister:
+    """Lists tasks, as structured output or as text."""
+
+    name = "lister"
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        return Reply(answer({"seed": request.seed, **request.extra}), "lister")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method under test.
+
+    Attributes:
+        teacher: makes a model that answers its prompts, some of them badly.
+        count: records to ask for; with them it must have dropped some.
+    """
+
+    teacher: Callable[[], Any]
+    count: int = 100
+
+
+ROWS = {
+    "alpaca": Row(Lister),
+    "self-instruct": Row(Teacher),
+    "evol": Row(Evolver),
+}
+
+
+class Asked:
+    """A model that counts what it is asked; a grader if it stands for the quality model."""
+
+    def __init__(self, llm: Any) -> None:
+        self.llm, self.name, self.asked = llm, llm.name, Counter[str]()
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        self.asked[request.key(self.name)] += 1
+        result: Reply | Failure = await self.llm.complete(request)
+        return result
+
+
+def score(text: str) -> int:
+    return random.Random(text).choice([3, 5, 5])
+
+
+class Grader:
+    """Scores by what the prompt ends in, so that a test can tell what it said of a record."""
+
+    name = "grader"
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        return Reply(f"So so.\nScore: [[{score(request.messages[0].content)}]]", "grader")
+
+
+def generate(folder: Path, name: str, *more: object) -> tuple[Path, Asked, Asked]:
+    """Run the command; return its output, the teacher and the grader."""
+    asked, grader = Asked(ROWS[name].teacher()), Asked(Grader())
+
+    def open_model(args: argparse.Namespace, journal: Any) -> ModelRun:
+        return ModelRun(grader if args.model == "grader" else asked, journal, 8, None, None, args.max_requests)
+
+    parser = CommandParser()
+    command.register(parser.add_subparsers(), open_model, add_model_arguments)
+    line = ["selfinstruct", "generate", "--method", name, "--output", folder / "r.jsonl", "--quiet", "--model", "m"]
+    line += ["--count", ROWS[name].count]
+    if METHODS[name].evolves:
+        instructions = folder / "before.jsonl"
+        tasks = [f"Explain {words(6, random.Random(number))}." for number in range(100)]
+        instructions.write_text("".join(json.dumps({"instruction": task}) + "\n" for task in tasks))
+        line += ["--instructions", instructions]
+    args = parser.parse_args([*map(str, line), *map(str, more)])
+    args.run(args)
+    return folder / "r.jsonl", asked, grader
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_as_many_records_as_asked_for_and_all_explained(name: str, tmp_path: Path) -> None:
+    output, asked, _ = generate(tmp_path, name)
+    records, facts = [record for _, record in read_jsonl(output)], read_json(output.with_suffix(".ledger.json"))
+    assert len(records) == ROWS[name].count == facts["ledgers"][-1]["kept"] and facts["complete"]
+    assert facts["asked"]["method"] == name and sum(facts["ledgers"][-1]["dropped"].values()) > 0
+    for ledger in facts["ledgers"]:
+        assert ledger["read"] == ledger["kept"] + sum(ledger["dropped"].values())
+    assert len({(record["instruction"], record["input"]) for record in records}) == len(records)
+    written = output.read_bytes()
+    assert max(asked.asked.values()) == 1
+    output.unlink()
+    _, again, _ = generate(tmp_path, name)
+    assert output.read_bytes() == written and not again.asked  # the journal answered
+    assert facts["ledgers"] == read_json(output.with_suffix(".ledger.json"))["ledgers"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_budget_ended_goes_on(name: str, tmp_path: Path) -> None:
+    (tmp_path / "straight").mkdir()
+    straight, _, _ = generate(tmp_path / "straight", name)
+    generate(tmp_path, name, "--max-requests", 3)
+    output, _, _ = generate(tmp_path, name)
+    assert output.read_bytes() == straight.read_bytes()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_quality_model_is_asked_once_and_believed(name: str, tmp_path: Path) -> None:
+    output, _, grader = generate(tmp_path, name, "--quality-model", "grader", "--count", 30)
+    prompt = (Path(command.__file__).parent / "data" / "quality.txt").read_text(encoding="utf-8").strip()
+    for _, record in read_jsonl(output):
+        given = record["input"] or "(none)"
+        assert score(prompt.format(instruction=record["instruction"], input=given, output=record["output"])) == 5
+    dropped = read_json(output.with_suffix(".ledger.json"))["ledgers"][-1]["dropped"]
+    assert dropped["quality below 4.5"] > 0 and max(grader.asked.values()) == 1
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_options_without_use_are_refused(name: str, tmp_path: Path) -> None:
+    method = METHODS[name]
+    if not method.formats:
+        with pytest.raises(UserError, match=f"--method {name} has no --format"):
+            generate(tmp_path, name, "--format", "text")
+    if not method.offline:
+        with pytest.raises(UserError, match=f"--method {name} .*needs a --model other than offline"):
+            generate(tmp_path, name, "--model", "offline")
+    if not method.evolves:
+        with pytest.raises(UserError, match="--method evol and --instructions FILE go together"):
+            generate(tmp_path, name, "--instructions", "x.jsonl")
+    assert not (tmp_path / "r.jsonl").exists()
