@@ -89,7 +89,7 @@ def bar_chart(path: Path, counts: Mapping[str, float], title: str, xlabel: str) 
         figure, axes = _axes(title, height=1.3 + 0.27 * max(len(counts), 1))
         places = range(len(counts))
         drawn = axes.barh(places, list(counts.values()), color=BLUE, height=0.72)
-        axes.set_yticks(places, [_shortened(name) for name in counts])
+        axes.set_yticks(places, [_shorten(name) for name in counts])
         axes.invert_yaxis()
         axes.bar_label(
             drawn, [f"{value:,.4g}" if value % 1 else f"{value:,.0f}" for value in counts.values()], padding=4
@@ -152,7 +152,7 @@ def sunburst(path: Path, counts: Mapping[str, Mapping[str, float]], title: str) 
                 break
             wedges, labels = axes.pie(
                 [value for _, value, _, _ in ring],
-                labels=[_shortened(name) for name, _, _, _ in ring],
+                labels=[_shorten(name) for name, _, _, _ in ring],
                 colors=[to_rgba(hue, alpha) for _, _, alpha, hue in ring],
                 radius=radius,
                 labeldistance=(radius - 0.17) / radius,
@@ -187,7 +187,7 @@ def _edges(values: Sequence[float], bins: int) -> Any:
     return np.arange(low, high + step + 1, step) - 0.5
 
 
-def _shortened(name: str) -> str:
+def _shorten(name: str) -> str:
     return name if len(name) <= LABEL_CHARS else name[: LABEL_CHARS - 1] + "…"
 
 

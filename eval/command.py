@@ -105,7 +105,7 @@ def run_answer(args: argparse.Namespace, open_model: OpenModel) -> int:
         with model:
             job = (model, label, questions, args.temperature, args.max_tokens, args.quiet)
             if args.estimate:
-                return _estimated(model, model.run(estimate_all(*job)))
+                return _print_estimate(model, model.run(estimate_all(*job)))
             answers = model.run(answer_all(*job))
         write_jsonl(path, (item.to_json() for item in answers))
     failures = [f"question {item.question}: {item.failure}" for item in answers if item.failure]
@@ -142,7 +142,7 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
         with model:
             if args.estimate:
                 requests = {task.request.key(model.name): task.request for task in tasks}  # equal ones are asked once
-                return _estimated(model, model.run(sample_cost(model, list(requests.values()))))
+                return _print_estimate(model, model.run(sample_cost(model, list(requests.values()))))
             judgments = model.run(judge_all(model, tasks, args.quiet))
         path = folder / f"{file_name(model.name)}.jsonl"
         write_jsonl(path, (item.to_json() for item in judgments))
@@ -187,7 +187,7 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     return 1
 
 
-def _estimated(model: ModelRun, estimate: CostEstimate) -> int:
+def _print_estimate(model: ModelRun, estimate: CostEstimate) -> int:
     print(model.summary())
     print(estimate)
     return 0 if estimate.whole is not None else 1

@@ -122,7 +122,7 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
     teacher = open_model(args, output.with_suffix(".journal.jsonl"))
     asked = _asked(args, teacher.name, seeds_path)
     ledger = output.with_suffix(".ledger.json")
-    if _finished(output, ledger, asked):
+    if _is_finished(output, ledger, asked):
         print(f"{output}: already made")
         return 0
     instructions = read_tasks(args.instructions) if method.evolves else []
@@ -216,7 +216,7 @@ def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str,
     }
 
 
-def _finished(output: Path, ledger: Path, asked: dict[str, object]) -> bool:
+def _is_finished(output: Path, ledger: Path, asked: dict[str, object]) -> bool:
     """Whether the same command has already run to its end and its output is still what it wrote."""
     if not (output.is_file() and ledger.is_file()):
         return False

@@ -106,13 +106,13 @@ def split_conversation(
     while done < len(exchanges):
         count = _most(exchanges[done:], fits, guess)
         if count:
-            pieces.append((_joined(exchanges[done : done + count]), False))
+            pieces.append((_join_exchanges(exchanges[done : done + count]), False))
             ledger.keep(count)
         elif overlong is None:
             pieces.append((exchanges[done], False))
             ledger.keep()
         else:
-            kept = _shortened(exchanges[done], fits, overlong, ledger)
+            kept = _shorten_exchange(exchanges[done], fits, overlong, ledger)
             pieces += [(kept, overlong == "truncate-answer")] if kept else []
         done += max(count, 1)
         guess = max(count, 1)
@@ -124,21 +124,23 @@ def split_conversation(
 def _most(exchanges: Sequence[Exchange], fits: Callable[[Sequence[Message]], bool], guess: int) -> int:
     """How many exchanges fit into one piece, 0 if not even the first; few measurements, none far too long."""
     low, high = 0, min(guess, len(exchanges))
-    while fits(_joined(exchanges[:high])):
+    while fits(_join_exchanges(exchanges[:high])):
         low = high
         if low == len(exchanges):
             return low
         high = min(low + max(1, low // 2), len(exchanges))
     while high - low > 1:
         middle = (low + high) // 2
-        if fits(_joined(exchanges[:middle])):
+        if fits(_join_exchanges(exchanges[:middle])):
             low = middle
         else:
             high = middle
     return low
 
 
-def _shortened(exchange: Exchange, fits: Callable[..., bool], overlong: Overlong, ledger: Ledger) -> Exchange | None:
+def _shorten_exchange(
+    exchange: Exchange, fits: Callable[..., bool], overlong: Overlong, ledger: Ledger
+) -> Exchange | None:
     """One exchange cut to the budget as the policy says; None if it goes."""
     if len(exchange) == 3:  # a last question without an answer teaches nothing
         exchange = exchange[:2]
@@ -184,7 +186,7 @@ def _exchanges(turns: Sequence[Message]) -> list[Exchange]:
     return pairs
 
 
-def _joined(exchanges: Sequence[Exchange]) -> Exchange:
+def _join_exchanges(exchanges: Sequence[Exchange]) -> Exchange:
     return tuple(message for exchange in exchanges for message in exchange)
 
 

@@ -83,7 +83,7 @@ class Template:
         self, messages: Sequence[Message], name: str, default_system: str | None, asked: Sequence[Span] = ()
     ) -> list[Span]:
         """The turns as text; `asked`, if given, stands for what the only user turn says."""
-        system, turns = _alternating(messages, name)
+        system, turns = _split_system(messages, name)
         if system is None:
             system = default_system
         text = str.strip if self.strip else str
@@ -98,7 +98,7 @@ class Template:
             if turn.role == "user":
                 said = [*head, *(asked or [Span(turn.content, 0.0, True)])]
                 spans.append(Span(self.user_open, 0.0, False))
-                spans += _stripped(said) if self.strip else said
+                spans += _strip_span_ends(said) if self.strip else said
                 spans.append(Span(self.user_close, 0.0, False))
                 head = []
             else:
@@ -167,7 +167,7 @@ def template_for(name: str, tokenizer: Any) -> ChatFormat:
     return template_from_tokenizer(tokenizer) if name == "tokenizer" else get_template(name)
 
 
-def _alternating(messages: Sequence[Message], name: str) -> tuple[str | None, Sequence[Message]]:
+def _split_system(messages: Sequence[Message], name: str) -> tuple[str | None, Sequence[Message]]:
     """Split off the system message and check that user and assistant take turns."""
     system = messages[0].content if messages and messages[0].role == "system" else None
     turns = messages[1:] if system is not None else messages
@@ -178,7 +178,7 @@ def _alternating(messages: Sequence[Message], name: str) -> tuple[str | None, Se
     return system, turns
 
 
-def _stripped(spans: Sequence[Span]) -> list[Span]:
+def _strip_span_ends(spans: Sequence[Span]) -> list[Span]:
     """Spans without the blanks at both ends of their joined text."""
     kept = list(spans)
     while kept and not kept[0].text.strip():

@@ -105,7 +105,7 @@ class Encoder:
         self._mark = f"\ue000{secrets.token_hex(8)}-"
         self._spelled = {token: f"{self._mark}{index}\ue001" for token, index in controls.items()}
         self._pattern = re.compile("|".join(re.escape(token) for token in sorted(controls, key=len, reverse=True)))
-        self._tokenizer = _respelled(tokenizer.backend_tokenizer, self._spelled)
+        self._tokenizer = _respell(tokenizer.backend_tokenizer, self._spelled)
         self._control = {self._tokenizer.token_to_id(self._spelled[token]): token for token in controls}
         self._original_id = {index: controls[token] for index, token in self._control.items()}
         self._swallowing = {  # control tokens that take the blanks beside them along
@@ -311,7 +311,7 @@ def _without_last_close(spans: Sequence[Span]) -> list[Span]:
     return [*spans[: last + 1], *(replace(span, weight=0.0) for span in spans[last + 1 :])]
 
 
-def _respelled(tokenizer: Tokenizer, spelled: dict[str, str]) -> Tokenizer:
+def _respell(tokenizer: Tokenizer, spelled: dict[str, str]) -> Tokenizer:
     """A copy of a tokenizer in which each control token has another spelling but the same meaning.
 
     The model's vocabulary is respelled too: otherwise a Unigram model could still find `</s>` in typed

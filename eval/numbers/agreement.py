@@ -48,17 +48,17 @@ def krippendorff_alpha(table: Sequence[Sequence[float]]) -> float | None:
 
 def kendall_tau(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Kendall's tau-b (1945)."""
-    return _known(stats.kendalltau(first, second).statistic) if _varied(first, second) else None
+    return _none_if_nan(stats.kendalltau(first, second).statistic) if _varies(first, second) else None
 
 
 def pearson(first: Sequence[float], second: Sequence[float]) -> float | None:
     """Pearson's correlation."""
-    return _known(stats.pearsonr(first, second).statistic) if _varied(first, second) else None
+    return _none_if_nan(stats.pearsonr(first, second).statistic) if _varies(first, second) else None
 
 
-def _varied(first: Sequence[float], second: Sequence[float]) -> bool:
+def _varies(first: Sequence[float], second: Sequence[float]) -> bool:
     return len(first) >= 2 and np.ptp(first) > 0 and np.ptp(second) > 0
 
 
-def _known(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

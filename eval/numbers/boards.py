@@ -81,7 +81,7 @@ def make_board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected:
     ]
     rows.sort(key=lambda row: -(row.score.mean if row.score else float("-inf")))
     if complete or run.forced:
-        rows = _ranked(rows, run.baseline)
+        rows = _with_ranks(rows, run.baseline)
     differences = _differences(run, [row.label for row in rows if row.score], scores)
     meetings = tuple(_meetings(outcomes))
     connected = not run.mode.paired or rated is not None
@@ -204,7 +204,7 @@ def _bins(scores: Sequence[float]) -> Iterable[Bin]:
         yield Bin(value, rounded[value])
 
 
-def _ranked(rows: Sequence[LeaderboardRow], baseline: str | None) -> list[LeaderboardRow]:
+def _with_ranks(rows: Sequence[LeaderboardRow], baseline: str | None) -> list[LeaderboardRow]:
     means = [row.score.mean for row in rows if row.score and row.label != baseline]
     return [
         replace(row, rank=1 + sum(mean > row.score.mean for mean in means))
@@ -243,10 +243,10 @@ def _meetings(outcomes: Sequence[Outcome]) -> Iterable[WinMatrixCell]:
         wins, ties = sum(share > 50 for share in flat), sum(share == 50 for share in flat)
         losses, contradictions = len(flat) - wins - ties, changed.get((one, two), 0)
         yield WinMatrixCell(one, two, rate, wins, ties, losses, contradictions)
-        yield WinMatrixCell(two, one, _reversed(rate), losses, ties, wins, contradictions)
+        yield WinMatrixCell(two, one, _reverse_rate(rate), losses, ties, wins, contradictions)
 
 
-def _reversed(rate: Estimate) -> Estimate:
+def _reverse_rate(rate: Estimate) -> Estimate:
     """The other side's win rate."""
     low = None if rate.high is None else 100 - rate.high
     high = None if rate.low is None else 100 - rate.low

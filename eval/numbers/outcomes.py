@@ -86,7 +86,7 @@ def outcomes(judgments: Sequence[Judgment], baseline: str | None = None) -> list
     made = []
     for (judge, question, turn, models), group in groups.items():
         group.sort(key=lambda judgment: judgment.models != models)
-        scores, contradiction = _together(models, group, needed if len(models) == 2 else 1)
+        scores, contradiction = _combine_orders(models, group, needed if len(models) == 2 else 1)
         made.append(Outcome(judge, question, turn, models, scores, contradiction, tuple(group)))
     return made
 
@@ -119,7 +119,7 @@ def first_share(outcome: Outcome) -> float:
     return outcome.scores[0]
 
 
-def _together(models: tuple[str, ...], group: Sequence[Judgment], needed: int) -> tuple[OutcomeScores, bool]:
+def _combine_orders(models: tuple[str, ...], group: Sequence[Judgment], needed: int) -> tuple[OutcomeScores, bool]:
     """The rule for two orders: the mode counts a win only if both say so (Zheng et al. 2023, "Judging LLM-as-a-Judge
     with MT-Bench and Chatbot Arena", section 3.4), or the mean of both.
     """

@@ -12,7 +12,7 @@ def headline(results: Results) -> str:
     if not results.complete and not results.forced:
         missing, total = board.counts.expected - board.counts.judged, board.counts.expected
         return f"Incomplete, so not ranked: {missing} of {total} judgments are missing."
-    return ("" if results.complete else "Incomplete: ") + _compared(results, board, scored)
+    return ("" if results.complete else "Incomplete: ") + _compare_models(results, board, scored)
 
 
 def format_estimate(value: Estimate | None, signed: bool = False) -> str:
@@ -25,15 +25,15 @@ def format_estimate(value: Estimate | None, signed: bool = False) -> str:
     return f"{value.mean:{style}} ({value.low:{style}} to {value.high:{style}})"
 
 
-def _compared(results: Results, board: Board, scored: list[LeaderboardRow]) -> str:
+def _compare_models(results: Results, board: Board, scored: list[LeaderboardRow]) -> str:
     if results.baseline is not None and len(scored) == 1:
-        return _against(results, scored[0])
+        return _compare_with_baseline(results, scored[0])
     if len(scored) == 1 or not board.differences:
         return f"{scored[0].label} scores {_number(scored[0].score, results)}."
     return _gap(results, board.differences[0])
 
 
-def _against(results: Results, row: LeaderboardRow) -> str:
+def _compare_with_baseline(results: Results, row: LeaderboardRow) -> str:
     """One model against the baseline."""
     assert row.score is not None and results.scale.even is not None
     even, score = results.scale.even, row.score

@@ -127,7 +127,7 @@ class Worker:
         good = bool(torch.isfinite(norm))
         if good:
             if self.clip_norm:
-                for group in _alike(weights):
+                for group in _group_by_mesh(weights):
                     clip_grads_with_norm_(group, self.clip_norm, norm)
             self.optimizer.step()
         self.optimizer.zero_grad()
@@ -145,7 +145,7 @@ class Worker:
         (self.engine or self.optimizer).zero_grad()
 
 
-def _alike(tensors: list[Any]) -> list[list[Any]]:
+def _group_by_mesh(tensors: list[Any]) -> list[list[Any]]:
     """Plain tensors and those on each mesh apart: torch does not mix them in one operation."""
     groups: dict[object, list[Any]] = {}
     for tensor in tensors:
@@ -155,7 +155,7 @@ def _alike(tensors: list[Any]) -> list[list[Any]]:
 
 def _global_norm(gradients: list[Tensor]) -> Tensor:
     norms = []
-    for group in _alike(gradients):
+    for group in _group_by_mesh(gradients):
         norm = get_total_norm(group)
         norms.append(norm.full_tensor() if isinstance(norm, DTensor) else norm)
     return norms[0] if len(norms) == 1 else torch.stack(norms).norm()

@@ -68,12 +68,12 @@ def combine_folders(
         raise UserError(f"{other}: has {rows} tokens, fewer than the {base_config.vocab_size} of {base}")
     mine, theirs = weights.open_tensors(base), weights.open_tensors(other)
     sign = 1 if operation == "add" else -1
-    source = {name: partial(_combined, name, read, mine, rows, sign) for name, read in theirs.items()}
+    source = {name: partial(_combine_tensor, name, read, mine, rows, sign) for name, read in theirs.items()}
     weights.write_weights(source, config, output)
     copy_tokenizer([other, base], output)
 
 
-def _combined(name: str, read: Callable[[], Tensor], base: weights.LazyTensors, rows: int, sign: int) -> Tensor:
+def _combine_tensor(name: str, read: Callable[[], Tensor], base: weights.LazyTensors, rows: int, sign: int) -> Tensor:
     if name not in base:
         raise UserError(f"tensor {name!r} is missing from the base")
     theirs, mine = read(), base[name]()

@@ -107,7 +107,7 @@ def save_model(
     state: Mapping[str, Tensor], config: LlamaConfig, folder: str | Path, shard_bytes: int = SHARD_BYTES
 ) -> None:
     """Write a model's `state_dict()` as a Hugging Face folder; see `write_weights`."""
-    source = {name: partial(_itself, tensor) for name, tensor in state.items()}
+    source = {name: partial(_identity, tensor) for name, tensor in state.items()}
     if config.tie_word_embeddings:
         source.pop("lm_head.weight", None)
     write_weights(source, config, folder, shard_bytes=shard_bytes)
@@ -203,7 +203,7 @@ def open_pickled(path: Path) -> LazyTensors:
         names = list(torch.load(path, map_location="cpu", mmap=True, weights_only=True))
     except RuntimeError:  # the format before torch 1.6 cannot be mapped
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: partial(_itself, tensor) for name, tensor in tensors.items()}
+        return {name: partial(_identity, tensor) for name, tensor in tensors.items()}
     return {name: partial(_from_pickled, path, name) for name in names}
 
 
@@ -213,7 +213,7 @@ def _from_pickled(path: Path, name: str) -> Tensor:
     return tensor
 
 
-def _itself(tensor: Tensor) -> Tensor:
+def _identity(tensor: Tensor) -> Tensor:
     return tensor
 
 

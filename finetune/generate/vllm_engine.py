@@ -60,7 +60,7 @@ class VllmEngine:
                 continue
             for (*_, future), output in zip(batch, outputs, strict=True):
                 if not future.done():
-                    future.set_result(_generated(output.outputs[0], self._end_ids))
+                    future.set_result(_to_generated(output.outputs[0], self._end_ids))
 
     def _generate(self, batch: list[Waiting]) -> list[Any]:
         parameters = [
@@ -82,7 +82,7 @@ class VllmEngine:
         return outputs
 
 
-def _generated(output: Any, end_ids: list[int]) -> Generated:
+def _to_generated(output: Any, end_ids: list[int]) -> Generated:
     """vLLM counts the token that ended an answer to it; we don't."""
     ids = list(output.token_ids)
     logprobs = [{token: float(entry.logprob) for token, entry in step.items()} for step in output.logprobs or []]

@@ -69,7 +69,7 @@ def run_serve(args: argparse.Namespace) -> int:
         raise UserError("--cache-tokens must be at least 128")
     if not 0 <= args.port < 65536:
         raise UserError(f"--port {args.port}: must be from 0 to 65535")
-    folders = _named(args.models)
+    folders = _parse_names(args.models)
     if args.adapter is not None and len(folders) > 1:
         raise UserError("--adapter: give one MODEL with it; to serve several, merge it first (`camelid weights merge`)")
     key = None if args.api_key_file is None else read_text(args.api_key_file).strip()
@@ -102,7 +102,7 @@ def run_chat(args: argparse.Namespace) -> int:
     return Terminal(served, sampling, args.system, args.seed).run()
 
 
-def _named(models: list[str]) -> dict[str, str]:
+def _parse_names(models: list[str]) -> dict[str, str]:
     """Folders by the names that clients use."""
     named: dict[str, str] = {}
     for model in models:

@@ -86,7 +86,7 @@ async def generate_evol(run: GenerationRun, tasks: Sequence[Task], seed: int, ro
 async def _evolve_chunk(run: GenerationRun, pool: list[str], chunk: list[int], generation: int, seed: int) -> None:
     """Evolve, compare, answer and eliminate some places of the pool."""
     operators = {place: random.Random(f"{seed}/{generation}/{place}").choice(list(OPERATORS)) for place in chunk}
-    evolved = await _evolved(run, pool, operators, generation)
+    evolved = await _ask_evolved(run, pool, operators, generation)
     requests = [_request(text, generation, place) for place, text in evolved.items()]
     replies = await run.answers(requests)
     candidates = []
@@ -101,7 +101,7 @@ async def _evolve_chunk(run: GenerationRun, pool: list[str], chunk: list[int], g
         pool[kept.request] = kept.task.instruction
 
 
-async def _evolved(
+async def _ask_evolved(
     run: GenerationRun, pool: Sequence[str], operators: dict[int, str], generation: int
 ) -> dict[int, str]:
     """The new instruction of each place, where there is one that differs in substance."""

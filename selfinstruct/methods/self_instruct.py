@@ -149,13 +149,15 @@ async def _instances(run: GenerationRun, seeds: Sequence[Task], new: Sequence[tu
         else:
             parse = parse_output_first if classification else parse_input_first
             pairs = parse(reply.text, reply.finish_reason == "length")
-            instances = _checked([Task(item.text, given, output, classification) for given, output in pairs], item.text)
+            instances = _check_instances(
+                [Task(item.text, given, output, classification) for given, output in pairs], item.text
+            )
         model, facts = reply.model if reply else "", {"is_classification": classification}
         candidates += [Candidate(task, item.request, model, fault, item.similarity, facts) for task, fault in instances]
     await run.keep_passing(candidates, together=True)
 
 
-def _checked(tasks: Sequence[Task], instruction: str) -> list[tuple[Task, str | None]]:
+def _check_instances(tasks: Sequence[Task], instruction: str) -> list[tuple[Task, str | None]]:
     """Step four: each instance of an instruction with the reason against it of prepare_for_finetuning.py, or None."""
     if not tasks:
         return [(Task(instruction, "", ""), "no instance in the reply")]
