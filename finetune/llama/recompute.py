@@ -7,6 +7,7 @@ every operator through Python. This costs a few calls a layer (`benchmarks/llama
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any, Literal
 
@@ -64,13 +65,18 @@ class Recomputation:
     def get(self) -> Tensor:
         """The tensor, kept until each operator that saved it has had it."""
         if self._made is None:
-            with torch.no_grad(), torch.autocast(self._device, self._dtype, self._autocast):
+            # Entering autocast costs more than the norm of a short sequence, so only where it makes a difference.
+            differs = self._autocast or torch.is_autocast_enabled(self._device)
+            with torch.no_grad(), self._as_it_was() if differs else nullcontext():
                 self._made, self._left = self._make_again(), self.wanted
         made = self._made
         self._left -= 1
         if self._left <= 0:
             self._made = None
         return made
+
+    def _as_it_was(self) -> torch.autocast:
+        return torch.autocast(self._device, self._dtype, self._autocast)
 
     def _make_again(self) -> Tensor:
         # An input is made without being kept: its own users come later in the backward pass, and a sum or a norm costs
