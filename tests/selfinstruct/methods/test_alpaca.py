@@ -17,7 +17,8 @@ from selfinstruct.keep.quality import Quality
 from selfinstruct.keep.rouge import SimilarTexts
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import EvaluationQuestions, Selection
-from selfinstruct.methods.alpaca import ReplyFormatName, generate_alpaca, open_format
+from selfinstruct.methods.alpaca import ALPACA, ReplyFormatName, generate_alpaca, open_format
+from selfinstruct.methods.method import MethodInputs
 from selfinstruct.run import BARREN, GenerationRun
 from selfinstruct.seeds import read_seeds
 
@@ -133,6 +134,15 @@ class NoSchema:
         if wanted:
             return Failure("bad_request", "no response_format") if self.refuses else Reply("Here you are!", "plain")
         return await Offline().complete(request)
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_auto_falls_back_to_text_and_json_does_not(refuses: bool, tmp_path: Path) -> None:
+    for format, records in (("auto", 40), ("json", 0)):
+        with ModelRun(NoSchema(refuses), tmp_path / format, 8, max_requests=20) as model:
+            going = GenerationRun(model, Selection([], read_rules()), 40)
+            model.run(ALPACA.generate(going, MethodInputs(read_seeds(), format=format)))
+        assert len(going.records) == records
 
 
 @pytest.mark.parametrize("refuses", [True, False])

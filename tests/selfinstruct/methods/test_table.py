@@ -1,6 +1,7 @@
 """What every method must do, by the command: the records asked for, all the rest explained, nothing paid for twice."""
 
 import argparse
+import asyncio
 import json
 import random
 from collections import Counter
@@ -17,6 +18,7 @@ from camelid.errors import UserError
 from camelid.files.read import read_json, read_jsonl
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
+from camelid.models.offline.model import Offline
 from selfinstruct import command
 from selfinstruct.methods.table import METHODS
 from tests.selfinstruct.methods.test_evol import Evolver
@@ -74,7 +76,14 @@ class Grader:
 
     name = "grader"
 
+    def __init__(self) -> None:
+        self.now = self.most = 0  # requests in flight
+
     async def complete(self, request: Request) -> Reply | Failure:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.001)
+        self.now -= 1
         return Reply(f"So so.\nScore: [[{score(request.messages[0].content)}]]", "grader")
 
 
@@ -83,7 +92,8 @@ def generate(folder: Path, name: str, *more: object) -> tuple[Path, Asked, Asked
     asked, grader = Asked(ROWS[name].teacher()), Asked(Grader())
 
     def open_model(args: argparse.Namespace, journal: Any) -> ModelRun:
-        return ModelRun(grader if args.model == "grader" else asked, journal, 8, None, None, args.max_requests)
+        llm = {"grader": grader, "offline": Offline()}.get(args.model, asked)
+        return ModelRun(llm, journal, 8, None, None, args.max_requests)
 
     parser = CommandParser()
     command.register(parser.add_subparsers(), open_model, add_model_arguments)
@@ -134,6 +144,7 @@ def test_a_quality_model_is_asked_once_and_believed(name: str, tmp_path: Path) -
         assert score(prompt.format(instruction=record["instruction"], input=given, output=record["output"])) == 5
     dropped = read_json(output.with_suffix(".ledger.json"))["ledgers"][-1]["dropped"]
     assert dropped["quality below 4.5"] > 0 and max(grader.asked.values()) == 1
+    assert grader.llm.most >= 8  # it is not asked about one task after the other
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -149,3 +160,21 @@ def test_options_without_use_are_refused(name: str, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="--method evol and --instructions FILE go together"):
             generate(tmp_path, name, "--instructions", "x.jsonl")
     assert not (tmp_path / "r.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", [method.name for method in METHODS.values() if method.offline])
+def test_the_embedded_model_can_serve_it(name: str, tmp_path: Path) -> None:
+    output, _, _ = generate(tmp_path, name, "--model", "offline", "--count", 20)
+    assert len(list(read_jsonl(output))) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "compat"),
+    [(method.name, choice.name, choice.compat) for method in METHODS.values() for choice in method.formats],
+)
+def test_every_format_gives_records(name: str, format: str, compat: bool, tmp_path: Path) -> None:
+    output, _, _ = generate(tmp_path, name, "--format", format)
+    facts = read_json(output.with_suffix(".ledger.json"))
+    assert facts["complete"] and facts["asked"]["format"] == format
+    assert ("output has a URL that was not given" in facts["ledgers"][-1]["dropped"]) != compat  # see `Selection`
+    assert compat == (format == "compat")
