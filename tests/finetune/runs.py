@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,18 @@ def launch(recipes: list[dict[str, Any]], processes: int, **environment: str) ->
     """Train recipes one after the other in processes of their own; the first failure ends it."""
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     command = [sys.executable, *(start if processes > 1 else []), __file__, *(str(write(recipe)) for recipe in recipes)]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
+    ports = ",".join(map(str, free_ports(len(recipes))))
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MEETING_PORTS": ports, **environment}
     return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on now, all different."""
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 def deepspeed(stage: int, offload: str = "none") -> dict[str, str]:
@@ -76,11 +88,10 @@ if __name__ == "__main__":
 
     from finetune.train import main
 
-    first_port = int(os.environ.get("MASTER_PORT", "0"))
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
-    for number, path in enumerate(sys.argv[1:], start=1):
+    for port, path in zip(os.environ["MEETING_PORTS"].split(","), sys.argv[1:], strict=True):
         # Each run joins its processes anew, at a meeting point of its own.
         AcceleratorState._reset_state(reset_partial_state=True)
-        os.environ["MASTER_PORT"] = str(first_port + number)
+        os.environ["MASTER_PORT"] = port
         if status := main([path, "--quiet"]):
             sys.exit(status)

@@ -76,6 +76,7 @@ def test_two_processes(recipe: dict[str, Any], reference: dict[str, Any]) -> Non
         *(recomputing(recipe, name, mode) for name, mode in QUICK),
     ]
     result = launch([*ours, variant(recipe, "refused", run__processes=1)], 2)
+    assert all((Path(each["run"]["output"]) / "summary.json").is_file() for each in ours), result.stderr[-3000:]
     for each in ours:
         assert_same(each, reference)
     assert result.returncode != 0
