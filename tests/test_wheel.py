@@ -22,7 +22,7 @@ from selfinstruct.seeds import read_seeds
 def outside(request: Request, template: Template, estimate: Estimate, recipe: Recipe) -> None:
     reveal_type((request.seed, template.name, estimate.mean, recipe.run, read_seeds()))
 """
-TYPES = "tuple[int | None, str, float, finetune.recipe.Run, list[selfinstruct.seeds.Task]]"
+TYPES = "tuple[int | None, str, float, finetune.recipe.RunSection, list[selfinstruct.seeds.Task]]"
 
 
 @pytest.fixture(scope="module")
