@@ -38,7 +38,10 @@ class Chunk:
 
 def merge_chunks(chunks: Iterable[Chunk]) -> Chunk:
     """Several chunks of one answer, in order, as one."""
-    chunks = list(chunks)
+    first, *others = chunks
+    if not others:  # nearly always, where a server writes what each step adds
+        return first
+    chunks = [first, *others]
     return Chunk(
         "".join(chunk.text for chunk in chunks),
         tuple(token for chunk in chunks for token in chunk.tokens),
