@@ -38,10 +38,9 @@ class Chunk:
 
 def merge_chunks(chunks: Iterable[Chunk]) -> Chunk:
     """Several chunks of one answer, in order, as one."""
-    first, *others = chunks
-    if not others:  # nearly always, where a server writes what each step adds
-        return first
-    chunks = [first, *others]
+    chunks = list(chunks)
+    if len(chunks) == 1:  # nearly always, where a server writes what each step adds
+        return chunks[0]
     return Chunk(
         "".join(chunk.text for chunk in chunks),
         tuple(token for chunk in chunks for token in chunk.tokens),

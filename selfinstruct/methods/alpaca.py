@@ -71,11 +71,6 @@ def find_form(name: str) -> ReplyForm:
     return next(form for form in FORMS if form.name == name)
 
 
-def open_format(name: ReplyFormatName, seeds: Sequence[Task], seed: int, language: str) -> ReplyFormat:
-    """`json` is structured output; `text` the classic numbered format; `compat` the same, read as Alpaca did."""
-    return find_form(name).open(seeds, seed, language)
-
-
 def estimate_cost(form: ReplyFormat, count: int, price: Price | None) -> str:
     """What a run costs if every task is kept, roughly and in words, before anything is asked."""
     replies = math.ceil(count / TASKS_A_REPLY)

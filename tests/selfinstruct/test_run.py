@@ -27,7 +27,7 @@ from selfinstruct.keep.nearness import Nearness
 from selfinstruct.keep.quality import Quality
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.methods.alpaca import generate_alpaca, open_format
+from selfinstruct.methods.alpaca import find_form, generate_alpaca
 from selfinstruct.run import ENOUGH, Candidate, GenerationRun
 from selfinstruct.seeds import Task, read_seeds
 from tests.fake_openai import FakeOpenAI
@@ -68,7 +68,7 @@ def test_2000_records_although_30_percent_of_all_replies_fail(tmp_path: Path) ->
         llm = OpenAIModel("fake", server.url, 32, timeout=1.0, first_wait=0.02)
         with ModelRun(llm, tmp_path / "journal.jsonl", 32, Price(*PRICE)) as model:
             run = GenerationRun(model, Selection([seed.instruction for seed in seeds], read_rules()), 2000)
-            model.run(generate_alpaca(run, open_format("json", seeds, 0, "English")))
+            model.run(generate_alpaca(run, find_form("json").open(seeds, 0, "English")))
     refused = run.replies.dropped.pop("content_filter")
     assert len(run.records) == run.tasks.kept == 2000 and run.stopped is None
     assert run.tasks.read == 17 * run.replies.kept and run.replies.dropped.total() <= 3 < refused
@@ -88,8 +88,8 @@ def test_killed_at_20_points_nothing_answered_is_sent_again_and_the_file_is_the_
     rng, few = random.Random(0), ("--concurrency", 4)
     straight, killed = tmp_path / "straight" / "r.jsonl", tmp_path / "killed" / "r.jsonl"
     journal = killed.with_suffix(".journal.jsonl")
-    numbers = {request.key("fake"): request.seed for request in islice(open_format("json", read_seeds(), 0, "English")
-               .requests, 400)}  # fmt: skip
+    requests = find_form("json").open(read_seeds(), 0, "English").requests
+    numbers = {request.key("fake"): request.seed for request in islice(requests, 400)}
 
     def journaled() -> set[int | None]:
         lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
@@ -178,7 +178,7 @@ def test_batches_give_the_same_records_for_half_the_money(tmp_path: Path) -> Non
     def run(llm: Any, name: str, concurrency: int) -> list[dict[str, Any]]:
         with ModelRun(llm, tmp_path / name, concurrency, batch=concurrency > 100) as model:
             going = GenerationRun(model, Selection([seed.instruction for seed in seeds], read_rules()), 1000)
-            model.run(generate_alpaca(going, open_format("json", seeds, 0, "English")))
+            model.run(generate_alpaca(going, find_form("json").open(seeds, 0, "English")))
         return going.records
 
     with FakeOpenAI(answer, json_schema=True, price=PRICE) as server:

@@ -15,7 +15,7 @@ from camelid.errors import UserError
 from camelid.files.read import read_jsonl
 from camelid.models.journal import Journal
 from camelid.models.llm import Reply, Usage
-from selfinstruct.methods.alpaca import open_format
+from selfinstruct.methods.alpaca import find_form
 from selfinstruct.seeds import read_seeds
 from tests.fake_openai import FakeOpenAI, offline_answer
 
@@ -85,7 +85,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
         time.sleep(0.3)  # what was in flight comes to its end
         before = len(server.requests)
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        requests = open_format("text", read_seeds(), 0, "English").requests
+        requests = find_form("text").open(read_seeds(), 0, "English").requests
         journaled = {request.seed for request in islice(requests, 50) if request.key("fake") in kept}
         assert journaled and not journaled & {body["seed"] for body in server.requests[before:]}
         once = output.read_bytes()

@@ -17,7 +17,7 @@ from selfinstruct.keep.quality import Quality
 from selfinstruct.keep.rouge import SimilarTexts
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import EvaluationQuestions, Selection
-from selfinstruct.methods.alpaca import ALPACA, ReplyFormatName, generate_alpaca, open_format
+from selfinstruct.methods.alpaca import ALPACA, ReplyFormatName, find_form, generate_alpaca
 from selfinstruct.methods.method import MethodInputs
 from selfinstruct.run import BARREN, GenerationRun
 from selfinstruct.seeds import read_seeds
@@ -36,8 +36,8 @@ def run(
     selection = Selection([seed.instruction for seed in seeds], read_rules(), questions or [])
     with TemporaryDirectory() as folder, ModelRun(llm, journal or Path(folder, "journal"), 8, **limits) as model:
         going = GenerationRun(model, selection, count, Quality(grader, 4.5) if grader else None)
-        fallback = open_format("text", seeds, 0, "English") if form == "json" else None
-        model.run(generate_alpaca(going, open_format(form, seeds, 0, "English"), fallback))
+        fallback = find_form("text").open(seeds, 0, "English") if form == "json" else None
+        model.run(generate_alpaca(going, find_form(form).open(seeds, 0, "English"), fallback))
     return going
 
 
@@ -224,6 +224,6 @@ def test_a_duplicated_chinese_instruction_is_rejected(tmp_path: Path) -> None:
     reply = Reply(json.dumps({"tasks": tasks}, ensure_ascii=False), "always")
     with ModelRun(Always(reply), tmp_path / "journal") as model:
         going = GenerationRun(model, Selection([], read_rules("zh")), 2)
-        model.run(generate_alpaca(going, open_format("json", read_seeds(), 0, "Chinese")))
+        model.run(generate_alpaca(going, find_form("json").open(read_seeds(), 0, "Chinese")))
     assert [record["instruction"] for record in going.records] == [texts[0], texts[2]]
     assert going.tasks.dropped == {"too similar to one before": 1}

@@ -10,7 +10,7 @@ from camelid.models.offline.model import HONEST, Offline
 from eval.ask.questions import Question
 from eval.judging import prompts
 from eval.judging.modes.single import SINGLE
-from selfinstruct.methods.alpaca import TASKS_A_REPLY, ReplyFormatName, open_format
+from selfinstruct.methods.alpaca import TASKS_A_REPLY, ReplyFormatName, find_form
 from selfinstruct.seeds import read_seeds
 
 
@@ -22,7 +22,7 @@ def complete(*messages: Message) -> str:
 
 @pytest.mark.parametrize("name", ["text", "json"])
 def test_it_answers_the_generators_prompt_with_whole_tasks(name: ReplyFormatName) -> None:
-    form = open_format(name, read_seeds(), 0, "English")
+    form = find_form(name).open(read_seeds(), 0, "English")
     for _, request in zip(range(20), form.requests, strict=False):
         reply = asyncio.run(Offline().complete(request))
         again = asyncio.run(Offline().complete(request))
