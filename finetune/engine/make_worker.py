@@ -2,6 +2,7 @@
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from camelid.errors import UserError
 from finetune.engine.adapter import add_adapter
@@ -42,13 +43,31 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     optimizer = make_optimizer(model.parameters(), optim, pure)
     if sharding.startswith("zero"):
         model, optimizer = accelerator.prepare(model, optimizer)
+    elif sharding == "none" and pure:
+        keep_wide_gradients(unwrapped)  # summed over processes by the worker: DistributedDataParallel would narrow them
     elif sharding == "none":
         # Tensor-parallel processes hold different weights, so DistributedDataParallel must not wrap them.
         model = accelerator.prepare_model(model, evaluation_mode=run.tensor_parallel > 1)
     launch.check_sharding(model, sharding, processes)
+    unwrapped.set_compiled(compiles(recipe, sharding, accelerator.device.type))
     model.train()  # DeepSpeed's engine returns nothing here
     autocast = run.precision == "bf16" and sharding == "none"  # the others are told to compute in bfloat16 themselves
     rank = accelerator.process_index // run.tensor_parallel
     ranks = processes // run.tensor_parallel
     micro_batch, clip_norm = optim.micro_batch, optim.clip_norm
     return Worker(accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, micro_batch, clip_norm)
+
+
+def keep_wide_gradients(model: nn.Module) -> None:
+    """Let gradients of bfloat16 weights be accumulated, measured and clipped in float32."""
+    for weight in model.parameters():
+        if weight.requires_grad and weight.dtype == torch.bfloat16:
+            weight.grad_dtype = torch.float32
+
+
+def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
+    """Whether layers run compiled: as the recipe says, or, if it leaves it open, where all of them can on CUDA."""
+    chosen = recipe.model.compile
+    whole = recipe.run.tensor_parallel == 1 and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
+    able = whole and recipe.run.precision != "fp32"
+    return device == "cuda" and able if chosen == "auto" else chosen

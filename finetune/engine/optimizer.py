@@ -63,7 +63,7 @@ class InBackward:
         self._of: dict[nn.Parameter, torch.optim.Optimizer] = {}
         for group in groups:
             for weight in group["params"]:
-                self._of[weight] = make([{**group, "params": [weight]}], options)
+                self._of[weight] = make([{**group, "params": [weight], "number": len(self._of)}], options)
                 weight.register_post_accumulate_grad_hook(self._arrived)
 
     @property

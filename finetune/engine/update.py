@@ -158,7 +158,7 @@ def _accumulate(
     for index, rows in enumerate(micro_rows):
         if stopped():
             return None
-        batch = make_micro_batch(plan.data, rows, device)
+        batch = make_micro_batch(plan.data, rows, device, worker.shape(plan.capacity))
         last = index == len(micro_rows) - 1
         with worker.accumulating(last), objective.around(worker.unwrapped, batch):
             loss = worker.forward(batch, objective.head(batch, passes))
@@ -196,6 +196,7 @@ def _split(worker: Worker, micro_batches: MicroRows, reason: str) -> None:
     if worker.accelerator.device.type == "cuda":
         torch.cuda.empty_cache()
     worker.splits *= 2
+    worker.unwrapped.set_compiled(False)  # the parts differ in shape
     print(
         f"out of memory: micro-batches are cut into {worker.splits} parts from here on; the update stays the same",
         flush=True,

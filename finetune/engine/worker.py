@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from finetune.data.batches import MicroBatch
+from finetune.data.batches import BatchShape, MicroBatch
 from finetune.engine.optimizer import InBackward
 from finetune.llama.model import Head, Llama
 from finetune.objectives.next_token import CHUNK
@@ -52,6 +52,10 @@ class Worker:
     def passes(self, capacity: int) -> int | None:
         """How often the output layer is called for a micro-batch of such sequences; None if that may differ."""
         return math.ceil(self.micro_batch * capacity / CHUNK) if self.sharding == "zero3" else None
+
+    def shape(self, capacity: int) -> BatchShape | None:
+        """What micro-batches of such sequences are filled up to; None if they may differ."""
+        return BatchShape(self.micro_batch * capacity, capacity) if self.unwrapped.compiled else None
 
     def forward(self, batch: MicroBatch, head: Head) -> Tensor:
         """A forward pass in the precision of the run; what `head` makes of its hidden states."""
@@ -123,6 +127,7 @@ class Worker:
             bad, self.optimizer.bad = self.optimizer.bad, 0
             return self.optimizer.norm(), bad == 0
         weights = [weight for weight in self.model.parameters() if weight.grad is not None]
+        self._reduce(weights)
         norm = _global_norm([weight.grad for weight in weights if weight.grad is not None])
         good = bool(torch.isfinite(norm))
         if good:
@@ -132,6 +137,14 @@ class Worker:
             self.optimizer.step()
         self.optimizer.zero_grad()
         return float(norm), good
+
+    def _reduce(self, weights: list[nn.Parameter]) -> None:
+        """Average gradients over replicas that nothing wraps."""
+        if self.sharding == "none" and self.ranks > 1 and not isinstance(self.model, DistributedDataParallel):
+            for weight in weights:
+                assert weight.grad is not None
+                distributed.all_reduce(weight.grad)
+                weight.grad /= self.ranks
 
     def _step_engine(self) -> tuple[float, bool]:
         optimizer = self.engine.optimizer
