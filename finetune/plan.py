@@ -139,7 +139,7 @@ def estimate_memory(
     state = OPTIMIZERS[optim.optimizer].stepping(pure).state_bytes
     state += 4.0 if deepspeed and half else 0.0  # DeepSpeed's float32 copy
     largest = max(config.vocab_size, config.intermediate_size) * config.hidden_size
-    wide = not (stored == 2 and not frozen) or sharding == "none"  # bfloat16 weights: see `keep_wide_gradients`
+    wide = not (stored == 2 and not frozen) or sharding == "none"  # bfloat16 weights: see `WideGradients`
     one_pass = optim.in_backward and optim.global_batch <= optim.micro_batch
     gradients = (largest if one_pass else trained) * (4.0 if wide else 2.0)
     stream = 4 if stored == 4 and sharding != "fsdp2" else 2 if half else 4

@@ -2,11 +2,11 @@
 
 import torch
 from accelerate import Accelerator
-from torch import nn
 
 from camelid.errors import UserError
 from finetune.engine.adapter import add_adapter
 from finetune.engine.optimizer import make_optimizer
+from finetune.engine.wide_gradients import WideGradients
 from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.parallel import launch
@@ -41,10 +41,11 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     if cut_first:
         weights.fill_weights(unwrapped, path, str(launch.weights_device(accelerator)))
     optimizer = make_optimizer(model.parameters(), optim, pure)
+    wide = WideGradients() if pure and sharding == "none" and not optim.in_backward else None
     if sharding.startswith("zero"):
         model, optimizer = accelerator.prepare(model, optimizer)
-    elif sharding == "none" and pure:
-        keep_wide_gradients(unwrapped)  # summed over processes by the worker: DistributedDataParallel would narrow them
+    elif wide is not None:
+        wide.watch(model.parameters())  # the worker averages them: DistributedDataParallel would do it in bfloat16
     elif sharding == "none":
         # Tensor-parallel processes hold different weights, so DistributedDataParallel must not wrap them.
         model = accelerator.prepare_model(model, evaluation_mode=run.tensor_parallel > 1)
@@ -55,14 +56,7 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     rank = accelerator.process_index // run.tensor_parallel
     ranks = processes // run.tensor_parallel
     micro_batch, clip_norm = optim.micro_batch, optim.clip_norm
-    return Worker(accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, micro_batch, clip_norm)
-
-
-def keep_wide_gradients(model: nn.Module) -> None:
-    """Let gradients of bfloat16 weights be accumulated, measured and clipped in float32."""
-    for weight in model.parameters():
-        if weight.requires_grad and weight.dtype == torch.bfloat16:
-            weight.grad_dtype = torch.float32
+    return Worker(accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, micro_batch, clip_norm, wide)
 
 
 def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:

@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from finetune.data.batches import BatchShape, MicroBatch
 from finetune.engine.optimizer import InBackward
+from finetune.engine.wide_gradients import WideGradients
 from finetune.llama.model import Head, Llama
 from finetune.objectives.next_token import CHUNK
 from finetune.parallel.launch import Sharding
@@ -34,6 +35,7 @@ class Worker:
         rank, ranks: this process's share of the data, of how many; fewer than processes with tensor parallelism.
         micro_batch: sequences of a forward pass.
         clip_norm: largest global gradient norm; 0 does not clip.
+        wide: where gradients of bfloat16 weights are summed, if this is the one that sums them.
         splits: in how many parts (a power of two) each micro-batch is cut because it did not fit into memory.
     """
 
@@ -47,6 +49,7 @@ class Worker:
     ranks: int
     micro_batch: int
     clip_norm: float
+    wide: WideGradients | None = None
     splits: int = 1
 
     def passes(self, capacity: int) -> int | None:
@@ -126,6 +129,8 @@ class Worker:
         if isinstance(self.optimizer, InBackward):
             bad, self.optimizer.bad = self.optimizer.bad, 0
             return self.optimizer.norm(), bad == 0
+        if self.wide is not None:
+            self.wide.hand_over()
         weights = [weight for weight in self.model.parameters() if weight.grad is not None]
         self._reduce(weights)
         norm = _global_norm([weight.grad for weight in weights if weight.grad is not None])
@@ -155,6 +160,8 @@ class Worker:
         return float(self.engine.get_global_grad_norm()), True
 
     def forget_gradients(self) -> None:
+        if self.wide is not None:
+            self.wide.forget()
         (self.engine or self.optimizer).zero_grad()
 
 

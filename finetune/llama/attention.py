@@ -108,6 +108,11 @@ class Documents:
         places, starts = _pad(self.prompts.places, keys), _pad(self.prompts.starts, pieces + 1)
         return replace(padded, prompts=replace(self.prompts, places=places, starts=starts))
 
+    def on_device_alone(self) -> "Documents":
+        """The same without what the host alone knows, which compiled code must not depend on."""
+        prompts = None if self.prompts is None else replace(self.prompts, spans=())
+        return replace(self, lengths=(), prompts=prompts)
+
     @property
     def spans(self) -> tuple[tuple[int, int], ...]:
         """(start, tokens) of the prompt that each piece sees before itself."""

@@ -179,8 +179,9 @@ class Llama(nn.Module):
         cos_Td, sin_Td = rotary_cos_sin(self.config, positions_T, documents, x_TD.dtype)
         if self.compiled and cache is None and torch.is_grad_enabled():
             torch._dynamo.mark_dynamic(documents.starts, 0)  # one graph for any number of documents
+            seen = documents.on_device_alone()
             for layer in self.model.layers:
-                x_TD = layer(x_TD, cos_Td, sin_Td, documents, compiled=self.recompute)
+                x_TD = layer(x_TD, cos_Td, sin_Td, seen, compiled=self.recompute)
         else:
             for index, layer in enumerate(self.model.layers):
                 x_TD = run_layer(self.recompute, layer, x_TD, cos_Td, sin_Td, documents, cache, index)
