@@ -55,8 +55,19 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     autocast = run.precision == "bf16" and sharding == "none"  # the others are told to compute in bfloat16 themselves
     rank = accelerator.process_index // run.tensor_parallel
     ranks = processes // run.tensor_parallel
-    micro_batch, clip_norm = optim.micro_batch, optim.clip_norm
-    return Worker(accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, micro_batch, clip_norm, wide)
+    return Worker(
+        accelerator,
+        model,
+        unwrapped,
+        optimizer,
+        sharding,
+        autocast,
+        rank,
+        ranks,
+        optim.micro_batch,
+        optim.clip_norm,
+        wide,
+    )
 
 
 def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
