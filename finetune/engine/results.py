@@ -10,6 +10,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 from camelid.files.ledger import Ledger
 from camelid.files.write import write_json
 from finetune.engine.adapter import save_adapter
+from finetune.engine.replicas import require_equal_replicas
 from finetune.engine.run_summary import plot_loss, summarise_run, summary_line, write_model_card
 from finetune.engine.worker import Worker
 from finetune.folders import weights
@@ -21,9 +22,21 @@ def output_folder(recipe: Recipe) -> Path:
     return Path(recipe.run.output) / ("model" if recipe.adapter.kind == "none" else "adapter")
 
 
-def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokenizer: Any) -> None:
-    """Write model or adapter, summary, loss plot and model card; the folder appears whole or not at all."""
+def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokenizer: Any, done: int) -> None:
+    """Write model or adapter, summary, loss plot and model card; the folder appears whole or not at all.
+
+    Args:
+        worker: this process; every one calls it.
+        ledgers: what became of the data.
+        recipe: of the run.
+        tokenizer: goes into the folder, too.
+        done: updates of the run.
+
+    Raises:
+        UserError: the processes' copies of the weights differ.
+    """
     folder, final = Path(recipe.run.output), output_folder(recipe)
+    require_equal_replicas(worker, done)
     state = full_state(worker, recipe.adapter.kind != "none")
     if worker.accelerator.is_main_process:
         beside = final.with_name(f".{final.name}.partial")

@@ -79,7 +79,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     validate = partial(evaluate, worker, plan, held_out, recipe, tokenizer) if held_out else None
     stopped = run_updates(worker, plan, recipe, objective, validate, quiet)
     if stopped is None:
-        write_results(worker, data.ledgers, recipe, tokenizer)
+        write_results(worker, data.ledgers, recipe, tokenizer, plan.updates)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return stopped
