@@ -9,11 +9,13 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from camelid.files.ledger import Ledger
 from camelid.files.write import write_json
+from conversations.tokens.template import template_for
 from finetune.engine.adapter import save_adapter
 from finetune.engine.replicas import require_equal_replicas
 from finetune.engine.run_summary import plot_loss, summarise_run, summary_line, write_model_card
 from finetune.engine.worker import Worker
 from finetune.folders import weights
+from finetune.folders.generation_config import end_texts_with_turns, find_end_ids, tuned_generation_config
 from finetune.recipe import Recipe
 
 
@@ -42,8 +44,11 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
         beside = final.with_name(f".{final.name}.partial")
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(final, ignore_errors=True)
+        template = template_for(recipe.data.template, tokenizer)
+        end_texts_with_turns(tokenizer, template)
+        generation = tuned_generation_config(recipe.model.path, find_end_ids(tokenizer, template))
         if recipe.adapter.kind == "none":
-            weights.save_model(state, worker.unwrapped.config, beside)
+            weights.save_model(state, worker.unwrapped.config, beside, generation=generation)
         else:
             save_adapter(worker.accelerator.unwrap_model(worker.model), state, beside)
         tokenizer.save_pretrained(beside)

@@ -13,6 +13,7 @@ from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import get_template, template_from_tokenizer
 from conversations.tokens.tokenize import Encoder
 from finetune.folders import weights
+from finetune.folders.generation_config import find_end_ids, tuned_generation_config
 from finetune.llama.model import Llama
 
 
@@ -39,8 +40,8 @@ def open_chat_tokenizer(folder: Path, template: str | None = None) -> ChatTokeni
     """
     tokenizer = open_tokenizer(folder)
     encoder = Encoder(get_template(template) if template else template_from_tokenizer(tokenizer), tokenizer)
-    ends = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(encoder.template.stop))]
-    return ChatTokenizer(tokenizer, encoder, [token for token in ends if token is not None])
+    ends = tuned_generation_config(folder, find_end_ids(tokenizer, encoder.template)).get("eos_token_id", [])
+    return ChatTokenizer(tokenizer, encoder, [ends] if isinstance(ends, int) else ends)
 
 
 def open_weights(folder: Path) -> Llama:

@@ -32,6 +32,7 @@ from finetune.engine.schedule import learning_rate
 from finetune.engine.stop import StopSignal
 from finetune.engine.update import run_update
 from finetune.engine.worker import Worker
+from finetune.folders.generation_config import find_end_ids
 from finetune.objectives.next_token import NextToken
 from finetune.objectives.objective import Objective
 from finetune.parallel import launch
@@ -186,8 +187,8 @@ def evaluate(
 ) -> float:
     """The validation loss; sample answers go to `samples.jsonl`."""
     loss = validation_loss(worker, plan, held_out, NextToken())  # without smoothing or noise
-    stops = tokenizer.convert_tokens_to_ids(list(template_for(recipe.data.template, tokenizer).stop))
-    samples = sample_answers(worker, plan.data, tokenizer, [tokenizer.eos_token_id, *stops])
+    ends = find_end_ids(tokenizer, template_for(recipe.data.template, tokenizer))
+    samples = sample_answers(worker, plan.data, tokenizer, ends)
     if samples and worker.accelerator.is_main_process:
         with AppendLog(Path(recipe.run.output) / "samples.jsonl") as log:
             log.append_all({"update": done, **sample} for sample in samples)

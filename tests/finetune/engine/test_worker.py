@@ -14,7 +14,9 @@ def test_norm_of_large_gradients_is_that_of_float64() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     generator = torch.Generator().manual_seed(0)
     for weight in model.parameters():
-        weight.grad = torch.randn(weight.shape, generator=generator) * torch.rand(weight.shape, generator=generator) ** 4
+        weight.grad = (
+            torch.randn(weight.shape, generator=generator) * torch.rand(weight.shape, generator=generator) ** 4
+        )
     gradient = np.concatenate([w.grad.double().numpy().ravel() for w in model.parameters() if w.grad is not None])
     before = model.weight.detach().clone()
     worker = Worker(Accelerator(cpu=True), model, None, optimizer, "none", False, 0, 1, 1, clip_norm=1.0)  # type: ignore[arg-type]
