@@ -33,6 +33,7 @@ from finetune.engine.stop import StopSignal
 from finetune.engine.update import run_update
 from finetune.engine.worker import Worker
 from finetune.folders.generation_config import find_end_ids
+from finetune.folders.vocabulary import require_rows
 from finetune.objectives.next_token import NextToken
 from finetune.objectives.objective import Objective
 from finetune.parallel import launch
@@ -66,6 +67,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
     with accelerator.main_process_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
+    require_rows(data.ids, tokenizer, recipe.model.path)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
     worker = make_worker(accelerator, sharding, recipe)
     if accelerator.is_main_process:
