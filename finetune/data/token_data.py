@@ -21,6 +21,7 @@ from camelid.message import Conversation
 from conversations.tokens.split import split_conversation
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
+from finetune.data.hold_out import content_hash, draw_held_out
 from finetune.data.sources import read_source, source_fingerprint
 from finetune.recipe import DataSection, DataSource
 
@@ -92,7 +93,10 @@ def load_tokens(cache: Path, data: DataSection, tokenizer: Any, seed: int) -> To
         _fill(folder, data, tokenizer, seed)
     facts = read_json(folder / "facts.json")
     conversation = np.load(folder / "conversation.npy")
-    held_out = np.random.default_rng([seed, 1]).random(conversation[-1] + 1)[conversation] < data.validation
+    if (folder / "content.npy").is_file():
+        held_out = draw_held_out(np.load(folder / "content.npy"), conversation, seed, data.validation)
+    else:  # a cache of version 0.2 or before: its run goes on with the parts it began with
+        held_out = np.random.default_rng([seed, 1]).random(conversation[-1] + 1)[conversation] < data.validation
     training, held = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     if data.validation and not (training.size and held.size):
         raise UserError(
@@ -163,18 +167,20 @@ def _fill(folder: Path, data: DataSection, tokenizer: Any, seed: int) -> None:
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
-        bounds, conversation = [0], []
+        bounds, conversation, contents = [0], [], []
         with (partial / "ids.i32").open("wb") as ids_file, (partial / "weights.f32").open("wb") as weights_file:
             for number, ids, weights in _documents(data, encoder, seed, ledgers):
                 ids_file.write(ids.tobytes())
                 weights_file.write(weights.tobytes())
                 bounds.append(bounds[-1] + len(ids))
                 conversation.append(number)
+                contents.append(content_hash(ids))
         if not conversation:
             names = ", ".join(source.path for source in data.train)
             raise UserError(f"data.train: {names}: no conversation has an assistant turn to train on")
         np.save(partial / "bounds.npy", np.array(bounds))
         np.save(partial / "conversation.npy", np.array(conversation))
+        np.save(partial / "content.npy", np.array(contents, dtype=np.uint64))
         write_json(partial / "facts.json", {"ledgers": [ledger.to_json() for ledger in ledgers]})
         if not folder.is_dir():  # else another process was faster, with the same content
             partial.rename(folder)
