@@ -38,6 +38,7 @@ from finetune.objectives.next_token import NextToken
 from finetune.objectives.objective import Objective
 from finetune.parallel import launch
 from finetune.parallel.launch import Sharding
+from finetune.parallel.patience import Patience
 from finetune.recipe import OptimSection, SftRecipe
 
 
@@ -57,19 +58,19 @@ def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
 
 
 def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quiet: bool) -> signal.Signals | None:
-    folder = Path(recipe.run.output)
-    with accelerator.main_process_first():
+    folder, patience = Path(recipe.run.output), Patience()
+    with patience.main_first():
         finished = run_folder.claim_run_folder(folder, recipe)
     if finished:
         if accelerator.is_main_process:
             print(f"{folder}: this run has already finished; its model is in {output_folder(recipe)}")
         return None
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
-    with accelerator.main_process_first():
+    with patience.main_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
     require_rows(data.ids, tokenizer, recipe.model.path)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
-    worker = make_worker(accelerator, sharding, recipe)
+    worker = make_worker(accelerator, sharding, recipe, patience)
     if accelerator.is_main_process:
         run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))
         if not quiet:
@@ -83,7 +84,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     stopped = run_updates(worker, plan, recipe, objective, validate, quiet)
     if stopped is None:
         write_results(worker, data.ledgers, recipe, tokenizer, plan.updates)
-    accelerator.wait_for_everyone()
+    patience.wait()
     accelerator.end_training()
     return stopped
 
