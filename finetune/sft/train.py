@@ -59,6 +59,7 @@ def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
 
 def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quiet: bool) -> signal.Signals | None:
     folder, patience = Path(recipe.run.output), Patience()
+    require_model_folder(recipe.model.path)
     with patience.main_first():
         finished = run_folder.claim_run_folder(folder, recipe)
     if finished:
@@ -89,10 +90,14 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     return stopped
 
 
-def load_tokenizer(path: str, template: str) -> Any:
-    """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
+def require_model_folder(path: str) -> None:
+    """Refuse a base that is not there."""
     if not Path(path).is_dir():
         raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path)}")
+
+
+def load_tokenizer(path: str, template: str) -> Any:
+    """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
     tokenizer = open_tokenizer(path, f"model.path = {path!r}")
     tokenizer.chat_template = template_for(template, tokenizer).jinja
     return tokenizer
@@ -154,9 +159,8 @@ def run_updates(
             overdue = run.checkpoint_minutes is not None and time.monotonic() - saved_at > 60 * run.checkpoint_minutes
             overdue, stopping = worker.any(overdue, stop.wanted)
             due = overdue or done % run.checkpoint_every == 0 or validation is not None
-            # An update that was validated is saved: it may be the best one. After the last update the model itself is
-            # written, so there is nothing to save.
-            if done < plan.updates and (due or stopping):
+            # An update that was validated is saved: it may be the best one. So is the last: the run may be continued.
+            if due or stopping or done == plan.updates:
                 saver.save(checkpoint_position(worker, done, tokens, skipped, validation))
                 saved, saved_at = done, time.monotonic()
             if stopping:
