@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from typing import Any
 
 import yaml
@@ -27,7 +26,7 @@ def register(rooms: Any) -> None:
 
 
 def run_finetune(args: argparse.Namespace) -> int:
-    """Train in this process, or replace it by the launcher."""
+    """Train in this process, or in workers that it launches."""
     recipe = read_recipe(find_packaged(args.recipe), args.overrides)  # a typo is found before anything starts
     if args.plan:
         from finetune.plan import plan_report
@@ -41,9 +40,10 @@ def run_finetune(args: argparse.Namespace) -> int:
         launch = str(find_packaged(args.launch))
         count = launch_settings(launch)["num_processes"]
         threads = max(1, (os.cpu_count() or 1) // count)
-        accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", launch]
-        accelerate += ["--num_cpu_threads_per_process", str(threads)]
-        os.execv(sys.executable, [*accelerate, "-m", "finetune.train", *rest, f"run.processes={count}"])
+        from finetune.parallel.launcher import launch_workers
+
+        accelerate = ["--config_file", launch, "--num_cpu_threads_per_process", str(threads)]
+        return launch_workers([*accelerate, "-m", "finetune.train", *rest, f"run.processes={count}"])
     from finetune.train import main
 
     return main(rest)

@@ -19,7 +19,6 @@ from finetune.folders import weights
 from finetune.folders.generation_config import end_texts_with_turns, find_end_ids, tuned_generation_config
 from finetune.recipe import Recipe
 
-
 # By `run.save_dtype`, but for `base`.
 SAVE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
