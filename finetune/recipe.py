@@ -251,6 +251,8 @@ class SftRecipe:
 
     def __post_init__(self) -> None:
         _require_steps(self.optim, self.run)
+        whole = self.adapter.also if self.adapter.kind != "none" and self.run.precision == "bf16-pure" else ()
+        _require(not whole, "adapter.also", list(whole), "does not go with run.precision = 'bf16-pure'; use bf16")
 
 
 def _require_steps(optim: OptimSection, run: RunSection) -> None:

@@ -58,7 +58,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
         The summary of a run that has already finished with this recipe, else None.
 
     Raises:
-        UserError: the folder belongs to a run with another recipe, or a data file or the base is missing or has changed.
+        UserError: the folder belongs to a run with another recipe, or data or base are missing or have changed.
     """
     data = {source.path: source_fingerprint(source.path) for source in recipe.data.train}
     base = {"path": recipe.model.path, "weights": weights_fingerprint(recipe.model.path)}

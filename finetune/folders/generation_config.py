@@ -28,6 +28,11 @@ def read_generation_config(folder: str | Path) -> dict[str, Any]:
     return add_end_ids(kept, _as_list(config.get("eos_token_id")))
 
 
+def end_ids_of_folder(folder: str | Path) -> list[int]:
+    """The tokens that a folder's two files name."""
+    return _as_list(read_generation_config(folder).get("eos_token_id"))
+
+
 def add_end_ids(settings: dict[str, Any], end_ids: Iterable[int]) -> dict[str, Any]:
     """The same settings with these ends, too, behind those that are there; a single one is written as a number."""
     ends = list(dict.fromkeys([*_as_list(settings.get("eos_token_id")), *end_ids]))
