@@ -6,6 +6,7 @@ from accelerate import Accelerator
 from camelid.errors import UserError
 from finetune.engine.adapter import add_adapter
 from finetune.engine.optimizer import make_optimizer
+from finetune.engine.wide_gradients import WideGradients
 from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.parallel import launch
@@ -42,12 +43,16 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
         weights.fill_weights(unwrapped, path, str(launch.weights_device(accelerator)))
     patience.wait()  # another process may read from a slower disk
     optimizer = make_optimizer(model.parameters(), optim, pure)
+    wide = WideGradients() if pure and sharding == "none" and not optim.in_backward else None
     if sharding.startswith("zero"):
         model, optimizer = accelerator.prepare(model, optimizer)
+    elif wide is not None:
+        wide.watch(model.parameters())  # the worker averages them: DistributedDataParallel would do it in bfloat16
     elif sharding == "none":
         # Tensor-parallel processes hold different weights, so DistributedDataParallel must not wrap them.
         model = accelerator.prepare_model(model, evaluation_mode=run.tensor_parallel > 1)
     launch.check_sharding(model, sharding, processes)
+    unwrapped.set_compiled(compiles(recipe, sharding, accelerator.device.type))
     model.train()  # DeepSpeed's engine returns nothing here
     autocast = run.precision == "bf16" and sharding == "none"  # the others are told to compute in bfloat16 themselves
     rank = accelerator.process_index // run.tensor_parallel
@@ -63,5 +68,14 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
         ranks,
         optim.micro_batch,
         optim.clip_norm,
+        wide,
         patience=patience,
     )
+
+
+def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
+    """Whether layers run compiled: as the recipe says, or, if it leaves it open, where all of them can on CUDA."""
+    chosen = recipe.model.compile
+    whole = recipe.run.tensor_parallel == 1 and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
+    able = whole and recipe.run.precision != "fp32"
+    return device == "cuda" and able if chosen == "auto" else chosen
