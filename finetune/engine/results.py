@@ -47,7 +47,6 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
     if worker.accelerator.is_main_process:
         beside = final.with_name(f".{final.name}.partial")
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(final, ignore_errors=True)
         template = template_for(recipe.data.template, tokenizer)
         end_texts_with_turns(tokenizer, template)
         generation = tuned_generation_config(recipe.model.path, find_end_ids(tokenizer, template))
@@ -62,6 +61,7 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
         tokenizer.save_pretrained(beside)
         summary = summarise_run(folder / "metrics.jsonl", ledgers)
         write_model_card(beside, recipe, summary)
+        shutil.rmtree(final, ignore_errors=True)  # of a run that goes on after its end
         beside.rename(final)
         plot_loss(folder / "metrics.jsonl", folder / "loss.svg")
         write_json(folder / "summary.json", summary)
