@@ -14,7 +14,6 @@ from accelerate import Accelerator
 from camelid.config import to_tree
 from camelid.errors import UserError
 from camelid.files.lock import exclusive_lock
-from camelid.files.paths import suggest_path
 from camelid.files.write import AppendLog
 from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
@@ -59,7 +58,6 @@ def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
 
 def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quiet: bool) -> signal.Signals | None:
     folder, patience = Path(recipe.run.output), Patience()
-    require_model_folder(recipe.model.path)
     with patience.main_first():
         finished = run_folder.claim_run_folder(folder, recipe)
     if finished:
@@ -88,12 +86,6 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     patience.wait()
     accelerator.end_training()
     return stopped
-
-
-def require_model_folder(path: str) -> None:
-    """Refuse a base that is not there."""
-    if not Path(path).is_dir():
-        raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path)}")
 
 
 def load_tokenizer(path: str, template: str) -> Any:
