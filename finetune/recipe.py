@@ -12,7 +12,8 @@ from typing import Literal
 from camelid.config import from_tree, read_tree
 from camelid.errors import UserError, suggest_name
 from conversations.tokens.template import get_template
-from finetune.optimizers.table import OPTIMIZERS, names_with
+from finetune.combinations import number, refuse_combination
+from finetune.optimizers.table import OPTIMIZERS
 
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -147,9 +148,6 @@ class OptimSection:
         _require(self.max_skipped >= 0, "optim.max_skipped", self.max_skipped, "must not be negative")
         if self.in_backward:
             _require(self.clip_norm == 0, "optim.clip_norm", self.clip_norm, "must be 0 with optim.in_backward")
-            able = OPTIMIZERS[self.optimizer].in_backward
-            rule = f"must be {names_with(lambda spec: spec.in_backward)} with optim.in_backward"
-            _require(able, "optim.optimizer", self.optimizer, rule)
 
 
 @dataclass(frozen=True)
@@ -240,21 +238,23 @@ class SftRecipe:
     kind: Literal["sft"] = "sft"
 
     def __post_init__(self) -> None:
-        _require_steps(self.optim, self.run)
-
-
-def _require_steps(optim: OptimSection, run: RunSection) -> None:
-    """Refuse an optimizer that does not step weights of the run's precision."""
-    if run.precision == "bf16-pure" and OPTIMIZERS[optim.optimizer].pure is None:
-        able = names_with(lambda spec: spec.pure is not None)
-        raise UserError(
-            f"optim.optimizer = {optim.optimizer!r} does not go with run.precision = 'bf16-pure'; use {able}"
-        )
+        refuse_combination(recipe_choices(self))
 
 
 Recipe = SftRecipe  # of any kind
 KINDS: dict[str, type[Recipe]] = {"sft": SftRecipe}
 DEFAULT_KIND = "sft"
+
+
+def recipe_choices(recipe: Recipe) -> dict[str, str]:
+    """What a recipe chooses of the things that may exclude each other (`finetune.combinations`)."""
+    optim, run = recipe.optim, recipe.run
+    choices = {"optim.optimizer": optim.optimizer, "optim.in_backward": "true" if optim.in_backward else "false"}
+    choices |= {"run.precision": run.precision, "adapter.kind": recipe.adapter.kind}
+    choices["run.tensor_parallel"] = number(run.tensor_parallel)
+    if run.sharding is not None:
+        choices["run.sharding"] = run.sharding
+    return choices
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from camelid.errors import UserError
 from finetune.llama.model import Llama, LlamaDecoderLayer
 from finetune.recipe import AdapterSection
 
@@ -40,15 +39,9 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> 
 
 
 def quantise(model: Llama, targets: tuple[str, ...]) -> None:
-    """Replace linear layers by 4-bit NF4 ones with quantised constants (Dettmers et al. 2023, section 3), in place.
+    """Replace linear layers by 4-bit NF4 ones with quantised constants (Dettmers et al. 2023, section 3), in place."""
+    from bitsandbytes.nn import Linear4bit, Params4bit
 
-    Raises:
-        UserError: bitsandbytes is not installed.
-    """
-    try:
-        from bitsandbytes.nn import Linear4bit, Params4bit
-    except ImportError:
-        raise UserError("adapter.kind = 'qlora' needs bitsandbytes: pip install camelid[quant]") from None
     device = model.lm_head.weight.device
     layers = [layer for layer in model.model.layers if isinstance(layer, LlamaDecoderLayer)]
     for layer in layers:

@@ -3,13 +3,12 @@
 import torch
 from accelerate import Accelerator
 
-from camelid.errors import UserError
 from finetune.engine.adapter import add_adapter
 from finetune.engine.optimizer import make_optimizer
 from finetune.engine.worker import Worker
 from finetune.folders import weights
+from finetune.layout import Sharding
 from finetune.parallel import launch
-from finetune.parallel.launch import Sharding
 from finetune.recipe import Recipe
 
 
@@ -17,12 +16,6 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     """Load the model, add the adapter, spread both over the processes, and make the optimizer."""
     run, optim = recipe.run, recipe.optim
     processes = accelerator.num_processes
-    if optim.in_backward and processes > 1:
-        raise UserError(
-            "optim.in_backward works in one process; use run.sharding=fsdp2 to spread the gradients instead"
-        )
-    if recipe.adapter.kind == "qlora" and sharding not in ("none", "zero1", "zero2"):
-        raise UserError(f"adapter.kind = 'qlora' does not go with sharding {sharding!r}; use lora, or ddp.yaml")
     frozen, pure = recipe.adapter.kind != "none", run.precision == "bf16-pure"
     dtype = torch.bfloat16 if pure or (frozen and run.precision == "bf16") else torch.float32
     device = accelerator.device if sharding == "none" else torch.device("cpu")

@@ -15,9 +15,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from finetune.data.batches import MicroBatch
 from finetune.engine.optimizer import InBackward
+from finetune.layout import Sharding
 from finetune.llama.model import Head, Llama
 from finetune.objectives.next_token import CHUNK
-from finetune.parallel.launch import Sharding
 
 
 @dataclass
