@@ -11,6 +11,7 @@ from typing import Literal
 
 from camelid.config import from_tree, read_tree
 from camelid.errors import UserError, suggest_name
+from camelid.files.paths import expand_home
 from conversations.tokens.template import get_template
 from finetune.combinations import number, refuse_combination
 from finetune.optimizers.table import OPTIMIZERS
@@ -36,23 +37,31 @@ class ModelSection:
     path: str
     recompute: Literal["none", "selective", "full"] = "none"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", expand_home(self.path))
+
 
 @dataclass(frozen=True)
 class DataSource:
     """One source of data.
 
     Attributes:
-        path: a file of conversations or instruction records (JSON, JSONL), a folder that `datasets` saved, or
-            the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`).
+        path: a file of conversations or instruction records (JSON, JSONL, Parquet), a folder of such files or one
+            that `datasets` saved, or the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`).
         weight: how often each conversation is seen in an epoch; 0.5 takes a fixed random half.
         form: what its records are: `chat`, messages of which the assistant's are trained.
+        split: of a folder or a data set, the split to train on; None is `train`.
+        config: the configuration of a data set that has several.
     """
 
     path: str
     weight: float = 1.0
     form: Literal["chat"] = "chat"
+    split: str | None = None
+    config: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", expand_home(self.path))
         _require(self.weight > 0, "weight", self.weight, "must be greater than 0")
 
 
@@ -213,6 +222,7 @@ class RunSection:
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "output", expand_home(self.output))
         for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "processes", "tensor_parallel"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"run.{name}", value, "must be at least 1")

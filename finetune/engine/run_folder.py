@@ -12,7 +12,7 @@ from camelid.config import to_tree
 from camelid.errors import UserError
 from camelid.files.read import read_json, read_jsonl
 from camelid.files.write import atomic_write, dumps, write_json
-from finetune.data.sources import source_fingerprint
+from finetune.data.sources import source_fingerprint, source_name
 from finetune.recipe import Recipe, read_recipe
 
 PACKAGES = (
@@ -52,7 +52,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     Raises:
         UserError: the folder belongs to a run with another recipe, or a data file is missing or has changed.
     """
-    data = {source.path: source_fingerprint(source.path) for source in recipe.data.train}
+    data = {source_name(source): source_fingerprint(source) for source in recipe.data.train}
     tree = to_tree(recipe)
     path = folder / "recipe.yaml"
     if path.is_file():
