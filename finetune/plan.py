@@ -10,6 +10,7 @@ from camelid.errors import UserError
 from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.data.batches import Plan
 from finetune.data.token_data import load_tokens
+from finetune.folders.vocabulary import require_rows
 from finetune.layout import Layout, check
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
@@ -173,12 +174,9 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
     here = all(Path(source.path).exists() for source in data.train)
     if not here or not Path(recipe.model.path).is_dir():
         return None
-    tokens = load_tokens(
-        Path(recipe.run.output) / "tokens",
-        data,
-        open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}"),
-        recipe.run.seed,
-    )
+    tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
+    tokens = load_tokens(Path(recipe.run.output) / "tokens", data, tokenizer, recipe.run.seed)
+    require_rows(tokens.ids, tokenizer, recipe.model.path)
     plan = Plan(tokens, data, recipe.optim, recipe.run.seed)
     lengths = tokens.lengths[tokens.training]
     total = int(lengths.sum())

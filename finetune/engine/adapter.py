@@ -39,7 +39,11 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> 
 
 
 def quantise(model: Llama, targets: tuple[str, ...]) -> None:
-    """Replace linear layers by 4-bit NF4 ones with quantised constants (Dettmers et al. 2023, section 3), in place."""
+    """Replace linear layers by 4-bit NF4 ones with quantised constants (Dettmers et al. 2023, section 3), in place.
+
+    On processors with bfloat16 units, bitsandbytes would lay the weights out anew at the first forward pass in
+    evaluation mode, for a product that has no gradient and takes only multiples of 32 and 64: that is switched off.
+    """
     from bitsandbytes.nn import Linear4bit, Params4bit
 
     device = model.lm_head.weight.device
@@ -60,6 +64,7 @@ def quantise(model: Llama, targets: tuple[str, ...]) -> None:
                 values = linear.weight.data.to("cpu", torch.bfloat16)
                 small.weight = Params4bit(values, requires_grad=False, quant_type="nf4", compress_statistics=True)
                 small.bias = linear.bias
+                small.support_avx512bf16_for_cpu = False
                 setattr(block, name, small.to(device))
     model.is_loaded_in_4bit = True  # type: ignore[assignment]  # what peft goes by
 

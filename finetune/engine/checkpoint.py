@@ -25,6 +25,7 @@ from camelid.errors import UserError
 from camelid.files.read import read_json
 from camelid.files.write import sync_folder, write_json
 from finetune.engine.optimizer import InBackward
+from finetune.engine.replicas import require_equal_replicas
 from finetune.engine.worker import Worker
 from finetune.llama.config import LlamaConfig
 
@@ -103,9 +104,11 @@ class CheckpointSaver:
         """Copy the state now and write it in the background, after the save before it has finished.
 
         Raises:
-            UserError: the disk is too full; the checkpoints that are there stay.
+            UserError: the disk is too full, or the processes' copies of the weights differ; the checkpoints that are
+                there stay.
         """
         self.wait()
+        require_equal_replicas(self._worker, where.update)
         worker, final = self._worker, self._folder / f"update-{where.update:08d}"
         partial = final.with_name(f".{final.name}.partial")
         main = worker.accelerator.is_main_process

@@ -9,10 +9,13 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_
 
 from camelid.files.ledger import Ledger
 from camelid.files.write import write_json
+from conversations.tokens.template import template_for
 from finetune.engine.adapter import save_adapter
+from finetune.engine.replicas import require_equal_replicas
 from finetune.engine.run_summary import plot_loss, summarise_run, summary_line, write_model_card
 from finetune.engine.worker import Worker
 from finetune.folders import weights
+from finetune.folders.generation_config import end_texts_with_turns, find_end_ids, tuned_generation_config
 from finetune.recipe import Recipe
 
 
@@ -21,16 +24,31 @@ def output_folder(recipe: Recipe) -> Path:
     return Path(recipe.run.output) / ("model" if recipe.adapter.kind == "none" else "adapter")
 
 
-def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokenizer: Any) -> None:
-    """Write model or adapter, summary, loss plot and model card; the folder appears whole or not at all."""
+def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokenizer: Any, done: int) -> None:
+    """Write model or adapter, summary, loss plot and model card; the folder appears whole or not at all.
+
+    Args:
+        worker: this process; every one calls it.
+        ledgers: what became of the data.
+        recipe: of the run.
+        tokenizer: goes into the folder, too.
+        done: updates of the run.
+
+    Raises:
+        UserError: the processes' copies of the weights differ.
+    """
     folder, final = Path(recipe.run.output), output_folder(recipe)
+    require_equal_replicas(worker, done)
     state = full_state(worker, recipe.adapter.kind != "none")
     if worker.accelerator.is_main_process:
         beside = final.with_name(f".{final.name}.partial")
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(final, ignore_errors=True)
+        template = template_for(recipe.data.template, tokenizer)
+        end_texts_with_turns(tokenizer, template)
+        generation = tuned_generation_config(recipe.model.path, find_end_ids(tokenizer, template))
         if recipe.adapter.kind == "none":
-            weights.save_model(state, worker.unwrapped.config, beside)
+            weights.save_model(state, worker.unwrapped.config, beside, generation=generation)
         else:
             save_adapter(worker.accelerator.unwrap_model(worker.model), state, beside)
         tokenizer.save_pretrained(beside)

@@ -63,7 +63,7 @@ def run_update(
     """Train on the sequences of one update.
 
     All that is random in it is a function of the seed, the update and the rank, so that it can be done again: after
-    a kill, or in smaller pieces when it does not fit into memory.
+    a kill, or in smaller pieces when it does not fit into memory. The optimizer's step does not know the rank.
 
     Args:
         worker: this process.
@@ -87,7 +87,7 @@ def run_update(
     for group in worker.optimizer.param_groups:
         group["lr"] = lr
     while True:
-        torch.manual_seed(int(np.random.SeedSequence([plan.seed, update, worker.rank]).generate_state(1)[0]))
+        _seed(plan.seed, update, worker.rank)
         micro_rows = rows_of_worker(worker, data, rows)
         try:
             objective.before(make_share(worker, data, documents, micro_rows))
@@ -102,6 +102,7 @@ def run_update(
         worker.forget_gradients()
         return None
     settle()
+    _seed(plan.seed, update, 0, 1)  # stochastic rounding writes the same weights on every process: no rank in it
     finite = math.isfinite(loss_sum)
     if finite or not isinstance(worker.optimizer, InBackward):
         norm, stepped = worker.step()
@@ -116,6 +117,11 @@ def run_update(
         skipped=not stepped,
         objective_facts=objective.facts(worker.sum),
     )
+
+
+def _seed(*numbers: int) -> None:
+    """Begin torch's random numbers anew, as a function of these."""
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
 def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow]) -> MicroRows:

@@ -114,6 +114,7 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
 def run_import(args: argparse.Namespace) -> int:
     """Write Meta's or pickled weights as a Hugging Face folder with safetensors."""
     from finetune.folders import meta, weights
+    from finetune.folders.generation_config import read_generation_config
     from finetune.folders.merge import copy_tokenizer
     from finetune.folders.meta_tokenizer import read_tokenizer
     from finetune.llama.config import LlamaConfig
@@ -121,7 +122,8 @@ def run_import(args: argparse.Namespace) -> int:
     folder, output = Path(args.source), Path(args.output)
     if (folder / "config.json").is_file():
         config = LlamaConfig.from_folder(folder)
-        weights.write_weights(weights.open_tensors(folder), config, output)
+        generation = read_generation_config(folder)
+        weights.write_weights(weights.open_tensors(folder), config, output, generation=generation)
         copy_tokenizer([folder], output)
     else:
         config, source = meta.open_checkpoint(folder)
@@ -167,6 +169,7 @@ def run_resize(args: argparse.Namespace) -> int:
     """Add tokens to the tokenizer and rows to the model."""
     from conversations.tokens.open_tokenizer import open_tokenizer
     from finetune.folders import weights
+    from finetune.folders.generation_config import read_generation_config
     from finetune.folders.vocabulary import resize_vocabulary as resize_model
 
     if args.multiple_of < 1:
@@ -176,7 +179,8 @@ def run_resize(args: argparse.Namespace) -> int:
     added = tokenizer.add_special_tokens({"additional_special_tokens": args.add_tokens}) if args.add_tokens else 0
     before = model.config.vocab_size
     resize_model(model, max(before, len(tokenizer)), args.multiple_of)
-    weights.save_model(model.state_dict(), model.config, args.output)
+    generation = read_generation_config(args.model)
+    weights.save_model(model.state_dict(), model.config, args.output, generation=generation)
     tokenizer.save_pretrained(args.output)
     print(f"{args.output}: {added} tokens added, {before:,} rows before, {model.config.vocab_size:,} now")
     return 0

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -104,13 +105,17 @@ def fill_weights(model: Llama, folder: str | Path, device: str) -> None:
 
 
 def save_model(
-    state: Mapping[str, Tensor], config: LlamaConfig, folder: str | Path, shard_bytes: int = SHARD_BYTES
+    state: Mapping[str, Tensor],
+    config: LlamaConfig,
+    folder: str | Path,
+    shard_bytes: int = SHARD_BYTES,
+    generation: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model's `state_dict()` as a Hugging Face folder; see `write_weights`."""
     source = {name: partial(_identity, tensor) for name, tensor in state.items()}
     if config.tie_word_embeddings:
         source.pop("lm_head.weight", None)
-    write_weights(source, config, folder, shard_bytes=shard_bytes)
+    write_weights(source, config, folder, shard_bytes=shard_bytes, generation=generation)
 
 
 def write_weights(
@@ -119,6 +124,7 @@ def write_weights(
     folder: str | Path,
     dtype: torch.dtype | None = None,
     shard_bytes: int = SHARD_BYTES,
+    generation: Mapping[str, Any] | None = None,
 ) -> None:
     """Write config, generation config and safetensors; the folder appears whole or not at all.
 
@@ -130,6 +136,8 @@ def write_weights(
         folder: must not exist yet.
         dtype: what they are saved as; None keeps each as it is.
         shard_bytes: largest file.
+        generation: what `generation_config.json` is to hold; its special tokens stand in `config.json`, too, instead
+            of the config's.
     """
     folder = Path(folder)
     if folder.exists():
@@ -151,11 +159,11 @@ def write_weights(
         index = {"metadata": {"total_size": total}, "weight_map": placed}
         write_json(partial_folder / "model.safetensors.index.json", index)
     name = str(saved_as).removeprefix("torch.")
-    write_json(partial_folder / "config.json", {**config.to_json(), "dtype": name, "torch_dtype": name})
     ids = {key: getattr(config, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    write_json(
-        partial_folder / "generation_config.json", {key: value for key, value in ids.items() if value is not None}
-    )
+    settings = {key: value for key, value in ids.items() if value is not None} | dict(generation or {})
+    ids |= {key: settings[key] for key in ids if key in settings}
+    write_json(partial_folder / "config.json", {**config.to_json(), **ids, "dtype": name, "torch_dtype": name})
+    write_json(partial_folder / "generation_config.json", settings)
     partial_folder.rename(folder)
 
 

@@ -32,6 +32,8 @@ from finetune.engine.schedule import learning_rate
 from finetune.engine.stop import StopSignal
 from finetune.engine.update import run_update
 from finetune.engine.worker import Worker
+from finetune.folders.generation_config import find_end_ids
+from finetune.folders.vocabulary import require_rows
 from finetune.layout import Sharding, check
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import NextToken
@@ -69,6 +71,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
     with accelerator.main_process_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
+    require_rows(data.ids, tokenizer, recipe.model.path)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
     worker = make_worker(accelerator, sharding, recipe)
     if accelerator.is_main_process:
@@ -83,7 +86,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     validate = partial(evaluate, worker, plan, held_out, recipe, tokenizer) if held_out else None
     stopped = run_updates(worker, plan, recipe, objective, validate, quiet)
     if stopped is None:
-        write_results(worker, data.ledgers, recipe, tokenizer)
+        write_results(worker, data.ledgers, recipe, tokenizer, plan.updates)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return stopped
@@ -195,8 +198,8 @@ def evaluate(
 ) -> float:
     """The validation loss; sample answers go to `samples.jsonl`."""
     loss = validation_loss(worker, plan, held_out, NextToken())  # without smoothing or noise
-    stops = tokenizer.convert_tokens_to_ids(list(template_for(recipe.data.template, tokenizer).stop))
-    samples = sample_answers(worker, plan.data, tokenizer, [tokenizer.eos_token_id, *stops])
+    ends = find_end_ids(tokenizer, template_for(recipe.data.template, tokenizer))
+    samples = sample_answers(worker, plan.data, tokenizer, ends)
     if samples and worker.accelerator.is_main_process:
         with AppendLog(Path(recipe.run.output) / "samples.jsonl") as log:
             log.append_all({"update": done, **sample} for sample in samples)
