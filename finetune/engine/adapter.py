@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from camelid.files.write import give_usual_mode
 from finetune.llama.model import Llama, LlamaDecoderLayer
 from finetune.recipe import AdapterSection
 
@@ -78,3 +79,5 @@ def save_adapter(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
         folder: is made.
     """
     model.save_pretrained(str(folder), state_dict=state, save_embedding_layers=False)  # type: ignore[operator]
+    for path in folder.glob("*.safetensors"):
+        give_usual_mode(path)

@@ -1,25 +1,13 @@
 """What a disk refuses is one line that names the place, in every process of a run."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.finetune.runs import run, variant
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """The system refuses to write beyond so many bytes of a file, as it does when a disk is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+from finetune.train import main
+from tests.finetune.bad_disk import largest_file
+from tests.finetune.runs import run, variant, write
 
 
 def test_no_room_for_the_tokens(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,9 +26,6 @@ def test_an_output_that_cannot_be_made(
 ) -> None:
     (tmp_path / "file").write_text("")
     ours = variant(toy_recipe, "ours")
-    from finetune.train import main
-    from tests.finetune.runs import write
-
     output = place.format(file=tmp_path / "file")
     assert main([str(write(ours)), f"run.output={output}", "--quiet"]) == 2
     [line] = capsys.readouterr().err.splitlines()
