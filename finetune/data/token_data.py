@@ -25,7 +25,9 @@ from conversations.tokens.tokenize import Encoder
 from finetune.data.sources import check_sources, read_source, source_fingerprint
 from finetune.recipe import DataSection, DataSource
 
-Document = tuple[int, npt.NDArray[np.int32], npt.NDArray[np.float32]]  # conversation number, token ids, loss weights
+TokenizedDocument = tuple[
+    int, npt.NDArray[np.int32], npt.NDArray[np.float32]
+]  # conversation number, token ids, loss weights
 FORMAT = 2  # raise it when the meaning of the cached arrays changes
 
 
@@ -134,7 +136,7 @@ def _conversations(sources: Sequence[DataSource], seed: int) -> Iterator[tuple[i
             number += 1
 
 
-def _documents(data: DataSection, encoder: Encoder, seed: int, ledgers: list[Ledger]) -> Iterator[Document]:
+def _documents(data: DataSection, encoder: Encoder, seed: int, ledgers: list[Ledger]) -> Iterator[TokenizedDocument]:
     """Every document."""
     conversations, pieces = ledgers
     for number, conversation in _conversations(data.train, seed):
@@ -177,7 +179,7 @@ def _fill(folder: Path, data: DataSection, tokenizer: Any, seed: int) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_documents(folder: Path, documents: Iterable[Document]) -> None:
+def _write_documents(folder: Path, documents: Iterable[TokenizedDocument]) -> None:
     """Ids and weights back to back, where each document ends, and of which conversation it is."""
     bounds, conversation = [0], []
     with (folder / "ids.i32").open("wb") as ids_file, (folder / "weights.f32").open("wb") as weights_file:
