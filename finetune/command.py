@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from typing import Any
 
 from camelid.files.paths import find_packaged
@@ -25,7 +24,7 @@ def register(rooms: Any) -> None:
 
 
 def run_finetune(args: argparse.Namespace) -> int:
-    """Train in this process, or replace it by the launcher."""
+    """Train in this process, or in workers that it launches."""
     launch = str(find_packaged(args.launch)) if args.launch else None
     overrides = list(args.overrides)
     if launch is not None:
@@ -42,9 +41,10 @@ def run_finetune(args: argparse.Namespace) -> int:
         check(recipe, layout)
         require_packages(recipe, deepspeed=layout.sharding.startswith("zero"))
         threads = max(1, (os.cpu_count() or 1) * layout.machines // layout.processes)
-        accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", launch]
-        accelerate += ["--num_cpu_threads_per_process", str(threads)]
-        os.execv(sys.executable, [*accelerate, "-m", "finetune.train", *rest])
+        from finetune.parallel.launcher import launch_workers
+
+        accelerate = ["--config_file", launch, "--num_cpu_threads_per_process", str(threads)]
+        return launch_workers([*accelerate, "-m", "finetune.train", *rest])
     from finetune.train import main
 
     return main(rest)

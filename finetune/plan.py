@@ -84,7 +84,8 @@ def trained_parameters(config: LlamaConfig, adapter: AdapterSection) -> int:
     }
     lengths = adapter.kind == "dora"  # DoRA also trains the length of every output
     each = sum(adapter.rank * sum(shapes[name]) + lengths * shapes[name][1] for name in adapter.targets)
-    return each * config.num_hidden_layers
+    whole = 1 if adapter.also and config.tie_word_embeddings else len(set(adapter.also))
+    return each * config.num_hidden_layers + whole * config.vocab_size * config.hidden_size
 
 
 def activation_bytes(config: LlamaConfig, recompute: str, stream: int, compute: int) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from conversations.tokens.template import get_template
 from finetune.combinations import number, refuse_combination
 from finetune.optimizers.table import OPTIMIZERS
 
+WHOLE_LAYERS = ("embed_tokens", "lm_head")
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -171,6 +172,8 @@ class AdapterSection:
         alpha: the adapter's output is multiplied by alpha / rank.
         dropout: share of the adapter's inputs dropped in training.
         targets: names of the linear layers that get an adapter.
+        also: layers that are trained whole and saved with the adapter: `embed_tokens` and `lm_head`, which a token
+            that was added needs. Where the two share their weights, either name means both.
     """
 
     kind: Literal["none", "lora", "dora", "rslora", "qlora"] = "none"
@@ -178,6 +181,7 @@ class AdapterSection:
     alpha: float = 16.0
     dropout: float = 0.0
     targets: tuple[str, ...] = LINEAR_LAYERS
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.rank >= 1, "adapter.rank", self.rank, "must be at least 1")
@@ -186,6 +190,9 @@ class AdapterSection:
         for name in self.targets:
             if name not in LINEAR_LAYERS:
                 raise UserError(f"adapter.targets: no linear layer {name!r}{suggest_name(name, LINEAR_LAYERS)}")
+        for name in self.also:
+            if name not in WHOLE_LAYERS:
+                raise UserError(f"adapter.also: {name!r} can't be trained whole{suggest_name(name, WHOLE_LAYERS)}")
         _require(len(self.targets) > 0, "adapter.targets", self.targets, "must name at least one layer")
 
 
@@ -196,6 +203,8 @@ class RunSection:
     Attributes:
         output: the run folder.
         seed: seed of the data order and of everything else that is random.
+        save_dtype: of the saved model: `base` (that of the weights at `model.path`; an adapter as it was trained),
+            `fp32`, `bf16` or `fp16`.
         precision: `fp32`; `bf16`: computes in bfloat16, weights and optimizer stay float32; `bf16-pure`: weights and
             optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged).
         checkpoint_every: updates between checkpoints.
@@ -212,6 +221,7 @@ class RunSection:
     output: str
     seed: int = 0
     precision: Literal["fp32", "bf16", "bf16-pure"] = "bf16"
+    save_dtype: Literal["base", "fp32", "bf16", "fp16"] = "base"
     checkpoint_every: int = 200
     checkpoint_minutes: float | None = None
     keep_checkpoints: int = 2

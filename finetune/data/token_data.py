@@ -22,12 +22,12 @@ from camelid.message import Conversation
 from conversations.tokens.split import split_conversation
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
+from finetune.data.hold_out import content_hash, draw_held_out
 from finetune.data.sources import check_sources, read_source, source_fingerprint
 from finetune.recipe import DataSection, DataSource
 
-TokenizedDocument = tuple[
-    int, npt.NDArray[np.int32], npt.NDArray[np.float32]
-]  # conversation number, token ids, loss weights
+# Number of the conversation, token ids, loss weights.
+TokenizedDocument = tuple[int, npt.NDArray[np.int32], npt.NDArray[np.float32]]
 FORMAT = 2  # raise it when the meaning of the cached arrays changes
 
 
@@ -96,7 +96,10 @@ def load_tokens(cache: Path, data: DataSection, tokenizer: Any, seed: int) -> To
         _fill(folder, data, tokenizer, seed)
     facts = read_json(folder / "facts.json")
     conversation = np.load(folder / "conversation.npy")
-    held_out = np.random.default_rng([seed, 1]).random(conversation[-1] + 1)[conversation] < data.validation
+    if (folder / "content.npy").is_file():
+        held_out = draw_held_out(np.load(folder / "content.npy"), conversation, seed, data.validation)
+    else:  # a cache of version 0.2 or before: its run goes on with the parts it began with
+        held_out = np.random.default_rng([seed, 1]).random(conversation[-1] + 1)[conversation] < data.validation
     training, held = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     if data.validation and not (training.size and held.size):
         raise UserError(
@@ -180,13 +183,15 @@ def _fill(folder: Path, data: DataSection, tokenizer: Any, seed: int) -> None:
 
 
 def _write_documents(folder: Path, documents: Iterable[TokenizedDocument]) -> None:
-    """Ids and weights back to back, where each document ends, and of which conversation it is."""
-    bounds, conversation = [0], []
+    """Ids and weights back to back, where each document ends, of which conversation it is, and a hash of its ids."""
+    bounds, conversation, contents = [0], [], []
     with (folder / "ids.i32").open("wb") as ids_file, (folder / "weights.f32").open("wb") as weights_file:
         for number, ids, weights in documents:
             ids_file.write(ids.tobytes())
             weights_file.write(weights.tobytes())
             bounds.append(bounds[-1] + len(ids))
             conversation.append(number)
+            contents.append(content_hash(ids))
     np.save(folder / "bounds.npy", np.array(bounds))
     np.save(folder / "conversation.npy", np.array(conversation))
+    np.save(folder / "content.npy", np.array(contents, dtype=np.uint64))

@@ -12,7 +12,7 @@ from finetune.recipe import AdapterSection
 
 
 def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> nn.Module:
-    """Freeze the model and give its linear layers trainable low-rank matrices, in float32.
+    """Freeze the model and give its linear layers trainable low-rank matrices; these and whole layers in float32.
 
     Args:
         model: is changed in place.
@@ -25,6 +25,7 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> 
     if adapter.kind == "qlora":
         quantise(model, adapter.targets)
     torch.manual_seed(seed)
+    tied = model.config.tie_word_embeddings
     config = LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,
@@ -32,10 +33,15 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> 
         target_modules=list(adapter.targets),
         use_dora=adapter.kind == "dora",
         use_rslora=adapter.kind == "rslora",
+        modules_to_save=(["embed_tokens"] if tied else list(adapter.also)) if adapter.also else None,
+        ensure_weight_tying=tied and bool(adapter.also),
         base_model_name_or_path=base,
         task_type="CAUSAL_LM",
     )
     wrapped: nn.Module = PeftModel(model, config)
+    for weight in wrapped.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
     return wrapped
 
 

@@ -9,10 +9,11 @@ from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.layout import Sharding
 from finetune.parallel import launch
+from finetune.parallel.patience import Patience
 from finetune.recipe import Recipe
 
 
-def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> Worker:
+def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, patience: Patience) -> Worker:
     """Load the model, add the adapter, spread both over the processes, and make the optimizer."""
     run, optim = recipe.run, recipe.optim
     processes = accelerator.num_processes
@@ -32,6 +33,7 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     launch.shard(model, unwrapped, grid, sharding, run.precision)
     if cut_first:
         weights.fill_weights(unwrapped, path, str(launch.weights_device(accelerator)))
+    patience.wait()  # another process may read from a slower disk
     optimizer = make_optimizer(model.parameters(), optim, pure)
     if sharding.startswith("zero"):
         model, optimizer = accelerator.prepare(model, optimizer)
@@ -43,5 +45,16 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     autocast = run.precision == "bf16" and sharding == "none"  # the others are told to compute in bfloat16 themselves
     rank = accelerator.process_index // run.tensor_parallel
     ranks = processes // run.tensor_parallel
-    micro_batch, clip_norm = optim.micro_batch, optim.clip_norm
-    return Worker(accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, micro_batch, clip_norm)
+    return Worker(
+        accelerator,
+        model,
+        unwrapped,
+        optimizer,
+        sharding,
+        autocast,
+        rank,
+        ranks,
+        optim.micro_batch,
+        optim.clip_norm,
+        patience=patience,
+    )

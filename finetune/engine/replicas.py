@@ -67,4 +67,4 @@ def _replicated(worker: Worker) -> dict[str, Tensor]:
 def _sum_of_bits(tensor: Tensor) -> Tensor:
     """() int64: the sum of all numbers as integers, whatever they are."""
     bits = tensor.detach().contiguous().view(-1).view(BITS[tensor.element_size()])
-    return torch.stack([part.sum(dtype=torch.int64) for part in bits.split(CHUNK)]).sum()
+    return torch.stack([part.sum(dtype=torch.int64) for part in torch.split(bits, CHUNK)]).sum()

@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from camelid.files.ledger import Ledger
@@ -17,6 +18,9 @@ from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.folders.generation_config import end_texts_with_turns, find_end_ids, tuned_generation_config
 from finetune.recipe import Recipe
+
+# By `run.save_dtype`, but for `base`.
+SAVE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def output_folder(recipe: Recipe) -> Path:
@@ -39,7 +43,7 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
     """
     folder, final = Path(recipe.run.output), output_folder(recipe)
     require_equal_replicas(worker, done)
-    state = full_state(worker, recipe.adapter.kind != "none")
+    state = full_state(worker)
     if worker.accelerator.is_main_process:
         beside = final.with_name(f".{final.name}.partial")
         shutil.rmtree(beside, ignore_errors=True)
@@ -47,10 +51,13 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
         template = template_for(recipe.data.template, tokenizer)
         end_texts_with_turns(tokenizer, template)
         generation = tuned_generation_config(recipe.model.path, find_end_ids(tokenizer, template))
+        dtype = SAVE_DTYPES.get(recipe.run.save_dtype)
         if recipe.adapter.kind == "none":
-            weights.save_model(state, worker.unwrapped.config, beside, generation=generation)
+            base = weights.dtype_of(recipe.model.path)
+            weights.save_model(state, worker.unwrapped.config, beside, dtype=dtype or base, generation=generation)
         else:
-            save_adapter(worker.accelerator.unwrap_model(worker.model), state, beside)
+            adapter = {name: tensor.to("cpu", dtype) for name, tensor in state.items()}
+            save_adapter(worker.accelerator.unwrap_model(worker.model), adapter, beside)
         tokenizer.save_pretrained(beside)
         summary = summarise_run(folder / "metrics.jsonl", ledgers)
         write_model_card(beside, recipe, summary)
@@ -60,11 +67,25 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
         print(summary_line(summary, final), flush=True)
 
 
-def full_state(worker: Worker, adapter: bool) -> dict[str, Tensor]:
-    """All weights by name, gathered from the processes, on the main one; an adapter's alone if `adapter`."""
+def full_state(worker: Worker) -> dict[str, Tensor]:
+    """The trained weights by name, gathered from the processes, on the main one: all of them, or an adapter's."""
+    model = worker.accelerator.unwrap_model(worker.model)
+    named = model.named_parameters(remove_duplicate=False)  # weights that two layers share have both names
+    trained = {name: weight for name, weight in named if weight.requires_grad}
     if worker.engine is not None:
-        gathered: dict[str, Tensor] = worker.accelerator.get_state_dict(worker.model) or {}  # None elsewhere
-        return {name: tensor for name, tensor in gathered.items() if not adapter or "lora_" in name}
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapter)
+        return _full_state_of_engine(trained, worker.accelerator.is_main_process)
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     state: dict[str, Tensor] = get_model_state_dict(worker.model, options=options)  # type: ignore[assignment]
+    return {name: state[name] for name in trained} if state else {}  # empty on the others
+
+
+def _full_state_of_engine(trained: dict[str, nn.Parameter], main: bool) -> dict[str, Tensor]:
+    """What DeepSpeed's optimizer steps, in float32 where the model itself is bfloat16: one weight after the other."""
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    state = {}
+    for name, weight in trained.items():
+        whole = safe_get_full_fp32_param(weight)  # collective
+        if main:
+            state[name] = whole.detach().to("cpu", copy=True)
     return state

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from finetune.engine.optimizer import InBackward
 from finetune.layout import Sharding
 from finetune.llama.model import Head, Llama
 from finetune.objectives.next_token import CHUNK
+from finetune.parallel.patience import Patience
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Worker:
         micro_batch: sequences of a forward pass.
         clip_norm: largest global gradient norm; 0 does not clip.
         splits: in how many parts (a power of two) each micro-batch is cut because it did not fit into memory.
+        patience: waits for what other processes do on the host.
     """
 
     accelerator: Accelerator
@@ -48,6 +50,7 @@ class Worker:
     micro_batch: int
     clip_norm: float
     splits: int = 1
+    patience: Patience = field(default_factory=Patience)
 
     def passes(self, capacity: int) -> int | None:
         """How often the output layer is called for a micro-batch of such sequences; None if that may differ."""
@@ -172,4 +175,5 @@ def _global_norm(gradients: list[Tensor]) -> Tensor:
 def _square(gradient: Tensor) -> Tensor:
     """Square of the norm of a gradient, of this process's part of it if it is cut."""
     local = gradient.to_local() if isinstance(gradient, DTensor) else gradient
-    return torch.linalg.vector_norm(local, dim=-1, dtype=torch.float32).square().sum()
+    rows: Tensor = torch.linalg.vector_norm(local, dim=-1, dtype=torch.float32)
+    return rows.square().sum()

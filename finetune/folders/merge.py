@@ -53,6 +53,8 @@ def apply_adapter(model: Llama, adapter: str | Path, base: str | Path) -> Llama:
         merged: Llama = PeftModel.from_pretrained(model, str(adapter), config=config).merge_and_unload()
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{adapter}: does not fit {base}: {str(error).splitlines()[0]}") from None
+    if merged.config.tie_word_embeddings:  # an adapter that trained the embedding has put another in its place
+        merged.lm_head.weight = merged.model.embed_tokens.weight
     return merged
 
 

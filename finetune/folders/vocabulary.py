@@ -1,4 +1,4 @@
-"""Rows of the embedding: whether every token has one, and a larger vocabulary, whose rows start as the old ones' mean."""
+"""Rows of the embedding: whether every token has one, and more of them, which start as the mean of the old."""
 
 import math
 from collections.abc import Sequence

@@ -113,13 +113,14 @@ def save_model(
     config: LlamaConfig,
     folder: str | Path,
     shard_bytes: int = SHARD_BYTES,
+    dtype: torch.dtype | None = None,
     generation: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model's `state_dict()` as a Hugging Face folder; see `write_weights`."""
     source = {name: partial(_identity, tensor) for name, tensor in state.items()}
     if config.tie_word_embeddings:
         source.pop("lm_head.weight", None)
-    write_weights(source, config, folder, shard_bytes=shard_bytes, generation=generation)
+    write_weights(source, config, folder, dtype, shard_bytes, generation)
 
 
 def write_weights(
@@ -208,6 +209,11 @@ def open_tensors(folder: str | Path) -> LazyTensors:
     if list(folder.glob("consolidated.*.pth")):
         raise UserError(f"{folder}: Meta's layout; turn it into a model folder with `camelid weights import` first")
     raise UserError(f"{folder}: model.safetensors is missing; expected weights as safetensors or pytorch_model.bin")
+
+
+def dtype_of(folder: str | Path) -> torch.dtype:
+    """What the weights of a Hugging Face folder are saved as, going by its largest tensor."""
+    return max((read() for read in open_tensors(folder).values()), key=Tensor.numel).dtype
 
 
 def _open_safetensors(path: Path) -> LazyTensors:

@@ -40,6 +40,7 @@ from finetune.objectives.next_token import NextToken
 from finetune.objectives.objective import Objective
 from finetune.packages import require_packages
 from finetune.parallel import launch
+from finetune.parallel.patience import Patience
 from finetune.recipe import OptimSection, SftRecipe
 
 
@@ -61,19 +62,20 @@ def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
 
 
 def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quiet: bool) -> signal.Signals | None:
-    folder = Path(recipe.run.output)
-    with accelerator.main_process_first():
+    folder, patience = Path(recipe.run.output), Patience()
+    require_model_folder(recipe.model.path)
+    with patience.main_first():
         finished = run_folder.claim_run_folder(folder, recipe)
     if finished:
         if accelerator.is_main_process:
             print(f"{folder}: this run has already finished; its model is in {output_folder(recipe)}")
         return None
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
-    with accelerator.main_process_first():
+    with patience.main_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
     require_rows(data.ids, tokenizer, recipe.model.path)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
-    worker = make_worker(accelerator, sharding, recipe)
+    worker = make_worker(accelerator, sharding, recipe, patience)
     if accelerator.is_main_process:
         run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))
         if not quiet:
@@ -87,7 +89,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     stopped = run_updates(worker, plan, recipe, objective, validate, quiet)
     if stopped is None:
         write_results(worker, data.ledgers, recipe, tokenizer, plan.updates)
-    accelerator.wait_for_everyone()
+    patience.wait()
     accelerator.end_training()
     return stopped
 
@@ -97,10 +99,14 @@ def config_if_here(folder: str) -> LlamaConfig | None:
     return LlamaConfig.from_folder(folder) if (Path(folder) / "config.json").is_file() else None
 
 
-def load_tokenizer(path: str, template: str) -> Any:
-    """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
+def require_model_folder(path: str) -> None:
+    """Refuse a base that is not there."""
     if not Path(path).is_dir():
         raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path)}")
+
+
+def load_tokenizer(path: str, template: str) -> Any:
+    """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
     tokenizer = open_tokenizer(path, f"model.path = {path!r}")
     tokenizer.chat_template = template_for(template, tokenizer).jinja
     return tokenizer
@@ -162,9 +168,8 @@ def run_updates(
             overdue = run.checkpoint_minutes is not None and time.monotonic() - saved_at > 60 * run.checkpoint_minutes
             overdue, stopping = worker.any(overdue, stop.wanted)
             due = overdue or done % run.checkpoint_every == 0 or validation is not None
-            # An update that was validated is saved: it may be the best one. After the last update the model itself is
-            # written, so there is nothing to save.
-            if done < plan.updates and (due or stopping):
+            # An update that was validated is saved: it may be the best one. So is the last: the run may be continued.
+            if due or stopping or done == plan.updates:
                 saver.save(checkpoint_position(worker, done, tokens, skipped, validation))
                 saved, saved_at = done, time.monotonic()
             if stopping:

@@ -16,7 +16,8 @@ from tests.finetune.runs import ROOT, free_ports, write
 def train_each(recipes: list[dict[str, Any]], processes: int, **environment: str) -> dict[str, str]:
     """Train all recipes; what went wrong in those that did not end with status 0, by run folder."""
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [sys.executable, *(start if processes > 1 else []), __file__, *(str(write(recipe)) for recipe in recipes)]
+    several = processes > 1 or "ACCELERATE_USE_DEEPSPEED" in environment  # which wants a group even of one
+    command = [sys.executable, *(start if several else []), __file__, *(str(write(recipe)) for recipe in recipes)]
     ports = ",".join(map(str, free_ports(len(recipes))))
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MEETING_PORTS": ports, **environment}
     result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
