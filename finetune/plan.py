@@ -11,6 +11,7 @@ from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.data.batches import Plan
 from finetune.data.token_data import load_tokens
 from finetune.folders.vocabulary import require_rows
+from finetune.layout import Layout, check
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
@@ -192,20 +193,24 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
     )
 
 
-def plan_report(recipe: Recipe, processes: int, sharding: str, gpu: str, price: float | None) -> str:
+def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -> str:
     """The whole plan as text.
 
     Args:
         recipe: the run.
-        processes: that will work.
-        sharding: how the weights will be spread over them.
+        layout: how it will be spread over processes.
         gpu: name of one of `ACCELERATORS`.
         price: of an hour of one GPU, USD; None if it is not known.
+
+    Raises:
+        UserError: such a run would be refused, or the GPU or the model is not known.
     """
     if gpu not in ACCELERATORS:
         raise UserError(f"--gpu {gpu}: not known; known: {', '.join(ACCELERATORS)}")
     kind, optim, run = ACCELERATORS[gpu], recipe.optim, recipe.run
     config = get_config(recipe.model)
+    check(recipe, layout, config)
+    processes, sharding = layout.processes, layout.sharding
     ranks = processes // run.tensor_parallel
     parts = estimate_memory(
         config, recipe.model, optim, recipe.adapter, run, recipe.data.max_length, sharding, processes

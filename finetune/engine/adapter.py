@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from camelid.errors import UserError
+from camelid.files.write import give_usual_mode
 from finetune.llama.model import Llama, LlamaDecoderLayer
 from finetune.recipe import AdapterSection
 
 
 def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> nn.Module:
-    """Freeze the model and give its linear layers trainable low-rank matrices; these and whole layers in float32.
+    """Freeze the model and give its linear layers trainable low-rank matrices, in float32; whole layers as they are.
 
     Args:
         model: is changed in place.
@@ -39,10 +39,14 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> 
         task_type="CAUSAL_LM",
     )
     wrapped: nn.Module = PeftModel(model, config)
-    for weight in wrapped.parameters():
+    return wrapped
+
+
+def widen_trained(model: nn.Module) -> None:
+    """Hold what is trained in float32, in place; the layers that an adapter trains whole are copies of the base's."""
+    for weight in model.parameters():
         if weight.requires_grad:
             weight.data = weight.data.float()
-    return wrapped
 
 
 def quantise(model: Llama, targets: tuple[str, ...]) -> None:
@@ -50,14 +54,9 @@ def quantise(model: Llama, targets: tuple[str, ...]) -> None:
 
     On processors with bfloat16 units, bitsandbytes would lay the weights out anew at the first forward pass in
     evaluation mode, for a product that has no gradient and takes only multiples of 32 and 64: that is switched off.
-
-    Raises:
-        UserError: bitsandbytes is not installed.
     """
-    try:
-        from bitsandbytes.nn import Linear4bit, Params4bit
-    except ImportError:
-        raise UserError("adapter.kind = 'qlora' needs bitsandbytes: pip install camelid[quant]") from None
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
     device = model.lm_head.weight.device
     layers = [layer for layer in model.model.layers if isinstance(layer, LlamaDecoderLayer)]
     for layer in layers:
@@ -90,3 +89,5 @@ def save_adapter(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
         folder: is made.
     """
     model.save_pretrained(str(folder), state_dict=state, save_embedding_layers=False)  # type: ignore[operator]
+    for path in folder.glob("*.safetensors"):
+        give_usual_mode(path)

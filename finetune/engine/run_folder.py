@@ -13,7 +13,7 @@ from camelid.errors import UserError
 from camelid.files.paths import suggest_path
 from camelid.files.read import read_json, read_jsonl
 from camelid.files.write import atomic_write, dumps, write_json
-from finetune.data.sources import source_fingerprint
+from finetune.data.sources import source_fingerprint, source_name
 from finetune.folders.fingerprint import weights_fingerprint
 from finetune.recipe import OptimSection, Recipe, read_recipe
 
@@ -61,7 +61,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     Raises:
         UserError: the folder belongs to a run with another recipe, or data or base are missing or have changed.
     """
-    data = {source.path: source_fingerprint(source.path) for source in recipe.data.train}
+    data = {source_name(source): source_fingerprint(source) for source in recipe.data.train}
     path, summary = folder / "recipe.yaml", folder / "summary.json"
     if not path.is_file():
         write_json(folder / "data.json", data)

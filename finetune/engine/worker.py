@@ -16,9 +16,9 @@ from torch.nn.utils import clip_grads_with_norm_
 from finetune.data.batches import BatchShape, MicroBatch
 from finetune.engine.optimizer import InBackward
 from finetune.engine.wide_gradients import WideGradients
+from finetune.layout import Sharding
 from finetune.llama.model import Head, Llama
 from finetune.objectives.next_token import CHUNK
-from finetune.parallel.launch import Sharding
 from finetune.parallel.patience import Patience
 
 

@@ -10,6 +10,7 @@ from typing import Literal
 from torch import Tensor
 
 from camelid.errors import UserError
+from camelid.files.read import read_json
 from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.folders import weights
 from finetune.folders.generation_config import (
@@ -56,6 +57,18 @@ def apply_adapter(model: Llama, adapter: str | Path, base: str | Path) -> Llama:
     if merged.config.tie_word_embeddings:  # an adapter that trained the embedding has put another in its place
         merged.lm_head.weight = merged.model.embed_tokens.weight
     return merged
+
+
+def require_base(delta: str | Path, base: str | Path, base_hash: str) -> None:
+    """Refuse to add a delta to another base than it was made of; published ones may not say which that was.
+
+    Raises:
+        UserError: names the base it was made of.
+    """
+    path = Path(delta) / "delta.json"
+    record = read_json(path) if path.is_file() else {}
+    if record.get("base_sha256") not in (None, base_hash):
+        raise UserError(f"{base}: other weights than those that {delta} was made of ({record.get('base')}); take these")
 
 
 def combine_folders(

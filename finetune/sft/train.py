@@ -33,10 +33,12 @@ from finetune.engine.update import run_update
 from finetune.engine.worker import Worker
 from finetune.folders.generation_config import find_end_ids
 from finetune.folders.vocabulary import require_rows
+from finetune.layout import Sharding, check
+from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import NextToken
 from finetune.objectives.objective import Objective
+from finetune.packages import require_packages
 from finetune.parallel import launch
-from finetune.parallel.launch import Sharding
 from finetune.parallel.patience import Patience
 from finetune.recipe import OptimSection, SftRecipe
 
@@ -51,7 +53,9 @@ def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
         UserError: a file, a template or the launch does not fit the recipe, the disk is full, or gradients stay
             NaN or infinite.
     """
+    require_packages(recipe, launch.uses_deepspeed())
     accelerator, sharding = launch.start(recipe.run, recipe.optim)
+    check(recipe, launch.launched_layout(accelerator, sharding), config_if_here(recipe.model.path))
     with exclusive_lock(Path(recipe.run.output) / "lock") if accelerator.is_main_process else nullcontext():
         return _train(accelerator, sharding, recipe, quiet)
 
@@ -86,6 +90,11 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     patience.wait()
     accelerator.end_training()
     return stopped
+
+
+def config_if_here(folder: str) -> LlamaConfig | None:
+    """The shape of the model in a folder; None if there is none, which loading it will say."""
+    return LlamaConfig.from_folder(folder) if (Path(folder) / "config.json").is_file() else None
 
 
 def load_tokenizer(path: str, template: str) -> Any:

@@ -62,3 +62,13 @@ def test_tokens_without_a_row_are_named(
     [resize] = re.findall(r"`camelid (.+?)`", line)
     assert main(resize.split()) == 0
     assert run(variant(ours, "resized", model__path=resize.split()[-1])) == 0
+
+
+def test_earlier_added_tokens_stay_special(tmp_path: Path, toy_model: Path) -> None:
+    for before, after, token in ((toy_model, "one", "<one>"), (tmp_path / "one", "two", "<two>")):
+        command = ["weights", "resize", str(before), str(tmp_path / after), "--add-tokens", token]
+        assert main(command) == 0
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "two")
+    assert {"<one>", "<two>"} <= set(tokenizer.all_special_tokens)
+    ids = tokenizer("<one> and <two>", add_special_tokens=False).input_ids
+    assert "one" not in tokenizer.decode(ids, skip_special_tokens=True)
