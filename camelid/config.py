@@ -1,8 +1,10 @@
 """YAML plus `key=value` overrides into frozen dataclasses; an unknown key is an error with a suggestion."""
 
 import dataclasses
+import math
 import types
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -133,16 +135,23 @@ def _scalar(hint: Any, value: Any, place: str, key: str) -> Any:
     if hint is Any:
         return value
     if hint is float and not isinstance(value, bool):
-        try:
-            return float(value)  # YAML 1.1 reads 2e-5 as a string
-        except (TypeError, ValueError):
-            pass
-    elif hint is int and isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
-        return int(value)
+        with suppress(TypeError, ValueError):
+            value = float(value)  # YAML 1.1 reads 2e-5 as a string
+        if isinstance(value, float):
+            return _finite(value, place, key)
+    elif hint is int and isinstance(value, int | float) and not isinstance(value, bool):
+        if _finite(value, place, key) == int(value):
+            return int(value)
     elif hint in (str, bool) and isinstance(value, hint):
         return value
     names = {float: "a number", int: "a whole number", str: "a string (put it in quotes)", bool: "true or false"}
     raise UserError(f"{place}: {key} must be {names.get(hint, hint)}, found {value!r}")
+
+
+def _finite(value: float, place: str, key: str) -> float:
+    if not math.isfinite(value):
+        raise UserError(f"{place}: {key} must be a finite number, found {value!r}")
+    return value
 
 
 def _plain(value: Any) -> Any:

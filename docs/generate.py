@@ -1,8 +1,8 @@
 """Writes what the code already says: `python docs/generate.py`.
 
 `reference/commands.md` comes from the command line's parser, `reference/recipe.md` from the recipe's dataclasses and
-their docstrings, the table in `conversations.md` from the formats that are read, the pictures of layers from the import
-contracts in pyproject.toml and the packages' first lines.
+their docstrings, the table in `conversations.md` from the formats that are read, that in `finetune.md` from what is
+refused together, the pictures of layers from the import contracts in pyproject.toml and the packages' first lines.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from importlinter.api import read_configuration
 from camelid.app.cli import build_parser
 from camelid.app.command_line import leaves
 from conversations.formats.table import FORMATS
+from finetune.combinations import exclusions
 from finetune.recipe import DEFAULT_KIND, KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,7 @@ def generated() -> dict[Path, str]:
         docs / "reference" / "commands.md": commands_page(),
         docs / "reference" / "recipe.md": recipe_page(),
         docs / "conversations.md": with_formats((docs / "conversations.md").read_text(encoding="utf-8")),
+        docs / "finetune.md": with_exclusions((docs / "finetune.md").read_text(encoding="utf-8")),
         docs / "layers.svg": layers_picture("Imports run one way"),
         docs / "layers-finetune.svg": layers_picture("Inside finetune"),
     }
@@ -107,12 +109,28 @@ def recipe_page() -> str:
 
 def with_formats(page: str) -> str:
     """The page with its table of formats, which stands behind the note, as it should be."""
-    note = NOTE.format("conversations/formats")
     rows = "| format | looks like | notes |\n|---|---|---|\n"
     for format in FORMATS.values():
         tree = f"a tree: every branch, or with `--branches last` the {format.last_branch}" if format.last_branch else ""
         notes = "; ".join(filter(None, [format.notes, tree]))
         rows += f"| `{format.name}` | {_cell(format.looks_like)} | {_cell(notes)} |\n"
+    return _with_table(page, NOTE.format("conversations/formats"), rows)
+
+
+def with_exclusions(page: str) -> str:
+    """The page with its table of what does not go together, which stands behind the note."""
+    rows = "| | does not go with | because | instead |\n|---|---|---|---|\n"
+    for each in exclusions():
+        first, *others = (
+            f"`{axis}` " + ", ".join(value if value.startswith(">") else f"`{value}`" for value in values)
+            for axis, values in each.choices.items()
+        )
+        rows += f"| {first} | {'; '.join(others)} | {_cell(each.why)} | {_cell(each.instead)} |\n"
+    return _with_table(page, NOTE.format("finetune/combinations.py"), rows)
+
+
+def _with_table(page: str, note: str, rows: str) -> str:
+    """The page with the table behind the note replaced."""
     before, found, after = page.partition(note)
     assert found, note
     _, _, rest = after.lstrip().partition("\n\n")

@@ -2,14 +2,11 @@
 
 import argparse
 import os
-import sys
 from typing import Any
 
-import yaml
-
-from camelid.errors import UserError
 from camelid.files.paths import find_packaged
-from camelid.files.read import read_text
+from finetune.layout import check, planned_layout, read_launch_file
+from finetune.packages import require_packages
 from finetune.recipe import read_recipe
 
 
@@ -27,48 +24,27 @@ def register(rooms: Any) -> None:
 
 
 def run_finetune(args: argparse.Namespace) -> int:
-    """Train in this process, or replace it by the launcher."""
-    recipe = read_recipe(find_packaged(args.recipe), args.overrides)  # a typo is found before anything starts
+    """Train in this process, or in workers that it launches."""
+    launch = str(find_packaged(args.launch)) if args.launch else None
+    overrides = list(args.overrides)
+    if launch is not None:
+        overrides.append(f"run.processes={read_launch_file(launch).processes}")
+    recipe = read_recipe(find_packaged(args.recipe), overrides)  # a typo is found before anything starts
+    layout = planned_layout(recipe.run, launch)
     if args.plan:
         from finetune.plan import plan_report
 
-        settings = launch_settings(str(find_packaged(args.launch))) if args.launch else {"num_processes": 1}
-        sharding = recipe.run.sharding or launched_sharding(settings)
-        print(plan_report(recipe, settings["num_processes"], sharding, args.gpu, args.price))
+        print(plan_report(recipe, layout, args.gpu, args.price))
         return 0
-    rest = [args.recipe, *args.overrides, *(["--quiet"] if args.quiet else [])]
-    if args.launch is not None:
-        launch = str(find_packaged(args.launch))
-        count = launch_settings(launch)["num_processes"]
-        threads = max(1, (os.cpu_count() or 1) // count)
-        accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", launch]
-        accelerate += ["--num_cpu_threads_per_process", str(threads)]
-        os.execv(sys.executable, [*accelerate, "-m", "finetune.train", *rest, f"run.processes={count}"])
+    rest = [args.recipe, *overrides, *(["--quiet"] if args.quiet else [])]
+    if launch is not None:
+        check(recipe, layout)
+        require_packages(recipe, deepspeed=layout.sharding.startswith("zero"))
+        threads = max(1, (os.cpu_count() or 1) * layout.machines // layout.processes)
+        from finetune.parallel.launcher import launch_workers
+
+        accelerate = ["--config_file", launch, "--num_cpu_threads_per_process", str(threads)]
+        return launch_workers([*accelerate, "-m", "finetune.train", *rest])
     from finetune.train import main
 
     return main(rest)
-
-
-def launched_sharding(settings: dict[str, Any]) -> str:
-    """How an accelerate configuration spreads the weights."""
-    if settings.get("distributed_type") == "FSDP":
-        return "fsdp2"
-    stage = (settings.get("deepspeed_config") or {}).get("zero_stage", 0)
-    return f"zero{stage}" if settings.get("distributed_type") == "DEEPSPEED" else "none"
-
-
-def launch_settings(path: str) -> dict[str, Any]:
-    """Read an accelerate configuration.
-
-    Raises:
-        UserError: it is broken, or names no number of processes.
-    """
-    try:
-        settings = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: broken YAML: {error}") from None
-    if not isinstance(settings, dict) or not isinstance(settings.get("num_processes"), int):
-        raise UserError(
-            f"{path}: no 'num_processes'; expected an accelerate configuration such as recipes/launch/cpu.yaml"
-        )
-    return settings

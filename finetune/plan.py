@@ -10,6 +10,8 @@ from camelid.errors import UserError
 from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.data.batches import Plan
 from finetune.data.token_data import load_tokens
+from finetune.folders.vocabulary import require_rows
+from finetune.layout import Layout, check
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
@@ -82,7 +84,8 @@ def trained_parameters(config: LlamaConfig, adapter: AdapterSection) -> int:
     }
     lengths = adapter.kind == "dora"  # DoRA also trains the length of every output
     each = sum(adapter.rank * sum(shapes[name]) + lengths * shapes[name][1] for name in adapter.targets)
-    return each * config.num_hidden_layers
+    whole = 1 if adapter.also and config.tie_word_embeddings else len(set(adapter.also))
+    return each * config.num_hidden_layers + whole * config.vocab_size * config.hidden_size
 
 
 def activation_bytes(config: LlamaConfig, recompute: str, stream: int, compute: int) -> tuple[float, float]:
@@ -172,12 +175,9 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
     here = all(Path(source.path).exists() for source in data.train)
     if not here or not Path(recipe.model.path).is_dir():
         return None
-    tokens = load_tokens(
-        Path(recipe.run.output) / "tokens",
-        data,
-        open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}"),
-        recipe.run.seed,
-    )
+    tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
+    tokens = load_tokens(Path(recipe.run.output) / "tokens", data, tokenizer, recipe.run.seed)
+    require_rows(tokens.ids, tokenizer, recipe.model.path)
     plan = Plan(tokens, data, recipe.optim, recipe.run.seed)
     lengths = tokens.lengths[tokens.training]
     total = int(lengths.sum())
@@ -193,20 +193,24 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
     )
 
 
-def plan_report(recipe: Recipe, processes: int, sharding: str, gpu: str, price: float | None) -> str:
+def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -> str:
     """The whole plan as text.
 
     Args:
         recipe: the run.
-        processes: that will work.
-        sharding: how the weights will be spread over them.
+        layout: how it will be spread over processes.
         gpu: name of one of `ACCELERATORS`.
         price: of an hour of one GPU, USD; None if it is not known.
+
+    Raises:
+        UserError: such a run would be refused, or the GPU or the model is not known.
     """
     if gpu not in ACCELERATORS:
         raise UserError(f"--gpu {gpu}: not known; known: {', '.join(ACCELERATORS)}")
     kind, optim, run = ACCELERATORS[gpu], recipe.optim, recipe.run
     config = get_config(recipe.model)
+    check(recipe, layout, config)
+    processes, sharding = layout.processes, layout.sharding
     ranks = processes // run.tensor_parallel
     parts = estimate_memory(
         config, recipe.model, optim, recipe.adapter, run, recipe.data.max_length, sharding, processes

@@ -11,9 +11,12 @@ from typing import Literal
 
 from camelid.config import from_tree, read_tree
 from camelid.errors import UserError, suggest_name
+from camelid.files.paths import expand_home
 from conversations.tokens.template import get_template
-from finetune.optimizers.table import OPTIMIZERS, names_with
+from finetune.combinations import number, refuse_combination
+from finetune.optimizers.table import OPTIMIZERS
 
+WHOLE_LAYERS = ("embed_tokens", "lm_head")
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -37,23 +40,31 @@ class ModelSection:
     recompute: Literal["none", "selective", "full"] = "none"
     compile: Literal["auto", True, False] = "auto"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", expand_home(self.path))
+
 
 @dataclass(frozen=True)
 class DataSource:
     """One source of data.
 
     Attributes:
-        path: a file of conversations or instruction records (JSON, JSONL), a folder that `datasets` saved, or
-            the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`).
+        path: a file of conversations or instruction records (JSON, JSONL, Parquet), a folder of such files or one
+            that `datasets` saved, or the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`).
         weight: how often each conversation is seen in an epoch; 0.5 takes a fixed random half.
         form: what its records are: `chat`, messages of which the assistant's are trained.
+        split: of a folder or a data set, the split to train on; None is `train`.
+        config: the configuration of a data set that has several.
     """
 
     path: str
     weight: float = 1.0
     form: Literal["chat"] = "chat"
+    split: str | None = None
+    config: str | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "path", expand_home(self.path))
         _require(self.weight > 0, "weight", self.weight, "must be greater than 0")
 
 
@@ -149,9 +160,6 @@ class OptimSection:
         _require(self.max_skipped >= 0, "optim.max_skipped", self.max_skipped, "must not be negative")
         if self.in_backward:
             _require(self.clip_norm == 0, "optim.clip_norm", self.clip_norm, "must be 0 with optim.in_backward")
-            able = OPTIMIZERS[self.optimizer].in_backward
-            rule = f"must be {names_with(lambda spec: spec.in_backward)} with optim.in_backward"
-            _require(able, "optim.optimizer", self.optimizer, rule)
 
 
 @dataclass(frozen=True)
@@ -166,6 +174,8 @@ class AdapterSection:
         alpha: the adapter's output is multiplied by alpha / rank.
         dropout: share of the adapter's inputs dropped in training.
         targets: names of the linear layers that get an adapter.
+        also: layers that are trained whole and saved with the adapter: `embed_tokens` and `lm_head`, which a token
+            that was added needs. Where the two share their weights, either name means both.
     """
 
     kind: Literal["none", "lora", "dora", "rslora", "qlora"] = "none"
@@ -173,6 +183,7 @@ class AdapterSection:
     alpha: float = 16.0
     dropout: float = 0.0
     targets: tuple[str, ...] = LINEAR_LAYERS
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.rank >= 1, "adapter.rank", self.rank, "must be at least 1")
@@ -181,6 +192,9 @@ class AdapterSection:
         for name in self.targets:
             if name not in LINEAR_LAYERS:
                 raise UserError(f"adapter.targets: no linear layer {name!r}{suggest_name(name, LINEAR_LAYERS)}")
+        for name in self.also:
+            if name not in WHOLE_LAYERS:
+                raise UserError(f"adapter.also: {name!r} can't be trained whole{suggest_name(name, WHOLE_LAYERS)}")
         _require(len(self.targets) > 0, "adapter.targets", self.targets, "must name at least one layer")
 
 
@@ -191,6 +205,8 @@ class RunSection:
     Attributes:
         output: the run folder.
         seed: seed of the data order and of everything else that is random.
+        save_dtype: of the saved model: `base` (that of the weights at `model.path`; an adapter as it was trained),
+            `fp32`, `bf16` or `fp16`.
         precision: `fp32`; `bf16`: computes in bfloat16, weights and optimizer stay float32; `bf16-pure`: weights and
             optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged).
         checkpoint_every: updates between checkpoints.
@@ -207,6 +223,7 @@ class RunSection:
     output: str
     seed: int = 0
     precision: Literal["fp32", "bf16", "bf16-pure"] = "bf16"
+    save_dtype: Literal["base", "fp32", "bf16", "fp16"] = "base"
     checkpoint_every: int = 200
     checkpoint_minutes: float | None = None
     keep_checkpoints: int = 2
@@ -217,6 +234,7 @@ class RunSection:
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "output", expand_home(self.output))
         for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "processes", "tensor_parallel"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"run.{name}", value, "must be at least 1")
@@ -242,21 +260,23 @@ class SftRecipe:
     kind: Literal["sft"] = "sft"
 
     def __post_init__(self) -> None:
-        _require_steps(self.optim, self.run)
-
-
-def _require_steps(optim: OptimSection, run: RunSection) -> None:
-    """Refuse an optimizer that does not step weights of the run's precision."""
-    if run.precision == "bf16-pure" and OPTIMIZERS[optim.optimizer].pure is None:
-        able = names_with(lambda spec: spec.pure is not None)
-        raise UserError(
-            f"optim.optimizer = {optim.optimizer!r} does not go with run.precision = 'bf16-pure'; use {able}"
-        )
+        refuse_combination(recipe_choices(self))
 
 
 Recipe = SftRecipe  # of any kind
 KINDS: dict[str, type[Recipe]] = {"sft": SftRecipe}
 DEFAULT_KIND = "sft"
+
+
+def recipe_choices(recipe: Recipe) -> dict[str, str]:
+    """What a recipe chooses of the things that may exclude each other (`finetune.combinations`)."""
+    optim, run = recipe.optim, recipe.run
+    choices = {"optim.optimizer": optim.optimizer, "optim.in_backward": "true" if optim.in_backward else "false"}
+    choices |= {"run.precision": run.precision, "adapter.kind": recipe.adapter.kind}
+    choices["run.tensor_parallel"] = number(run.tensor_parallel)
+    if run.sharding is not None:
+        choices["run.sharding"] = run.sharding
+    return choices
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -8,6 +8,7 @@ from signal import Signals
 
 from camelid.errors import UserError
 from camelid.files.paths import find_packaged
+from camelid.files.system_errors import mendable_line
 from finetune.recipe import Recipe, read_recipe
 from finetune.sft.train import train_sft
 
@@ -28,6 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":  # one line, not one a process
             print(f"camelid: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        line = mendable_line(error)
+        if line is None:
+            raise
+        print(f"camelid: error: {line}", file=sys.stderr)  # of any process: a disk may be full on one machine alone
         return 2
     return 0 if stopped is None else 128 + stopped  # as a shell reports a command that a signal ended
 

@@ -29,7 +29,7 @@ from eval.ask.answer import read_answers
 from eval.ask.questions import read_questions
 from eval.judging.judgments import read_judgments
 from eval.results import Counts, Estimate, LeaderboardRow
-from finetune.command import launch_settings
+from finetune.layout import read_launch_file
 from finetune.recipe import KINDS, read_recipe
 from selfinstruct.seeds import read_seeds, read_tasks
 from tests import toy_world
@@ -166,7 +166,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "Ledger": _ledger,
     "Journal": lambda path: Journal(path).get(_lines(path)[0]["key"]).text,  # type: ignore[union-attr]
     "Recipe": read_recipe,
-    "Launch file": lambda path: launch_settings(str(path)),
+    "Launch file": read_launch_file,
     "Run folder": lambda path: [line["update"] for line in _lines(path)],
     "Question": read_questions,
     "Answer": lambda path: [answer.turns[0] for answer in read_answers(path)],

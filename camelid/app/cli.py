@@ -4,7 +4,6 @@ Every room registers its verbs in `<room>/command.py`; those modules import noth
 `camelid --help` answers in well under a second.
 """
 
-import errno
 import sys
 from collections.abc import Sequence
 
@@ -14,18 +13,13 @@ from camelid.app.command_line import CommandParser, leaves
 from camelid.app.open_model import add_model_arguments, open_model
 from camelid.app.shipped import suggest_shipped
 from camelid.errors import UserError
+from camelid.files.system_errors import mendable_line
 from conversations import command as conversations_command
 from eval import command as eval_command
 from finetune import command as finetune_command
 from finetune.folders import command as weights_command
 from finetune.serve import command as serve_command
 from selfinstruct import command as selfinstruct_command
-
-# What the user can mend about a file or folder; any other error of the system keeps its traceback.
-MENDABLE = (
-    errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOSPC, errno.ENOTDIR,
-    errno.EPERM, errno.EROFS,
-)  # fmt: skip
 
 
 def build_parser() -> CommandParser:
@@ -69,9 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 141
     except OSError as error:
-        if error.errno not in MENDABLE or error.filename is None:
+        line = mendable_line(error)
+        if line is None:
             raise
-        print(f"camelid: error: {error.filename2 or error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"camelid: error: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("camelid: interrupted; the same command resumes", file=sys.stderr)

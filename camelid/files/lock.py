@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from camelid.files.system_errors import make_folder
+
 
 @contextmanager
 def exclusive_lock(path: str | Path) -> Iterator[None]:
@@ -16,7 +18,7 @@ def exclusive_lock(path: str | Path) -> Iterator[None]:
     command that was killed while a child of it still works can simply be started again.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,6 +15,14 @@ def find_packaged(path: str | Path) -> Path:
     return ours if not Path(path).exists() and ours.exists() else Path(path)
 
 
+def expand_home(path: str) -> str:
+    """A path as a shell would have it: `~` is the home folder, also in a YAML file."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        raise UserError(f"{path}: no such user; write the folder out") from None
+
+
 def short_name(path: str | Path) -> str:
     """A file's name with its folder: evaluation sets are often called `question.jsonl`."""
     return "/".join(Path(path).parts[-2:])

@@ -5,6 +5,7 @@ Every file Camelid leaves behind goes through `atomic_write`, `write_bytes` or `
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,16 @@ def _replacing(path: Path) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def give_usual_mode(path: Path) -> None:
+    """Give a file the mode of files that this process makes (its umask), where a library made it the owner's alone."""
+    usual = path.with_name(f".{path.name}.mode")
+    usual.touch()
+    try:
+        shutil.copymode(usual, path)
+    finally:
+        usual.unlink()
 
 
 def sync_folder(path: Path) -> None:

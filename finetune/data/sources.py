@@ -1,67 +1,142 @@
-"""Where training data comes from: files, folders that `datasets` saved, and data sets on the Hugging Face hub."""
+"""Where training data comes from: files, folders of shards or that `datasets` saved, data sets on the hub."""
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.files.paths import suggest_path
-from camelid.files.read import file_hash
+from camelid.files.read import Record, file_hash
 from camelid.message import Conversation
-from conversations.formats.readers import read_chats, read_conversations
+from conversations.formats.readers import read_chats, scan_chats
+from finetune.data.dataset_folder import SUFFIXES, split_files
+from finetune.recipe import DataSource
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name
 
 
-def read_source(path: str) -> Iterator[Conversation]:
+def read_source(source: DataSource) -> Iterator[Conversation]:
     """Conversations of a source, one after the other, so that a set larger than memory is no trouble.
 
     Raises:
-        UserError: there is no such source, or a record in it is broken.
+        UserError: there is no such source, or a record in it is broken, is not text alone or cannot be encoded.
     """
-    if Path(path).exists():
-        yield from read_conversations(path)
-        return
-    _require_hub_name(path)
-    from datasets import load_dataset
-
-    try:
-        records = load_dataset(path, split="train", streaming=True)
-    except Exception as error:  # whatever the network or the hub does
-        raise _unreachable(path, error) from None
-    for index, record in enumerate(records):
-        place = f"{path}[{index}]"
+    records = _local_records(source) if Path(source.path).exists() else _hub_records(source)
+    for place, record in records:
         for chat in read_chats(record, place):
             if chat.lost:
-                raise UserError(f"{place}: not text alone ({', '.join(chat.lost)}); download and convert it first")
+                reasons = ", ".join(chat.lost)
+                raise UserError(f"{place}: not text alone ({reasons}); run `camelid conversations convert` first")
+            _require_encodable(chat.conversation, place)
             yield chat.conversation
 
 
-def source_fingerprint(path: str) -> str:
-    """A hash of the content of a source.
+def check_sources(sources: Sequence[DataSource]) -> None:
+    """Read every record that is on this machine, for its errors alone: seconds, where tokenising takes an hour.
 
     Raises:
-        UserError: there is no such source.
+        UserError: as `read_source`.
     """
-    if Path(path).is_file():
-        return file_hash(path)
-    if Path(path).is_dir():
-        files = sorted(file for file in Path(path).rglob("*") if file.is_file())
-        lines = "".join(f"{file.relative_to(path)} {file_hash(file)}\n" for file in files)
-        return hashlib.sha256(lines.encode()).hexdigest()
-    _require_hub_name(path)
+    for source in sources:
+        if Path(source.path).exists():
+            for _ in read_source(source):
+                pass
+
+
+def source_name(source: DataSource) -> str:
+    """What tells a source from others."""
+    part = ", ".join(name for name in (source.config, source.split) if name is not None)
+    return f"{source.path} ({part})" if part else source.path
+
+
+def source_fingerprint(source: DataSource) -> str:
+    """A hash of the content of a source, and of the part of it that is meant.
+
+    Raises:
+        UserError: there is no such source, or no such part of it.
+    """
+    path, split = Path(source.path), source.split
+    if not path.exists():
+        content = _hub_revision(source)
+    else:
+        _parts(source)  # whether the part is there
+        content = _content_hash(path)
+        if split is None and (path / "dataset_dict.json").is_file():
+            split = "train"  # until 0.2.0 all splits were meant, and are what older token caches hold
+    return _hash_lines([content, split or "", source.config or ""]) if split or source.config else content
+
+
+def _hub_revision(source: DataSource) -> str:
+    _require_hub_name(source)
     from huggingface_hub import HfApi
 
     try:
-        return str(HfApi().dataset_info(path).sha)
+        return str(HfApi().dataset_info(source.path).sha)
     except Exception as error:  # whatever the network or the hub does
-        raise _unreachable(path, error) from None
+        raise _unreachable(source.path, error) from None
 
 
-def _require_hub_name(path: str) -> None:
-    if not HUB_NAME.fullmatch(path) or Path(path).suffix in (".json", ".jsonl", ".gz", ".parquet"):
-        wanted = "; expected a file, a folder that datasets saved, or the name of a data set on the hub (owner/name)"
+def _content_hash(path: Path) -> str:
+    if path.is_file():
+        return file_hash(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return _hash_lines([f"{file.relative_to(path)} {file_hash(file)}" for file in files])
+
+
+def _hash_lines(lines: Sequence[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+def _parts(source: DataSource) -> list[Path]:
+    """Files and folders to read of a source that is on this machine."""
+    path = Path(source.path)
+    if path.is_dir():
+        return split_files(path, source.split, source.config)
+    if source.split is not None or source.config is not None:
+        raise UserError(f"data.train: {path}: is one file; only folders and data sets have a split or a config")
+    return [path]
+
+
+def _local_records(source: DataSource) -> Iterator[tuple[str, Record]]:
+    for part in _parts(source):
+        for place, record in scan_chats(part):
+            if isinstance(record, UserError):
+                raise record
+            yield place, record
+
+
+def _hub_records(source: DataSource) -> Iterator[tuple[str, Record]]:
+    _require_hub_name(source)
+    from datasets import load_dataset
+
+    try:
+        records = load_dataset(source.path, source.config, split=source.split or "train", streaming=True)
+    except ValueError as error:  # an unknown split or configuration; it lists those there are
+        raise UserError(f"data.train: {source.path}: {' '.join(str(error).splitlines()[:2])}") from None
+    except Exception as error:  # whatever the network or the hub does
+        raise _unreachable(source.path, error) from None
+    for index, record in enumerate(records):
+        yield f"{source.path}[{index}]", record
+
+
+def _require_encodable(conversation: Conversation, place: str) -> None:
+    """Half of a surrogate pair (`"\\ud83d"` alone in JSON) is no character: no tokenizer and no file takes it."""
+    for number, message in enumerate(conversation.messages):
+        try:
+            message.content.encode()
+        except UnicodeEncodeError as error:
+            code = f"U+{ord(message.content[error.start]):04X}"
+            raise UserError(
+                f"{place}: message {number + 1}: half a character ({code}) at position {error.start}, as a text cut in "
+                "an emoji leaves it; remove it"
+            ) from None
+
+
+def _require_hub_name(source: DataSource) -> None:
+    path = source.path
+    if not HUB_NAME.fullmatch(path) or Path(path).suffix in SUFFIXES:
+        wanted = "; expected a file, a folder of data, or the name of a data set on the hub (owner/name)"
         raise UserError(f"data.train: {path}: no such file{suggest_path(path) or wanted}")
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +16,18 @@ import numpy.typing as npt
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.read import read_json
+from camelid.files.system_errors import make_folder, naming_write_errors
 from camelid.files.write import sync_folder, write_json
 from camelid.message import Conversation
 from conversations.tokens.split import split_conversation
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
-from finetune.data.sources import read_source, source_fingerprint
+from finetune.data.hold_out import content_hash, draw_held_out
+from finetune.data.sources import check_sources, read_source, source_fingerprint
 from finetune.recipe import DataSection, DataSource
 
+# Number of the conversation, token ids, loss weights.
+TokenizedDocument = tuple[int, npt.NDArray[np.int32], npt.NDArray[np.float32]]
 FORMAT = 2  # raise it when the meaning of the cached arrays changes
 
 
@@ -92,7 +96,10 @@ def load_tokens(cache: Path, data: DataSection, tokenizer: Any, seed: int) -> To
         _fill(folder, data, tokenizer, seed)
     facts = read_json(folder / "facts.json")
     conversation = np.load(folder / "conversation.npy")
-    held_out = np.random.default_rng([seed, 1]).random(conversation[-1] + 1)[conversation] < data.validation
+    if (folder / "content.npy").is_file():
+        held_out = draw_held_out(np.load(folder / "content.npy"), conversation, seed, data.validation)
+    else:  # a cache of version 0.2 or before: its run goes on with the parts it began with
+        held_out = np.random.default_rng([seed, 1]).random(conversation[-1] + 1)[conversation] < data.validation
     training, held = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     if data.validation and not (training.size and held.size):
         raise UserError(
@@ -111,7 +118,7 @@ def load_tokens(cache: Path, data: DataSection, tokenizer: Any, seed: int) -> To
 def _key(data: DataSection, tokenizer: Any, seed: int) -> str:
     parts = [
         FORMAT,
-        [(source_fingerprint(source.path), source.weight) for source in data.train],
+        [(source_fingerprint(source), source.weight) for source in data.train],
         template_for(data.template, tokenizer).jinja,
         hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
         data.max_length,
@@ -125,17 +132,15 @@ def _conversations(sources: Sequence[DataSource], seed: int) -> Iterator[tuple[i
     number = 0
     for index, source in enumerate(sources):
         random = np.random.default_rng([seed, 2, index])
-        for conversation in read_source(source.path):
+        for conversation in read_source(source):
             whole, fraction = divmod(source.weight, 1.0)
             for _ in range(int(whole) + (random.random() < fraction)):
                 yield number, conversation
             number += 1
 
 
-def _documents(
-    data: DataSection, encoder: Encoder, seed: int, ledgers: list[Ledger]
-) -> Iterator[tuple[int, npt.NDArray[np.int32], npt.NDArray[np.float32]]]:
-    """Conversation number, token ids and loss weights of every document."""
+def _documents(data: DataSection, encoder: Encoder, seed: int, ledgers: list[Ledger]) -> Iterator[TokenizedDocument]:
+    """Every document."""
     conversations, pieces = ledgers
     for number, conversation in _conversations(data.train, seed):
         conversations.keep()
@@ -159,25 +164,34 @@ def _documents(
 def _fill(folder: Path, data: DataSection, tokenizer: Any, seed: int) -> None:
     """Tokenise beside `folder`, document by document, then move it there at once."""
     encoder = Encoder(template_for(data.template, tokenizer), tokenizer)
+    check_sources(data.train)
     ledgers = [Ledger("conversations"), Ledger("documents")]
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
+    make_folder(partial)
     try:
-        bounds, conversation = [0], []
-        with (partial / "ids.i32").open("wb") as ids_file, (partial / "weights.f32").open("wb") as weights_file:
-            for number, ids, weights in _documents(data, encoder, seed, ledgers):
-                ids_file.write(ids.tobytes())
-                weights_file.write(weights.tobytes())
-                bounds.append(bounds[-1] + len(ids))
-                conversation.append(number)
-        if not conversation:
+        with naming_write_errors(folder, "the tokens"):
+            _write_documents(partial, _documents(data, encoder, seed, ledgers))
+            write_json(partial / "facts.json", {"ledgers": [ledger.to_json() for ledger in ledgers]})
+        if not ledgers[1].kept:
             names = ", ".join(source.path for source in data.train)
             raise UserError(f"data.train: {names}: no conversation has an assistant turn to train on")
-        np.save(partial / "bounds.npy", np.array(bounds))
-        np.save(partial / "conversation.npy", np.array(conversation))
-        write_json(partial / "facts.json", {"ledgers": [ledger.to_json() for ledger in ledgers]})
         if not folder.is_dir():  # else another process was faster, with the same content
             partial.rename(folder)
             sync_folder(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_documents(folder: Path, documents: Iterable[TokenizedDocument]) -> None:
+    """Ids and weights back to back, where each document ends, of which conversation it is, and a hash of its ids."""
+    bounds, conversation, contents = [0], [], []
+    with (folder / "ids.i32").open("wb") as ids_file, (folder / "weights.f32").open("wb") as weights_file:
+        for number, ids, weights in documents:
+            ids_file.write(ids.tobytes())
+            weights_file.write(weights.tobytes())
+            bounds.append(bounds[-1] + len(ids))
+            conversation.append(number)
+            contents.append(content_hash(ids))
+    np.save(folder / "bounds.npy", np.array(bounds))
+    np.save(folder / "conversation.npy", np.array(conversation))
+    np.save(folder / "content.npy", np.array(contents, dtype=np.uint64))

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from camelid.errors import UserError
+from camelid.files.write import give_usual_mode
 from finetune.llama.model import Llama, LlamaDecoderLayer
 from finetune.recipe import AdapterSection
 
 
 def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> nn.Module:
-    """Freeze the model and give its linear layers trainable low-rank matrices, in float32.
+    """Freeze the model and give its linear layers trainable low-rank matrices, in float32; whole layers as they are.
 
     Args:
         model: is changed in place.
@@ -25,6 +25,7 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> 
     if adapter.kind == "qlora":
         quantise(model, adapter.targets)
     torch.manual_seed(seed)
+    tied = model.config.tie_word_embeddings
     config = LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,
@@ -32,6 +33,8 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> 
         target_modules=list(adapter.targets),
         use_dora=adapter.kind == "dora",
         use_rslora=adapter.kind == "rslora",
+        modules_to_save=(["embed_tokens"] if tied else list(adapter.also)) if adapter.also else None,
+        ensure_weight_tying=tied and bool(adapter.also),
         base_model_name_or_path=base,
         task_type="CAUSAL_LM",
     )
@@ -39,16 +42,21 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> 
     return wrapped
 
 
+def widen_trained(model: nn.Module) -> None:
+    """Hold what is trained in float32, in place; the layers that an adapter trains whole are copies of the base's."""
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()
+
+
 def quantise(model: Llama, targets: tuple[str, ...]) -> None:
     """Replace linear layers by 4-bit NF4 ones with quantised constants (Dettmers et al. 2023, section 3), in place.
 
-    Raises:
-        UserError: bitsandbytes is not installed.
+    On processors with bfloat16 units, bitsandbytes would lay the weights out anew at the first forward pass in
+    evaluation mode, for a product that has no gradient and takes only multiples of 32 and 64: that is switched off.
     """
-    try:
-        from bitsandbytes.nn import Linear4bit, Params4bit
-    except ImportError:
-        raise UserError("adapter.kind = 'qlora' needs bitsandbytes: pip install camelid[quant]") from None
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
     device = model.lm_head.weight.device
     layers = [layer for layer in model.model.layers if isinstance(layer, LlamaDecoderLayer)]
     for layer in layers:
@@ -67,6 +75,7 @@ def quantise(model: Llama, targets: tuple[str, ...]) -> None:
                 values = linear.weight.data.to("cpu", torch.bfloat16)
                 small.weight = Params4bit(values, requires_grad=False, quant_type="nf4", compress_statistics=True)
                 small.bias = linear.bias
+                small.support_avx512bf16_for_cpu = False
                 setattr(block, name, small.to(device))
     model.is_loaded_in_4bit = True  # type: ignore[assignment]  # what peft goes by
 
@@ -80,3 +89,5 @@ def save_adapter(model: nn.Module, state: dict[str, Any], folder: Path) -> None:
         folder: is made.
     """
     model.save_pretrained(str(folder), state_dict=state, save_embedding_layers=False)  # type: ignore[operator]
+    for path in folder.glob("*.safetensors"):
+        give_usual_mode(path)

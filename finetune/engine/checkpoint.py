@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load as load_sharded
@@ -25,8 +25,10 @@ from camelid.errors import UserError
 from camelid.files.read import read_json
 from camelid.files.write import sync_folder, write_json
 from finetune.engine.optimizer import InBackward
+from finetune.engine.replicas import require_equal_replicas
 from finetune.engine.worker import Worker
 from finetune.llama.config import LlamaConfig
+from finetune.parallel.patience import Patience
 
 NAME = re.compile(r"update-(\d{8})")
 TRAINED = StateDictOptions(ignore_frozen_params=True, strict=False)  # an adapter's base is not saved again
@@ -93,9 +95,8 @@ class CheckpointSaver:
 
     def __init__(self, worker: Worker, folder: Path, keep: int) -> None:
         self._worker, self._folder, self._keep = worker, folder, keep
-        several = worker.accelerator.num_processes > 1
-        # Of its own, so that its messages never mix with those of the training.
-        self._group = distributed.new_group(backend="gloo") if several else None
+        # Of their own, so that their messages never mix with those of the training: it writes in the background.
+        self._writing = Patience()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
 
@@ -103,9 +104,11 @@ class CheckpointSaver:
         """Copy the state now and write it in the background, after the save before it has finished.
 
         Raises:
-            UserError: the disk is too full; the checkpoints that are there stay.
+            UserError: the disk is too full, or the processes' copies of the weights differ; the checkpoints that are
+                there stay.
         """
         self.wait()
+        require_equal_replicas(self._worker, where.update)
         worker, final = self._worker, self._folder / f"update-{where.update:08d}"
         partial = final.with_name(f".{final.name}.partial")
         main = worker.accelerator.is_main_process
@@ -113,34 +116,35 @@ class CheckpointSaver:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
         self._require_room()
-        worker.accelerator.wait_for_everyone()
+        worker.patience.wait()
         if worker.engine is not None:
             worker.engine.save_checkpoint(str(partial), tag="deepspeed", exclude_frozen_parameters=True)
-            worker.accelerator.wait_for_everyone()
+            worker.patience.wait()
             written: Future[Any] | None = None
         else:
-            saving = async_save(_state(worker), checkpoint_id=partial, process_group=self._group)
+            saving = async_save(_state(worker), checkpoint_id=partial, process_group=self._writing.group)
             assert isinstance(saving, Future)
             written = saving
         finish = self._finish if main else self._await
         self._pending = self._thread.submit(finish, written, partial, final, where)
 
     def wait(self) -> None:
-        """Wait for the save that is being written.
+        """Wait for the save that is being written, on all processes.
 
         Raises:
-            UserError: it could not be written.
+            UserError: it could not be written, by any of them.
         """
         pending, self._pending = self._pending, None
         if pending is None:
             return
+        reason = None
         try:
             pending.result()
         except OSError as error:
-            raise UserError(f"{self._folder}: the checkpoint could not be written: {error}") from None
+            reason = str(error)
         except CheckpointException as error:
             reason = str(next(iter(error.failures.values()))[0]).splitlines()[0]
-            raise UserError(f"{self._folder}: the checkpoint could not be written: {reason}") from None
+        self._worker.patience.wait(reason and f"{self._folder}: the checkpoint could not be written: {reason}")
 
     def _await(self, written: Future[Any] | None, partial: Path, final: Path, where: CheckpointPosition) -> None:
         if written is not None:
@@ -196,7 +200,7 @@ def load_checkpoint(worker: Worker, path: Path, config: LlamaConfig) -> Checkpoi
         worker.engine.load_checkpoint(str(path), tag="deepspeed", load_module_strict=False)
         return where
     state = _state(worker)
-    load_sharded(state, checkpoint_id=path)
+    load_sharded(state, checkpoint_id=path, process_group=worker.patience.group)  # another disk may be slower
     set_state_dict(
         worker.model,
         _optimizers(worker),

@@ -3,27 +3,21 @@
 import torch
 from accelerate import Accelerator
 
-from camelid.errors import UserError
-from finetune.engine.adapter import add_adapter
+from finetune.engine.adapter import add_adapter, widen_trained
 from finetune.engine.optimizer import make_optimizer
 from finetune.engine.wide_gradients import WideGradients
 from finetune.engine.worker import Worker
 from finetune.folders import weights
+from finetune.layout import Sharding
 from finetune.parallel import launch
-from finetune.parallel.launch import Sharding
+from finetune.parallel.patience import Patience
 from finetune.recipe import Recipe
 
 
-def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> Worker:
+def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, patience: Patience) -> Worker:
     """Load the model, add the adapter, spread both over the processes, and make the optimizer."""
     run, optim = recipe.run, recipe.optim
     processes = accelerator.num_processes
-    if optim.in_backward and processes > 1:
-        raise UserError(
-            "optim.in_backward works in one process; use run.sharding=fsdp2 to spread the gradients instead"
-        )
-    if recipe.adapter.kind == "qlora" and sharding not in ("none", "zero1", "zero2"):
-        raise UserError(f"adapter.kind = 'qlora' does not go with sharding {sharding!r}; use lora, or ddp.yaml")
     frozen, pure = recipe.adapter.kind != "none", run.precision == "bf16-pure"
     dtype = torch.bfloat16 if pure or (frozen and run.precision == "bf16") else torch.float32
     device = accelerator.device if sharding == "none" else torch.device("cpu")
@@ -36,10 +30,13 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
     )
     unwrapped.set_recompute(recipe.model.recompute)
     model = add_adapter(unwrapped, recipe.adapter, path, run.seed) if frozen else unwrapped
+    if frozen and not pure:
+        widen_trained(model)
     grid = launch.make_mesh(accelerator, run.tensor_parallel)
     launch.shard(model, unwrapped, grid, sharding, run.precision)
     if cut_first:
         weights.fill_weights(unwrapped, path, str(launch.weights_device(accelerator)))
+    patience.wait()  # another process may read from a slower disk
     optimizer = make_optimizer(model.parameters(), optim, pure)
     wide = WideGradients() if pure and sharding == "none" and not optim.in_backward else None
     if sharding.startswith("zero"):
@@ -67,6 +64,7 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) ->
         optim.micro_batch,
         optim.clip_norm,
         wide,
+        patience=patience,
     )
 
 

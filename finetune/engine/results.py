@@ -4,16 +4,23 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from camelid.files.ledger import Ledger
 from camelid.files.write import write_json
+from conversations.tokens.template import template_for
 from finetune.engine.adapter import save_adapter
+from finetune.engine.replicas import require_equal_replicas
 from finetune.engine.run_summary import plot_loss, summarise_run, summary_line, write_model_card
 from finetune.engine.worker import Worker
-from finetune.folders import weights
+from finetune.folders import generation_config, weights
+from finetune.folders.generation_config import end_texts_with_turns, find_end_ids, tuned_generation_config
 from finetune.recipe import Recipe
+
+# By `run.save_dtype`, but for `base`.
+SAVE_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def output_folder(recipe: Recipe) -> Path:
@@ -21,32 +28,65 @@ def output_folder(recipe: Recipe) -> Path:
     return Path(recipe.run.output) / ("model" if recipe.adapter.kind == "none" else "adapter")
 
 
-def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokenizer: Any) -> None:
-    """Write model or adapter, summary, loss plot and model card; the folder appears whole or not at all."""
+def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokenizer: Any, done: int) -> None:
+    """Write model or adapter, summary, loss plot and model card; the folder appears whole or not at all.
+
+    Args:
+        worker: this process; every one calls it.
+        ledgers: what became of the data.
+        recipe: of the run.
+        tokenizer: goes into the folder, too.
+        done: updates of the run.
+
+    Raises:
+        UserError: the processes' copies of the weights differ.
+    """
     folder, final = Path(recipe.run.output), output_folder(recipe)
-    state = full_state(worker, recipe.adapter.kind != "none")
+    require_equal_replicas(worker, done)
+    state = full_state(worker)
     if worker.accelerator.is_main_process:
         beside = final.with_name(f".{final.name}.partial")
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(final, ignore_errors=True)
+        template = template_for(recipe.data.template, tokenizer)
+        end_texts_with_turns(tokenizer, template)
+        generation = tuned_generation_config(recipe.model.path, find_end_ids(tokenizer, template))
+        dtype = SAVE_DTYPES.get(recipe.run.save_dtype)
         if recipe.adapter.kind == "none":
-            weights.save_model(state, worker.unwrapped.config, beside)
+            base = weights.dtype_of(recipe.model.path)
+            weights.save_model(state, worker.unwrapped.config, beside, dtype=dtype or base, generation=generation)
         else:
-            save_adapter(worker.accelerator.unwrap_model(worker.model), state, beside)
+            adapter = {name: tensor.to("cpu", dtype) for name, tensor in state.items()}
+            save_adapter(worker.accelerator.unwrap_model(worker.model), adapter, beside)
+            write_json(beside / generation_config.NAME, generation)
         tokenizer.save_pretrained(beside)
         summary = summarise_run(folder / "metrics.jsonl", ledgers)
         write_model_card(beside, recipe, summary)
+        shutil.rmtree(final, ignore_errors=True)  # of a run that goes on after its end
         beside.rename(final)
         plot_loss(folder / "metrics.jsonl", folder / "loss.svg")
         write_json(folder / "summary.json", summary)
         print(summary_line(summary, final), flush=True)
 
 
-def full_state(worker: Worker, adapter: bool) -> dict[str, Tensor]:
-    """All weights by name, gathered from the processes, on the main one; an adapter's alone if `adapter`."""
+def full_state(worker: Worker) -> dict[str, Tensor]:
+    """The trained weights by name, gathered from the processes, on the main one: all of them, or an adapter's."""
+    model = worker.accelerator.unwrap_model(worker.model)
+    named = model.named_parameters(remove_duplicate=False)  # weights that two layers share have both names
+    trained = {name: weight for name, weight in named if weight.requires_grad}
     if worker.engine is not None:
-        gathered: dict[str, Tensor] = worker.accelerator.get_state_dict(worker.model) or {}  # None elsewhere
-        return {name: tensor for name, tensor in gathered.items() if not adapter or "lora_" in name}
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=adapter)
+        return _full_state_of_engine(trained, worker.accelerator.is_main_process)
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     state: dict[str, Tensor] = get_model_state_dict(worker.model, options=options)  # type: ignore[assignment]
+    return {name: state[name] for name in trained} if state else {}  # empty on the others
+
+
+def _full_state_of_engine(trained: dict[str, nn.Parameter], main: bool) -> dict[str, Tensor]:
+    """What DeepSpeed's optimizer steps, in float32 where the model itself is bfloat16: one weight after the other."""
+    from deepspeed.utils import safe_get_full_fp32_param
+
+    state = {}
+    for name, weight in trained.items():
+        whole = safe_get_full_fp32_param(weight)  # collective
+        if main:
+            state[name] = whole.detach().to("cpu", copy=True)
     return state

@@ -10,12 +10,12 @@ from finetune.engine.worker import Worker
 def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
     """Load the newest checkpoint; return updates done, tokens seen and updates skipped just before (0s if none)."""
     found = latest_checkpoint(folder / "checkpoints")
-    worker.accelerator.wait_for_everyone()
+    worker.patience.wait()
     if worker.accelerator.is_main_process:
         remove_partial(folder / "checkpoints")
         for name in ("metrics.jsonl", "samples.jsonl"):
             cut_metrics(folder / name, read_position(found).update if found else 0)
-    worker.accelerator.wait_for_everyone()
+    worker.patience.wait()
     if not found:
         return 0, 0, 0
     position = load_checkpoint(worker, found, worker.unwrapped.config)

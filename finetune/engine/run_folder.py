@@ -10,10 +10,12 @@ import yaml
 
 from camelid.config import to_tree
 from camelid.errors import UserError
+from camelid.files.paths import suggest_path
 from camelid.files.read import read_json, read_jsonl
 from camelid.files.write import atomic_write, dumps, write_json
-from finetune.data.sources import source_fingerprint
-from finetune.recipe import Recipe, read_recipe
+from finetune.data.sources import source_fingerprint, source_name
+from finetune.folders.fingerprint import weights_fingerprint
+from finetune.recipe import OptimSection, Recipe, read_recipe
 
 PACKAGES = (
     "camelid",
@@ -43,37 +45,79 @@ FREE = {
 }
 
 
+# What makes a run longer. The order of the data does not depend on it, the learning rate of updates to come does.
+LENGTH = ("optim.epochs", "optim.updates")
+
+
 def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """Write the resolved recipe and the data's hashes into the run folder, or check that those there are the same.
+    """Write the resolved recipe and the hashes of data and base into the run folder, or check that they are the same.
+
+    A finished run may be asked to go on: with more `optim.epochs` or `optim.updates` it does, from its last state. The
+    recipe up to there is kept as `recipe-until-N.yaml`.
 
     Returns:
         The summary of a run that has already finished with this recipe, else None.
 
     Raises:
-        UserError: the folder belongs to a run with another recipe, or a data file is missing or has changed.
+        UserError: the folder belongs to a run with another recipe, or data or base are missing or have changed.
     """
-    data = {source.path: source_fingerprint(source.path) for source in recipe.data.train}
-    tree = to_tree(recipe)
-    path = folder / "recipe.yaml"
-    if path.is_file():
-        differing = sorted(_differences(to_tree(read_recipe(path)), tree))
-        if differing:
-            raise UserError(
-                f"run.output = {str(folder)!r} holds a run with another recipe (it differs in {', '.join(differing)}); "
-                "choose another run.output, or remove that folder"
-            )
-        changed = sorted(name for name, digest in read_json(folder / "data.json").items() if data.get(name) != digest)
-        if changed:
-            raise UserError(
-                f"run.output = {str(folder)!r} holds a run on other data ({', '.join(changed)} changed since); "
-                "choose another run.output, or remove that folder"
-            )
-    else:
+    data = {source_name(source): source_fingerprint(source) for source in recipe.data.train}
+    path, summary = folder / "recipe.yaml", folder / "summary.json"
+    if not path.is_file():
         write_json(folder / "data.json", data)
-        with atomic_write(path) as file:
-            yaml.safe_dump(tree, file, sort_keys=False, allow_unicode=True)
-    summary = folder / "summary.json"
-    return dict(read_json(summary)) if summary.is_file() else None
+        write_json(folder / "base.json", _base(recipe.model.path))
+        _write_recipe(path, recipe)
+        return None
+    before = read_recipe(path)
+    differing = sorted(_differences(to_tree(before), to_tree(recipe)))
+    going_on = summary.is_file() and 0 < len(differing) == sum(name in LENGTH for name in differing)
+    if differing and not going_on:
+        raise _refusal(folder, f"with another recipe (it differs in {', '.join(differing)})")
+    changed = sorted(name for name, digest in read_json(folder / "data.json").items() if data.get(name) != digest)
+    if changed:
+        raise _refusal(folder, f"on other data ({', '.join(changed)} changed since)")
+    finished = dict(read_json(summary)) if summary.is_file() else None
+    until = folder / f"recipe-until-{finished['updates'] if finished else 0}.yaml"
+    if finished and not going_on and not until.is_file():
+        return finished
+    base = _base(recipe.model.path)
+    if not (folder / "base.json").is_file():  # of version 0.2 or before
+        write_json(folder / "base.json", base)
+    if read_json(folder / "base.json") != base:
+        raise _refusal(folder, f"from other weights ({recipe.model.path} changed since)")
+    if finished and going_on:
+        _require_last_state(folder, before.optim, recipe.optim, finished["updates"])
+        _write_recipe(until, before)
+        _write_recipe(path, recipe)
+    summary.unlink(missing_ok=True)  # after a kill between these lines, `until` says that it is to go
+    return None
+
+
+def _base(path: str) -> dict[str, str]:
+    """What `base.json` says of the base."""
+    if not Path(path).is_dir():
+        raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path)}")
+    return {"path": path, "weights": weights_fingerprint(path)}
+
+
+def _require_last_state(folder: Path, before: OptimSection, now: OptimSection, done: int) -> None:
+    """Refuse to go on where the run would end earlier, or there is nothing to go on from."""
+    more = now.epochs > before.epochs if now.updates is None else now.updates > done
+    if not more or (before.updates is None) != (now.updates is None):
+        raise _refusal(folder, f"that has finished after {done} updates and goes on only with more of what ended it")
+    if not (folder / "checkpoints" / f"update-{done:08d}").is_dir():
+        raise _refusal(folder, f"that has finished and whose last state, of update {done}, is gone")
+
+
+def _refusal(folder: Path, what: str) -> UserError:
+    return UserError(
+        f"run.output = {str(folder)!r} holds a run {what}; choose another run.output, or remove that folder"
+    )
+
+
+def _write_recipe(path: Path, recipe: Recipe) -> None:
+    with atomic_write(path) as file:
+        yaml.safe_dump(to_tree(recipe), file, sort_keys=False, allow_unicode=True)
 
 
 def write_environment(folder: Path, processes: int, distributed: str, device: str) -> None:

@@ -1,11 +1,19 @@
-"""A polite end: SIGTERM and SIGINT ask the run to save and leave."""
+"""A polite end: SIGTERM and SIGINT ask the run to save and leave, and so does the end of what launched it."""
 
+import os
 import signal
 from types import FrameType, TracebackType
 
+# What torchrun and DeepSpeed, or `accelerate launch` of one process, tell those that they start.
+LAUNCHED = "LOCAL_RANK" in os.environ or "ACCELERATE_MIXED_PRECISION" in os.environ
+LAUNCHER = os.getppid()  # as this process begins
+
 
 class StopSignal:
-    """While it is entered, the first SIGTERM or SIGINT sets `wanted`; a second SIGINT interrupts at once."""
+    """While it is entered, the first SIGTERM or SIGINT sets `wanted`; a second SIGINT interrupts at once.
+
+    A launcher that was killed passes no signal on: its workers, which have another parent then, count that as one.
+    """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
@@ -13,6 +21,8 @@ class StopSignal:
 
     @property
     def wanted(self) -> bool:
+        if self.signal is None and LAUNCHED and os.getppid() != LAUNCHER:
+            self.signal = signal.SIGTERM
         return self.signal is not None
 
     def __enter__(self) -> "StopSignal":

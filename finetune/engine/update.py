@@ -63,7 +63,7 @@ def run_update(
     """Train on the sequences of one update.
 
     All that is random in it is a function of the seed, the update and the rank, so that it can be done again: after
-    a kill, or in smaller pieces when it does not fit into memory.
+    a kill, or in smaller pieces when it does not fit into memory. The optimizer's step does not know the rank.
 
     Args:
         worker: this process.

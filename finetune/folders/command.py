@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,41 +115,64 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
 def run_import(args: argparse.Namespace) -> int:
     """Write Meta's or pickled weights as a Hugging Face folder with safetensors."""
     from finetune.folders import meta, weights
+    from finetune.folders.generation_config import read_generation_config
     from finetune.folders.merge import copy_tokenizer
-    from finetune.folders.meta_tokenizer import read_tokenizer
     from finetune.llama.config import LlamaConfig
 
     folder, output = Path(args.source), Path(args.output)
     if (folder / "config.json").is_file():
-        config = LlamaConfig.from_folder(folder)
-        weights.write_weights(weights.open_tensors(folder), config, output)
+        config, source = LlamaConfig.from_folder(folder), weights.open_tensors(folder)
+        weights.check_tensors(config, source, str(folder))
+        weights.write_weights(source, config, output, generation=read_generation_config(folder))
         copy_tokenizer([folder], output)
     else:
         config, source = meta.open_checkpoint(folder)
-        # LLaMA-1 keeps one tokenizer.model beside the folders of all sizes.
-        models = [path for path in (folder / "tokenizer.model", folder.parent / "tokenizer.model") if path.is_file()]
-        tokenizer = read_tokenizer(models[0]) if models else None
         weights.write_weights(source, config, output)
-        if tokenizer is None:
-            print(f"{folder}: no tokenizer.model here or above it; put the tokenizer's files into {output} yourself")
-        else:
-            tokenizer.save_pretrained(output)
+        _import_tokenizer(folder, config.vocab_size, output)
     print(f"{output}: {config.num_parameters():,} parameters")
     return 0
 
 
+def _import_tokenizer(folder: Path, rows: int, output: Path) -> None:
+    """Convert the tokenizer beside Meta's weights; if that fails the weights are there all the same."""
+    from finetune.folders.llama3_tokenizer import is_tiktoken_file, read_llama3_tokenizer
+    from finetune.folders.meta_tokenizer import read_tokenizer
+
+    # LLaMA-1 keeps one tokenizer.model beside the folders of all sizes.
+    found = [path for path in (folder / "tokenizer.model", folder.parent / "tokenizer.model") if path.is_file()]
+    reason = f"{folder}: no tokenizer.model here or above it"
+    if found:
+        try:
+            tokenizer = read_llama3_tokenizer(found[0]) if is_tiktoken_file(found[0]) else read_tokenizer(found[0])
+            tokenizer.save_pretrained(output)
+            if len(tokenizer) > rows:
+                more = (
+                    f"{len(tokenizer):,} tokens, but the model {rows:,} rows; make room with `camelid weights resize`"
+                )
+                print(f"camelid: warning: {found[0]}: has {more}", file=sys.stderr)
+            return
+        except UserError as error:
+            reason = str(error)
+    print(f"camelid: warning: {reason}; put the tokenizer's files into {output} yourself", file=sys.stderr)
+
+
 def run_merge(args: argparse.Namespace) -> int:
     """Add an adapter or delta weights to a base."""
-    from finetune.folders.merge import combine_folders, merge_adapter
+    from finetune.folders.merge import combine_folders, merge_adapter, require_base
+    from finetune.folders.weights import weights_hash
 
+    base_hash = weights_hash(args.base)
     if (Path(args.change) / "adapter_config.json").is_file():
         merge_adapter(args.base, args.change, args.output)
     elif args.delta or (Path(args.change) / "delta.json").is_file():
+        require_base(args.change, args.base, base_hash)
         combine_folders(args.base, args.change, args.output, "add")
     else:
         raise UserError(
             f"{args.change}: has neither adapter_config.json nor delta.json; if it holds delta weights, say --delta"
         )
+    record = {"base": str(args.base), "base_sha256": base_hash, "change": str(args.change)}
+    write_json(Path(args.output) / "made_from.json", record)
     print(f"{args.output}: {args.base} with {args.change}")
     return 0
 
@@ -156,9 +180,11 @@ def run_merge(args: argparse.Namespace) -> int:
 def run_delta(args: argparse.Namespace) -> int:
     """Write tuned minus base."""
     from finetune.folders.merge import combine_folders
+    from finetune.folders.weights import weights_hash
 
     combine_folders(args.base, args.tuned, args.output, "subtract")
-    write_json(Path(args.output) / "delta.json", {"base": str(args.base), "tuned": str(args.tuned)})
+    record = {"base": str(args.base), "base_sha256": weights_hash(args.base), "tuned": str(args.tuned)}
+    write_json(Path(args.output) / "delta.json", record)
     print(f"{args.output}: {args.tuned} without {args.base}; `camelid weights merge` puts them together again")
     return 0
 
@@ -167,16 +193,21 @@ def run_resize(args: argparse.Namespace) -> int:
     """Add tokens to the tokenizer and rows to the model."""
     from conversations.tokens.open_tokenizer import open_tokenizer
     from finetune.folders import weights
+    from finetune.folders.generation_config import read_generation_config
     from finetune.folders.vocabulary import resize_vocabulary as resize_model
 
     if args.multiple_of < 1:
         raise UserError(f"--multiple-of {args.multiple_of}: must be at least 1")
     model = weights.load_model(args.model)
     tokenizer = open_tokenizer(args.model)
-    added = tokenizer.add_special_tokens({"additional_special_tokens": args.add_tokens}) if args.add_tokens else 0
+    added = 0
+    if args.add_tokens:  # those that were special before stay so
+        tokens = {"additional_special_tokens": args.add_tokens}
+        added = tokenizer.add_special_tokens(tokens, replace_extra_special_tokens=False)
     before = model.config.vocab_size
     resize_model(model, max(before, len(tokenizer)), args.multiple_of)
-    weights.save_model(model.state_dict(), model.config, args.output)
+    generation = read_generation_config(args.model)
+    weights.save_model(model.state_dict(), model.config, args.output, generation=generation)
     tokenizer.save_pretrained(args.output)
     print(f"{args.output}: {added} tokens added, {before:,} rows before, {model.config.vocab_size:,} now")
     return 0

@@ -10,7 +10,15 @@ from typing import Literal
 from torch import Tensor
 
 from camelid.errors import UserError
+from camelid.files.read import read_json
+from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.folders import weights
+from finetune.folders.generation_config import (
+    end_ids_of_folder,
+    end_ids_of_tokenizer,
+    read_generation_config,
+    tuned_generation_config,
+)
 from finetune.folders.vocabulary import grow_rows
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
@@ -24,7 +32,9 @@ TOKENIZER_FILES = (
 def merge_adapter(base: str | Path, adapter: str | Path, output: str | Path) -> None:
     """Write the base with a PEFT adapter added into its weights, in the base's dtype; see `apply_adapter`."""
     model = apply_adapter(weights.load_model(base), adapter, base)
-    weights.save_model(model.state_dict(), model.config, output)
+    own = end_ids_of_tokenizer(open_tokenizer(adapter)) if has_tokenizer(adapter) else []
+    generation = tuned_generation_config(base, [*own, *end_ids_of_folder(adapter)])
+    weights.save_model(model.state_dict(), model.config, output, generation=generation)
     copy_tokenizer([adapter, base], output)
 
 
@@ -44,7 +54,21 @@ def apply_adapter(model: Llama, adapter: str | Path, base: str | Path) -> Llama:
         merged: Llama = PeftModel.from_pretrained(model, str(adapter), config=config).merge_and_unload()
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{adapter}: does not fit {base}: {str(error).splitlines()[0]}") from None
+    if merged.config.tie_word_embeddings:  # an adapter that trained the embedding has put another in its place
+        merged.lm_head.weight = merged.model.embed_tokens.weight
     return merged
+
+
+def require_base(delta: str | Path, base: str | Path, base_hash: str) -> None:
+    """Refuse to add a delta to another base than it was made of; published ones may not say which that was.
+
+    Raises:
+        UserError: names the base it was made of.
+    """
+    path = Path(delta) / "delta.json"
+    record = read_json(path) if path.is_file() else {}
+    if record.get("base_sha256") not in (None, base_hash):
+        raise UserError(f"{base}: other weights than those that {delta} was made of ({record.get('base')}); take these")
 
 
 def combine_folders(
@@ -69,7 +93,7 @@ def combine_folders(
     mine, theirs = weights.open_tensors(base), weights.open_tensors(other)
     sign = 1 if operation == "add" else -1
     source = {name: partial(_combine_tensor, name, read, mine, rows, sign) for name, read in theirs.items()}
-    weights.write_weights(source, config, output)
+    weights.write_weights(source, config, output, generation=read_generation_config(other))
     copy_tokenizer([other, base], output)
 
 
@@ -85,8 +109,16 @@ def _combine_tensor(name: str, read: Callable[[], Tensor], base: weights.LazyTen
 def copy_tokenizer(folders: list[str | Path], output: str | Path) -> None:
     """Copy the tokenizer's files from the first folder that has any."""
     for folder in folders:
-        found = [Path(folder) / name for name in TOKENIZER_FILES if (Path(folder) / name).is_file()]
-        if any(path.name.startswith("tokenizer.") for path in found):
-            for path in found:
+        if has_tokenizer(folder):
+            for path in _tokenizer_files(folder):
                 shutil.copy2(path, output)
             return
+
+
+def has_tokenizer(folder: str | Path) -> bool:
+    """Whether a folder holds a tokenizer."""
+    return any(path.name.startswith("tokenizer.") for path in _tokenizer_files(folder))
+
+
+def _tokenizer_files(folder: str | Path) -> list[Path]:
+    return [Path(folder) / name for name in TOKENIZER_FILES if (Path(folder) / name).is_file()]

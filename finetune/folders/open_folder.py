@@ -9,10 +9,13 @@ from typing import Any
 import torch
 
 from camelid.files.read import file_hash
+from camelid.message import Message
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import get_template, template_from_tokenizer
 from conversations.tokens.tokenize import Encoder
 from finetune.folders import weights
+from finetune.folders.generation_config import end_ids_of_folder, find_end_ids
+from finetune.folders.vocabulary import require_rows
 from finetune.llama.model import Llama
 
 
@@ -35,12 +38,15 @@ def open_chat_tokenizer(folder: Path, template: str | None = None) -> ChatTokeni
     """Load a folder's tokenizer, which carries the template as its chat template, or use the template named.
 
     Raises:
-        UserError: no tokenizer, or a template that is not known.
+        UserError: no tokenizer, a template that is not known, or one with tokens that the model has no row for.
     """
     tokenizer = open_tokenizer(folder)
     encoder = Encoder(get_template(template) if template else template_from_tokenizer(tokenizer), tokenizer)
-    ends = [tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(encoder.template.stop))]
-    return ChatTokenizer(tokenizer, encoder, [token for token in ends if token is not None])
+    own_ends = find_end_ids(tokenizer, encoder.template)
+    if (folder / "config.json").is_file():
+        require_rows([*encoder.encode_prompt([Message("user", "Hi")]), *own_ends[:1]], tokenizer, folder)
+    ends = list(dict.fromkeys([*own_ends, *end_ids_of_folder(folder)]))
+    return ChatTokenizer(tokenizer, encoder, ends)
 
 
 def open_weights(folder: Path) -> Llama:

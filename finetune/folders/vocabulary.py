@@ -1,13 +1,38 @@
-"""A larger vocabulary: new rows start as the mean of the old ones, as Stanford Alpaca did it."""
+"""Rows of the embedding: whether every token has one, and more of them, which start as the mean of the old."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from camelid.errors import UserError
+from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
+
+
+def require_rows(ids: Sequence[int] | npt.NDArray[np.int32], tokenizer: Any, folder: str | Path) -> None:
+    """Refuse tokens that a model's embedding has no row for.
+
+    Args:
+        ids: what is to be trained on or said.
+        tokenizer: made them.
+        folder: of the model.
+
+    Raises:
+        UserError: names the last of them, and the command that makes room.
+    """
+    highest, rows = int(np.max(ids)), LlamaConfig.from_folder(folder).vocab_size
+    if highest >= rows:
+        raise UserError(
+            f"{folder}: token {tokenizer.convert_ids_to_tokens(highest)!r} has id {highest}, but the embedding has "
+            f"{rows} rows; make room with `camelid weights resize {folder} {folder}-resized` and use that folder"
+        )
 
 
 def resize_vocabulary(model: Llama, tokens: int, multiple_of: int = 1) -> None:

@@ -1,19 +1,24 @@
 """Weights in and out of Hugging Face folders, tensor by tensor, so that memory never holds a second copy."""
 
+import hashlib
+import pickle
 import shutil
+import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from camelid.errors import UserError
 from camelid.files.read import read_json
-from camelid.files.write import write_json
+from camelid.files.system_errors import make_folder
+from camelid.files.write import give_usual_mode, write_json
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 
@@ -55,7 +60,7 @@ def build_model(
     """Make a model from tensors; `place` names their origin in errors."""
     with torch.device("meta"):
         model = Llama(config)
-    expected = _shapes(config)
+    expected = model_shapes(config)
     _require_names(expected, source, place)
     loaded: dict[str, Tensor] = {}
     for name, shape in expected.items():
@@ -91,7 +96,7 @@ def fill_weights(model: Llama, folder: str | Path, device: str) -> None:
     Raises:
         UserError: as in `load_model`.
     """
-    source, place, expected = open_tensors(folder), str(folder), _shapes(model.config)
+    source, place, expected = open_tensors(folder), str(folder), model_shapes(model.config)
     _require_names(expected, source, place)
     model.to_empty(device=device)
     if model.config.tie_word_embeddings:
@@ -104,13 +109,18 @@ def fill_weights(model: Llama, folder: str | Path, device: str) -> None:
 
 
 def save_model(
-    state: Mapping[str, Tensor], config: LlamaConfig, folder: str | Path, shard_bytes: int = SHARD_BYTES
+    state: Mapping[str, Tensor],
+    config: LlamaConfig,
+    folder: str | Path,
+    shard_bytes: int = SHARD_BYTES,
+    dtype: torch.dtype | None = None,
+    generation: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a model's `state_dict()` as a Hugging Face folder; see `write_weights`."""
     source = {name: partial(_identity, tensor) for name, tensor in state.items()}
     if config.tie_word_embeddings:
         source.pop("lm_head.weight", None)
-    write_weights(source, config, folder, shard_bytes=shard_bytes)
+    write_weights(source, config, folder, dtype, shard_bytes, generation)
 
 
 def write_weights(
@@ -119,6 +129,7 @@ def write_weights(
     folder: str | Path,
     dtype: torch.dtype | None = None,
     shard_bytes: int = SHARD_BYTES,
+    generation: Mapping[str, Any] | None = None,
 ) -> None:
     """Write config, generation config and safetensors; the folder appears whole or not at all.
 
@@ -130,13 +141,15 @@ def write_weights(
         folder: must not exist yet.
         dtype: what they are saved as; None keeps each as it is.
         shard_bytes: largest file.
+        generation: what `generation_config.json` is to hold; its special tokens stand in `config.json`, too, instead
+            of the config's.
     """
     folder = Path(folder)
     if folder.exists():
         raise UserError(f"{folder} exists already; choose another folder or remove it")
     partial_folder = folder.with_name(f".{folder.name}.saving")
     shutil.rmtree(partial_folder, ignore_errors=True)
-    partial_folder.mkdir(parents=True)
+    make_folder(partial_folder)
     saved_as = dtype or next(iter(source.values()))().dtype
     shards = _shards(source, config, saved_as.itemsize, shard_bytes)
     total = 0
@@ -144,19 +157,32 @@ def write_weights(
     for number, names in enumerate(shards, start=1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
         tensors = {name: source[name]().detach().to("cpu", dtype).contiguous() for name in names}
-        save_file(tensors, partial_folder / file, metadata={"format": "pt"})
+        _save(tensors, partial_folder / file)
         placed |= dict.fromkeys(names, file)
         total += sum(tensor.nbytes for tensor in tensors.values())
     if len(shards) > 1:
         index = {"metadata": {"total_size": total}, "weight_map": placed}
         write_json(partial_folder / "model.safetensors.index.json", index)
     name = str(saved_as).removeprefix("torch.")
-    write_json(partial_folder / "config.json", {**config.to_json(), "dtype": name, "torch_dtype": name})
     ids = {key: getattr(config, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
-    write_json(
-        partial_folder / "generation_config.json", {key: value for key, value in ids.items() if value is not None}
-    )
+    settings = {key: value for key, value in ids.items() if value is not None} | dict(generation or {})
+    ids |= {key: settings[key] for key in ids if key in settings}
+    write_json(partial_folder / "config.json", {**config.to_json(), **ids, "dtype": name, "torch_dtype": name})
+    write_json(partial_folder / "generation_config.json", settings)
     partial_folder.rename(folder)
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write one file, readable for whom other files of this process are (safetensors makes it the owner's alone).
+
+    Raises:
+        UserError: the disk is full, or refuses it.
+    """
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: could not be written: {error}; make room and start again") from None
+    give_usual_mode(path)
 
 
 def open_tensors(folder: str | Path) -> LazyTensors:
@@ -185,9 +211,17 @@ def open_tensors(folder: str | Path) -> LazyTensors:
     raise UserError(f"{folder}: model.safetensors is missing; expected weights as safetensors or pytorch_model.bin")
 
 
+def dtype_of(folder: str | Path) -> torch.dtype:
+    """What the weights of a Hugging Face folder are saved as, going by its largest tensor."""
+    return max((read() for read in open_tensors(folder).values()), key=Tensor.numel).dtype
+
+
 def _open_safetensors(path: Path) -> LazyTensors:
-    with safe_open(path, framework="pt") as file:
-        return {name: partial(_from_safetensors, path, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: partial(_from_safetensors, path, name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise UserError(f"{path}: broken or cut off ({error}); copy it again") from None
 
 
 def _from_safetensors(path: Path, name: str) -> Tensor:
@@ -198,13 +232,37 @@ def _from_safetensors(path: Path, name: str) -> Tensor:
 
 
 def open_pickled(path: Path) -> LazyTensors:
-    """The tensors of a `torch.save` file; nothing but tensors is unpickled."""
+    """The tensors of a `torch.save` file; nothing but tensors is unpickled.
+
+    Raises:
+        UserError: it is broken, holds code, or other things than tensors by name.
+    """
+    tensors, mapped = _unpickle(path)
+    if mapped:
+        return {name: partial(_from_pickled, path, name) for name in tensors}
+    return {name: partial(_identity, tensor) for name, tensor in tensors.items()}
+
+
+def pickled_shapes(path: Path) -> dict[str, torch.Size]:
+    """The shapes of the tensors of a `torch.save` file; see `open_pickled`."""
+    return {name: tensor.shape for name, tensor in _unpickle(path)[0].items()}
+
+
+def _unpickle(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """Tensors by name, and whether they are mapped: the format before torch 1.6 cannot be."""
+    mapped = zipfile.is_zipfile(path)
     try:
-        names = list(torch.load(path, map_location="cpu", mmap=True, weights_only=True))
-    except RuntimeError:  # the format before torch 1.6 cannot be mapped
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: partial(_identity, tensor) for name, tensor in tensors.items()}
-    return {name: partial(_from_pickled, path, name) for name in names}
+        tensors = torch.load(path, map_location="cpu", mmap=mapped, weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(f"{path}: holds other things than tensors, perhaps code, and is not read") from None
+    except (RuntimeError, EOFError, KeyError, ValueError, IndexError, AttributeError):  # bytes that are no such file
+        raise UserError(f"{path}: broken or cut off; copy it again") from None
+    if not isinstance(tensors, dict):
+        raise UserError(f"{path}: expected tensors by name, found {type(tensors).__name__}")
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise UserError(f"{path}: {name!r} is no tensor but {type(tensor).__name__}; expected tensors by name")
+    return tensors, mapped
 
 
 def _from_pickled(path: Path, name: str) -> Tensor:
@@ -217,13 +275,34 @@ def _identity(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _shapes(config: LlamaConfig) -> dict[str, torch.Size]:
+def weights_hash(folder: str | Path) -> str:
+    """SHA-256 of the values of all weights, whatever files and precision they are kept in."""
+    digest = hashlib.sha256()
+    for name, read in sorted(open_tensors(folder).items()):
+        digest.update(name.encode())
+        digest.update(read().float().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def model_shapes(config: LlamaConfig) -> dict[str, torch.Size]:
     """Name and shape of every tensor that is stored."""
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in Llama(config).state_dict().items()}
     if config.tie_word_embeddings:
         del shapes["lm_head.weight"]
     return shapes
+
+
+def check_tensors(config: LlamaConfig, source: LazyTensors, place: str) -> None:
+    """Refuse tensors that are not those of a model, without loading more than one at a time.
+
+    Raises:
+        UserError: one is missing, not expected, or of another shape than the config says.
+    """
+    expected = model_shapes(config)
+    _require_names(expected, source, place)
+    for name, shape in expected.items():
+        _read(source, name, shape, place)
 
 
 def _require_names(expected: Mapping[str, torch.Size], source: LazyTensors, place: str) -> None:
@@ -245,7 +324,7 @@ def _read(source: LazyTensors, name: str, shape: torch.Size, place: str) -> Tens
 
 def _shards(source: LazyTensors, config: LlamaConfig, itemsize: int, shard_bytes: int) -> list[list[str]]:
     """Names of the tensors of each file, in the model's order."""
-    shapes = _shapes(config)
+    shapes = model_shapes(config)
     shards: list[list[str]] = [[]]
     size = 0
     for name in [name for name in shapes if name in source] + [name for name in source if name not in shapes]:

@@ -63,7 +63,7 @@ ARCHITECTURES: dict[str, LlamaConfig] = {
     "llama-7b": _7B,
     "llama-13b": _13B,
     "llama-33b": _shape(6656, 17920, 60, 52),
-    "llama-65b": _shape(8192, 22016, 80, 64),
+    "llama-65b": replace(_shape(8192, 22016, 80, 64), rms_norm_eps=1e-5),
     "llama-2-7b": _llama2(_7B),
     "llama-2-13b": _llama2(_13B),
     "llama-2-70b": _llama2(_70B),

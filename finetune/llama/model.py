@@ -136,6 +136,7 @@ class Llama(nn.Module):
     """
 
     _no_split_modules = ("LlamaDecoderLayer",)  # what FSDP and DeepSpeed wrap
+    _tied_weights_keys = ("lm_head.weight",)  # what peft ties, if the config says so
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
@@ -146,6 +147,10 @@ class Llama(nn.Module):
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
+
+    def get_input_embeddings(self) -> nn.Module:
+        """What peft asks for the embedding by."""
+        return self.model.embed_tokens
 
     def set_recompute(self, mode: Recompute) -> None:
         self.recompute = mode

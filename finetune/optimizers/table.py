@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from camelid.errors import UserError
-
 # Called with groups of parameters (`params`, `weight_decay`) and options (`lr`, `betas`, `eps`).
 OptimizerMaker = Callable[[list[dict[str, Any]], dict[str, Any]], Any]
 
@@ -36,11 +34,15 @@ class OptimizerSpec:
         pure: bfloat16 weights without a float32 copy, rounded so that small steps count on average; None refuses
             `run.precision=bf16-pure`.
         in_backward: whether it can be made for one weight alone and step inside the backward pass.
+        shards: whether it steps the parts that fsdp2 and tensor parallelism cut weights into (DTensor).
+        needs: the package it comes from, if that is not torch.
     """
 
     usual: Stepping
     pure: Stepping | None = None
     in_backward: bool = False
+    shards: bool = False
+    needs: str | None = None
 
     def stepping(self, pure: bool) -> Stepping:
         """How it steps weights of that precision."""
@@ -61,21 +63,19 @@ def _stochastic_adamw(groups: list[dict[str, Any]], options: dict[str, Any]) -> 
     return StochasticAdamW(groups, **options)
 
 
-def _eight_bits(name: str, kind: str, groups: list[dict[str, Any]], options: dict[str, Any]) -> Any:
+def _eight_bits(kind: str, groups: list[dict[str, Any]], options: dict[str, Any]) -> Any:
     """One of bitsandbytes' classes."""
-    try:
-        import bitsandbytes
-    except ImportError:
-        raise UserError(f"optim.optimizer = {name!r} needs bitsandbytes: pip install camelid[quant]") from None
+    import bitsandbytes
+
     return getattr(bitsandbytes.optim, kind)(groups, **options)
 
 
 OPTIMIZERS = {
     # Two moments in the weights' precision (Loshchilov and Hutter 2019, algorithm 2).
-    "adamw": OptimizerSpec(Stepping(_adamw, 8.0), pure=Stepping(_stochastic_adamw, 4.0), in_backward=True),
+    "adamw": OptimizerSpec(Stepping(_adamw, 8.0), pure=Stepping(_stochastic_adamw, 4.0), in_backward=True, shards=True),
     # Two moments of a byte each, and float32 constants of each block of them (Dettmers et al. 2022, section 2.1).
-    "adamw-8bit": OptimizerSpec(Stepping(partial(_eight_bits, "adamw-8bit", "AdamW8bit"), 2.1)),
-    "paged-adamw-8bit": OptimizerSpec(Stepping(partial(_eight_bits, "paged-adamw-8bit", "PagedAdamW8bit"), 2.1)),
+    "adamw-8bit": OptimizerSpec(Stepping(partial(_eight_bits, "AdamW8bit"), 2.1), needs="bitsandbytes"),
+    "paged-adamw-8bit": OptimizerSpec(Stepping(partial(_eight_bits, "PagedAdamW8bit"), 2.1), needs="bitsandbytes"),
 }
 
 

@@ -12,11 +12,11 @@ from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionP
 from torch.distributed.tensor import DTensor
 
 from camelid.errors import UserError
+from finetune.layout import Layout, Sharding, zero_stage
 from finetune.llama.model import Llama
 from finetune.parallel.tensor_parallel import parallelise
 from finetune.recipe import OptimSection, RunSection
 
-Sharding = Literal["none", "fsdp2", "zero1", "zero2", "zero3"]
 Precision = Literal["fp32", "bf16", "bf16-pure"]
 
 
@@ -34,7 +34,7 @@ def start(run: RunSection, optim: OptimSection) -> tuple[Accelerator, Sharding]:
         UserError: world size, backend or sharding are not what was asked for.
     """
     on_cpu = not torch.accelerator.is_available()
-    deepspeed = _launcher_says("ACCELERATE_USE_DEEPSPEED")
+    deepspeed = uses_deepspeed()
     accelerator = Accelerator(
         cpu=on_cpu and not deepspeed,  # without it Accelerate starts processes on a CPU that never talk
         mixed_precision="bf16" if run.precision == "bf16" and deepspeed else "no",
@@ -47,11 +47,7 @@ def start(run: RunSection, optim: OptimSection) -> tuple[Accelerator, Sharding]:
     )
     _check_world(accelerator, run.processes)
     actual = _sharding(accelerator, run.sharding)
-    if run.sharding is not None and run.sharding != actual:
-        raise UserError(f"run.sharding = {run.sharding!r}, but the launcher set up {actual!r}; {_HOW[run.sharding]}")
     if actual in ("zero1", "zero2", "zero3"):
-        if run.precision == "bf16-pure":
-            raise UserError("run.precision = 'bf16-pure' does not work with DeepSpeed; use bf16, or run.sharding=fsdp2")
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
         settings["train_micro_batch_size_per_gpu"] = optim.micro_batch
         settings["gradient_accumulation_steps"] = 1  # accumulation is ours; the engine must not scale again
@@ -60,15 +56,12 @@ def start(run: RunSection, optim: OptimSection) -> tuple[Accelerator, Sharding]:
     return accelerator, actual
 
 
-_HOW = {
-    "none": "launch with recipes/launch/ddp.yaml",
-    "fsdp2": "launch with recipes/launch/fsdp2.yaml or torchrun",
-    "zero2": "launch with recipes/launch/deepspeed-zero2.yaml",
-    "zero3": "launch with recipes/launch/deepspeed-zero3.yaml or deepspeed-zero3-offload.yaml",
-}
-
-
 OFFLOAD = "FSDP_OFFLOAD_PARAMS"
+
+
+def uses_deepspeed() -> bool:
+    """Whether the launcher has set up DeepSpeed."""
+    return _launcher_says("ACCELERATE_USE_DEEPSPEED")
 
 
 def weights_device(accelerator: Accelerator) -> torch.device:
@@ -99,27 +92,25 @@ def _check_world(accelerator: Accelerator, processes: int | None) -> None:
 
 def _sharding(accelerator: Accelerator, asked: str | None) -> Sharding:
     if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        stage = accelerator.state.deepspeed_plugin.zero_stage
-        names: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
-        if stage not in names:
-            raise UserError(f"DeepSpeed with zero_stage {stage} shards nothing; launch with recipes/launch/ddp.yaml")
-        return names[stage]
-    if asked == "fsdp2" or (asked is None and _launcher_says("ACCELERATE_USE_FSDP")):
-        if accelerator.num_processes == 1:
-            raise UserError("fsdp2 needs more than one process; launch several, or set run.sharding=none")
-        return "fsdp2"
-    return "fsdp2" if _launcher_says("ACCELERATE_USE_FSDP") else "none"
+        return zero_stage(accelerator.state.deepspeed_plugin.zero_stage)
+    return "fsdp2" if asked == "fsdp2" or _launcher_says("ACCELERATE_USE_FSDP") else "none"
+
+
+def launched_layout(accelerator: Accelerator, sharding: Sharding) -> Layout:
+    """How the processes that were launched spread the model."""
+    weights = optimizer = _launcher_says(OFFLOAD) and sharding == "fsdp2"
+    if sharding.startswith("zero"):
+        zero = accelerator.state.deepspeed_plugin.deepspeed_config["zero_optimization"]
+        devices = [(zero.get(f"offload_{what}") or {}).get("device") for what in ("param", "optimizer")]
+        weights, optimizer = (device not in (None, "none") for device in devices)
+    processes = accelerator.num_processes
+    machines = max(1, processes // int(os.environ.get("LOCAL_WORLD_SIZE", processes)))
+    return Layout(processes, machines, sharding, weights and sharding != "zero2", optimizer, accelerator.device.type)
 
 
 def make_mesh(accelerator: Accelerator, tensor_parallel: int) -> DeviceMesh | None:
-    """The processes as a grid (data, tensor), None where no mesh is needed.
-
-    Raises:
-        UserError: `run.tensor_parallel` does not divide the number of processes.
-    """
+    """The processes as a grid (data, tensor), None where no mesh is needed."""
     processes = accelerator.num_processes
-    if processes % tensor_parallel:
-        raise UserError(f"run.tensor_parallel = {tensor_parallel} must divide the number of processes, {processes}")
     if processes == 1:
         return None
     shape = (processes // tensor_parallel, tensor_parallel)
@@ -137,16 +128,11 @@ def shard(
         grid: from `make_mesh`.
         sharding: from `start`.
         precision: what is computed in; gradients are summed in float32.
-
-    Raises:
-        UserError: tensor parallelism with another sharding than fsdp2 and several data-parallel ranks.
     """
     if grid is None:
         return
     data, tensor = grid["data"], grid["tensor"]
     if tensor.size() > 1:
-        if sharding != "fsdp2" and (sharding != "none" or data.size() > 1):
-            raise UserError("run.tensor_parallel goes with run.sharding=fsdp2, or with as many processes as it says")
         parallelise(unwrapped, tensor)
     if sharding != "fsdp2":
         return

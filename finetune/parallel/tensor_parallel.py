@@ -6,7 +6,6 @@ Attention is cut by heads and the feed-forward by its inner width, so each needs
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
-from camelid.errors import UserError
 from finetune.llama.model import Llama
 
 
@@ -22,13 +21,7 @@ def parallelise(model: Llama, mesh: DeviceMesh) -> None:
 
     Embedding, norms and output layer stay whole: with the loss at trained positions only, the logits are the
     smaller part, and every process computes the same loss.
-
-    Raises:
-        UserError: heads or inner width don't divide by the number of processes.
+    Key and value heads and the inner width divide by the number of processes: `finetune.layout.check` saw to it.
     """
-    size, config = mesh.size(), model.config
-    for name, count in (("key and value heads", config.kv_heads), ("intermediate_size", config.intermediate_size)):
-        if count % size:
-            raise UserError(f"run.tensor_parallel = {size} must divide the {count} {name}")
     for layer in model.model.layers:
         parallelize_module(layer, mesh, tensor_parallel_plan())

@@ -14,7 +14,6 @@ from accelerate import Accelerator
 from camelid.config import to_tree
 from camelid.errors import UserError
 from camelid.files.lock import exclusive_lock
-from camelid.files.paths import suggest_path
 from camelid.files.write import AppendLog
 from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
@@ -32,10 +31,15 @@ from finetune.engine.schedule import learning_rate
 from finetune.engine.stop import StopSignal
 from finetune.engine.update import run_update
 from finetune.engine.worker import Worker
+from finetune.folders.generation_config import find_end_ids
+from finetune.folders.vocabulary import require_rows
+from finetune.layout import Sharding, check
+from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import NextToken
 from finetune.objectives.objective import Objective
+from finetune.packages import require_packages
 from finetune.parallel import launch
-from finetune.parallel.launch import Sharding
+from finetune.parallel.patience import Patience
 from finetune.recipe import OptimSection, SftRecipe
 
 
@@ -49,24 +53,27 @@ def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
         UserError: a file, a template or the launch does not fit the recipe, the disk is full, or gradients stay
             NaN or infinite.
     """
+    require_packages(recipe, launch.uses_deepspeed())
     accelerator, sharding = launch.start(recipe.run, recipe.optim)
+    check(recipe, launch.launched_layout(accelerator, sharding), config_if_here(recipe.model.path))
     with exclusive_lock(Path(recipe.run.output) / "lock") if accelerator.is_main_process else nullcontext():
         return _train(accelerator, sharding, recipe, quiet)
 
 
 def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quiet: bool) -> signal.Signals | None:
-    folder = Path(recipe.run.output)
-    with accelerator.main_process_first():
+    folder, patience = Path(recipe.run.output), Patience()
+    with patience.main_first():
         finished = run_folder.claim_run_folder(folder, recipe)
     if finished:
         if accelerator.is_main_process:
             print(f"{folder}: this run has already finished; its model is in {output_folder(recipe)}")
         return None
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
-    with accelerator.main_process_first():
+    with patience.main_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
+    require_rows(data.ids, tokenizer, recipe.model.path)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
-    worker = make_worker(accelerator, sharding, recipe)
+    worker = make_worker(accelerator, sharding, recipe, patience)
     if accelerator.is_main_process:
         run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))
         if not quiet:
@@ -79,16 +86,19 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     validate = partial(evaluate, worker, plan, held_out, recipe, tokenizer) if held_out else None
     stopped = run_updates(worker, plan, recipe, objective, validate, quiet)
     if stopped is None:
-        write_results(worker, data.ledgers, recipe, tokenizer)
-    accelerator.wait_for_everyone()
+        write_results(worker, data.ledgers, recipe, tokenizer, plan.updates)
+    patience.wait()
     accelerator.end_training()
     return stopped
 
 
+def config_if_here(folder: str) -> LlamaConfig | None:
+    """The shape of the model in a folder; None if there is none, which loading it will say."""
+    return LlamaConfig.from_folder(folder) if (Path(folder) / "config.json").is_file() else None
+
+
 def load_tokenizer(path: str, template: str) -> Any:
     """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
-    if not Path(path).is_dir():
-        raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path)}")
     tokenizer = open_tokenizer(path, f"model.path = {path!r}")
     tokenizer.chat_template = template_for(template, tokenizer).jinja
     return tokenizer
@@ -150,9 +160,8 @@ def run_updates(
             overdue = run.checkpoint_minutes is not None and time.monotonic() - saved_at > 60 * run.checkpoint_minutes
             overdue, stopping = worker.any(overdue, stop.wanted)
             due = overdue or done % run.checkpoint_every == 0 or validation is not None
-            # An update that was validated is saved: it may be the best one. After the last update the model itself is
-            # written, so there is nothing to save.
-            if done < plan.updates and (due or stopping):
+            # An update that was validated is saved: it may be the best one. So is the last: the run may be continued.
+            if due or stopping or done == plan.updates:
                 saver.save(checkpoint_position(worker, done, tokens, skipped, validation))
                 saved, saved_at = done, time.monotonic()
             if stopping:
@@ -186,8 +195,8 @@ def evaluate(
 ) -> float:
     """The validation loss; sample answers go to `samples.jsonl`."""
     loss = validation_loss(worker, plan, held_out, NextToken())  # without smoothing or noise
-    stops = tokenizer.convert_tokens_to_ids(list(template_for(recipe.data.template, tokenizer).stop))
-    samples = sample_answers(worker, plan.data, tokenizer, [tokenizer.eos_token_id, *stops])
+    ends = find_end_ids(tokenizer, template_for(recipe.data.template, tokenizer))
+    samples = sample_answers(worker, plan.data, tokenizer, ends)
     if samples and worker.accelerator.is_main_process:
         with AppendLog(Path(recipe.run.output) / "samples.jsonl") as log:
             log.append_all({"update": done, **sample} for sample in samples)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from finetune.command import launch_settings
+from finetune.layout import read_launch_file
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -14,7 +14,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 def test_launch_files_name_a_world_size_and_known_settings(path: Path) -> None:
     from accelerate.commands.config.config_args import ClusterConfig
 
-    processes = launch_settings(str(path))["num_processes"]
+    processes = read_launch_file(path).processes
     assert processes >= 1
     assert ClusterConfig.from_yaml_file(str(path)).num_processes == processes
     fsdp = yaml.safe_load(path.read_text()).get("fsdp_config")

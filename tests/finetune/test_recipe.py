@@ -9,8 +9,8 @@ import yaml
 
 from camelid.config import to_tree
 from camelid.errors import UserError
-from finetune.command import launch_settings
-from finetune.recipe import KINDS, read_recipe
+from finetune.layout import Layout, read_launch_file
+from finetune.recipe import KINDS, Recipe, read_recipe
 from finetune.train import TRAINERS
 from tests.finetune.runs import metrics, run
 
@@ -66,6 +66,14 @@ def test_every_kind_has_a_trainer() -> None:
         assert get_args(get_type_hints(kind)["kind"]) == (name,)
 
 
+def layout_of(recipe: Recipe) -> Layout:
+    """How it is meant to be launched."""
+    if recipe.adapter.kind == "qlora":
+        return Layout()
+    name = "eight-machines" if "70b" in recipe.model.path else "fsdp2"
+    return read_launch_file(RECIPES / "launch" / f"{name}.yaml")
+
+
 def write(tmp_path: Path, **changes: object) -> Path:
     tree = to_tree(read_recipe(RECIPES / "smoke.yaml"))
     for name, value in changes.items():
@@ -90,6 +98,8 @@ def test_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
         ({"data__train": []}, "must list at least one file"),
         ({"data__packing": 1}, "data.packing must be true or false"),
         ({"optim__micro_batch": 0}, "optim.micro_batch = 0: must be at least 1 sequence"),
+        ({"adapter__also": ["lm_heads"]}, "adapter.also: 'lm_heads' can't be trained whole; did you mean 'lm_head'?"),
+        ({"run__save_dtype": "fp64"}, "run.save_dtype = 'fp64' is unknown"),
     ],
 )
 def test_mistakes_name_key_and_fix(tmp_path: Path, changes: dict[str, object], says: str) -> None:
@@ -114,7 +124,6 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     """Everything as shipped but for the size: a toy model with the template's control tokens, short sequences."""
     from conversations.formats.readers import read_conversations
     from conversations.tokens.template import get_template
-    from finetune.command import launched_sharding
     from finetune.folders import weights
     from finetune.folders.tokenizer import train_tokenizer
     from finetune.llama.config import LlamaConfig
@@ -122,13 +131,7 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
 
     recipe = read_recipe(path)
     if path.stem != "smoke":
-        plan = plan_report(
-            recipe,
-            64 if "70b" in path.stem else 8,
-            launched_sharding(launch_settings(str(RECIPES / "launch" / "fsdp2.yaml"))),
-            "H100",
-            2.0,
-        )
+        plan = plan_report(recipe, layout_of(recipe), "H100", 2.0)
         assert "DOES NOT FIT" not in plan and "USD" in plan
     if recipe.adapter.kind == "qlora":
         pytest.importorskip("bitsandbytes")

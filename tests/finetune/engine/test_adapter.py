@@ -1,5 +1,6 @@
 """Adapters: what is trained here loads in transformers with peft, and computes the same there, merged or not."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,53 @@ def test_adapter_loads_in_peft_and_merges(
     torch.testing.assert_close(merged, with_adapter, rtol=1e-4, atol=1e-4)
     merge_adapter(toy_model, folder, tmp_path / "merged")
     torch.testing.assert_close(native_logits(tmp_path / "merged"), with_adapter, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_embedding_and_output_layer_are_trained_whole(
+    toy_recipe: dict[str, Any], toy_model: Path, tmp_path: Path, tied: bool
+) -> None:
+    """On peft's terms: transformers computes with them what our merge does, also where the two share their weights."""
+    base, merged = tmp_path / "base", tmp_path / "merged"
+    config = dataclasses.replace(get_config(ModelSection(str(toy_model))), tie_word_embeddings=tied)
+    weights.save_model(weights.load_model(toy_model).state_dict(), config, base)
+    copy_tokenizer([toy_model], base)
+    also = ["lm_head"] if tied else ["embed_tokens", "lm_head"]
+    whole = adapted(toy_recipe, "lora", model__path=str(base), adapter__also=also)
+    assert run(whole) == 0
+    folder = Path(whole["run"]["output"]) / "adapter"
+    trained = AdapterSection(kind="lora", rank=4, also=tuple(also))
+    saved = sum(tensor.numel() for tensor in load_file(folder / "adapter_model.safetensors").values())
+    shared = tied * config.vocab_size * config.hidden_size  # peft writes it under both names
+    assert saved - shared == trained_parameters(config, trained)
+    peer = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    before = peer.model.embed_tokens.weight.detach().clone()
+    with torch.no_grad():
+        theirs = PeftModel.from_pretrained(peer, folder).eval()(IDS[None]).logits[0]
+    merge_adapter(base, folder, merged)
+    torch.testing.assert_close(native_logits(merged), theirs, rtol=1e-4, atol=1e-4)
+    plain = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)
+    with torch.no_grad():
+        torch.testing.assert_close(plain(IDS[None]).logits[0], theirs, rtol=1e-4, atol=1e-4)
+    moved = (plain.model.embed_tokens.weight - before).abs().amax(1)
+    assert moved.max() > 1e-2 and (plain.lm_head.weight is plain.model.embed_tokens.weight) == tied
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", [{}, {"run__sharding": "fsdp2"}, {"run__sharding": "zero2"}])
+def test_whole_layers_on_two_processes(toy_recipe: dict[str, Any], layout: dict[str, object]) -> None:
+    one = adapted(toy_recipe, "lora", adapter__also=["embed_tokens", "lm_head"], model__recompute="full")
+    two = variant(one, "two", run__processes=2, **layout)
+    assert run(one) == 0
+    zero = layout.get("run__sharding") == "zero2"
+    if zero:
+        pytest.importorskip("deepspeed")
+    result = launch([two], 2, **(deepspeed(2) if zero else {}))
+    assert result.returncode == 0, result.stderr[-3000:]
+    truth = tensors(one, "adapter/adapter_model.safetensors")
+    assert tensors(two, "adapter/adapter_model.safetensors").keys() == truth.keys()
+    for name, tensor in tensors(two, "adapter/adapter_model.safetensors").items():
+        torch.testing.assert_close(tensor, truth[name], rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -137,3 +185,15 @@ def in_single_precision(*models: torch.nn.Module) -> None:
 
     for layer in (layer for model in models for layer in model.modules() if isinstance(layer, Linear4bit)):
         layer.compute_dtype, layer.compute_type_is_set = torch.float32, True
+        layer.support_avx512bf16_for_cpu = False  # rounds to bfloat16, in shapes that this model does not have
+
+
+def test_four_bit_base_trains_on_after_an_evaluation(toy_recipe: dict[str, Any]) -> None:
+    """Looking at the held-out part after every update changes no update."""
+    pytest.importorskip("bitsandbytes")
+    seldom = adapted(toy_recipe, "qlora", run__precision="bf16", data__validation=0.2, run__evaluate_every=100)
+    often = variant(seldom, "often", run__evaluate_every=1)
+    assert run(seldom) == run(often) == 0
+    truth = tensors(seldom, "adapter/adapter_model.safetensors")
+    for name, tensor in tensors(often, "adapter/adapter_model.safetensors").items():
+        assert torch.equal(tensor, truth[name]), name

@@ -1,6 +1,7 @@
 """Adapters and deltas merge into what transformers and peft compute with them."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,14 @@ def test_deltas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "delta", str(base), str(tuned), str(delta)]) == 0
     assert main(["weights", "merge", str(base), str(delta), str(back)]) == 0
     torch.testing.assert_close(transformers_logits(back), transformers_logits(tuned), atol=1e-5, rtol=1e-5)
+    made = json.loads((delta / "delta.json").read_text())
+    assert json.loads((back / "made_from.json").read_text())["base_sha256"] == made["base_sha256"]
+    save(CONFIG, 7, tmp_path / "other")
+    assert main(["weights", "merge", str(tmp_path / "other"), str(delta), str(tmp_path / "x")]) == 2
+    assert "other: other weights than those that" in capsys.readouterr().err
+    shards = weights.load_model(base)  # the same base in other files is the same base
+    weights.save_model(shards.state_dict(), CONFIG, tmp_path / "sharded", shard_bytes=20_000)
+    assert main(["weights", "merge", str(tmp_path / "sharded"), str(delta), str(tmp_path / "again")]) == 0
     difference = weights.load_model(tuned).lm_head.weight - weights.load_model(delta).lm_head.weight
     torch.testing.assert_close(difference[:96], weights.load_model(base).lm_head.weight)
     assert main(["weights", "merge", str(base), str(tuned), str(tmp_path / "x")]) == 2

@@ -1,15 +1,21 @@
 """A larger vocabulary keeps the old rows; the new ones begin at their mean."""
 
 import dataclasses
+import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from camelid.app.cli import main
+from camelid.errors import UserError
 from finetune.folders import weights
+from finetune.serve.served import open_served
 from tests.finetune.folders.tiny_folders import logits
+from tests.finetune.runs import run, variant, write
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -33,3 +39,36 @@ def test_resize(tmp_path: Path, toy_model: Path, tied: bool) -> None:
         torch.testing.assert_close(after[size:], before.mean(0).expand(448 - size, -1))
     peer = AutoModelForCausalLM.from_pretrained(tmp_path / "larger", dtype=torch.float32)
     torch.testing.assert_close(logits(peer), logits(new), atol=1e-5, rtol=1e-5)
+
+
+def test_tokens_without_a_row_are_named(
+    toy_recipe: dict[str, Any], toy_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any model is loaded, with the command that makes room; which then does."""
+    folder, name = tmp_path / "base", "<|im_end|>"
+    shutil.copytree(toy_model, folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", name]})
+    tokenizer.save_pretrained(folder)
+    ours = variant(toy_recipe, "chatml", model__path=str(folder), data__template="chatml", optim__updates=1)
+    rows = weights.load_model(folder).config.vocab_size
+    says = f"{folder}: token {name!r} has id {rows + 1}, but the embedding has {rows} rows"
+    for command in (["finetune", str(write(ours)), "--plan"], ["finetune", str(write(ours))]):
+        assert main(command) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert says in line
+    with pytest.raises(UserError, match="but the embedding has"):
+        open_served(folder, template="chatml")
+    [resize] = re.findall(r"`camelid (.+?)`", line)
+    assert main(resize.split()) == 0
+    assert run(variant(ours, "resized", model__path=resize.split()[-1])) == 0
+
+
+def test_earlier_added_tokens_stay_special(tmp_path: Path, toy_model: Path) -> None:
+    for before, after, token in ((toy_model, "one", "<one>"), (tmp_path / "one", "two", "<two>")):
+        command = ["weights", "resize", str(before), str(tmp_path / after), "--add-tokens", token]
+        assert main(command) == 0
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "two")
+    assert {"<one>", "<two>"} <= set(tokenizer.all_special_tokens)
+    ids = tokenizer("<one> and <two>", add_special_tokens=False).input_ids
+    assert "one" not in tokenizer.decode(ids, skip_special_tokens=True)

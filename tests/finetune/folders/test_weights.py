@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from camelid.app.cli import main
 from camelid.errors import UserError
 from finetune.folders import weights
 from finetune.llama.config import LlamaConfig
+from tests.finetune.bad_disk import largest_file
 from tests.finetune.folders.tiny_folders import CONFIG, logits, save, transformers_logits
 from tests.finetune.llama.packed_documents import BASE, packed, random_documents
 
@@ -93,3 +95,31 @@ def test_broken_folders_are_named(tmp_path: Path) -> None:
     weights.save_model(model.state_dict(), dataclasses.replace(BASE, vocab_size=99), tmp_path / "shape")
     with pytest.raises(UserError, match=r"has shape \[101, 48\], config.json says \[99, 48\]"):
         weights.load_model(tmp_path / "shape")
+
+
+def test_files_have_the_umasks_mode(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        save(CONFIG, 1, tmp_path / "model")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()}
+    assert set(modes.values()) == {0o640}, modes
+
+
+def test_wrong_folders_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    model = save(CONFIG, 1, tmp_path / "good")
+    config = dataclasses.replace(CONFIG, intermediate_size=64)
+    weights.save_model(model.state_dict(), config, tmp_path / "wrong")
+    assert main(["weights", "import", str(tmp_path / "wrong"), str(tmp_path / "new")]) == 2
+    assert not (tmp_path / "new").exists()
+    file = tmp_path / "good" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(UserError, match=r"model\.safetensors: broken or cut off .*; copy it again"):
+        weights.load_model(tmp_path / "good")
+
+
+def test_no_room_for_the_weights(tmp_path: Path) -> None:
+    with largest_file(4096), pytest.raises(UserError, match=r"model\.safetensors: could not be written: .*too large"):
+        save(CONFIG, 1, tmp_path / "model")
+    assert not (tmp_path / "model").exists()

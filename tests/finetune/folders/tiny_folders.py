@@ -32,16 +32,16 @@ def transformers_logits(folder: Path) -> Tensor:
     return logits(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))
 
 
-def write_meta(folder: Path, shards: int) -> dict[str, Tensor]:
-    """A random checkpoint in Meta's layout, split as for tensor parallelism."""
+def write_meta(folder: Path, shards: int, copies: int = 1, vocabulary: int = 96) -> dict[str, Tensor]:
+    """A random checkpoint in Meta's layout, split as for tensor parallelism; `copies` files repeat a key or value."""
     generator = torch.Generator().manual_seed(1)
 
     def random(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator) * 0.2
 
     width, inner, kv = CONFIG.hidden_size, CONFIG.intermediate_size, CONFIG.kv_heads * CONFIG.head_size
-    state = {"tok_embeddings.weight": random(96, width), "norm.weight": 1 + random(width)}
-    state |= {"output.weight": random(96, width), "rope.freqs": torch.zeros(4)}
+    state = {"tok_embeddings.weight": random(vocabulary, width), "norm.weight": 1 + random(width)}
+    state |= {"output.weight": random(vocabulary, width), "rope.freqs": torch.zeros(4)}
     split = {"tok_embeddings.weight": 1, "output.weight": 0}
     for layer in range(CONFIG.num_hidden_layers):
         for name, shape, dimension in (
@@ -55,7 +55,11 @@ def write_meta(folder: Path, shards: int) -> dict[str, Tensor]:
         state[f"layers.{layer}.ffn_norm.weight"] = 1 + random(width)
     folder.mkdir()
     for shard in range(shards):
-        part = {n: t.chunk(shards, split[n])[shard].clone() if n in split else t for n, t in state.items()}
+        part = {}
+        for name, tensor in state.items():
+            parts = shards // copies if name.endswith(("wk.weight", "wv.weight")) else shards
+            cut = name in split
+            part[name] = tensor.chunk(parts, split[name])[shard * parts // shards].clone() if cut else tensor
         torch.save(part, folder / f"consolidated.{shard:02d}.pth")
     params = {"dim": width, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "norm_eps": 1e-5, "vocab_size": -1}
     (folder / "params.json").write_text(json.dumps(params))

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from camelid.app.cli import main
-from camelid.errors import UserError
 from finetune.optimizers.table import OPTIMIZERS, OptimizerSpec, Stepping
 from tests.finetune.runs import metrics, run, variant, write
 
@@ -52,8 +51,11 @@ def test_a_new_entry_trains(toy_recipe: dict[str, Any], toy_entry: None) -> None
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"run__precision": "bf16-pure"}, "'momentum' does not go with run.precision = 'bf16-pure'; use adamw"),
-        ({"optim__in_backward": True, "optim__clip_norm": 0.0}, "'momentum': must be adamw with optim.in_backward"),
+        ({"run__precision": "bf16-pure"}, "'momentum' does not go with run.precision = 'bf16-pure' (it"),
+        (
+            {"optim__in_backward": True, "optim__clip_norm": 0.0},
+            "'momentum' does not go with optim.in_backward = true",
+        ),
         ({"optim__optimizer": "momentun"}, "optim.optimizer = 'momentun' is unknown; did you mean 'momentum'?"),
     ],
 )
@@ -82,11 +84,10 @@ def test_bytes_are_those_that_the_optimizer_keeps(name: str, pure: bool) -> None
     if name.startswith("paged") and not torch.cuda.is_available():
         pytest.skip("paged memory needs CUDA")
     weight = torch.nn.Parameter(torch.zeros(512, 512, dtype=torch.bfloat16 if pure else torch.float32))
+    if spec.needs is not None:
+        pytest.importorskip(spec.needs)
     stepping = spec.stepping(pure)
-    try:
-        optimizer = stepping.make([{"params": [weight]}], {"lr": 1e-3, "betas": (0.9, 0.99), "eps": 1e-8})
-    except UserError as error:  # it comes with a package that is not here
-        pytest.skip(str(error))
+    optimizer = stepping.make([{"params": [weight]}], {"lr": 1e-3, "betas": (0.9, 0.99), "eps": 1e-8})
     weight.grad = torch.ones_like(weight)
     optimizer.step()
     kept = sum(value.nbytes for value in optimizer.state[weight].values() if isinstance(value, torch.Tensor))

@@ -90,6 +90,25 @@ def test_resumes_bitwise_at_random_moments(
     assert_equal(ours, whole)
 
 
+def test_a_finished_run_goes_on_with_more_epochs(recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """At a constant rate as if it had been asked for all of them at once; what was done is not done again."""
+    steady = {"optim__updates": None, "optim__schedule": "constant", "optim__warmup_ratio": 0.0}
+    truth = variant(recipe, "long", optim__epochs=2.0, **steady)
+    ours = variant(recipe, "longer", optim__epochs=1.0, **steady)
+    assert run(truth) == run(ours) == 0
+    folder = Path(ours["run"]["output"])
+    first = (folder / "metrics.jsonl").read_bytes()
+    ours["optim"]["epochs"] = 2.0
+    assert run(ours) == 0
+    assert (folder / "metrics.jsonl").read_bytes().startswith(first)
+    assert_equal(ours, truth)
+    ours["optim"]["epochs"] = 1.5
+    assert run(ours) == 2
+    assert "goes on only with more of what ended it" in capsys.readouterr().err
+    ours["optim"]["epochs"] = 2.0
+    assert run(ours) == 0 and "has already finished" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_goes_on_with_another_number_of_processes(recipe: dict[str, Any], tmp_path: Path, stopping: None) -> None:
     """One process to two, and two with fully_shard to one; embeddings without noise, which is drawn per process."""
@@ -104,7 +123,7 @@ def test_goes_on_with_another_number_of_processes(recipe: dict[str, Any], tmp_pa
     assert result.returncode == 0, result.stderr[-3000:]
     assert_equal(growing, truth, 1e-5)
     folder = Path(shrinking["run"]["output"])
-    for late in ("summary.json", "checkpoints/update-00000014", "checkpoints/update-00000021"):
+    for late in ("summary.json", *(f"checkpoints/update-000000{number}" for number in (14, 21, 24))):
         (folder / late).rename(tmp_path / Path(late).name)
     StopAfter.left = 10**6
     assert run(variant(shrinking, "shrinking", run__sharding=None)) == 0
@@ -170,7 +189,7 @@ def test_a_kill_while_an_old_checkpoint_is_removed(recipe: dict[str, Any], monke
     assert run(ours) == 2
     monkeypatch.undo()
     assert run(ours) == 0
-    assert [path.name for path in (Path(ours["run"]["output"]) / "checkpoints").iterdir()] == ["update-00000022"]
+    assert [path.name for path in (Path(ours["run"]["output"]) / "checkpoints").iterdir()] == ["update-00000024"]
 
 
 def _newest(folder: Path) -> int:
@@ -303,10 +322,9 @@ def test_last_and_best_checkpoints_stay(recipe: dict[str, Any]) -> None:
     folder = Path(ours["run"]["output"])
     validated = {record["update"]: record["validation_loss"] for record in metrics(ours) if record["validation_loss"]}
     assert list(validated) == list(range(3, UPDATES + 1, 3))
-    validated.pop(UPDATES)  # the end is the model itself
     best = min(validated, key=lambda number: validated[number])
     kept = {int(path.name[-8:]) for path in (folder / "checkpoints").iterdir()}
-    assert kept == {best, 18, 21}
+    assert kept == {best, 21, 24}
     samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
     assert {sample["update"] for sample in samples} == set(range(3, UPDATES + 1, 3))
     assert all(sample["prompt"].endswith("ASSISTANT:") and sample["reference"] for sample in samples)
@@ -324,6 +342,7 @@ def test_checkpoint_of_another_model_is_one_line(
     StopAfter.left = 12
     assert run(ours) == 128 + signal.SIGTERM
     base.unlink()
+    (Path(ours["run"]["output"]) / "base.json").unlink()  # as in a folder of version 0.2
     config = LlamaConfig.from_folder(toy_model)
     smaller = LlamaConfig(**{**config.__dict__, "num_hidden_layers": 1})
     weights.save_model(weights.init_model(smaller, seed=0).state_dict(), smaller, base)
