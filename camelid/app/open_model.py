@@ -37,7 +37,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--price",
         metavar="PROMPT,COMPLETION",
-        help="USD per million tokens, or a YAML file like camelid/models/prices.yaml (default: the list price, if known)",
+        help="USD per million tokens, or a file like camelid/models/prices.yaml (default: the list price, if known)",
     )
     parser.add_argument(
         "--batch", action="store_true", help="use the Batch API: half the price, replies within 24 hours"

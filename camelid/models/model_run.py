@@ -158,7 +158,7 @@ class ModelRun:
             "cost_usd": self.cost,
             "price_usd_per_million": [self.price.prompt, self.price.completion] if self.price else None,
             "price_from": self.price.origin if self.price else None,
-            "not_counted": f"replies in flight when a run was killed, at most {self.concurrency} each time: bought again",
+            "not_counted": f"what was in flight when a run was killed (up to {self.concurrency}) is bought again",
         }
 
 

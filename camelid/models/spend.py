@@ -65,9 +65,7 @@ def parse_price(text: str, model: str = "") -> Price:
     if "," not in text and text.endswith((".yaml", ".yml")):
         price = _price_in(Path(text), model)
         if price is None:
-            raise UserError(
-                f"--price {text}: has no price of {model}; add the line {model}: {{prompt: 1, completion: 2}}"
-            )
+            raise UserError(f"--price {text}: has no price of {model}; add {model}: {{prompt: 1, completion: 2}}")
         return price
     try:
         prompt, completion = (float(part) for part in text.split(","))
@@ -110,7 +108,7 @@ def _price_in(path: Path, model: str) -> Price | None:
     if not all(0 <= figure < math.inf for figure in figures) or not 0 <= discount <= 1:
         raise UserError(f"{path}: {model}: prices must be 0 or more, batch_discount from 0 to 1")
     dated = f" of {entry['as_of']}" if "as_of" in entry else ""
-    return Price(*figures, discount, f"list price{dated}" if path == PRICES else path.name)
+    return Price(figures[0], figures[1], discount, f"list price{dated}" if path == PRICES else path.name)
 
 
 def estimate_prompt_tokens(request: Request) -> int:
@@ -280,7 +278,8 @@ def estimate_before_asking(sample: Sequence[Request], requests: int, price: Pric
     if price is None:
         return f"{text}, about {prompts:,} prompt tokens, {replies:,} completion tokens if no reply ends early"
     least, full = format_dollars(price.cost(Usage(prompts))), format_dollars(price.cost(Usage(prompts, replies)))
-    return f"{text}, about {prompts:,} prompt tokens, {least} for prompts alone, {full} if no reply ends early ({price.origin})"
+    text = f"{text}, about {prompts:,} prompt tokens, {least} for prompts alone, {full} if no reply ends early"
+    return f"{text} ({price.origin})"
 
 
 class CostEstimate:
