@@ -16,19 +16,24 @@ class Journal:
 
     Opening an existing journal reads all back, so a restarted run sends nothing twice.
 
+    Args:
+        path: the file.
+        model: who is asked. What another model was asked, in a journal that both share, is not this one's bill.
+
     Attributes:
-        usage: tokens billed for all in it.
+        answered: how many results in it are the model's.
+        usage: tokens billed for them.
         longest: completion tokens of the longest one.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._log = AppendLog(path)
+    def __init__(self, path: str | Path, model: str = "") -> None:
+        self._log, self._model = AppendLog(path), model
         self._results: dict[str, Reply | Failure] = {}
         self._waiting: list[tuple[Record, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
-        self.usage, self.longest = Usage(), 0
+        self.answered, self.usage, self.longest = 0, Usage(), 0
         for place, record in read_jsonl(path):
-            self._add(*_from_json(record, place))
+            self._add(*_from_json(record, place), record.get("model", model))  # 0.1.0 did not write who was asked
 
     def __len__(self) -> int:
         return len(self._results)
@@ -39,14 +44,18 @@ class Journal:
     async def append(self, key: str, result: Reply | Failure) -> None:
         """Return when the result is on disk. Results that come while the disk is busy share its next write."""
         written = asyncio.get_running_loop().create_future()
-        self._waiting.append(({"key": key, **_to_json(result)}, written))
+        self._waiting.append(({"key": key, "model": self._model, **_to_json(result)}, written))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
         await written
-        self._add(key, result)
+        self._add(key, result, self._model)
 
-    def _add(self, key: str, result: Reply | Failure) -> None:
+    def _add(self, key: str, result: Reply | Failure, model: str) -> None:
+        new = key not in self._results
         self._results[key] = result
+        if model != self._model:
+            return
+        self.answered += new
         self.usage += result.usage
         if isinstance(result, Reply):
             self.longest = max(self.longest, result.usage.completion_tokens)

@@ -59,10 +59,10 @@ class ModelRun:
         self._bought: set[str] = set()
 
     def __enter__(self) -> "ModelRun":
-        self._journal = Journal(self._path)
+        self._journal = Journal(self._path, self.name)
         self._earlier = self._journal.usage
         self._meter = Meter(
-            self._llm, self.price, self.limits, self._earlier, len(self._journal), self._journal.longest
+            self._llm, self.price, self.limits, self._earlier, self._journal.answered, self._journal.longest
         )
         return self
 
@@ -147,12 +147,13 @@ class ModelRun:
         used = self.usage
         line = f"{self.sent} requests sent, {self.replayed} answered from the journal; "
         line += f"{used.prompt_tokens:,} prompt + {used.completion_tokens:,} completion tokens"
+        if used.reckoned:
+            line += f" ({used.reckoned:,} of them reckoned from the texts: the server did not count them)"
         if self.cost is None or self.price is None:
-            return f"{line}, price unknown"
+            return f"{line}, price unknown: {self.name} is not in the list of prices, see --price"
         before = self.price.cost(self._earlier)
-        return f"{line}, {format_dollars(self.cost)}" + (
-            f" ({format_dollars(before)} of it by earlier runs)" if before else ""
-        )
+        earlier = f", {format_dollars(before)} of it by earlier runs" if before else ""
+        return f"{line}, {format_dollars(self.cost)} ({self.price.origin}{earlier})"
 
     def to_json(self) -> dict[str, Any]:
         """For a ledger: the model, what was asked and what it cost, earlier runs included."""
@@ -162,8 +163,11 @@ class ModelRun:
             "answered_from_journal": self.replayed,
             "prompt_tokens": self.usage.prompt_tokens,
             "completion_tokens": self.usage.completion_tokens,
+            "reckoned_tokens": self.usage.reckoned,
             "cost_usd": self.cost,
             "price_usd_per_million": [self.price.prompt, self.price.completion] if self.price else None,
+            "price_from": self.price.origin if self.price else None,
+            "not_counted": f"what was in flight when a run was killed (up to {self.concurrency}) is bought again",
         }
 
 

@@ -1,9 +1,9 @@
 """Which tasks are kept: rules, evaluation questions, similarity to everything before; every drop has its reason."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from camelid.files.paths import short_name
+from camelid.files.paths import short_names
 from camelid.text.decontaminate import Decontaminator, read_question_texts
 from camelid.text.words import WordSplitter, rouge_tokens, unicode_tokens
 from selfinstruct.keep.nearness import LIMIT
@@ -17,11 +17,12 @@ class EvaluationQuestions:
 
     Args:
         path: a file with questions; see `read_question_texts`.
+        name: for the ledger.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, name: str) -> None:
         texts = read_question_texts(path)
-        self.name = short_name(path)
+        self.name = name
         self._stretches = Decontaminator(texts)
         self._similar = SimilarTexts(texts)
 
@@ -32,6 +33,11 @@ class EvaluationQuestions:
         if self._similar.compare(text).highest > LIMIT:
             return f"in {self.name}: ROUGE-L above {LIMIT}"
         return None
+
+
+def read_evaluations(paths: Iterable[str | Path]) -> list[EvaluationQuestions]:
+    """The questions of evaluation files, each with a name that no other has."""
+    return [EvaluationQuestions(path, name) for name, path in short_names(paths).items()]
 
 
 class Selection:

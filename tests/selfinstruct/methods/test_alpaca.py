@@ -16,7 +16,7 @@ from selfinstruct.keep.nearness import LIMIT
 from selfinstruct.keep.quality import Quality
 from selfinstruct.keep.rouge import SimilarTexts
 from selfinstruct.keep.rules import read_rules
-from selfinstruct.keep.selection import EvaluationQuestions, Selection
+from selfinstruct.keep.selection import EvaluationQuestions, Selection, read_evaluations
 from selfinstruct.methods.alpaca import ALPACA, ReplyFormatName, find_form, generate_alpaca
 from selfinstruct.methods.method import MethodInputs
 from selfinstruct.run import BARREN, GenerationRun
@@ -83,7 +83,7 @@ def test_questions_are_kept_out(tmp_path: Path) -> None:
     plain = [record["instruction"] for record in run(Offline(), 60).records]
     questions = tmp_path / "bench.jsonl"
     questions.write_text("".join(json.dumps({"text": text}) + "\n" for text in plain[:10]))
-    outcome = run(Offline(), 60, questions=[EvaluationQuestions(questions)])
+    outcome = run(Offline(), 60, questions=read_evaluations([questions]))
     assert not {record["instruction"] for record in outcome.records} & set(plain[:10])
     assert sum(count for reason, count in outcome.tasks.dropped.items() if "/bench.jsonl: " in reason) >= 10
 
