@@ -80,6 +80,8 @@ class Journal:
 
 def _to_json(result: Reply | Failure) -> Record:
     record = asdict(result)
+    if not result.usage.reckoned:
+        del record["usage"]["reckoned"]
     if isinstance(result, Failure):
         return {"failure": record}
     for name in ("top_logprobs", "reasoning", "mended"):
