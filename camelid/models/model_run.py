@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from camelid.models.failure_streak import FailureStreak
 from camelid.models.journal import Journal
 from camelid.models.llm import FATAL, FINAL, LLM, Failure, Reply, Request, Usage, complete_in_order
 from camelid.models.read_reply import finish_reply
@@ -61,6 +62,7 @@ class ModelRun:
     def __enter__(self) -> "ModelRun":
         self._journal = Journal(self._path, self.name)
         self._earlier = self._journal.usage
+        self._failing = FailureStreak(self._journal.answered)
         self._meter = Meter(
             self._llm, self.price, self.limits, self._earlier, self._journal.answered, self._journal.longest
         )
@@ -99,16 +101,21 @@ class ModelRun:
         known = self._journal.get(key)
         if known is not None:
             self.replayed += key not in self._bought
-            return finish_reply(known) if isinstance(known, Reply) else known  # of an earlier version
+            # A reply may be of an earlier version; a failure was not sent for this.
+            return finish_reply(known) if isinstance(known, Reply) else replace(known, attempts=0)
         if key not in self._asking:  # the same question twice at once is paid for once
             self._asking[key] = asyncio.create_task(self._buy(key, request))
         return await asyncio.shield(self._asking[key])
 
     async def _buy(self, key: str, request: Request) -> Reply | Failure:
         try:
-            result = await self._meter.complete(request)
+            if self._journal.fault:
+                raise self._journal.fault  # what is bought now could not be kept
+            hopeless = None if self.batch else self._failing.hopeless  # a batch fails as one
+            result = hopeless or await self._meter.complete(request)
             if isinstance(result, Reply):
                 result = finish_reply(result)
+            self._failing.add(result)
             if isinstance(result, Reply) or (result.kind in FINAL and result.attempts):
                 await self._journal.append(key, result)
                 self._bought.add(key)
