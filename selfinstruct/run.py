@@ -121,6 +121,7 @@ class GenerationRun:
                     self.count_failure(request, result)
                 else:
                     self.replies.keep()
+                    self.count_mended(result.mended)
                     await self._keep_failures()
                     yield request, result
                 barren = 0 if len(self.records) > before else barren + 1
@@ -142,6 +143,11 @@ class GenerationRun:
         sent = [failure for _, failure in self._failed if failure.attempts][-PATIENCE:]  # the others are of the journal
         if len(sent) == PATIENCE and {failure.kind for failure in sent} == {failure.kind}:
             self.stopped = f"{PATIENCE} requests in a row failed with {failure.kind}: {failure.detail}"
+
+    def count_mended(self, characters: int) -> None:
+        """Count broken characters of a reply that were replaced."""
+        if characters:
+            self.replies.repair("broken characters replaced", characters)
 
     async def _keep_failures(self) -> None:
         """Now that a later request got a reply, the run goes on without those that failed, in a replay too."""

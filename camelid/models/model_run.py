@@ -37,6 +37,7 @@ class ModelRun:
 
     Attributes:
         replayed: requests answered from what earlier runs have paid for.
+        mended: broken characters (halves of surrogate pairs) of replies that were replaced.
         limits: what may be spent; before the `with` block, another run's can take their place to be shared.
     """
 
@@ -52,7 +53,7 @@ class ModelRun:
         options: RequestOptions = UNSET,
     ) -> None:
         self.concurrency, self.price, self.batch, self.options = concurrency, price, batch, options
-        self.replayed = 0
+        self.replayed = self.mended = 0
         self._llm = llm
         self._path = journal(llm.name) if callable(journal) else journal
         self.limits = SpendingLimits(max_cost, max_requests)
@@ -100,7 +101,9 @@ class ModelRun:
         key = request.key(self.name)
         known = self._journal.get(key)
         if known is not None:
-            self.replayed += key not in self._bought
+            if key not in self._bought:
+                self.replayed += 1
+                self.mended += known.mended if isinstance(known, Reply) else 0
             # A reply may be of an earlier version; a failure was not sent for this.
             return finish_reply(known) if isinstance(known, Reply) else replace(known, attempts=0)
         if key not in self._asking:  # the same question twice at once is paid for once
@@ -115,6 +118,7 @@ class ModelRun:
             result = hopeless or await self._meter.complete(request)
             if isinstance(result, Reply):
                 result = finish_reply(result)
+                self.mended += result.mended if isinstance(result, Reply) else 0
             self._failing.add(result)
             if isinstance(result, Reply) or (result.kind in FINAL and result.attempts):
                 await self._journal.append(key, result)
@@ -156,6 +160,8 @@ class ModelRun:
         line += f"{used.prompt_tokens:,} prompt + {used.completion_tokens:,} completion tokens"
         if used.reckoned:
             line += f" ({used.reckoned:,} of them reckoned from the texts: the server did not count them)"
+        if self.mended:
+            line += f"; broken characters replaced: {self.mended:,}"
         if self.cost is None or self.price is None:
             return f"{line}, price unknown: {self.name} is not in the list of prices, see --price"
         before = self.price.cost(self._earlier)
@@ -171,6 +177,7 @@ class ModelRun:
             "prompt_tokens": self.usage.prompt_tokens,
             "completion_tokens": self.usage.completion_tokens,
             "reckoned_tokens": self.usage.reckoned,
+            "broken_characters_replaced": self.mended,
             "cost_usd": self.cost,
             "price_usd_per_million": [self.price.prompt, self.price.completion] if self.price else None,
             "price_from": self.price.origin if self.price else None,

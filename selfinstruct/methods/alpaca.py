@@ -101,6 +101,7 @@ async def generate_alpaca(run: GenerationRun, form: ReplyFormat, fallback: Reply
 
     async for request, reply in run.ask(form.requests, needed, lambda reply: form.parse(reply).tasks):
         parsed = form.parse(reply)
+        run.count_mended(parsed.mended)
         for fault in parsed.drops:
             run.tasks.drop(fault, example=reply.text)
         await run.keep_passing([Candidate(task, request.sample, reply.model) for task in parsed.tasks])
