@@ -59,6 +59,7 @@ class FakeOpenAI:
         json_schema: whether `response_format` json_schema is understood; if not, it gets OpenAI's 400.
         lost_batches: so many batches are made while their creator's connection breaks.
         breaks_at_schema: `response_format` gets a 500.
+        respond: makes the response to a request body; None for one that is answered as usual.
 
     Attributes:
         requests: every chat request body received, in order; those of batches too.
@@ -82,6 +83,7 @@ class FakeOpenAI:
         json_schema: bool = False,
         lost_batches: int = 0,
         breaks_at_schema: bool = False,
+        respond: Callable[[dict[str, Any]], tuple[int, dict[str, str], bytes] | None] | None = None,
     ) -> None:
         unknown = set(faults or {}) - set(FAULTS)
         assert not unknown, unknown
@@ -90,7 +92,7 @@ class FakeOpenAI:
         self.requests: list[dict[str, Any]] = []
         self.answered: list[dict[str, Any]] = []
         self.good_replies: Counter[str] = Counter()
-        self.breaks_at_schema = breaks_at_schema
+        self.breaks_at_schema, self.respond = breaks_at_schema, respond
         self.refuse_after: int | None = None
         self.bill = 0.0
         self.in_flight = self.most_in_flight = 0
@@ -182,6 +184,8 @@ class FakeOpenAI:
     async def _outcome(
         self, body: dict[str, Any], fault: str | None, share: float
     ) -> tuple[int, dict[str, str], bytes]:
+        if self.respond and (scripted := self.respond(body)):
+            return scripted
         if fault in ("429", "429-after"):
             wait = {"retry-after-ms": "20"} if fault == "429-after" else {}
             return _error(429, "rate_limit_exceeded", "slow down", wait)
