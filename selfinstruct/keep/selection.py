@@ -6,6 +6,7 @@ from pathlib import Path
 from camelid.files.paths import short_names
 from camelid.text.decontaminate import Decontaminator, read_question_texts
 from camelid.text.words import WordSplitter, rouge_tokens, unicode_tokens
+from selfinstruct.keep.near_texts import NearTexts
 from selfinstruct.keep.nearness import LIMIT
 from selfinstruct.keep.rouge import Similarity, SimilarTexts
 from selfinstruct.keep.rules import Rules, reason_to_drop_answer
@@ -24,13 +25,13 @@ class EvaluationQuestions:
         texts = read_question_texts(path)
         self.name = name
         self._stretches = Decontaminator(texts)
-        self._similar = SimilarTexts(texts)
+        self._near = NearTexts(texts)
 
     def reason_to_drop(self, text: str) -> str | None:
         """Return why a text is too near a question (12 words in a row, or ROUGE-L), or None."""
         if self._stretches.match(text):
             return f"in {self.name}: shares 12 words in a row or a whole question"
-        if self._similar.compare(text).highest > LIMIT:
+        if self._near.highest(text) > LIMIT:
             return f"in {self.name}: ROUGE-L above {LIMIT}"
         return None
 
