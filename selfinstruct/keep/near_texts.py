@@ -8,7 +8,7 @@ which that is true are compared.
 
 import math
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from rapidfuzz.process import cdist
 
 from camelid.text.words import WordSplitter, unicode_tokens
 from selfinstruct.keep.nearness import LIMIT
-from selfinstruct.keep.rouge import WordCodes, f_measure
+from selfinstruct.keep.rouge import Similarity, WordCodes, f_measure
 
 _ROUNDING = 1e-9  # a text in common with another by exactly the limit is left to `f_measure`, whose rounding counts
 
@@ -52,6 +52,13 @@ class NearTexts:
         self._encoded.append(encoded)
         self._lengths.append(len(encoded))
         self._signatures.append(_signature(encoded))
+
+    def look_ahead(self, texts: Sequence[str]) -> None:
+        """As `SimilarTexts`; here nothing is to be gained by it."""
+
+    def compare(self, text: str) -> Similarity:
+        """As `SimilarTexts`, without average and nearest texts: they would need every comparison."""
+        return Similarity(self.highest(text), math.nan, {})
 
     def highest(self, text: str) -> float:
         """The largest F-measure with a kept text if it is above the limit; else some number not above it."""

@@ -49,13 +49,19 @@ class Selection:
         rules: for the instructions.
         questions: evaluation questions; nothing near one is kept.
         compat: decide as Alpaca's code: its tokens, which only ASCII text has, and no check of the answers.
+        with_fields: whether similarities have an average and the nearest texts, as Alpaca's records; much slower.
     """
 
     def __init__(
-        self, before: Sequence[str], rules: Rules, questions: Sequence[EvaluationQuestions] = (), compat: bool = False
+        self,
+        before: Sequence[str],
+        rules: Rules,
+        questions: Sequence[EvaluationQuestions] = (),
+        compat: bool = False,
+        with_fields: bool = True,
     ) -> None:
-        self._tokenize: WordSplitter = rouge_tokens if compat else unicode_tokens
-        self._kept = SimilarTexts(before, self._tokenize)
+        tokenize: WordSplitter = rouge_tokens if compat else unicode_tokens
+        self._kept = SimilarTexts(before, tokenize) if with_fields else NearTexts(before, tokenize)
         self._rules, self._questions, self._compat = rules, questions, compat
 
     def reason_to_drop(self, task: Task) -> str | None:
