@@ -119,7 +119,8 @@ def test_rules_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "No input", "noinput", "<noinput>", "`<noinput>`", "< no input >", "No Input Required.", "(no input needed)", "N/A", "n.a.",
+        "No input", "noinput", "<noinput>", "`<noinput>`", "< no input >", "No Input Required.", "(no input needed)",
+        "N/A", "n.a.",
         "NA", "None", "None required.", "Not applicable", "Input not required", "No additional input is needed.",
         "No context provided", "[empty]", "<null>", "Keine Eingabe", "无", "无输入", "Not provided", " no input \n",
     ],
