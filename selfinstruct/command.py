@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from camelid.files.lock import exclusive_lock
 from camelid.files.read import file_hash
 from camelid.files.write import write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
+from camelid.models.request_options import read_request_options
 from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
 from selfinstruct.filter_command import register_filter
 from selfinstruct.keep_arguments import (
@@ -204,4 +206,5 @@ def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str,
         "instructions": file_hash(args.instructions) if args.instructions else None,
         **describe_keep_arguments(args),
         "seed": args.seed,
+        **{name: value for name, value in asdict(read_request_options(args)).items() if value is not None},
     }

@@ -84,7 +84,6 @@ def _filter(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) ->
         asked=asked,
         complete=passing.stopped is None,
         stopped=passing.stopped,
-        examples=passing.examples,
         sha256=file_hash(files.output),
         spent=[scorer.to_json()] if scorer else [],
     )
@@ -94,7 +93,7 @@ def _filter(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) ->
 def _report(files: RunFiles, passing: "RecordFilter", scorer: ModelRun | None) -> int:
     """Say what became of the records; the exit status."""
     print(passing.records.summary())
-    for reason, place in passing.examples.items():
+    for reason, place in passing.records.examples.items():
         print(f"dropped: {place}: {reason}", file=sys.stderr)
     print(f"{files.output}: {passing.records.kept} records")
     if scorer:

@@ -25,15 +25,13 @@ class RecordFilter:
         selection: decides about each record.
         quality: scores what the selection would keep; None for no such filter.
         with_fields: write `most_similar` and `avg_similarity`, as `generate` does.
-        records: what became of the records.
-        examples: the place of the first record that was dropped for each reason.
+        records: what became of the records; its examples are places.
     """
 
     selection: Selection
     quality: Quality | None = None
     with_fields: bool = False
     records: Ledger = field(default_factory=lambda: Ledger("records"))
-    examples: dict[str, str] = field(default_factory=dict)
 
     async def run(self, placed: Iterable[tuple[str, Record]]) -> list[Record]:
         """The records that are kept, with all their fields; ends early if the quality model fails for good.
@@ -93,5 +91,4 @@ class RecordFilter:
         return DIFFERENT.reason_to_drop(self.selection.compare(task.instruction)) is not None
 
     def _drop(self, reason: str, place: str) -> None:
-        self.records.drop(reason)
-        self.examples.setdefault(reason, place)
+        self.records.drop(reason, example=place)

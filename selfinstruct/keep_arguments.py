@@ -39,7 +39,7 @@ def keep_inputs(args: argparse.Namespace) -> Iterable[str]:
 
 def open_scorer(args: argparse.Namespace, open_model: OpenModel, files: RunFiles) -> ModelRun:
     """The quality model, opened like a teacher."""
-    values = {**vars(args), "model": args.quality_model, "price": args.quality_price}
+    values = {**vars(args), "model": args.quality_model, "price": args.quality_price, "temperature": None}
     return open_model(argparse.Namespace(**values), files.quality_journal)
 
 

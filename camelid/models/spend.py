@@ -9,7 +9,7 @@ from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.files.read import read_text
-from camelid.models.llm import LLM, Failure, Reply, Request, Usage
+from camelid.models.llm import FINAL, LLM, Failure, Reply, Request, Usage
 
 PRICES = Path(__file__).with_name("prices.yaml")
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
@@ -127,14 +127,16 @@ def reckon_usage(request: Request, result: Reply | Failure) -> Usage:
 
     A failure that is an answer costs its prompt each time; one that nobody answered costs nothing.
     """
-    usage, text = result.usage, result.text if isinstance(result, Reply) else ""
-    answered = isinstance(result, Reply) or result.kind in ("malformed", "content_filter")
+    usage, text = result.usage, result.reasoning + result.text if isinstance(result, Reply) else ""
+    answered = isinstance(result, Reply) or result.kind in FINAL | {"malformed"}
     prompt = completion = 0
     if answered and not usage.prompt_tokens:
         once = sum(reckon_tokens(message.content) + TOKENS_A_MESSAGE for message in request.messages) + TOKENS_A_REPLY
         prompt = once * (1 if isinstance(result, Reply) else result.attempts)
     if text and not usage.completion_tokens:
         completion = reckon_tokens(text)
+    if isinstance(result, Failure) and result.kind == "cut_off" and not usage.completion_tokens:
+        completion = request.max_tokens or UNBOUNDED
     return usage + Usage(prompt, completion, reckoned=prompt + completion)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from camelid.files.encodable import mend_json
 from selfinstruct.keep.leftovers import without_no_input
 from selfinstruct.methods.prompt import NO_INPUT, TASKS_A_PROMPT
 from selfinstruct.seeds import Task
@@ -30,10 +31,12 @@ class Parsed:
     Attributes:
         tasks: the whole ones, in order.
         drops: a reason for each that was not whole.
+        mended: how many broken characters (halves of surrogate pairs) JSON named, and were replaced.
     """
 
     tasks: list[Task]
     drops: list[str]
+    mended: int = 0
 
 
 ReplyParser = Callable[[str, int, bool], Parsed]
@@ -118,6 +121,7 @@ def parse_json(completion: str, first: int, truncated: bool) -> Parsed:
     decoder = json.JSONDecoder()
     tasks: list[Task] = []
     drops: list[str] = []
+    mended = 0
     start = re.search(r'"tasks"\s*:\s*\[', completion)
     place = start.end() if start else len(completion)
     while item := re.compile(r"[\s,]*(?=\{)").match(completion, place):
@@ -125,6 +129,8 @@ def parse_json(completion: str, first: int, truncated: bool) -> Parsed:
             value, place = decoder.raw_decode(completion, item.end())
         except (json.JSONDecodeError, RecursionError):
             break
+        value, broken = mend_json(value)
+        mended += broken
         texts = [value.get(name) for name in _FIELDS]
         if not all(isinstance(text, str) for text in texts):
             drops.append(NOT_WHOLE)
@@ -135,4 +141,4 @@ def parse_json(completion: str, first: int, truncated: bool) -> Parsed:
             tasks.append(Task(instruction, without_no_input(given), output))
     if not re.compile(r"\s*\]").match(completion, place):
         drops.append(CUT_OFF if truncated else NOT_JSON)
-    return Parsed(tasks, drops)
+    return Parsed(tasks, drops, mended)

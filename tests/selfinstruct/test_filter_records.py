@@ -55,7 +55,7 @@ def test_records_are_kept_whole_and_drops_are_named(tmp_path: Path) -> None:
     assert status == 0 and kept == [records[0], {**records[3], "input": ""}]
     [counts] = ledger["ledgers"]
     assert counts["dropped"] == {"too similar to one before": 1, "output empty": 1} and counts["read"] == 4
-    assert ledger["examples"]["output empty"].endswith("set.json[2]")
+    assert counts["examples"]["output empty"].endswith("set.json[2]")
     assert counts["repaired"] == {"input said that there is none: emptied": 1}
 
 
