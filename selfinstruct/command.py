@@ -1,4 +1,4 @@
-"""`camelid selfinstruct generate|card|dedup`."""
+"""`camelid selfinstruct generate|card|filter|dedup`."""
 
 import argparse
 import sys
@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any
 from camelid.errors import UserError
 from camelid.files.ledger import write_ledgers
 from camelid.files.lock import exclusive_lock
-from camelid.files.paths import short_names
 from camelid.files.read import file_hash
 from camelid.files.write import write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.request_options import read_request_options
 from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
+from selfinstruct.filter_command import register_filter
+from selfinstruct.keep_arguments import (
+    add_keep_arguments,
+    check_keep_arguments,
+    describe_keep_arguments,
+    keep_inputs,
+    open_scorer,
+)
 from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.table import METHODS
 from selfinstruct.run_files import RunFiles
@@ -36,6 +43,8 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     card.add_argument("--output", required=True, metavar="DIR", help="the folder; datasets.load_dataset opens it")
     card.add_argument("--title", metavar="TEXT", help="of the card (default: the file's name)")
     card.set_defaults(run=run_card)
+    passing = verbs.add_parser("filter", help="an existing set through the rules, similarity and quality of generate")
+    register_filter(passing, open_model, add_model_arguments)
     _register_dedup(verbs.add_parser("dedup", help="drop near-duplicates from records of any number, on any cluster"))
 
 
@@ -53,17 +62,7 @@ def _register_generate(
     choices = {choice.name: None for method in METHODS.values() for choice in method.formats}
     formats = "; ".join(_describe_formats(method) for method in METHODS.values() if method.formats)
     parser.add_argument("--format", choices=tuple(choices), default=AUTO, help=f"of the replies {formats}")
-    parser.add_argument(
-        "--rules", default="en", metavar="NAME|FILE", help="instruction rules: en, zh or a YAML file (default en)"
-    )
-    parser.add_argument(
-        "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out of the records"
-    )
-    parser.add_argument("--quality-model", metavar="MODEL", help="drop what this model scores below the threshold")
-    parser.add_argument("--quality-price", metavar="PROMPT,COMPLETION", help="like --price, for the quality model")
-    parser.add_argument(
-        "--quality-threshold", type=float, default=4.5, metavar="0..5", help="lowest score kept (default 4.5)"
-    )  # AlpaGasus (Chen et al. 2023), section 3
+    add_keep_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the tasks shown (default 0)")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     add_model_arguments(parser)
@@ -82,10 +81,9 @@ def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
     if method.evolves != (args.instructions is not None):
         raise UserError(f"--method {_evolving()} and --instructions FILE go together")
     _check_options(method, args.model, args.format)
-    if args.quality_model == "offline":
-        raise UserError("--quality-model offline: the embedded model cannot judge without a reference; name another")
+    check_keep_arguments(args)
     files = RunFiles(Path(args.output))
-    files.check(filter(None, (args.seeds, args.instructions, args.rules, *args.decontaminate)))
+    files.check(filter(None, (args.seeds, args.instructions, *keep_inputs(args))))
     with exclusive_lock(files.lock):
         return _generate(args, files, open_model)
 
@@ -137,7 +135,7 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
         stack.enter_context(teacher)
         quality = None
         if args.quality_model:
-            scorer = _open_scorer(args, open_model, files)
+            scorer = open_scorer(args, open_model, files)
             scorer.limits = teacher.limits
             models.append(stack.enter_context(scorer))
             quality = Quality(scorer, args.quality_threshold)
@@ -170,12 +168,6 @@ def _finish(
         print(f"camelid: stopped with {len(run.records)} of {args.count} records: {run.stopped}", file=sys.stderr)
         return 1
     return 0
-
-
-def _open_scorer(args: argparse.Namespace, open_model: OpenModel, files: RunFiles) -> ModelRun:
-    """The quality model, opened like the teacher."""
-    values = {**vars(args), "model": args.quality_model, "price": args.quality_price, "temperature": None}
-    return open_model(argparse.Namespace(**values), files.quality_journal)
 
 
 async def _make(run: "GenerationRun", method: Method, inputs: MethodInputs, others: list[ModelRun]) -> None:
@@ -212,9 +204,7 @@ def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str,
         "count": args.count,
         "seeds": file_hash(seeds),
         "instructions": file_hash(args.instructions) if args.instructions else None,
-        "rules": args.rules if not Path(args.rules).is_file() else file_hash(args.rules),
-        "decontaminate": {name: file_hash(path) for name, path in short_names(args.decontaminate).items()},
-        "quality": [args.quality_model, args.quality_threshold] if args.quality_model else None,
+        **describe_keep_arguments(args),
         "seed": args.seed,
         **{name: value for name, value in asdict(read_request_options(args)).items() if value is not None},
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from camelid.files.encodable import mend_json
+from selfinstruct.keep.leftovers import without_no_input
 from selfinstruct.methods.prompt import NO_INPUT, TASKS_A_PROMPT
 from selfinstruct.seeds import Task
 
@@ -21,7 +22,6 @@ _HEADING = re.compile(
 )
 _FIELDS = ("instruction", "input", "output")
 _SEPARATOR = re.compile(r"\n\s*#{2,}\s*$")
-_NO_INPUT = re.compile(r"^\W*(no ?input|none|n/?a)\W*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,6 @@ def _sections(text: str) -> list[tuple[re.Match[str], str]]:
     headings = list(_HEADING.finditer(text))
     ends = [after.start() for _, after in pairwise(headings)] + [len(text)]
     return [(heading, text[heading.end() : end]) for heading, end in zip(headings, ends, strict=True)]
-
-
-def without_no_input(text: str) -> str:
-    """The input, or nothing where a model says in one of many ways that there is none."""
-    return "" if _NO_INPUT.match(text) else text
 
 
 def parse_json(completion: str, first: int, truncated: bool) -> Parsed:
