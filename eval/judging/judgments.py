@@ -12,6 +12,7 @@ from camelid.files.read import Record
 from conversations.formats.readers import read_records
 from eval.ask.questions import Question
 from eval.judging.modes.alpaca import ALPACA
+from eval.judging.modes.mode import read_reply
 from eval.judging.modes.pairwise import PAIRWISE
 from eval.judging.modes.single import SINGLE
 from eval.judging.modes.table import MODES
@@ -40,6 +41,10 @@ class Judgment:
         answered_by: the model name the provider reported.
         baseline: the label that the run compared all others with; None if there was none.
         subject: see `subject_hash`, of what was judged; empty if unknown.
+        finish_reason: why the reply ends: "stop" or "length" (cut off by the token limit); empty if unknown.
+        prompt: what the judge read: its instructions and then the material, or all in one text; empty if unknown.
+        prompt_version: of the instructions: the file's name and a digest of it; empty if they aren't ours.
+        parameters: of the request: temperature, max_tokens and whatever else it asked for; empty if unknown.
     """
 
     mode: str
@@ -56,6 +61,10 @@ class Judgment:
     answered_by: str = ""
     baseline: str | None = None
     subject: str = ""
+    finish_reason: str = ""
+    prompt: tuple[str, ...] = ()
+    prompt_version: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def state(self) -> State:
@@ -120,10 +129,11 @@ def _reader(record: Record) -> Reader:
 
 def _ours(record: Record, path: Path, ids: Mapping[str, str], authors: Mapping[str, str]) -> list[Judgment]:
     fields: dict[str, Any] = {**record, "models": tuple(record["models"]), "tokens": tuple(record["tokens"])}
+    fields["prompt"] = tuple(record.get("prompt", ()))
     if record["mode"] not in MODES:
         raise ValueError(f"no mode is called {record['mode']!r}{suggest_name(record['mode'], MODES)}")
-    parse = MODES[record["mode"]].parse
-    fields["scores"] = None if record["failure"] else parse(record["text"], record["logprobs"])
+    mode, ended = MODES[record["mode"]], record.get("finish_reason", "")
+    fields["scores"] = None if record["failure"] else read_reply(mode, record["text"], record["logprobs"], ended)
     return [Judgment(**fields)]
 
 

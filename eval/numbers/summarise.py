@@ -163,7 +163,7 @@ def _canary(run: JudgedRun, judge: str, judgments: Sequence[Judgment], duplicate
     states = [item.state for item in asked]
     again = sum(item.judge == judge and canary.LABEL in item.models for item in duplicates)
     total = make_counts(len(asked), len(asked), states, again)
-    return Canary(canary.TEXT, score, total, audit.is_gamed(run.mode, score))
+    return Canary(canary.judged_text(run.mode, asked[0]), score, total, audit.is_gamed(run.mode, score))
 
 
 def _flags(answers: Sequence[Answer]) -> Iterable[Flag]:
