@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
 
 LABEL = "constant-answer canary"

@@ -14,7 +14,7 @@ from camelid.progress import Progress
 from eval.ask.answer import Answer, sample_evenly
 from eval.ask.questions import Question
 from eval.judging import canary, prompts
-from eval.judging.judgments import Judgment, subject_hash
+from eval.judging.judgment import Judgment, subject_hash
 from eval.judging.modes.mode import Mode, read_reply
 from eval.judging.modes.table import MODES
 
@@ -103,14 +103,17 @@ async def judge_all(model: ModelRun, tasks: Sequence[JudgeRequest], quiet: bool 
     with Progress("judge", len(tasks), quiet) as bar:
         async with aclosing(complete_in_order(model, (task.request for task in tasks), model.concurrency)) as results:
             async for _, result in results:
-                judgments.append(_judged(tasks[len(judgments)].judgment, result))
+                task = tasks[len(judgments)]
+                judgments.append(_judged(task.judgment, model.options.apply(task.request), result))
                 without += judgments[-1].scores is None
                 estimate.add(result, done=isinstance(result, Reply))
                 bar.update(len(judgments), f"{without} without a verdict | {model.facts()} | {estimate.facts()}")
     return judgments
 
 
-def _judged(judgment: Judgment, result: Reply | Failure) -> Judgment:
+def _judged(judgment: Judgment, request: Request, result: Reply | Failure) -> Judgment:
+    parameters = {"temperature": request.temperature, "max_tokens": request.max_tokens, **request.extra}
+    judgment = replace(judgment, parameters=parameters)
     if isinstance(result, Failure):
         return replace(judgment, failure=f"{result.kind}: {result.detail}")
     mode = MODES[judgment.mode]
@@ -189,7 +192,6 @@ def _tasks(
                 subject=subject_hash(question, shown, turn),
                 prompt=tuple(message.content for message in messages),
                 prompt_version=prompts.prompt_version(asking),
-                parameters={"temperature": request.temperature, "max_tokens": request.max_tokens, **request.extra},
             )
             yield JudgeRequest(judgment, request)
 

@@ -6,7 +6,7 @@ from camelid.errors import UserError, suggest_name
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging import canary
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
 from eval.judging.modes.table import MODES
 from eval.judging.verdict import speaks_to_judge
