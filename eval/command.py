@@ -1,4 +1,4 @@
-"""`camelid eval answer | judge | report`."""
+"""`camelid eval answer | judge | report | difficulties`."""
 
 import argparse
 import sys
@@ -59,6 +59,15 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     parser.add_argument("--baseline", metavar="LABEL", help="where the judgments don't name it")
     parser.add_argument("--force", action="store_true", help="rank the models although judgments are missing")
     parser.add_argument("--title", default="Camelid evaluation", help="heading of the page")
+    parser.add_argument(
+        "--difficulties", metavar="FILE", help="what `eval difficulties` wrote: for the win rate at equal length"
+    )
+
+    parser = verbs.add_parser("difficulties", help="fit the questions' difficulties to AlpacaEval annotations you have")
+    parser.add_argument("folder", metavar="DIR", help="with several models' annotations.json, also in its folders")
+    parser.add_argument("--judge", help="whose annotations, if there are several judges'")
+    parser.add_argument("--output", metavar="FILE", help="default: DIR/difficulties.json")
+    parser.set_defaults(run=run_difficulties)
 
 
 def _named(asked: Callable[[Mode], bool]) -> str:
@@ -156,6 +165,7 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     """Write the three report files; status 1 if an answer or a judgment is missing."""
     from eval.ask.questions import read_questions
     from eval.folder import read_all_answers, read_all_judgments, read_costs
+    from eval.numbers.difficulties import read_difficulties
     from eval.numbers.summarise import summarise
     from eval.report.headline import headline
     from eval.report.markdown import render_markdown
@@ -166,7 +176,8 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     answers = read_all_answers(folder)
     judgments = read_all_judgments(folder, questions, answers, args.mode, args.judge)
     dollars = read_costs(folder, judgments)
-    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars)
+    known = read_difficulties(args.difficulties, questions) if args.difficulties else None
+    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars, known)
     write_json(folder / "results.json", results.to_json())
     for name, page in (
         ("report.md", render_markdown(results)),
@@ -180,6 +191,24 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
         return 0
     print("camelid: some answers or judgments are missing; the report counts them", file=sys.stderr)
     return 1
+
+
+def run_difficulties(args: argparse.Namespace) -> int:
+    """Write `difficulties.json` beside the annotations it was fitted to."""
+    from eval.numbers.difficulties import FILE, fit_difficulties, read_annotations, write_difficulties
+
+    folder = Path(args.folder)
+    comparisons, others = read_annotations(folder, args.judge)
+    fitted = fit_difficulties(comparisons)
+    models = {row.model for row in comparisons}
+    path = Path(args.output) if args.output else folder / FILE
+    write_difficulties(path, fitted, models)
+    if others:
+        names = [str(one.relative_to(folder)) for one in others]
+        print(f"{len(names)} files hold no annotations: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}")
+    made = f"difficulties of {len(fitted.log_odds):,} questions"
+    print(f"{path}: {made}, from {len(comparisons):,} annotations of {len(models)} models")
+    return 0
 
 
 def _print_estimate(model: ModelRun, estimate: CostEstimate) -> int:

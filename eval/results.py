@@ -108,6 +108,8 @@ class LeaderboardRow:
         score: on the mode's `Scale`; None if nothing was judged. The baseline's is `Scale.even` by definition.
         length_controlled: win rate against the baseline, in percent, at equal answer length; only of pair modes whose
             verdicts are shares of the win, with a baseline.
+        extrapolated: whether few answers are about as long as the baseline's, so that `length_controlled` says what was
+            hardly seen.
         rating: Bradley-Terry rating on the Elo scale, all contestants' mean 1000; pair modes only.
         wins, ties, losses: outcomes (both orders taken together); pair modes only, else 0.
         sums: of a ratio of sums (`vicuna`), else empty: sum of this model's scores and of the baseline's beside them.
@@ -136,6 +138,7 @@ class LeaderboardRow:
     characters: float
     cut: int
     flagged: int
+    extrapolated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +365,7 @@ class Results:
         alpha: Krippendorff's alpha of all judges (interval scale); None for one judge.
         costs: one for each judge.
         notes: what a reader must know, in sentences: incomplete, duplicates, offline judge, ...
+        single_model: whether `length_controlled` rests on each model's own judgments alone, without difficulties.
     """
 
     title: str
@@ -382,6 +386,7 @@ class Results:
     alpha: float | None
     costs: tuple[Cost, ...]
     notes: tuple[str, ...]
+    single_model: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What `results.json` holds: this class as nested objects and lists."""

@@ -13,6 +13,7 @@ from eval.judging.verdict import speaks_to_judge
 from eval.numbers import audit
 from eval.numbers.agreement import cohen_kappa, kendall_tau, krippendorff_alpha, pearson
 from eval.numbers.boards import ExpectedJudgments, JudgedRun, make_board, make_counts, model_scores
+from eval.numbers.length_control import FEW_NEAR, NEAR, Difficulties
 from eval.numbers.outcomes import Outcome, all_judges, count_orders, outcomes, winner, without_duplicates
 from eval.numbers.stats import bootstrap_estimate
 from eval.results import Agreement, Board, Canary, Cost, Flag, JudgeAudit, Results
@@ -32,6 +33,7 @@ def summarise(
     baseline: str | None = None,
     forced: bool = False,
     dollars: Mapping[str, float | None] | None = None,
+    difficulties: Difficulties | None = None,
 ) -> Results:
     """Compute every number of the report.
 
@@ -43,6 +45,7 @@ def summarise(
         baseline: the model the others are compared with; None takes it from the judgments.
         forced: rank an incomplete run too.
         dollars: paid for each judge; None if it isn't known.
+        difficulties: of the questions, for win rates at equal length; None makes single-model estimates.
 
     Raises:
         UserError: there are no judgments, they are of several modes or of unknown questions, or no baseline is known.
@@ -53,7 +56,7 @@ def summarise(
     models = tuple(dict.fromkeys([*(a.model for a in answers), *(m for item in real for m in item.models)]))
     baseline = _baseline(mode, models, real, baseline)
     judges = tuple(dict.fromkeys(item.judge for item in kept))
-    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, count_orders(real), forced)
+    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, count_orders(real), forced, difficulties)
     found = outcomes(real, baseline)
     boards = [_board(run, ALL, judges, found, real, duplicates)] if len(judges) > 1 else []
     for judge in judges:
@@ -79,7 +82,11 @@ def summarise(
         agreements=tuple(_agreements(judges, found, boards)),
         alpha=_alpha(judges, found) if len(judges) > 1 else None,
         costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
-        notes=tuple(_notes(mode, boards[0], real, judges, len(duplicates), len(flags), forced)),
+        notes=(
+            *_notes(mode, boards[0], real, judges, len(duplicates), len(flags), forced),
+            *_length_notes(boards[0], difficulties is None),
+        ),
+        single_model=difficulties is None and any(row.length_controlled for row in boards[0].rows),
     )
 
 
@@ -250,3 +257,18 @@ def _notes(
         )
     if flags:
         yield f"Answers that speak to the judge (a verdict in them, or instructions): {flags}. Read them yourself."
+
+
+def _length_notes(board: Board, single_model: bool) -> Iterable[str]:
+    rows = [row for row in board.rows if row.length_controlled]
+    far = [row.label for row in rows if row.extrapolated]
+    if rows and single_model:
+        yield (
+            "The win rate at equal length is a single-model estimate: it rests on each model's own judgments, without "
+            "the difficulties of the questions, which `camelid eval difficulties` fits to annotations of many models."
+        )
+    if far:
+        yield (
+            f"Fewer than {FEW_NEAR:.0%} of the answers are within {NEAR:.0%} of the baseline's length: the win rate at "
+            f"equal length is an extrapolation for {', '.join(far)}."
+        )

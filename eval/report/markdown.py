@@ -51,7 +51,7 @@ def _leaderboard(results: Results, board: Board) -> str:
     head = ["rank", "model", results.scale.name]
     controlled = any(row.length_controlled for row in board.rows)
     rated = any(row.rating for row in board.rows)
-    head += ["at equal length"] if controlled else []
+    head += ["at equal length" + (" (single-model estimate)" if results.single_model else "")] if controlled else []
     head += ["rating"] if rated else []
     head += ["wins", "ties", "losses"] if mode.paired else []
     head += ["sums"] if mode.sums else []

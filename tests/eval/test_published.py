@@ -16,7 +16,8 @@ from camelid.app.cli import main
 from eval.ask.answer import read_answers
 from eval.ask.questions import Question, read_questions
 from eval.judging.judgments import Judgment, alpaca_eval_shares, read_judgments
-from eval.numbers.length_control import Comparison, length_controlled
+from eval.numbers.difficulties import fit_difficulties
+from eval.numbers.length_control import FEW_NEAR, Comparison, length_controlled
 from eval.numbers.summarise import summarise
 from eval.results import LeaderboardRow
 
@@ -111,19 +112,53 @@ def test_alpaca_eval_leaderboard() -> None:
     assert not board.complete  # three models lack a verdict or two, which the published table does not say
 
 
-def test_length_controlled_win_rates_come_close_to_the_published() -> None:
-    """Not the same: AlpacaEval takes difficulties from a file and another solver. But the order is nearly the same."""
-    rows, leaderboard = alpaca_eval()
-    comparisons = [
-        Comparison(row["model"], row["idx"], 1, float(row["preference"]) - 1, float(row["len_2"]) - float(row["len_1"]))
-        for row in rows
+def length_rows() -> list[Comparison]:
+    return [
+        Comparison(row["model"], row["idx"], 1, float(row["preference"]) - 1, float(row["len_2"]), float(row["len_1"]))
+        for row in alpaca_eval()[0]
         if row["preference"]
     ]
-    ours = length_controlled(comparisons)
-    pairs = np.array([(ours[name].mean, float(row["length_controlled_winrate"])) for name, row in leaderboard.items()])
-    assert np.abs(pairs[:, 0] - pairs[:, 1]).mean() < 1.0
-    assert np.abs(pairs[:, 0] - pairs[:, 1]).max() < 4.0
-    assert stats.pearsonr(*pairs.T).statistic > 0.995 and stats.kendalltau(*pairs.T).statistic > 0.85
+
+
+def published_length_controlled() -> dict[str, float]:
+    return {name: float(row["length_controlled_winrate"]) for name, row in alpaca_eval()[1].items()}
+
+
+def test_length_controlled_win_rates_left_one_out() -> None:
+    """Each model with difficulties from the 19 others, as who reports one new model has them."""
+    rows, published = length_rows(), published_length_controlled()
+    found = []
+    for left_out, theirs in published.items():
+        known = fit_difficulties([row for row in rows if row.model != left_out])
+        ours = length_controlled([row for row in rows if row.model == left_out], known)[left_out]
+        found.append((ours.mean, theirs))
+    ours, theirs = np.array(found).T
+    errors = np.abs(ours - theirs)
+    assert errors.mean() < 1.0 and errors.max() < 4.0
+    assert stats.spearmanr(ours, theirs).statistic >= 0.95
+
+
+def test_length_controlled_win_rates_from_half_of_the_models() -> None:
+    """Difficulties of ten models, tested on the other ten: four splits, drawn beforehand."""
+    rows, published = length_rows(), published_length_controlled()
+    errors, rng = [], np.random.default_rng(0)
+    for _ in range(4):
+        half = set(rng.permutation(list(published))[:10])
+        known = fit_difficulties([row for row in rows if row.model in half])
+        ours = length_controlled([row for row in rows if row.model not in half], known)
+        errors += [abs(value.mean - published[name]) for name, value in ours.items()]
+    assert np.mean(errors) < 1.5 and max(errors) < 5.0
+
+
+def test_single_model_estimates_of_length_controlled_win_rates() -> None:
+    """Without difficulties: further off, and the farthest are those that the report warns of."""
+    rows, published = length_rows(), published_length_controlled()
+    ours = length_controlled(rows)
+    errors = {name: abs(ours[name].mean - theirs) for name, theirs in published.items()}
+    near = {name: np.mean([row.near for row in rows if row.model == name]) for name in published}
+    assert np.mean(list(errors.values())) < 1.5 and max(errors.values()) < 5.0
+    farthest = sorted(errors, key=lambda name: -errors[name])[:2]
+    assert all(near[name] < FEW_NEAR for name in farthest)
 
 
 def test_vicuna_published_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
