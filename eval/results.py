@@ -4,7 +4,7 @@
 `eval.report.markdown.render_markdown(results)` show it, and compute no number of their own. `eval.report.headline` is
 the finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
 
-How judgments are represented: one `eval.judging.judgments.Judgment` is one request to one judge, with its raw reply.
+How judgments are represented: one `eval.judging.judgment.Judgment` is one request to one judge, with its raw reply.
 Its `models` are the contestants in the order the judge saw them (one in `single`, two otherwise) and its `scores` one
 number for each. A pair judged in both orders is two judgments. `eval.numbers.outcomes.outcomes(judgments, baseline)`
 brings together what belongs together (both orders of a pair) as `Outcome`s, each with its judgments, for the question
@@ -116,7 +116,7 @@ class LeaderboardRow:
         counts: the denominator.
         categories, turns: the score in parts, in the order of the question file.
         distribution: of the scores, lowest first.
-        words, characters: mean length of an answer.
+        words, characters: mean length of an answer; None where no answer of it is there.
         cut: answers that ran into the token limit.
         flagged: answers that speak to the judge.
     """
@@ -134,8 +134,8 @@ class LeaderboardRow:
     categories: tuple[PartScore, ...]
     turns: tuple[PartScore, ...]
     distribution: tuple[Bin, ...]
-    words: float
-    characters: float
+    words: float | None
+    characters: float | None
     cut: int
     flagged: int
     extrapolated: bool = False
@@ -214,14 +214,15 @@ class Bias:
     Attributes:
         size: in `unit`; 0 is none. None if it can't be measured.
         p: two-sided p-value of "no bias".
-        detected: p < 0.01. Three biases are looked for, so that the chance of any false alarm stays below 5%.
+        detected: p < 0.01. Three biases are looked for, so that the chance of any false alarm stays below 5%. None if
+            it can't be measured.
         unit: e.g. "points of win rate for the answer shown first".
         note: what was compared, or why there is no number.
     """
 
     size: Estimate | None
     p: float | None
-    detected: bool
+    detected: bool | None
     unit: str
     note: str
 
@@ -250,13 +251,13 @@ class Canary:
         score: its score on the mode's scale (of the pair modes: its win rate in percent).
         counts: its denominator.
         gamed: whether its interval lies wholly above what a text without content deserves
-            (`canary_limit` of the mode).
+            (`canary_limit` of the mode); None if the judge's verdicts on it can't say.
     """
 
     text: str
     score: Estimate | None
     counts: Counts
-    gamed: bool
+    gamed: bool | None
 
 
 @dataclass(frozen=True, slots=True)
