@@ -65,3 +65,20 @@ def read_task(record: Record, place: str) -> Task:
         if not isinstance(values.get(name), str):
             raise UserError(f"{place}: field {name!r} must be a string, found {values.get(name)!r}")
     return Task(values["instruction"], values["input"], values["output"])
+
+
+def read_texts(path: str | Path) -> list[str]:
+    """Read texts: field `text` (or `output`) of JSON Lines, an array or Parquet.
+
+    Raises:
+        UserError: the field is missing or no text (with file and line), or there is no record.
+    """
+    texts = []
+    for place, record in read_records(path):
+        text = record.get("text", record.get("output"))
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"{place}: field 'text' must be a string, found {text!r}")
+        texts.append(text.strip())
+    if not texts:
+        raise UserError(f"{path}: no texts")
+    return texts

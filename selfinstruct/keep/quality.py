@@ -5,7 +5,7 @@ import re
 from importlib.resources import files
 
 from camelid.message import Message
-from camelid.models.llm import FATAL, LLM, Failure, Reply, Request
+from camelid.models.llm import FATAL, LLM, Failure, Request
 from selfinstruct.seeds import Task
 
 MAX_TOKENS = 200  # a sentence of reason and the score
@@ -26,7 +26,7 @@ class Quality:
     def __init__(self, model: LLM, threshold: float) -> None:
         self._model, self._threshold = model, threshold
         self._prompt = files("selfinstruct").joinpath("data/quality.txt").read_text(encoding="utf-8").strip()
-        self._asking: dict[Task, asyncio.Task[str | None]] = {}
+        self._asking: dict[Task, asyncio.Task[float | str]] = {}
         self.fatal: Failure | None = None
 
     async def reason_to_drop(self, task: Task) -> str | None:
@@ -34,24 +34,31 @@ class Quality:
 
         Each task is scored once, however often it is asked about.
         """
+        found = await self._find_score(task)
+        if isinstance(found, str):
+            return found
+        return f"quality below {self._threshold:g}" if found < self._threshold else None
+
+    async def score(self, task: Task) -> float | None:
+        """The score, or None if there is none."""
+        found = await self._find_score(task)
+        return None if isinstance(found, str) else found
+
+    async def _find_score(self, task: Task) -> float | str:
+        """The score, or why there is none."""
         if task not in self._asking:
             self._asking[task] = asyncio.create_task(self._ask(task))
         return await self._asking[task]
 
-    async def _ask(self, task: Task) -> str | None:
+    async def _ask(self, task: Task) -> float | str:
         result = await self._model.complete(self._request(task))
-        if isinstance(result, Failure) and result.kind in FATAL:
-            self.fatal = result
-        return self._reason(result)
+        if isinstance(result, Failure):
+            if result.kind in FATAL:
+                self.fatal = result
+            return f"quality not scored: {result.kind}"
+        found = _SCORE.search(result.text)
+        return float(found[1]) if found else "quality not scored: no score in the reply"
 
     def _request(self, task: Task) -> Request:
         prompt = self._prompt.format(instruction=task.instruction, input=task.input or "(none)", output=task.output)
         return Request((Message("user", prompt),), temperature=0.0, max_tokens=MAX_TOKENS)
-
-    def _reason(self, result: Reply | Failure) -> str | None:
-        if isinstance(result, Failure):
-            return f"quality not scored: {result.kind}"
-        found = _SCORE.search(result.text)
-        if not found:
-            return "quality not scored: no score in the reply"
-        return f"quality below {self._threshold:g}" if float(found[1]) < self._threshold else None
