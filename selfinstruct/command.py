@@ -33,7 +33,9 @@ from selfinstruct.keep_arguments import (
 )
 from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.table import METHODS
+from selfinstruct.run import BARREN
 from selfinstruct.run_files import RunFiles
+from selfinstruct.seeds import KINDS
 
 if TYPE_CHECKING:
     from selfinstruct.run import GenerationRun
@@ -65,6 +67,9 @@ def _register_generate(
         "--method", choices=tuple(METHODS), default=default.name, help=f"default: {default.name}, {default.help}"
     )
     parser.add_argument("--seeds", metavar="FILE", help="seed tasks in Self-Instruct's format (default: our own)")
+    parser.add_argument(
+        "--seed-kinds", nargs="+", choices=KINDS, default=[], help="further seed tasks of our own to add (default none)"
+    )
     parser.add_argument("--instructions", metavar="FILE", help=f"records to evolve (only --method {_evolving()})")
     parser.add_argument("--texts", metavar="FILE", help=f"what becomes answers (only --method {_texts()}): field text")
     parser.add_argument("--prompt", metavar="FILE", help=f"what the teacher is told (only --method {_prompted()})")
@@ -78,6 +83,13 @@ def _register_generate(
     add_keep_arguments(parser)
     add_answer_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the tasks shown (default 0)")
+    parser.add_argument(
+        "--patience",
+        type=int,
+        default=BARREN,
+        metavar="N",
+        help=f"replies without a record to stop after ({BARREN})",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     add_model_arguments(parser)
 
@@ -89,8 +101,9 @@ def _register_dedup(parser: argparse.ArgumentParser) -> None:
 
 def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Generate, or say that it has been done; the journal answers whatever was asked before."""
-    if args.count < 1:
-        raise UserError("--count must be at least 1")
+    for option, value in (("--count", args.count), ("--patience", args.patience)):
+        if value < 1:
+            raise UserError(f"{option} must be at least 1")
     method = METHODS[args.method]
     if method.evolves != (args.instructions is not None):
         raise UserError(f"--method {_evolving()} and --instructions FILE go together")
@@ -164,13 +177,13 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
     from selfinstruct.keep.quality import Quality
     from selfinstruct.keep.rules import read_rules
     from selfinstruct.keep.selection import Selection, read_evaluations
-    from selfinstruct.methods.task_prompt import read_task_prompt
+    from selfinstruct.methods.task_prompt import AS_SHOWN, SHORT, read_task_prompt
     from selfinstruct.run import GenerationRun
     from selfinstruct.seeds import OWN, read_seeds, read_tasks, read_texts
 
     method = METHODS[args.method]
     seeds_path = args.seeds or OWN
-    seeds, rules = read_seeds(seeds_path), read_rules(args.rules)
+    seeds, rules = read_seeds(seeds_path, args.seed_kinds), read_rules(args.rules)
     questions = read_evaluations(args.decontaminate)
     teacher = open_model(args, files.journal)
     asked = _asked(args, teacher.name, seeds_path)
@@ -185,7 +198,7 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
         rules.language,
         args.format,
         texts=read_texts(args.texts) if method.from_texts else (),
-        prompt=read_task_prompt(args.prompt, args.persona),
+        prompt=read_task_prompt(args.prompt, args.persona, AS_SHOWN if args.seed_kinds else SHORT),
         turns=args.turns,
     )
     before = [] if method.evolves else [task.instruction for task in seeds]
@@ -198,9 +211,10 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
             scorer = open_scorer(args, open_model, files)
             scorer.limits = teacher.limits
             models.append(stack.enter_context(scorer))
-            quality = Quality(scorer, args.quality_threshold)
+            quality = Quality(scorer, args.quality_threshold, args.quality_prompt)
         bar = stack.enter_context(Progress("generate", args.count, args.quiet))
         run = GenerationRun(teacher, selection, args.count, quality, bar)
+        run.barren = args.patience
         run.answerer, more = open_answerer(args, open_model, files, teacher, stack)
         if run.answerer:
             run.answerer.judge = quality
@@ -273,6 +287,7 @@ def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str,
         **describe_keep_arguments(args),
         **describe_answer_arguments(args),
         **{name: file_hash(path) for name in ("texts", "prompt", "persona") if (path := getattr(args, name))},
+        **({"seed_kinds": sorted(args.seed_kinds)} if args.seed_kinds else {}),
         **({"turns": args.turns} if args.turns > 1 else {}),
         "seed": args.seed,
         **{name: value for name, value in asdict(read_request_options(args)).items() if value is not None},

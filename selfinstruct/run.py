@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # the command line imports the methods, and they this: it sta
     from selfinstruct.keep.selection import Selection
 
 PATIENCE = 10  # requests in a row that fail for one reason, after which a run gives up
-BARREN = 200  # replies in a row without a single record after which a run gives up
+BARREN = 200  # replies in a row without a single record after which a run gives up, unless the user says otherwise
 ENOUGH = "not needed: the run had ended"
 
 
@@ -68,6 +68,7 @@ class GenerationRun:
         replies: what became of the requests.
         tasks: what became of the tasks in the replies.
         instructions: what became of the instructions, where a method makes them in a step of their own.
+        barren: replies in a row without a single record after which it gives up.
         stopped: why the run ends before it has all records; None while it goes on or when it has them.
     """
 
@@ -82,6 +83,7 @@ class GenerationRun:
     instructions: Ledger | None = None
     stopped: str | None = None
     answerer: "Answerer | None" = None
+    barren: int = BARREN
 
     def __post_init__(self) -> None:
         self._estimate = CostEstimate(self.model.price, self.count)
@@ -110,7 +112,7 @@ class GenerationRun:
         Args:
             requests: asked lazily; may be endless.
             needed: how many more replies the method expects to use.
-            tasks_of: for replies that give records; their tasks are scored as soon as they arrive, and `BARREN`
+            tasks_of: for replies that give records; their tasks are scored as soon as they arrive, and `barren`
                 replies without a record end the run.
         """
         if self.ended:
@@ -128,8 +130,8 @@ class GenerationRun:
                     await self._keep_failures()
                     yield request, result
                 barren = 0 if len(self.records) > before else barren + 1
-                if tasks_of and barren >= BARREN and not self.ended:
-                    self.stopped = f"{BARREN} replies in a row gave no new record; the ledger says why"
+                if tasks_of and barren >= self.barren and not self.ended:
+                    self.stopped = f"{self.barren} replies in a row gave no new record; the ledger says why"
                 if tasks_of:
                     self.stop_at_standstill(self.tasks)
                 self._show(result, len(self.records) - before)

@@ -10,7 +10,19 @@ from camelid.files.read import file_hash, read_json
 
 LEDGER, JOURNAL, CANDIDATES, LOCK = ".ledger.json", ".journal.jsonl", ".candidates.jsonl", ".lock"
 # What records are made from: with other values it would be another data set. Filters and the count can change.
-_ORIGIN = ("model", "method", "format", "seeds", "instructions", "seed", "texts", "prompt", "persona", "turns")
+_ORIGIN = (
+    "model",
+    "method",
+    "format",
+    "seeds",
+    "instructions",
+    "seed",
+    "seed_kinds",
+    "texts",
+    "prompt",
+    "persona",
+    "turns",
+)
 
 
 @dataclass(frozen=True)

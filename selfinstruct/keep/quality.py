@@ -2,12 +2,15 @@
 
 import asyncio
 import re
-from importlib.resources import files
+from pathlib import Path
 
+from camelid.errors import UserError
+from camelid.files.read import read_text
 from camelid.message import Message
 from camelid.models.llm import FATAL, LLM, Failure, Request
 from selfinstruct.seeds import Task
 
+OWN = Path(__file__).parents[1] / "data" / "quality.txt"
 MAX_TOKENS = 200  # a sentence of reason and the score
 _SCORE = re.compile(r"Score:\s*\[\[\s*(\d(?:\.\d+)?)\s*\]\]")
 
@@ -18,14 +21,19 @@ class Quality:
     Args:
         model: the model that scores.
         threshold: the lowest score that is kept.
+        prompt: a file with what is asked (ours for None): `{instruction}`, `{input}`, `{output}` where those go, and a
+            reply in the form `Score: [[4]]`.
 
     Attributes:
         fatal: a failure after which nothing more will be scored.
     """
 
-    def __init__(self, model: LLM, threshold: float) -> None:
+    def __init__(self, model: LLM, threshold: float, prompt: str | Path | None = None) -> None:
         self._model, self._threshold = model, threshold
-        self._prompt = files("selfinstruct").joinpath("data/quality.txt").read_text(encoding="utf-8").strip()
+        self._prompt = read_text(prompt or OWN).strip()
+        for wanted in ("{instruction}", "{output}", "Score: [["):
+            if wanted not in self._prompt:
+                raise UserError(f"{prompt}: must hold {wanted}; selfinstruct/data/quality.txt is an example")
         self._asking: dict[Task, asyncio.Task[float | str]] = {}
         self.fatal: Failure | None = None
 
@@ -60,5 +68,6 @@ class Quality:
         return float(found[1]) if found else "quality not scored: no score in the reply"
 
     def _request(self, task: Task) -> Request:
-        prompt = self._prompt.format(instruction=task.instruction, input=task.input or "(none)", output=task.output)
+        values = {"instruction": task.instruction, "input": task.input or "(none)", "output": task.output}
+        prompt = re.sub(r"\{(instruction|input|output)\}", lambda found: values[found[1]], self._prompt)
         return Request((Message("user", prompt),), temperature=0.0, max_tokens=MAX_TOKENS)

@@ -24,7 +24,6 @@ OPEN_TURN: dict[str, Any] = {"add_generation_prompt": False, "continue_final_mes
 INSTRUCTION_TEMPERATURE, INSTRUCTION_TOKENS = 1.0, 512
 ANSWER_TEMPERATURE, ANSWER_TOKENS = 0.0, 2048
 ROUND = 32  # instructions asked for between two looks at what is kept; not the concurrency: runs can be replayed
-BARREN = 256  # instructions without a record after which a run gives up
 NO_ANSWER = "no answer: no reply"
 
 
@@ -59,7 +58,7 @@ async def generate_magpie(run: GenerationRun, seed: int, turns: int = 1) -> None
             await _answer(run, chats)
         await run.keep_passing([_candidate(chat, turns) for chat in chats], together=True)
         barren = 0 if len(run.records) > before else barren + size
-        if barren >= BARREN and not run.ended:
+        if barren >= run.barren and not run.ended:
             run.stopped = f"{barren} instructions gave no new record; the ledger says why"
 
 

@@ -9,6 +9,7 @@ from camelid.files.read import parse_json, read_text
 
 # Personas as a source of variety: Ge et al. 2024, "Scaling Synthetic Data Creation with 1,000,000,000 Personas".
 _PERSONA = "All tasks are what this person would ask for, in their own work and life: {persona}"
+SHORT, AS_SHOWN = "in under 100 words", "about as long as those of tasks like it that you are shown"
 
 
 @dataclass(frozen=True)
@@ -16,16 +17,18 @@ class TaskPrompt:
     """The instructions of a prompt for new tasks.
 
     Attributes:
-        text: with `{count}` and `{language}` where those go.
+        text: with `{count}`, `{language}` and `{length}` where those go.
+        length: how long outputs are to be.
         personas: descriptions of people, whose turn it is one after the other; none: nobody in particular.
     """
 
     text: str
     personas: tuple[str, ...] = ()
+    length: str = SHORT
 
     def rules(self, count: int, language: str, number: int) -> str:
         """The text for request `number`, for so many tasks."""
-        text = self.text.replace("{count}", str(count)).replace("{language}", language)
+        text = self.text.replace("{count}", str(count)).replace("{language}", language).replace("{length}", self.length)
         if not self.personas:
             return text
         return f"{text}\n\n{_PERSONA.format(persona=self.personas[number % len(self.personas)])}"
@@ -34,7 +37,7 @@ class TaskPrompt:
 OWN_PROMPT = TaskPrompt(files("selfinstruct").joinpath("data/prompt.txt").read_text(encoding="utf-8").strip())
 
 
-def read_task_prompt(prompt: str | Path | None, personas: str | Path | None) -> TaskPrompt:
+def read_task_prompt(prompt: str | Path | None, personas: str | Path | None, length: str = SHORT) -> TaskPrompt:
     """Read a prompt (our own for None) and a file of personas: a line each, plain or JSON with a field `persona`.
 
     Raises:
@@ -47,7 +50,7 @@ def read_task_prompt(prompt: str | Path | None, personas: str | Path | None) -> 
     people = tuple(_persona(line, f"{personas}:{n}") for n, line in enumerate(lines, start=1) if line.strip())
     if personas is not None and not people:
         raise UserError(f"{personas}: no persona; write one a line")
-    return TaskPrompt(text, people)
+    return TaskPrompt(text, people, length)
 
 
 def _persona(line: str, place: str) -> str:

@@ -158,3 +158,23 @@ def test_a_prompt_and_personas_of_ones_own(tmp_path: Path) -> None:
     prompt.write_text("Write tasks.")
     with pytest.raises(UserError, match="must say how many tasks"):
         run(Listening(), tmp_path / "other", *given)
+
+
+def test_a_quality_prompt_and_patience_of_ones_own(tmp_path: Path) -> None:
+    prompt, said = tmp_path / "quality.txt", list[str]()
+    prompt.write_text("Only {braces} stay. {instruction}|{input}|{output}\nEnd with Score: [[3]]")
+
+    class Harsh(Lister):
+        async def complete(self, request: Request) -> Reply | Failure:
+            if request.extra:
+                return await super().complete(request)
+            said.append(request.messages[0].content)
+            return Reply(f"Score: [[{len(said) % 2}]]", "m")
+
+    given = ("--quality-model", "m", "--quality-prompt", prompt, "--patience", 3)
+    assert run(Harsh(), tmp_path, *given) == 1
+    assert all(text.startswith("Only {braces} stay. ") and text.count("|") == 2 for text in said)
+    assert read_json(tmp_path / "r.ledger.json")["stopped"].startswith("3 replies in a row")
+    prompt.write_text("Is {instruction} good?")
+    with pytest.raises(UserError, match=r"must hold \{output\}"):
+        run(Harsh(), tmp_path / "other", *given)
