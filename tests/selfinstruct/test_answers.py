@@ -17,6 +17,8 @@ from camelid.files.read import read_json, read_jsonl
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
 from selfinstruct import command
+from tests.selfinstruct.methods.test_evol import Evolver
+from tests.selfinstruct.methods.test_magpie import Chatter
 from tests.selfinstruct.methods.test_table import Asked, Grader, Lister, score
 from tests.selfinstruct.teacher import words
 
@@ -90,6 +92,7 @@ def test_the_best_of_several_is_taken_and_all_are_kept(tmp_path: Path) -> None:
     dropped = read_json(tmp_path / "r.ledger.json")["ledgers"][-1]["dropped"]
     assert dropped["quality below 4.5"] > 0 and dropped["too similar to one before"] > 0
     assert main(["selfinstruct", "card", str(output), "--output", str(tmp_path / "card")]) == 0
+    assert "| by strong, the best of 3, up to 900 tokens |" in (tmp_path / "card" / "README.md").read_text()
 
 
 def test_a_run_goes_on_and_is_the_same(tmp_path: Path) -> None:
@@ -105,6 +108,29 @@ def test_a_run_goes_on_and_is_the_same(tmp_path: Path) -> None:
     output.unlink()
     _, again = generate(tmp_path, *BEST_OF_3)
     assert output.read_bytes() == straight.read_bytes() and not any(asked.asked for asked in again.values())
+
+
+@pytest.mark.parametrize(("method", "teacher"), [("magpie", Chatter), ("evol", Evolver)])
+def test_a_method_that_answers_apart_by_itself_leaves_it_to_others(method: str, teacher: Any, tmp_path: Path) -> None:
+    class Both:
+        name = "m"
+        plain = 0
+
+        async def complete(self, request: Request) -> Reply | Failure:
+            if request.max_tokens == 77:
+                self.plain += 1
+                return Reply(words(60, random.Random(request.key("m"))), "m")
+            result: Reply | Failure = await teacher().complete(request)
+            return result
+
+    both, given = Both(), ["--method", method, "--answer-tokens", 77, "--count", 30]
+    if method == "evol":
+        tasks = [{"instruction": f"Explain {words(6, random.Random(number))}."} for number in range(100)]
+        (tmp_path / "before.json").write_text(json.dumps(tasks))
+        given += ["--instructions", tmp_path / "before.json"]
+    assert run(both, tmp_path, *given) == 0
+    records = [record for _, record in read_jsonl(tmp_path / "r.jsonl")]
+    assert len(records) == 30 <= both.plain and all(len(record["output"].split()) == 60 for record in records)
 
 
 def test_longer_answers_by_the_teacher_itself(tmp_path: Path) -> None:
