@@ -151,8 +151,9 @@ class Difference:
         p: two-sided p-value of the paired test; None with fewer than two questions.
         p_adjusted: the same after Holm's correction for all pairs on this board.
         settled: whether p_adjusted < 0.05.
-        needed: questions at which a gap of this size would be found 80% of the time; None if the gap is 0.
+        needed: questions at which a gap of `planned` would be found 80% of the time, to two digits; None if unknown.
         detectable: the smallest gap found 80% of the time with as many questions as there are.
+        planned: a gap that would matter, chosen before anything was judged: a twentieth of the scale.
     """
 
     first: str
@@ -163,6 +164,7 @@ class Difference:
     settled: bool
     needed: int | None
     detectable: float | None
+    planned: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

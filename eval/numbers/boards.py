@@ -16,11 +16,12 @@ from eval.numbers.length_control import FEW_NEAR, Comparison, Difficulties, leng
 from eval.numbers.outcomes import Outcome, pair_order, winner
 from eval.numbers.stats import (
     ScoresByQuestion,
-    bootstrap_estimate,
     detectable_gap,
     equally_weighted,
     holm,
     paired_difference,
+    planned_questions,
+    score_estimate,
 )
 from eval.results import (
     Bin,
@@ -32,6 +33,8 @@ from eval.results import (
     PartScore,
     WinMatrixCell,
 )
+
+PLANNED_GAP = 0.05  # of the scale: the gap for which the questions needed are told, 5 points of a win rate
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,7 @@ def _row(
     return LeaderboardRow(
         label=model,
         rank=None,
-        score=by_definition or bootstrap_estimate(scores, bounds),
+        score=by_definition or score_estimate(scores, bounds),
         length_controlled=None,
         rating=None,
         wins=results.count(1),
@@ -187,7 +190,7 @@ def _sums(model: str, mine: Sequence[Outcome]) -> tuple[float, float]:
 def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]:
     for category in dict.fromkeys(question.category for question in run.questions):
         ids = {question.id for question in run.questions if question.category == category}
-        value = bootstrap_estimate({name: values for name, values in scores.items() if name in ids}, run.mode.bounds)
+        value = score_estimate({name: values for name, values in scores.items() if name in ids}, run.mode.bounds)
         if value:
             yield PartScore(category, value)
 
@@ -195,7 +198,7 @@ def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]
 def _turns(run: JudgedRun, mine: Sequence[Outcome], model: str) -> Iterable[PartScore]:
     for turn in range(1, max(len(question.turns) for question in run.questions) + 1):
         part = [item for item in mine if item.turn == turn]
-        value = bootstrap_estimate(model_scores(run.mode, part, model, run.baseline), run.mode.bounds)
+        value = score_estimate(model_scores(run.mode, part, model, run.baseline), run.mode.bounds)
         if value:
             yield PartScore(str(turn), value)
 
@@ -226,9 +229,11 @@ def _differences(run: JudgedRun, labels: Sequence[str], scores: dict[str, Scores
     ]
     known = [(one, two, value) for one, two, value in found if value]
     adjusted = holm([p for _, _, (_, p) in known])
+    planned = PLANNED_GAP * (run.mode.scale.highest - run.mode.scale.lowest)
     for (one, two, (gap, p)), p_adjusted in zip(known, adjusted, strict=True):
-        needed, detectable = detectable_gap(gap.mean, gap.error, gap.questions)
-        yield Difference(one, two, gap, p, p_adjusted, p_adjusted is not None and p_adjusted < 0.05, needed, detectable)
+        settled = p_adjusted is not None and p_adjusted < 0.05
+        needed = planned_questions(planned, gap.error, gap.questions)
+        yield Difference(one, two, gap, p, p_adjusted, settled, needed, detectable_gap(gap.error), planned)
 
 
 def _meetings(outcomes: Sequence[Outcome]) -> Iterable[WinMatrixCell]:
@@ -241,7 +246,7 @@ def _meetings(outcomes: Sequence[Outcome]) -> Iterable[WinMatrixCell]:
     for models, question, _, result in duels(outcomes):
         results.setdefault(models, {}).setdefault(question, []).append(50 + 50 * result)
     for (one, two), shares in results.items():
-        rate = bootstrap_estimate(equally_weighted(shares), (0.0, 100.0))
+        rate = score_estimate(equally_weighted(shares), (0.0, 100.0))
         assert rate is not None
         flat = [share for found in shares.values() for share in found]
         wins, ties = sum(share > 50 for share in flat), sum(share == 50 for share in flat)

@@ -15,7 +15,7 @@ from eval.numbers.agreement import cohen_kappa, kendall_tau, krippendorff_alpha,
 from eval.numbers.boards import ExpectedJudgments, JudgedRun, make_board, make_counts, model_scores
 from eval.numbers.length_control import FEW_NEAR, NEAR, Difficulties
 from eval.numbers.outcomes import Outcome, all_judges, count_orders, outcomes, winner, without_duplicates
-from eval.numbers.stats import bootstrap_estimate
+from eval.numbers.stats import score_estimate
 from eval.results import Agreement, Board, Canary, Cost, Flag, JudgeAudit, Results
 
 ALL = "all judges"
@@ -166,7 +166,7 @@ def _canary(run: JudgedRun, judge: str, judgments: Sequence[Judgment], duplicate
     opponents = [model for item in asked for model in item.models if model != canary.LABEL]
     opponent = opponents[0] if opponents else None
     scores = model_scores(run.mode, outcomes(asked, opponent), canary.LABEL, opponent)
-    score = bootstrap_estimate(scores, run.mode.bounds)
+    score = score_estimate(scores, run.mode.bounds)
     states = [item.state for item in asked]
     again = sum(item.judge == judge and canary.LABEL in item.models for item in duplicates)
     total = make_counts(len(asked), len(asked), states, again)

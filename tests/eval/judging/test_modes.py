@@ -163,7 +163,10 @@ def test_a_pair_mode_added_today_loses_nothing(
     assert row.length_controlled is not None and 50 <= row.length_controlled.mean < 75
     controlled = row.length_controlled.mean
     markdown = (tmp_path / "out" / "report.md").read_text()
-    assert "| rank | model | win rate | at equal length (single-model estimate) | rating | wins | ties | losses |" in markdown
+    assert (
+        "| rank | model | win rate | at equal length (single-model estimate) | rating | wins | ties | losses |"
+        in markdown
+    )
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"<li>{ADDED.method}</li>" in page and "<th>at equal length<br>" in page
     assert f'<td class="extra" data-name="at equal length"><span>{controlled:.1f}%</span>' in page
