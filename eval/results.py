@@ -110,6 +110,8 @@ class LeaderboardRow:
             verdicts are shares of the win, with a baseline.
         extrapolated: whether few answers are about as long as the baseline's, so that `length_controlled` says what was
             hardly seen.
+        style_controlled: the `rating` at equal style: of models whose answers are as long and have as many headers,
+            list items and bold words as the others'. None where that can't be told, or the answers aren't there.
         rating: Bradley-Terry rating on the Elo scale, all contestants' mean 1000; pair modes only.
         wins, ties, losses: outcomes (both orders taken together); pair modes only, else 0.
         sums: of a ratio of sums (`vicuna`), else empty: sum of this model's scores and of the baseline's beside them.
@@ -139,6 +141,7 @@ class LeaderboardRow:
     cut: int
     flagged: int
     extrapolated: bool = False
+    style_controlled: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +190,20 @@ class WinMatrixCell:
 
 
 @dataclass(frozen=True, slots=True)
+class StyleEffect:
+    """What one trait of style does to a judge.
+
+    Attributes:
+        name: of the trait, e.g. "length".
+        points: of rating that an answer gains which has all of it against one which has none; (first - second) /
+            (first + second) of it is what counts.
+    """
+
+    name: str
+    points: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """The scores by one judge, or by all together.
 
@@ -198,6 +215,7 @@ class Board:
         meetings: the win matrix.
         connected: whether Bradley-Terry can rate all models on one scale; False leaves ratings None.
         counts: the denominator of the whole board (a pair that is in two rows' counts is one here).
+        style: what style does to this judge; empty where that can't be told.
     """
 
     judge: str
@@ -207,6 +225,7 @@ class Board:
     meetings: tuple[WinMatrixCell, ...]
     connected: bool
     counts: Counts
+    style: tuple[StyleEffect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

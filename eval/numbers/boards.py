@@ -23,6 +23,7 @@ from eval.numbers.stats import (
     planned_questions,
     score_estimate,
 )
+from eval.numbers.style import Style, rate_at_equal_style, style_of
 from eval.results import (
     Bin,
     Board,
@@ -31,6 +32,7 @@ from eval.results import (
     Estimate,
     LeaderboardRow,
     PartScore,
+    StyleEffect,
     WinMatrixCell,
 )
 
@@ -74,13 +76,15 @@ def make_board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected:
     denominators = _denominators(run, expected)
     complete = all(one.complete for one in denominators.values())
     rated = fit_ratings(run.models, outcomes) if run.mode.paired else None
+    alike = rate_at_equal_style(run.models, outcomes, _styles(run)) if run.mode.paired else None
     comparisons = _comparisons(run, outcomes)
     controlled = length_controlled(comparisons, run.difficulties)
     near = {model: [row.near for row in comparisons if row.model == model] for model in controlled}
     rows = [
         replace(
             _row(run, model, outcomes, scores[model], denominators[model]),
-            rating=rated[model] if rated else None,
+            rating=rated.models[model] if rated else None,
+            style_controlled=alike[0].models[model] if alike else None,
             length_controlled=controlled.get(model),
             extrapolated=model in near and sum(near[model]) < FEW_NEAR * len(near[model]),
         )
@@ -93,7 +97,8 @@ def make_board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected:
     meetings = tuple(_meetings(outcomes))
     connected = not run.mode.paired or rated is not None
     total = _total(denominators.values(), shared=run.mode.paired and run.baseline is None)
-    return Board(name, complete, tuple(rows), tuple(differences), meetings, connected, total)
+    style = tuple(map(StyleEffect, alike[1], alike[0].effects)) if alike else ()
+    return Board(name, complete, tuple(rows), tuple(differences), meetings, connected, total, style)
 
 
 def model_scores(mode: Mode, outcomes: Sequence[Outcome], model: str, baseline: str | None) -> ScoresByQuestion:
@@ -260,6 +265,14 @@ def _reverse_rate(rate: Estimate) -> Estimate:
     low = None if rate.high is None else 100 - rate.high
     high = None if rate.low is None else 100 - rate.low
     return Estimate(100 - rate.mean, low, high, rate.error, rate.count, rate.questions)
+
+
+def _styles(run: JudgedRun) -> dict[tuple[str, str, int], Style]:
+    return {
+        (answer.model, answer.question, turn): style_of(text)
+        for answer in run.answers
+        for turn, text in enumerate(answer.turns, start=1)
+    }
 
 
 def _comparisons(run: JudgedRun, outcomes: Sequence[Outcome]) -> list[Comparison]:
