@@ -23,8 +23,6 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
 
     parser = _verb(verbs, "answer", "ask a model every question", run_answer, open_model)
     parser.add_argument("--label", help="the model's name in the report (default: its own)")
-    parser.add_argument("--temperature", type=float, help="for all questions (default: by category, as MT-bench)")
-    parser.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="of one answer (default 1024)")
     _add_estimate(parser)
     add_model_arguments(parser)
 
@@ -103,8 +101,6 @@ def run_answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     from eval.ask.questions import read_questions
     from eval.folder import answer_path, file_name
 
-    if args.max_tokens < 1:
-        raise UserError("--max-tokens must be at least 1")
     questions = read_questions(args.questions, args.references)
     folder = Path(args.output) / "answers"
     model = open_model(args, lambda name: folder / f"{file_name(args.label or name)}.journal.jsonl")
@@ -112,10 +108,9 @@ def run_answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     path = answer_path(Path(args.output), label)
     with exclusive_lock(folder / f"{file_name(label)}.lock"):
         with model:
-            job = (model, label, questions, args.temperature, args.max_tokens, args.quiet)
             if args.estimate:
-                return _print_estimate(model, model.run(estimate_all(*job)))
-            answers = model.run(answer_all(*job))
+                return _print_estimate(model, model.run(estimate_all(model, label, questions, quiet=args.quiet)))
+            answers = model.run(answer_all(model, label, questions, quiet=args.quiet))
         write_jsonl(path, (item.to_json() for item in answers))
     failures = [f"question {item.question}: {item.failure}" for item in answers if item.failure]
     print(f"{path}: {len(answers) - len(failures)} of {len(questions)} questions answered by {model.name}")

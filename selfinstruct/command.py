@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from camelid.files.paths import short_name
 from camelid.files.read import file_hash, read_json
 from camelid.files.write import write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
+from camelid.models.request_options import read_request_options
 from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
 from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.table import METHODS
@@ -171,7 +173,7 @@ def _finish(
 
 def _open_scorer(args: argparse.Namespace, open_model: OpenModel, output: Path) -> ModelRun:
     """The quality model, opened like the teacher."""
-    values = {**vars(args), "model": args.quality_model, "price": args.quality_price}
+    values = {**vars(args), "model": args.quality_model, "price": args.quality_price, "temperature": None}
     return open_model(argparse.Namespace(**values), output.with_suffix(".quality.journal.jsonl"))
 
 
@@ -213,6 +215,7 @@ def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str,
         "decontaminate": {short_name(path): file_hash(path) for path in args.decontaminate},
         "quality": [args.quality_model, args.quality_threshold] if args.quality_model else None,
         "seed": args.seed,
+        **{name: value for name, value in asdict(read_request_options(args)).items() if value is not None},
     }
 
 

@@ -235,6 +235,15 @@ def test_a_report_has_the_same_numbers(folder: Path, camelid: Command, mode: str
     assert report_differences(found, expected) == []
 
 
+@pytest.mark.parametrize("mode", list(JUDGES))
+def test_a_report_of_earlier_judgments_has_the_same_numbers(folder: Path, camelid: Command, mode: str) -> None:
+    """Judgments of version 0.1.0, whose prompts were others."""
+    where = ("--questions", "judged_earlier/questions.jsonl", "--output", "judged_earlier")
+    camelid("eval", "report", *where, "--mode", mode)
+    expected = read_json(EXPECTED / f"results-earlier-{mode}.json")
+    assert differences(read_json(folder / "judged_earlier" / "results.json"), expected) == []
+
+
 def test_a_report_of_votes_has_the_same_numbers(folder: Path, camelid: Command) -> None:
     camelid("eval", "report", "--questions", "votes/questions.jsonl", "--output", "votes")
     found, expected = read_json(folder / "votes" / "results.json"), read_json(EXPECTED / "results-votes.json")

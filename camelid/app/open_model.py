@@ -9,6 +9,7 @@ from camelid.errors import UserError
 from camelid.files.paths import suggest_path
 from camelid.models.llm import LLM
 from camelid.models.model_run import ModelRun
+from camelid.models.request_options import add_request_arguments, read_request_options
 from camelid.models.spend import Price, list_price, parse_price
 
 CONCURRENCY = 16
@@ -31,6 +32,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=("native", "vllm"), default="native", help="what runs a local model folder (default native)"
     )
+    add_request_arguments(parser)
     parser.add_argument("--concurrency", type=int, metavar="N", help=f"requests in flight (default {CONCURRENCY})")
     parser.add_argument("--max-cost", type=float, metavar="USD", help="stop before more than this is spent")
     parser.add_argument("--max-requests", type=int, metavar="N", help="stop after this many requests")
@@ -61,11 +63,12 @@ def open_model(args: argparse.Namespace, journal: Path | Callable[[str], Path]) 
     ):
         if value is not None and not value >= least:
             raise UserError(f"{option} must be at least {least}")
+    options = read_request_options(args)
     price = _price(args)
     if args.max_cost is not None and price is None:
         raise UserError(f"--max-cost: the price of {args.model} is not known; add --price PROMPT,COMPLETION")
     llm = _open(args, concurrency, journal)
-    return ModelRun(llm, journal, concurrency, price, args.max_cost, args.max_requests, args.batch)
+    return ModelRun(llm, journal, concurrency, price, args.max_cost, args.max_requests, args.batch, options)
 
 
 def _price(args: argparse.Namespace) -> Price | None:

@@ -17,7 +17,10 @@ from typing import Any
 from camelid.files.read import read_jsonl
 from camelid.files.write import AppendLog
 from camelid.models.llm import FATAL, Failure, Reply, Request
-from camelid.models.protocol import TIMEOUT, BodyWriter, connect, connection_failure, read_completion, status_failure
+from camelid.models.protocol import TIMEOUT, connect, connection_failure
+from camelid.models.read_reply import read_completion
+from camelid.models.request_body import BodyWriter
+from camelid.models.server_error import ServerError
 
 # A file may hold 50,000 requests and 200 MB (platform.openai.com/docs/api-reference/batch/create).
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
@@ -256,9 +259,7 @@ def _line_result(record: dict[str, Any]) -> tuple[str, Reply | Failure]:
         outcome = read_completion(response["body"])
         return key, outcome if isinstance(outcome, Reply) else outcome[0]
     if response:
-        body = response.get("body") or {}
-        error = body.get("error") or {}
-        return key, status_failure(response["status_code"], error, str(error.get("message")), {})[0]
+        return key, ServerError.read(response["status_code"], response.get("body") or {}, {}).failure()[0]
     detail = f"{error.get('code')}: {error.get('message')}"
     return key, Failure("timeout" if error.get("code") == "batch_expired" else "server", detail)
 
@@ -279,7 +280,7 @@ def _failure(error: Exception) -> Failure:
     import openai
 
     if isinstance(error, openai.APIStatusError):
-        return status_failure(error.status_code, error.body, error.message, error.response.headers)[0]
+        return ServerError.read(error.status_code, error.body, error.response.headers).failure()[0]
     if isinstance(error, openai.APIConnectionError):
         return connection_failure(error, "Batch API", TIMEOUT)
     return Failure("malformed", f"Batch API: {error}")

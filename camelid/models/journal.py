@@ -73,8 +73,9 @@ def _to_json(result: Reply | Failure) -> Record:
     record = asdict(result)
     if isinstance(result, Failure):
         return {"failure": record}
-    if not result.top_logprobs:
-        del record["top_logprobs"]
+    for name in ("top_logprobs", "reasoning", "mended"):
+        if not record[name]:
+            del record[name]
     return {"reply": record}
 
 

@@ -11,7 +11,9 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from camelid.models.journal import Journal
-from camelid.models.llm import FATAL, LLM, Failure, Reply, Request, Usage, complete_in_order
+from camelid.models.llm import FATAL, FINAL, LLM, Failure, Reply, Request, Usage, complete_in_order
+from camelid.models.read_reply import finish_reply
+from camelid.models.request_options import UNSET, RequestOptions
 from camelid.models.spend import SAMPLE, CostEstimate, Meter, Price, SpendingLimits, format_dollars
 
 T = TypeVar("T")
@@ -30,6 +32,7 @@ class ModelRun:
         price: of its tokens; None where it is not known.
         max_cost, max_requests: hard limits; replies in the journal count.
         batch: whether requests go through a Batch API, where a reply may take hours.
+        options: what the user sets of every request.
 
     Attributes:
         replayed: requests answered from what earlier runs have paid for.
@@ -45,8 +48,9 @@ class ModelRun:
         max_cost: float | None = None,
         max_requests: int | None = None,
         batch: bool = False,
+        options: RequestOptions = UNSET,
     ) -> None:
-        self.concurrency, self.price, self.batch = concurrency, price, batch
+        self.concurrency, self.price, self.batch, self.options = concurrency, price, batch, options
         self.replayed = 0
         self._llm = llm
         self._path = journal(llm.name) if callable(journal) else journal
@@ -90,11 +94,12 @@ class ModelRun:
 
     async def complete(self, request: Request) -> Reply | Failure:
         """Answer from the journal, or ask the model and keep its reply."""
+        request = self.options.apply(request)
         key = request.key(self.name)
         known = self._journal.get(key)
         if known is not None:
             self.replayed += key not in self._bought
-            return known
+            return finish_reply(known) if isinstance(known, Reply) else known  # of an earlier version
         if key not in self._asking:  # the same question twice at once is paid for once
             self._asking[key] = asyncio.create_task(self._buy(key, request))
         return await asyncio.shield(self._asking[key])
@@ -103,6 +108,8 @@ class ModelRun:
         try:
             result = await self._meter.complete(request)
             if isinstance(result, Reply):
+                result = finish_reply(result)
+            if isinstance(result, Reply) or (result.kind in FINAL and result.attempts):
                 await self._journal.append(key, result)
                 self._bought.add(key)
             return result
@@ -111,7 +118,9 @@ class ModelRun:
 
     async def keep(self, request: Request, failure: Failure) -> None:
         """Write down that a job goes on without a request that failed; asked again, it fails without being sent."""
-        await self._journal.append(request.key(self.name), replace(failure, usage=Usage(), attempts=0))
+        key = self.options.apply(request).key(self.name)
+        if self._journal.get(key) is None:  # else it is there from an earlier run
+            await self._journal.append(key, replace(failure, usage=Usage(), attempts=0))
 
     @property
     def sent(self) -> int:

@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from camelid.models.llm import FATAL, Failure, Reply, Request, Usage
-from camelid.models.protocol import TIMEOUT, BodyWriter, connect, connection_failure, read_completion, status_failure
+from camelid.models.protocol import TIMEOUT, connect, connection_failure
+from camelid.models.read_reply import read_completion
+from camelid.models.request_body import REFUSED, BodyWriter
+from camelid.models.server_error import AttemptResult, ServerError, error_in
 from camelid.models.throttle import Throttle
 
 logger = logging.getLogger(__name__)
@@ -72,7 +75,7 @@ class OpenAIModel:
         self._gate = asyncio.Semaphore(concurrency)
         self._timeout, self._first_wait = timeout, first_wait
         self._writer = BodyWriter(name, at_openai=base_url is None)
-        self._answered = False  # whether any server has said anything yet
+        self._answered = self._replied = False  # whether any server has said anything yet; given a reply
         self._fatal: Failure | None = None  # once something fails for good, nothing more is sent
         self._fatal_known = asyncio.Event()
 
@@ -116,7 +119,7 @@ class OpenAIModel:
             return min(self._servers, key=lambda server: server.down_until)
         return min(up, key=lambda server: (server.throttle.load, server.used))
 
-    async def _attempt(self, server: _Server, request: Request) -> Reply | tuple[Failure, float | None]:
+    async def _attempt(self, server: _Server, request: Request) -> AttemptResult:
         """Send once, when the server's throttle lets it: a reply, or a failure and how long to wait before another."""
         server.used = time.monotonic()
         async with server.throttle:
@@ -128,6 +131,7 @@ class OpenAIModel:
             outcome = await self._send(server.client, request)
         self._answered |= isinstance(outcome, Reply) or outcome[0].kind != "connection"
         if isinstance(outcome, Reply):
+            self._replied = True
             server.failed, server.down_until = 0, 0.0
             server.throttle.replied()
         elif outcome[0].kind == "rate_limit":
@@ -136,21 +140,42 @@ class OpenAIModel:
             server.connection_failed(outcome[0].detail)
         return outcome
 
-    async def _send(self, client: Any, request: Request) -> Reply | tuple[Failure, float | None]:
+    async def _send(self, client: Any, request: Request) -> AttemptResult:
+        """Send once, and again at once as often as the server's refusals teach to write the request differently."""
+        room: int | None = None
+        body = self._writer.body(request)
+        while True:
+            outcome = await self._post(client, body)
+            if not isinstance(outcome, ServerError):
+                return outcome
+            if outcome.status in REFUSED:
+                room = self._writer.room(outcome, body) or room
+                if self._writer.body(request, room) == body:  # else another request has taught it meanwhile
+                    self._writer.learn(outcome, body)
+            rewritten = self._writer.body(request, room)
+            if outcome.status not in REFUSED or rewritten == body:
+                return self._meaning(outcome)
+            body = rewritten
+
+    async def _post(self, client: Any, body: dict[str, Any]) -> AttemptResult | ServerError:
         import openai
 
         try:
             # Parsed JSON as it came: the package's models would cost more time than all the rest.
-            answer = await client.post("/chat/completions", body=self._writer.body(request), cast_to=object)
+            answer = await client.post("/chat/completions", body=body, cast_to=object)
         except openai.APIConnectionError as error:
             return connection_failure(error, client.base_url, self._timeout), 0.0
         except openai.APIStatusError as error:
-            if self._writer.adapt(error.status_code, str(error.message)):
-                return Failure("bad_request", str(error.message)), 0.001
-            return status_failure(error.status_code, error.body, error.message, error.response.headers)
-        except (openai.APIError, ValueError, TypeError) as error:
+            return ServerError.read(error.status_code, error.body, error.response.headers)
+        except (openai.APIError, ValueError, TypeError, RecursionError) as error:
             return Failure("malformed", f"not an OpenAI reply: {error}"), 0.0
-        return read_completion(answer)
+        return error_in(answer) or read_completion(answer)
+
+    def _meaning(self, error: ServerError) -> tuple[Failure, float | None]:
+        failure, wait = error.failure()
+        if error.status == 403 and self._replied and failure.kind == "authentication":
+            return replace(failure, kind="bad_request"), None  # the key has opened the door before
+        return failure, wait
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, unless meanwhile something fails for good."""
@@ -178,7 +203,6 @@ async def list_models(base_url: str | None, timeout: float) -> list[str] | Failu
         except openai.APIConnectionError as error:
             return connection_failure(error, client.base_url, timeout)
         except openai.APIStatusError as error:
-            failure, _ = status_failure(error.status_code, error.body, error.message, error.response.headers)
-            return failure
+            return ServerError.read(error.status_code, error.body, error.response.headers).failure()[0]
         except (openai.APIError, ValueError, TypeError) as error:
             return Failure("malformed", f"not an OpenAI reply: {error}")

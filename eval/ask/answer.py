@@ -1,18 +1,20 @@
 """A model's answers to a question set: turn by turn, per-category temperatures, failures typed."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.files.read import Record, read_jsonl
+from camelid.files.read import Record
+from camelid.files.records import read_records
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request, Usage
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
 from camelid.progress import Progress
-from eval.ask.questions import Question
+from eval.ask.questions import Question, QuestionTexts
 
 # Sampling temperature per category and the default for all others: github.com/lm-sys/FastChat,
 # fastchat/llm_judge/common.py, `temperature_config`, and gen_model_answer.py.
@@ -28,6 +30,7 @@ TEMPERATURES = {
 }
 DEFAULT_TEMPERATURE = 0.7
 MAX_TOKENS = 1024  # FastChat, gen_model_answer.py, --max-new-token
+API_ERROR = "$ERROR$"  # what FastChat writes in place of an answer or a judgment (llm_judge/common.py)
 SAMPLED = 20  # questions answered for an estimate
 
 
@@ -61,27 +64,88 @@ class Answer:
         return {**record, "cut": list(self.cut), "failure": self.failure, "tokens": tokens}
 
 
-def read_answers(path: str | Path) -> list[Answer]:
-    """Read an answer file: ours, MT-bench's (`choices[0].turns`) or Vicuna's (`text`).
+def answer_format(record: Record) -> str | None:
+    """What a report calls the format of an answer, of those that `read_answers` reads; None if it is none."""
+    if {"question_id", "model_id"} <= record.keys() and ("choices" in record or "text" in record):
+        return (
+            "Camelid's answers" if "cut" in record else "Vicuna's answers" if "text" in record else "MT-bench answers"
+        )
+    if {"uid", "model", "messages"} <= record.keys():
+        return "Arena-Hard answers"
+    if {"output", "generator"} <= record.keys() and "generator_2" not in record:
+        return (
+            "AlpacaEval outputs" if "instruction" in record else "WildBench results" if "session_id" in record else None
+        )
+    return None
+
+
+def read_answers(path: str | Path, questions: Sequence[Question] = ()) -> list[Answer]:
+    """Read an answer file: ours, or a published one.
+
+    MT-bench's and Arena-Hard v0.1's (`choices[0].turns`, of texts or of `{"content"}`), Vicuna's (`text`), Arena-Hard
+    v2's (`messages`), AlpacaEval's `model_outputs.json` (`instruction`, `output`, `generator`) and WildBench's results
+    (`session_id`, `output`, `generator`). An answer that says `$ERROR$` is a failed one.
+
+    Args:
+        path: JSON Lines or a JSON array.
+        questions: to find the question of an answer that has only its text, as AlpacaEval's.
 
     Raises:
-        UserError: a line is none of these.
+        UserError: a record is none of these, or what was answered is no text (with file, line and field).
     """
-    answers = []
-    for place, record in read_jsonl(path):
-        try:
-            said = [record["text"]] if "text" in record else record["choices"][0]["turns"]
-            turns = tuple(str(turn) for turn in said)
-            question, model = str(record["question_id"]), str(record["model_id"])
-        except (KeyError, IndexError, TypeError):
-            raise UserError(
-                f"{place}: not an answer; needs question_id, model_id, and choices[0].turns or text"
-            ) from None
-        cut = tuple(record.get("cut") or [False] * len(turns))
-        usage = Usage(*record.get("tokens", ()))
-        own = str(record.get("answer_id", ""))
-        answers.append(Answer(question, model, turns, cut, record.get("failure"), usage, own))
-    return answers
+    texts = QuestionTexts(questions)
+    return [_read_answer(record, place, texts) for place, record in read_records(path)]
+
+
+def _read_answer(record: Record, place: str, texts: QuestionTexts) -> Answer:
+    if answer_format(record) is None:
+        raise UserError(f"{place}: not an answer; needs question_id, model_id, and choices[0].turns or text")
+    question = record.get("question_id", record.get("uid", record.get("session_id")))
+    if "generator" in record and question is None:
+        text = text_at(record["instruction"], "instruction", place)
+        question = texts.find(text, str(record["generator"])) or text  # its text names a question that isn't asked
+    said = tuple(text_at(value, field, place) for field, value in _turns(record, place))
+    answered = said[: said.index(API_ERROR)] if API_ERROR in said else said
+    failure = f"the file says {API_ERROR}" if len(answered) < len(said) else record.get("failure")
+    model = str(record.get("model_id", record.get("model", record.get("generator"))))
+    cut = tuple(record.get("cut") or [False] * len(answered))[: len(answered)]
+    usage = Usage(*record.get("tokens", ()))
+    own = str(record.get("answer_id", record.get("ans_id", "")))
+    return Answer(str(question), model, answered, cut, failure, usage, own)
+
+
+def _turns(record: Record, place: str) -> list[tuple[str, object]]:
+    """The turns with the names of their fields."""
+    if "text" in record:
+        return [("text", record["text"])]
+    if "messages" in record:
+        talk = record["messages"]
+        if not isinstance(talk, list) or not all(isinstance(one, dict) for one in talk):
+            raise UserError(f"{place}: field 'messages' must be a list of objects")
+        return [(f"messages[{at}].content", one.get("content")) for at, one in enumerate(talk)
+                if one.get("role") == "assistant"]  # fmt: skip
+    if "generator" in record:
+        output = record["output"]
+        return [("output[0]", output[0])] if isinstance(output, list) and output else [("output", output)]
+    choices = record["choices"]
+    turns = choices[0].get("turns") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+    if not isinstance(turns, list):
+        raise UserError(f"{place}: field 'choices[0].turns' must be a list of texts, found {json.dumps(turns)[:60]}")
+    return [(f"choices[0].turns[{at}]", turn) for at, turn in enumerate(turns)]
+
+
+def text_at(value: object, field: str, place: str) -> str:
+    """A text, or the text in Arena-Hard's `{"content"}` (v0.1) and `{"answer"}` (v2).
+
+    Raises:
+        UserError: it is neither.
+    """
+    while isinstance(value, dict) and ("content" in value or "answer" in value):
+        name = "content" if "content" in value else "answer"
+        value, field = value[name], f"{field}.{name}"
+    if not isinstance(value, str):
+        raise UserError(f"{place}: field {field!r} must be text, found {json.dumps(value)[:60]}")
+    return value
 
 
 async def answer_all(

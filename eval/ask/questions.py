@@ -1,5 +1,7 @@
 """Evaluation questions from our own and the published files."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,44 @@ class Question:
         category: for the tables and for the sampling temperature.
         turns: what the user says, turn by turn.
         references: the right answer to each turn; empty where there is none.
+        system: the system message before the first turn; empty if there is none.
     """
 
     id: str
     category: str
     turns: tuple[str, ...]
     references: tuple[str, ...] = ()
+    system: str = ""
+
+
+def question_key(text: str) -> str:
+    """What a question is known by where a file has its text only: blanks at its ends and their number don't matter."""
+    return " ".join(text.split())
+
+
+class QuestionTexts:
+    """Finds questions by their text, for files that name them in no other way."""
+
+    def __init__(self, questions: Sequence[Question]) -> None:
+        self._ids: dict[str, list[str]] = {}
+        for question in questions:
+            self._ids.setdefault(question_key(question.turns[0]), []).append(question.id)
+        self._met = Counter[tuple[str, ...]]()
+
+    def find(self, text: str, *row: str) -> str | None:
+        """The id of the question with this text; None if there is none.
+
+        Args:
+            text: its first turn.
+            row: what else tells rows apart (judge, models). Where two questions have the same text, the first such row
+                is of the first one, the next of the second.
+        """
+        key = question_key(text)
+        ids = self._ids.get(key, [])
+        if len(ids) < 2:
+            return ids[0] if ids else None
+        self._met[(key, *row)] += 1
+        return ids[(self._met[(key, *row)] - 1) % len(ids)]
 
 
 def read_questions(path: str | Path, references: str | Path | None = None) -> list[Question]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
 from eval.numbers.outcomes import Outcome, first_share, winner
 from eval.numbers.stats import Floats, estimate_of_differences

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
 from eval.judging.verdict import speaks_to_judge
 from eval.numbers.audit import duels

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
 
 OutcomeScores = tuple[float, ...] | None

@@ -6,7 +6,7 @@ from camelid.errors import UserError, suggest_name
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging import canary
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
 from eval.judging.modes.table import MODES
 from eval.judging.verdict import speaks_to_judge
@@ -170,7 +170,7 @@ def _canary(run: JudgedRun, judge: str, judgments: Sequence[Judgment], duplicate
     states = [item.state for item in asked]
     again = sum(item.judge == judge and canary.LABEL in item.models for item in duplicates)
     total = make_counts(len(asked), len(asked), states, again)
-    return Canary(canary.TEXT, score, total, audit.is_gamed(run.mode, score))
+    return Canary(canary.judged_text(run.mode, asked[0]), score, total, audit.is_gamed(run.mode, score))
 
 
 def _flags(answers: Sequence[Answer]) -> Iterable[Flag]:

@@ -8,7 +8,8 @@ from itertools import chain, islice
 from typing import Literal
 
 from camelid.models.llm import Failure, Reply, Request
-from camelid.models.spend import SAMPLE, Price, estimate_before_asking
+from camelid.models.model_run import ModelRun
+from camelid.models.spend import SAMPLE, estimate_before_asking
 from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.parse import Parsed, ReplyParser, parse_compat, parse_json, parse_strict
 from selfinstruct.methods.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, alpaca_requests, json_request, text_request
@@ -71,10 +72,11 @@ def find_form(name: str) -> ReplyForm:
     return next(form for form in FORMS if form.name == name)
 
 
-def estimate_cost(form: ReplyFormat, count: int, price: Price | None) -> str:
+def estimate_cost(form: ReplyFormat, count: int, model: ModelRun) -> str:
     """What a run costs if every task is kept, roughly and in words, before anything is asked."""
     replies = math.ceil(count / TASKS_A_REPLY)
-    return estimate_before_asking(list(islice(form.requests, SAMPLE)), replies, price)
+    sample = [model.options.apply(request) for request in islice(form.requests, SAMPLE)]
+    return estimate_before_asking(sample, replies, model.price)
 
 
 async def generate_alpaca(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat | None = None) -> None:
@@ -135,7 +137,7 @@ async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
     form = find_form(inputs.format)
     given = (inputs.seeds, inputs.seed, inputs.language)
     if run.model.name != "offline":
-        print(estimate_cost(form.open(*given), run.count, run.model.price), file=sys.stderr, flush=True)
+        print(estimate_cost(form.open(*given), run.count, run.model), file=sys.stderr, flush=True)
     await generate_alpaca(run, form.open(*given), form.fallback.open(*given) if form.fallback else None)
 
 

@@ -173,7 +173,7 @@ def _judgments(
         if not perfect and not MODES[mode].paired:
             judgments += [
                 Judgment(mode, one.question, 1, (LABEL,), judge, (1.0,), "Says nothing. Rating: [[1]]")
-                for one in canary_answers(questions[:10])
+                for one in canary_answers(MODES[mode], questions[:10])
             ]
     return judgments
 

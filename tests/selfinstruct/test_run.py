@@ -69,7 +69,7 @@ def test_2000_records_although_30_percent_of_all_replies_fail(tmp_path: Path) ->
         with ModelRun(llm, tmp_path / "journal.jsonl", 32, Price(*PRICE)) as model:
             run = GenerationRun(model, Selection([seed.instruction for seed in seeds], read_rules()), 2000)
             model.run(generate_alpaca(run, find_form("json").open(seeds, 0, "English")))
-    refused = run.replies.dropped.pop("content_filter")
+    refused = run.replies.dropped.pop("refusal")
     assert len(run.records) == run.tasks.kept == 2000 and run.stopped is None
     assert run.tasks.read == 17 * run.replies.kept and run.replies.dropped.total() <= 3 < refused
     assert set(run.tasks.dropped) == {

@@ -73,7 +73,7 @@ def test_refusals_are_billed_and_not_asked_again(tmp_path: Path) -> None:
     with serve(faults={"refusal": 1.0}) as server:
         model = open_run(server, tmp_path)
         [result] = ask(model, [request()])
-        assert isinstance(result, Failure) and result.kind == "content_filter" and len(server.requests) == 1
+        assert isinstance(result, Failure) and result.kind == "refusal" and len(server.requests) == 1
         assert model.cost == pytest.approx(server.bill) and server.bill > 0
 
 

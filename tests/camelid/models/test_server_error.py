@@ -3,7 +3,7 @@
 import time
 from email.utils import formatdate
 
-from camelid.models.protocol import retry_after
+from camelid.models.server_error import retry_after
 
 
 def test_retry_after_forms() -> None:
