@@ -4,7 +4,7 @@
 `eval.report.markdown.render_markdown(results)` show it, and compute no number of their own. `eval.report.headline` is
 the finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
 
-How judgments are represented: one `eval.judging.judgments.Judgment` is one request to one judge, with its raw reply.
+How judgments are represented: one `eval.judging.judgment.Judgment` is one request to one judge, with its raw reply.
 Its `models` are the contestants in the order the judge saw them (one in `single`, two otherwise) and its `scores` one
 number for each. A pair judged in both orders is two judgments. `eval.numbers.outcomes.outcomes(judgments, baseline)`
 brings together what belongs together (both orders of a pair) as `Outcome`s, each with its judgments, for the question
@@ -152,7 +152,7 @@ class Difference:
         first, second: the higher score first.
         gap: mean of first - second over the questions both were judged on, on the mode's scale.
         p: two-sided p-value of the paired test; None with fewer than two questions.
-        p_adjusted: the same after Holm's correction for all pairs on this board.
+        p_adjusted: the same after Holm's correction for all differences on this board.
         settled: whether p_adjusted < 0.05.
         needed: questions at which a gap of `planned` would be found 80% of the time, to two digits; None if unknown.
         detectable: the smallest gap found 80% of the time with as many questions as there are.
@@ -211,7 +211,7 @@ class Board:
         judge: its name; "all judges" for the mean of several.
         complete: no judgment is missing.
         rows: best score first; the constant-answer canary is not among them.
-        differences: every pair of rows, best first.
+        differences: one's own model and each other, or every pair; best first.
         meetings: the win matrix.
         connected: whether Bradley-Terry can rate all models on one scale; False leaves ratings None.
         counts: the denominator of the whole board (a pair that is in two rows' counts is one here).
@@ -387,6 +387,7 @@ class Results:
         costs: one for each judge.
         notes: what a reader must know, in sentences: incomplete, duplicates, offline judge, ...
         single_model: whether `length_controlled` rests on each model's own judgments alone, without difficulties.
+        own: the model whose differences from the others are tested; None where every pair is.
     """
 
     title: str
@@ -408,6 +409,7 @@ class Results:
     costs: tuple[Cost, ...]
     notes: tuple[str, ...]
     single_model: bool = False
+    own: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `results.json` holds: this class as nested objects and lists."""

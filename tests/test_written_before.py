@@ -241,7 +241,7 @@ def test_a_report_of_earlier_judgments_has_the_same_numbers(folder: Path, cameli
     where = ("--questions", "judged_earlier/questions.jsonl", "--output", "judged_earlier")
     camelid("eval", "report", *where, "--mode", mode)
     expected = read_json(EXPECTED / f"results-earlier-{mode}.json")
-    assert differences(read_json(folder / "judged_earlier" / "results.json"), expected) == []
+    assert report_differences(read_json(folder / "judged_earlier" / "results.json"), expected) == []
 
 
 def test_a_report_of_votes_has_the_same_numbers(folder: Path, camelid: Command) -> None:

@@ -36,7 +36,22 @@ from eval.results import (
     WinMatrixCell,
 )
 
+ALL_PAIRS = "all"
 PLANNED_GAP = 0.05  # of the scale: the gap for which the questions needed are told, 5 points of a win rate
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """How models are compared, beyond their scores.
+
+    Attributes:
+        own: the model whose differences from all others are tested; None takes the first that is not the baseline.
+            `ALL_PAIRS` tests every pair.
+        difficulties: of the questions, for win rates at equal length; None makes single-model estimates.
+    """
+
+    own: str | None = None
+    difficulties: Difficulties | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,7 @@ class JudgedRun:
     baseline: str | None
     orders: int
     forced: bool
-    difficulties: Difficulties | None = None
+    comparing: Comparing
 
     def opponents(self, model: str) -> tuple[str | None, ...]:
         """Whom a model meets; None stands for nobody, where answers are graded one by one."""
@@ -78,7 +93,7 @@ def make_board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected:
     rated = fit_ratings(run.models, outcomes) if run.mode.paired else None
     alike = rate_at_equal_style(run.models, outcomes, _styles(run)) if run.mode.paired else None
     comparisons = _comparisons(run, outcomes)
-    controlled = length_controlled(comparisons, run.difficulties)
+    controlled = length_controlled(comparisons, run.comparing.difficulties)
     near = {model: [row.near for row in comparisons if row.model == model] for model in controlled}
     rows = [
         replace(
@@ -90,9 +105,10 @@ def make_board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected:
         )
         for model in run.models
     ]
-    rows.sort(key=lambda row: -(row.score.mean if row.score else float("-inf")))
+    met = _pair_of_each_question(run, expected)
+    rows.sort(key=lambda row: -_standing(row, by_rating=bool(met)))
     if complete or run.forced:
-        rows = _with_ranks(rows, run.baseline)
+        rows = _with_ranks(rows, run.baseline, by_rating=bool(met))
     differences = _differences(run, [row.label for row in rows if row.score], scores)
     meetings = tuple(_meetings(outcomes))
     connected = not run.mode.paired or rated is not None
@@ -131,6 +147,7 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
         (item.judge, item.question, item.turn, item.models): item for item in expected.judgments if not item.repeat
     }
     said = {(answer.model, answer.question): len(answer.turns) for answer in run.answers}
+    put_to = _pair_of_each_question(run, expected)
     made = {}
     for model in run.models:
         total, answered = 0, 0
@@ -139,6 +156,8 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
             models = (model,) if opponent is None else pair_order((model, opponent), run.baseline)
             shown = (models, models[::-1]) if opponent is not None else (models,)
             for question in run.questions:
+                if put_to.get(question.id, models) != models:
+                    continue
                 turns = min(said.get((label, question.id), 0) for label in models)
                 for turn in range(1, len(question.turns) + 1):
                     for judge in expected.judges:
@@ -216,22 +235,40 @@ def _bins(scores: Sequence[float]) -> Iterable[Bin]:
         yield Bin(value, rounded[value])
 
 
-def _with_ranks(rows: Sequence[LeaderboardRow], baseline: str | None) -> list[LeaderboardRow]:
-    means = [row.score.mean for row in rows if row.score and row.label != baseline]
+def _with_ranks(rows: Sequence[LeaderboardRow], baseline: str | None, by_rating: bool) -> list[LeaderboardRow]:
+    standings = [_standing(row, by_rating) for row in rows if row.score and row.label != baseline]
     return [
-        replace(row, rank=1 + sum(mean > row.score.mean for mean in means))
+        replace(row, rank=1 + sum(standing > _standing(row, by_rating) for standing in standings))
         if row.score and row.label != baseline
         else row
         for row in rows
     ]
 
 
+def _standing(row: LeaderboardRow, by_rating: bool) -> float:
+    """What models are ranked by: their score, or, where they met different opponents, their rating."""
+    value = row.rating if by_rating and row.rating else row.score
+    return value.mean if value else float("-inf")
+
+
+def _pair_of_each_question(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, tuple[str, ...]]:
+    """The pair that each question was put to, where all were put to one pair only, as votes are; else nothing."""
+    if not run.mode.paired or run.baseline is not None or len(run.models) < 3:
+        return {}
+    pairs: dict[str, set[tuple[str, ...]]] = {}
+    for item in expected.judgments:
+        pairs.setdefault(item.question, set()).add(pair_order(item.models, None))
+    if any(len(found) > 1 for found in pairs.values()):
+        return {}
+    return {question: found.pop() for question, found in pairs.items()}
+
+
 def _differences(run: JudgedRun, labels: Sequence[str], scores: dict[str, ScoresByQuestion]) -> Iterable[Difference]:
-    """Every pair of contestants; the baseline's score is a definition, so it is compared in the win matrix only."""
+    """One's own model and each other, or every pair; the baseline's score is a definition, so it isn't among them."""
     rivals = [label for label in labels if label != run.baseline or not run.mode.paired]
-    found = [
-        (one, two, paired_difference(scores[one], scores[two], run.mode.bounds)) for one, two in combinations(rivals, 2)
-    ]
+    own = run.comparing.own
+    pairs = [pair for pair in combinations(rivals, 2) if own == ALL_PAIRS or own in pair]
+    found = [(one, two, paired_difference(scores[one], scores[two], run.mode.bounds)) for one, two in pairs]
     known = [(one, two, value) for one, two, value in found if value]
     adjusted = holm([p for _, _, (_, p) in known])
     planned = PLANNED_GAP * (run.mode.scale.highest - run.mode.scale.lowest)
