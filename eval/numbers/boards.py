@@ -9,7 +9,6 @@ from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
-from eval.judging.verdict import speaks_to_judge
 from eval.numbers.audit import duels
 from eval.numbers.bradley_terry import fit_ratings
 from eval.numbers.length_control import FEW_NEAR, Comparison, Difficulties, length_controlled
@@ -30,6 +29,7 @@ from eval.results import (
     Counts,
     Difference,
     Estimate,
+    Flag,
     LeaderboardRow,
     PartScore,
     StyleEffect,
@@ -66,6 +66,7 @@ class JudgedRun:
     orders: int
     forced: bool
     comparing: Comparing
+    flags: tuple[Flag, ...]
 
     def opponents(self, model: str) -> tuple[str | None, ...]:
         """Whom a model meets; None stands for nobody, where answers are graded one by one."""
@@ -202,7 +203,7 @@ def _row(
         words=sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0,
         characters=sum(len(text) for text in texts) / len(texts) if texts else 0.0,
         cut=sum(sum(answer.cut) for answer in own),
-        flagged=sum(speaks_to_judge(text) is not None for text in texts),
+        flagged=sum(flag.model == model for flag in run.flags),
     )
 
 

@@ -66,13 +66,15 @@ def summarise(
     baseline = _baseline(mode, models, real, baseline)
     comparing = _comparing(comparing or Comparing(), [label for label in models if label != baseline])
     judges = tuple(dict.fromkeys(item.judge for item in kept))
-    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, count_orders(real), forced, comparing)
+    flags = tuple(_flags(answers))
+    run = JudgedRun(
+        mode, tuple(questions), tuple(answers), models, baseline, count_orders(real), forced, comparing, flags
+    )
     found = outcomes(real, baseline)
     boards = [_board(run, ALL, judges, found, real, duplicates)] if len(judges) > 1 else []
     for judge in judges:
         own = [item for item in found if item.judge == judge]
         boards.append(_board(run, judge, (judge,), own, real, duplicates))
-    flags = tuple(_flags(answers))
     incomplete = not all(one.complete for one in boards)
     return Results(
         title=title,
