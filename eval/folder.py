@@ -13,11 +13,12 @@ from pathlib import Path
 from camelid.errors import UserError, suggest_name
 from camelid.files.paths import suggest_path
 from camelid.files.read import Record, read_json
+from camelid.files.write import write_jsonl
 from eval.ask.answer import Answer, answer_format, read_answers
 from eval.ask.questions import Question
+from eval.ask.records import read_file_records
 from eval.judging import canary
 from eval.judging.formats.ours import OURS
-from eval.judging.formats.records import read_file_records
 from eval.judging.judgments import Judgment, judgment_format, read_judgments, subject_hash
 from eval.judging.usable import (
     asked_answers,
@@ -86,6 +87,15 @@ def references_path(folder: Path) -> Path:
     return folder / "references.jsonl"
 
 
+def keep_references(folder: Path, questions: Sequence[Question]) -> None:
+    """Keep the references that a judge sees, so that the report need not be told of them."""
+    known = (question for question in questions if question.references)
+    write_jsonl(
+        references_path(folder),
+        ({"question_id": one.id, "choices": [{"index": 0, "turns": list(one.references)}]} for one in known),
+    )
+
+
 def run_path(path: Path) -> Path:
     """Where the run that wrote a judgment file keeps what it asked and paid for."""
     return path.with_suffix(".run.json")
@@ -130,9 +140,11 @@ def read_folder(
     return FolderContents(answers, judgments, notes)
 
 
-def read_all_answers(folder: Path, questions: Sequence[Question] = ()) -> list[Answer]:
+def read_all_answers(
+    folder: Path, questions: Sequence[Question] = (), question_file: Path | None = None
+) -> list[Answer]:
     """Every answer in the folder's files; none if there are only published judgments."""
-    files, _ = find_files(folder)
+    files, _ = find_files(folder, question_file)
     return [item for file in files if file.holds == "answers" for item in read_answers(file.path, questions)]
 
 

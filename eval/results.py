@@ -118,7 +118,7 @@ class LeaderboardRow:
         counts: the denominator.
         categories, turns: the score in parts, in the order of the question file.
         distribution: of the scores, lowest first.
-        words, characters: mean length of an answer.
+        words, characters: mean length of an answer; None where no answer of it is there.
         cut: answers that ran into the token limit.
         flagged: answers that speak to the judge.
     """
@@ -136,8 +136,8 @@ class LeaderboardRow:
     categories: tuple[PartScore, ...]
     turns: tuple[PartScore, ...]
     distribution: tuple[Bin, ...]
-    words: float
-    characters: float
+    words: float | None
+    characters: float | None
     cut: int
     flagged: int
     extrapolated: bool = False
@@ -235,14 +235,15 @@ class Bias:
     Attributes:
         size: in `unit`; 0 is none. None if it can't be measured.
         p: two-sided p-value of "no bias".
-        detected: p < 0.01. Three biases are looked for, so that the chance of any false alarm stays below 5%.
+        detected: p < 0.01. Three biases are looked for, so that the chance of any false alarm stays below 5%. None if
+            it can't be measured.
         unit: e.g. "points of win rate for the answer shown first".
         note: what was compared, or why there is no number.
     """
 
     size: Estimate | None
     p: float | None
-    detected: bool
+    detected: bool | None
     unit: str
     note: str
 
@@ -271,13 +272,13 @@ class Canary:
         score: its score on the mode's scale (of the pair modes: its win rate in percent).
         counts: its denominator.
         gamed: whether its interval lies wholly above what a text without content deserves
-            (`canary_limit` of the mode).
+            (`canary_limit` of the mode); None if the judge's verdicts on it can't say.
     """
 
     text: str
     score: Estimate | None
     counts: Counts
-    gamed: bool
+    gamed: bool | None
 
 
 @dataclass(frozen=True, slots=True)

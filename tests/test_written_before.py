@@ -102,7 +102,7 @@ def _as_before(value: Any, known: Any) -> Any:
         return {key: _as_before(value[key], known[key]) for key in known if key not in SAID_ANEW and key in value}
     if isinstance(value, list) and isinstance(known, list) and len(value) == len(known):
         return [_as_before(one, other) for one, other in zip(value, known, strict=True)]
-    return value
+    return False if value is None and known is False else value  # what is unknown was called not found
 
 
 # selfinstruct

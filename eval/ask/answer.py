@@ -1,20 +1,20 @@
 """A model's answers to a question set: turn by turn, per-category temperatures, failures typed."""
 
 import asyncio
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.files.read import Record
-from camelid.files.records import read_records
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request, Usage
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
 from camelid.progress import Progress
+from eval.ask.fields import first_choice, text_at, texts_at
 from eval.ask.questions import Question, QuestionTexts
+from eval.ask.records import read_file_records
 
 # Sampling temperature per category and the default for all others: github.com/lm-sys/FastChat,
 # fastchat/llm_judge/common.py, `temperature_config`, and gen_model_answer.py.
@@ -94,7 +94,7 @@ def read_answers(path: str | Path, questions: Sequence[Question] = ()) -> list[A
         UserError: a record is none of these, or what was answered is no text (with file, line and field).
     """
     texts = QuestionTexts(questions)
-    return [_read_answer(record, place, texts) for place, record in read_records(path)]
+    return [_read_answer(record, place, texts) for place, record in read_file_records(path)]
 
 
 def _read_answer(record: Record, place: str, texts: QuestionTexts) -> Answer:
@@ -104,7 +104,7 @@ def _read_answer(record: Record, place: str, texts: QuestionTexts) -> Answer:
     if "generator" in record and question is None:
         text = text_at(record["instruction"], "instruction", place)
         question = texts.find(text, str(record["generator"])) or text  # its text names a question that isn't asked
-    said = tuple(text_at(value, field, place) for field, value in _turns(record, place))
+    said = _said(record, place)
     answered = said[: said.index(API_ERROR)] if API_ERROR in said else said
     failure = f"the file says {API_ERROR}" if len(answered) < len(said) else record.get("failure")
     model = str(record.get("model_id", record.get("model", record.get("generator"))))
@@ -114,38 +114,20 @@ def _read_answer(record: Record, place: str, texts: QuestionTexts) -> Answer:
     return Answer(str(question), model, answered, cut, failure, usage, own)
 
 
-def _turns(record: Record, place: str) -> list[tuple[str, object]]:
-    """The turns with the names of their fields."""
-    if "text" in record:
-        return [("text", record["text"])]
+def _said(record: Record, place: str) -> tuple[str, ...]:
+    """The answers, turn by turn."""
+    if "choices" in record:
+        return first_choice(record, place)
     if "messages" in record:
         talk = record["messages"]
         if not isinstance(talk, list) or not all(isinstance(one, dict) for one in talk):
             raise UserError(f"{place}: field 'messages' must be a list of objects")
-        return [(f"messages[{at}].content", one.get("content")) for at, one in enumerate(talk)
-                if one.get("role") == "assistant"]  # fmt: skip
-    if "generator" in record:
-        output = record["output"]
-        return [("output[0]", output[0])] if isinstance(output, list) and output else [("output", output)]
-    choices = record["choices"]
-    turns = choices[0].get("turns") if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
-    if not isinstance(turns, list):
-        raise UserError(f"{place}: field 'choices[0].turns' must be a list of texts, found {json.dumps(turns)[:60]}")
-    return [(f"choices[0].turns[{at}]", turn) for at, turn in enumerate(turns)]
-
-
-def text_at(value: object, field: str, place: str) -> str:
-    """A text, or the text in Arena-Hard's `{"content"}` (v0.1) and `{"answer"}` (v2).
-
-    Raises:
-        UserError: it is neither.
-    """
-    while isinstance(value, dict) and ("content" in value or "answer" in value):
-        name = "content" if "content" in value else "answer"
-        value, field = value[name], f"{field}.{name}"
-    if not isinstance(value, str):
-        raise UserError(f"{place}: field {field!r} must be text, found {json.dumps(value)[:60]}")
-    return value
+        said = [(at, one.get("content")) for at, one in enumerate(talk) if one.get("role") == "assistant"]
+        return tuple(text_at(content, f"messages[{at}].content", place) for at, content in said)
+    name = "text" if "text" in record else "output"
+    return (
+        texts_at(record[name], name, place) if isinstance(record[name], list) else (text_at(record[name], name, place),)
+    )
 
 
 async def answer_all(
@@ -223,7 +205,7 @@ def add_answer(estimate: CostEstimate, answer: Answer) -> None:
 
 async def _answer(model: ModelRun, label: str, question: Question, temperature: float, max_tokens: int) -> Answer:
     """All turns of one question; the first failure ends it."""
-    messages: list[Message] = []
+    messages = [Message("system", question.system)] if question.system else []
     said: list[str] = []
     cut: list[bool] = []
     usage = Usage()

@@ -86,7 +86,8 @@ def _pair_prompt(asking: Asking, question: Question, turns: Sequence[Sequence[st
 
 
 def _question(question: Question, turn: int) -> list[str]:
-    sections = [f"[Question]\n{question.turns[turn]}"]
+    sections = [_section("the System Message", question.system)] if question.system else []
+    sections.append(f"[Question]\n{question.turns[turn]}")
     if question.references:
         sections.append(f"[The Start of Reference Answer]\n{question.references[turn]}\n[The End of Reference Answer]")
     return sections

@@ -22,6 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
+from camelid.text.thinking import split_thinking
+
 T = TypeVar("T")
 
 HIGHEST = 10.0  # grade
@@ -83,7 +85,13 @@ _SPEAKS_TO_JUDGE = (
 
 def plain_reply(text: str) -> str:
     """A reply without its thinking, with plain brackets, digits and letters; without the quotes around the whole."""
-    text = _THINKING.sub("", text).translate(_FULL_WIDTH).replace("\\[", "[").replace("\\]", "]").replace("&gt;", ">")
+    text = (
+        _THINKING.sub("", split_thinking(text)[1])
+        .translate(_FULL_WIDTH)
+        .replace("\\[", "[")
+        .replace("\\]", "]")
+        .replace("&gt;", ">")
+    )
     wrapped = _WRAPPED.match(text.strip())
     return next(part for part in wrapped.groups() if part is not None) if wrapped else text
 

@@ -12,7 +12,7 @@ from eval.judging.modes.mode import Mode
 from eval.numbers.audit import duels
 from eval.numbers.bradley_terry import fit_ratings
 from eval.numbers.length_control import FEW_NEAR, Comparison, Difficulties, length_controlled
-from eval.numbers.outcomes import Outcome, pair_order, winner
+from eval.numbers.outcomes import NeededOrders, Outcome, pair_order, winner
 from eval.numbers.stats import (
     ScoresByQuestion,
     detectable_gap,
@@ -63,7 +63,7 @@ class JudgedRun:
     answers: tuple[Answer, ...]
     models: tuple[str, ...]
     baseline: str | None
-    orders: int
+    orders: NeededOrders
     forced: bool
     comparing: Comparing
     flags: tuple[Flag, ...]
@@ -156,6 +156,7 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
         for opponent in run.opponents(model):
             models = (model,) if opponent is None else pair_order((model, opponent), run.baseline)
             shown = (models, models[::-1]) if opponent is not None else (models,)
+            orders = {judge: run.orders.of(judge, models) for judge in expected.judges}
             for question in run.questions:
                 if put_to.get(question.id, models) != models:
                     continue
@@ -163,10 +164,9 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
                 for turn in range(1, len(question.turns) + 1):
                     for judge in expected.judges:
                         found = [there[key] for order in shown if (key := (judge, question.id, turn, order)) in there]
-                        total += run.orders if opponent is not None else 1
-                        answered += (
-                            max(len(found), run.orders if opponent is not None else 1) if turn <= turns else len(found)
-                        )
+                        needed = max(len(found), orders[judge])
+                        total += needed
+                        answered += needed if turn <= turns else len(found)
                         states += [item.state for item in found]
         again = sum(model in item.models for item in expected.duplicates)
         made[model] = make_counts(total, answered, states, again)
@@ -200,8 +200,8 @@ def _row(
         categories=tuple(_categories(run, scores)),
         turns=tuple(_turns(run, mine, model)),
         distribution=tuple(_bins(shares)),
-        words=sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0,
-        characters=sum(len(text) for text in texts) / len(texts) if texts else 0.0,
+        words=sum(len(text.split()) for text in texts) / len(texts) if texts else None,
+        characters=sum(len(text) for text in texts) / len(texts) if texts else None,
         cut=sum(sum(answer.cut) for answer in own),
         flagged=sum(flag.model == model for flag in run.flags),
     )

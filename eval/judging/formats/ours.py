@@ -16,8 +16,9 @@ def _read(record: Record, source: Source) -> list[Judgment]:
     if record["mode"] not in MODES:
         raise ValueError(f"no mode is called {record['mode']!r}{suggest_name(record['mode'], MODES)}")
     mode, ended = MODES[record["mode"]], record.get("finish_reason", "")
-    fields["stored"] = None if record["scores"] is None else tuple(float(score) for score in record["scores"])
+    stored = None if record["scores"] is None else tuple(float(score) for score in record["scores"])
     fields["scores"] = None if record["failure"] else read_reply(mode, record["text"], record["logprobs"], ended)
+    fields["stored"] = stored if stored != fields["scores"] else None  # an earlier parser read it in another way
     return [Judgment(**fields)]
 
 

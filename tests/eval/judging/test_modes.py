@@ -49,6 +49,9 @@ RUNS = [
         24,
         None,
     ),
+    Run(("--mode", "arena-hard", "--baseline", "b"), "[[A>>B]]", "[[A>B]]", (1.0, 0.0), 2 * 24, 50.0),
+    Run(("--mode", "prometheus"), "[RESULT]", "Good. [RESULT] 4", (4.0,), 2 * 24, 4.0),
+    Run(("--mode", "correctness"), "GRADE:", "Half of it.\n\nGRADE: P", (0.5,), 2 * 24, 50.0),
 ]
 
 
