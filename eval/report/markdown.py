@@ -23,6 +23,8 @@ def render_markdown(results: Results) -> str:
     for board in results.boards:
         heading = f" by {board.judge}" if len(results.boards) > 1 else ""
         parts += [f"## Scores{heading}", _leaderboard(results, board), _denominators(board)]
+        if board.style:
+            parts += [f"### What style is worth{heading}", _style(board)]
         if board.differences:
             parts += [f"### Differences{heading}", _differences(board)]
     parts += ["## By category", _parts(results, "categories", results.categories)]
@@ -54,6 +56,7 @@ def _leaderboard(results: Results, board: Board) -> str:
     rated = any(row.rating for row in board.rows)
     head += ["at equal length" + (" (single-model estimate)" if results.single_model else "")] if controlled else []
     head += ["rating"] if rated else []
+    head += ["rating at equal style"] if board.style else []
     head += ["wins", "ties", "losses"] if mode.paired else []
     head += ["sums"] if mode.sums else []
     rows = []
@@ -62,6 +65,7 @@ def _leaderboard(results: Results, board: Board) -> str:
         line.append("baseline" if row.label == results.baseline else format_estimate(row.score))
         line += [format_estimate(row.length_controlled) if row.length_controlled else ""] if controlled else []
         line += [format_estimate(row.rating)] if rated else []
+        line += [format_estimate(row.style_controlled)] if board.style else []
         line += [row.wins, row.ties, row.losses] if mode.paired else []
         line += [" / ".join(f"{value:g}" for value in row.sums)] if mode.sums else []
         rows.append(line)
@@ -85,6 +89,11 @@ def _denominators(board: Board) -> str:
     return _table(["model", *names, "cut off", "flagged", "words"], rows)
 
 
+def _style(board: Board) -> str:
+    head = ["trait", "points of rating, all of it against none"]
+    return _table(head, ([effect.name, format_estimate(effect.points, signed=True)] for effect in board.style))
+
+
 def _differences(board: Board) -> str:
     head = [
         "models",
@@ -93,8 +102,8 @@ def _differences(board: Board) -> str:
         "p (Holm)",
         "settled",
         "questions",
-        "needed to settle",
-        "smallest gap to be found",
+        "gap found in 4 of 5",
+        "questions for a planned gap",
     ]
     return _table(
         head,
@@ -106,8 +115,8 @@ def _differences(board: Board) -> str:
                 _p(one.p_adjusted),
                 "yes" if one.settled else "no",
                 one.gap.questions,
-                "" if one.needed is None else one.needed,
                 "" if one.detectable is None else f"{one.detectable:.2f}",
+                "" if one.needed is None else f"{one.needed} for {one.planned:g}",
             ]
             for one in board.differences
         ),
