@@ -100,6 +100,7 @@ def summarise(
         costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
         notes=(
             *_notes(mode, boards[0], real, judges, duplicates, len(flags), forced),
+            *_cut_notes(answers),
             *_length_notes(boards[0], comparing.difficulties is None),
         ),
         single_model=comparing.difficulties is None and any(row.length_controlled for row in boards[0].rows),
@@ -294,7 +295,8 @@ def _notes(
         yield "No answer was judged by all judges, so there is no board of all together."
     if not first.complete:
         missing = first.counts.expected - first.counts.judged
-        ranked = "they are ranked all the same, as was asked" if forced else "so the models are not ranked"
+        asked = "they are ranked all the same, as was asked"
+        ranked = asked if forced else "so the models are not ranked (--force ranks them all the same)"
         yield f"Incomplete: {missing} of {first.counts.expected} judgments are missing, {ranked}."
     if duplicates:
         yield (
@@ -315,6 +317,17 @@ def _off_letters(mode: Mode, judgments: Sequence[Judgment]) -> Iterable[str]:
             f"Probability on other tokens than {letters}: {100 * sum(away) / len(away):.1f}% on average, "
             f"{100 * max(away):.1f}% at most; shares are of the rest."
         )
+
+
+def _cut_notes(answers: Sequence[Answer]) -> Iterable[str]:
+    """Who ran into the token limit: their scores are of beginnings."""
+    by_model: dict[str, list[bool]] = {}
+    for answer in answers:
+        by_model.setdefault(answer.model, []).extend(answer.cut)
+    cut = {model: (sum(turns), len(turns)) for model, turns in by_model.items() if any(turns)}
+    if cut:
+        told = "; ".join(f"{model}: {count} of {total}" for model, (count, total) in cut.items())
+        yield f"Answers that were cut off at the token limit ({told}). Ask again with a higher --max-tokens."
 
 
 def _length_notes(board: Board, single_model: bool) -> Iterable[str]:
