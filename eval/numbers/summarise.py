@@ -324,10 +324,11 @@ def _cut_notes(answers: Sequence[Answer]) -> Iterable[str]:
     by_model: dict[str, list[bool]] = {}
     for answer in answers:
         by_model.setdefault(answer.model, []).extend(answer.cut)
-    cut = {model: (sum(turns), len(turns)) for model, turns in by_model.items() if any(turns)}
+    cut = sorted((turns for turns in by_model.items() if any(turns[1])), key=lambda item: -sum(item[1]))
     if cut:
-        told = "; ".join(f"{model}: {count} of {total}" for model, (count, total) in cut.items())
-        yield f"Answers that were cut off at the token limit ({told}). Ask again with a higher --max-tokens."
+        told = [f"{model}: {sum(turns)} of {len(turns)}" for model, turns in cut[:3]]
+        told += [f"fewer of {len(cut) - 3} more models"] * (len(cut) > 3)
+        yield f"Answers that were cut off at the token limit ({'; '.join(told)}). Ask again with a higher --max-tokens."
 
 
 def _length_notes(board: Board, single_model: bool) -> Iterable[str]:
@@ -336,7 +337,7 @@ def _length_notes(board: Board, single_model: bool) -> Iterable[str]:
     if rows and single_model:
         yield (
             "The win rate at equal length is a single-model estimate: it rests on each model's own judgments, without "
-            "the difficulties of the questions, which `camelid eval difficulties` fits to annotations of many models."
+            "the difficulties of the questions, which camelid eval difficulties fits to annotations of many models."
         )
     if far:
         yield (

@@ -37,11 +37,8 @@ def test_everything_expected_is_accounted_for() -> None:
         assert row.score is not None and row.score.count == counts.judged and row.rank is None
     assert not results.complete and headline(results) == "Incomplete, so not ranked: 5 of 80 judgments are missing."
     assert any("2 duplicate judgments" in note for note in results.notes)
-    assert any(
     told = "5 of 80 judgments are missing, so the models are not ranked (--force ranks them all the same)."
     assert any(told in note for note in results.notes)
-        for note in results.notes
-    )
     forced = summarise("t", QUESTIONS, answers, judgments, forced=True)
     assert [row.rank for row in forced.boards[0].rows] == [1, 2] and forced.forced
     assert headline(forced).startswith("Incomplete: b beats a")
