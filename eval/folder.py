@@ -31,7 +31,7 @@ from eval.judging.usable import (
 
 OWN_ANSWERS = "Camelid's answers"
 READ = (".json", ".jsonl", ".eval", ".json.gz", ".jsonl.gz")
-OTHER = ("results.json", "references.jsonl")  # and what ends in these
+OTHER = ("results.json",)  # ours, and what ends in these
 OTHER_ENDS = (".run.json", ".journal.jsonl", ".ledger.json")
 
 
@@ -181,10 +181,13 @@ def find_files(folder: Path, question_file: Path | None = None) -> tuple[list[Ev
     """
     found, unread = list[EvaluationFile](), list[str]()
     for path in _candidates(folder):
-        if question_file is not None and question_file.exists() and path.samefile(question_file):
-            continue
         name = str(path.relative_to(folder))
+        if any(part.startswith("reference") for part in Path(name).parts):
+            continue  # MT-bench's reference_answer/gpt-4.jsonl has an answer's shape; --references names it
         file = _recognise(path, strict=name.startswith(("answers/", "judgments/")))
+        asked = question_file is not None and question_file.exists() and path.samefile(question_file)
+        if asked and (file is None or file.holds == "answers"):
+            continue  # votes and logs bring their questions along, and are both
         if file is None:
             unread.append(name)
         else:

@@ -18,6 +18,7 @@ from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
 from selfinstruct.keep.nearness import DIFFERENT, Nearness
 from selfinstruct.seeds import Task
+from selfinstruct.standstill import Standstill
 
 if TYPE_CHECKING:  # the command line imports the methods, and they this: it stays light
     from camelid.progress import Progress
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # the command line imports the methods, and they this: it sta
     from selfinstruct.keep.rouge import Similarity
     from selfinstruct.keep.selection import Selection
 
+PATIENCE = 10  # requests in a row that fail for one reason, after which a run gives up
 BARREN = 200  # replies in a row without a single record after which a run gives up
 ENOUGH = "not needed: the run had ended"
 
@@ -82,6 +84,7 @@ class GenerationRun:
         self._estimate = CostEstimate(self.model.price, self.count)
         self._announced = False
         self._failed: list[tuple[Request, Failure]] = []  # since the last reply
+        self._standstills: dict[str, Standstill] = {}  # by the unit of their ledger
 
     @property
     def ledgers(self) -> list[Ledger]:
@@ -118,28 +121,46 @@ class GenerationRun:
                     self.count_failure(request, result)
                 else:
                     self.replies.keep()
+                    self.count_mended(result.mended)
                     await self._keep_failures()
                     yield request, result
                 barren = 0 if len(self.records) > before else barren + 1
                 if tasks_of and barren >= BARREN and not self.ended:
                     self.stopped = f"{BARREN} replies in a row gave no new record; the ledger says why"
+                if tasks_of:
+                    self.stop_at_standstill(self.tasks)
                 self._show(result, len(self.records) - before)
                 if self.ended:
                     return
 
     def count_failure(self, request: Request, failure: Failure) -> None:
-        """Count a failure; end the run if every other request would fail too."""
-        self.replies.drop(failure.kind)
+        """Count a failure; end the run if every other request would fail too, or if so many have that they would."""
+        self.replies.drop(failure.kind, example=failure.detail)
         if failure.kind in FATAL:
             self.stopped = f"{failure.kind}: {failure.detail}"
-        else:
-            self._failed.append((request, failure))
+            return
+        self._failed.append((request, failure))
+        sent = [failure for _, failure in self._failed if failure.attempts][-PATIENCE:]  # the others are of the journal
+        if len(sent) == PATIENCE and {failure.kind for failure in sent} == {failure.kind}:
+            self.stopped = f"{PATIENCE} requests in a row failed with {failure.kind}: {failure.detail}"
+
+    def count_mended(self, characters: int) -> None:
+        """Count broken characters of a reply that were replaced."""
+        if characters:
+            self.replies.repair("broken characters replaced", characters)
 
     async def _keep_failures(self) -> None:
         """Now that a later request got a reply, the run goes on without those that failed, in a replay too."""
         failed, self._failed = self._failed, []
         for request, failure in failed:
             await self.model.keep(request, failure)
+
+    def stop_at_standstill(self, ledger: Ledger) -> None:
+        """End the run if one reason takes all that its replies hold; asked whenever a ledger has what they held."""
+        bought = max(0, self.replies.read - self.model.replayed)
+        reason = self._standstills.setdefault(ledger.unit, Standstill(ledger, ENOUGH)).reason(bought)
+        if reason and not self.ended:
+            self.stopped = reason
 
     async def answers(self, requests: Sequence[Request]) -> dict[int, Reply]:
         """The replies by `Request.sample`, which must differ; a request without one has failed and is counted."""
@@ -165,7 +186,9 @@ class GenerationRun:
         """
         if together:
             candidates = [candidate for candidate in candidates if self._passes_alone(candidate)]
-            await self._score_ahead(candidate.task for candidate in candidates)
+            await self._score_ahead(
+                candidate.task for candidate in candidates if not nearness.reason_to_drop(self._similarity(candidate))
+            )
         self.selection.look_ahead([candidate.task.instruction for candidate in candidates if not candidate.similarity])
         kept = []
         for candidate in candidates:
@@ -173,6 +196,7 @@ class GenerationRun:
                 self.tasks.drop(ENOUGH)
             elif (together or self._passes_alone(candidate)) and await self._keep_different(candidate, nearness):
                 kept.append(candidate)
+        self.stop_at_standstill(self.tasks)
         return kept
 
     def keep_instructions(self, texts: Sequence[str]) -> "list[tuple[str, Similarity]]":
@@ -182,30 +206,35 @@ class GenerationRun:
         self.selection.look_ahead(texts)
         for text in texts:
             if reason := self.selection.reason_to_drop_instruction(text):
-                self.instructions.drop(reason)
+                self.instructions.drop(reason, example=text)
                 continue
             similarity = self.selection.compare(text)
             if reason := DIFFERENT.reason_to_drop(similarity):
-                self.instructions.drop(reason)
+                self.instructions.drop(reason, example=text)
                 continue
             self.instructions.keep()
             self.selection.add(text)
             kept.append((text, similarity))
+        self.stop_at_standstill(self.instructions)
         return kept
 
     def _passes_alone(self, candidate: Candidate) -> bool:
         """Whether nothing is wrong with a candidate by itself; counts the reason."""
         reason = candidate.fault or self.selection.reason_to_drop(candidate.task)
         if reason:
-            self.tasks.drop(reason)
+            self.tasks.drop(reason, example=_shown(candidate.task))
         return reason is None
+
+    def _similarity(self, candidate: Candidate) -> "Similarity":
+        """How near a candidate is to what is kept; of one whose instruction was kept before, how near it was then."""
+        return candidate.similarity or self.selection.compare(candidate.task.instruction)
 
     async def _keep_different(self, candidate: Candidate, nearness: Nearness) -> bool:
         """Keep a candidate that passes alone, unless it is near to what is kept or of low quality; counts either."""
         task = candidate.task
-        similarity = candidate.similarity or self.selection.compare(task.instruction)
+        similarity = self._similarity(candidate)
         if reason := nearness.reason_to_drop(similarity) or await self._quality_reason(task):
-            self.tasks.drop(reason)
+            self.tasks.drop(reason, example=_shown(task))
             return False
         if not candidate.similarity:
             self.selection.add(task.instruction)
@@ -261,6 +290,11 @@ class GenerationRun:
             dropped = f"dropped {self.tasks.dropped.total()}{f' ({reasons})' if reasons else ''}"
             money = self.model.facts() + (f", {self._estimate.facts()}" if self._estimate.whole else "")
             self.bar.update(len(self.records), f"asked {self.replies.read} | {dropped} | {money}")
+
+
+def _shown(task: Task) -> str:
+    """A task as an example of why it was dropped."""
+    return f"{task.instruction} -> {task.output}"
 
 
 class _ScoredAhead:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.files.read import read_jsonl
+from camelid.files.read import Record, read_jsonl
 from conversations.formats.readers import read_records
 
 OWN = Path(__file__).parent / "data" / "seed_tasks.jsonl"
@@ -48,13 +48,20 @@ def read_tasks(path: str | Path) -> list[Task]:
     Raises:
         UserError: a field is missing or of the wrong type (with file and line), or there is no record.
     """
-    tasks = []
-    for place, record in read_records(path):
-        values = {"input": "", "output": "", **record}
-        for name in ("instruction", "input", "output"):
-            if not isinstance(values.get(name), str):
-                raise UserError(f"{place}: field {name!r} must be a string, found {values.get(name)!r}")
-        tasks.append(Task(values["instruction"], values["input"], values["output"]))
+    tasks = [read_task(record, place) for place, record in read_records(path)]
     if not tasks:
         raise UserError(f"{path}: no records")
     return tasks
+
+
+def read_task(record: Record, place: str) -> Task:
+    """The task of an instruction record; without an input, or with null for one, its input is empty.
+
+    Raises:
+        UserError: a field is missing or of the wrong type.
+    """
+    values = {"output": "", **record, "input": record.get("input") or ""}
+    for name in ("instruction", "input", "output"):
+        if not isinstance(values.get(name), str):
+            raise UserError(f"{place}: field {name!r} must be a string, found {values.get(name)!r}")
+    return Task(values["instruction"], values["input"], values["output"])

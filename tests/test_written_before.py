@@ -141,7 +141,11 @@ def test_records_come_again_from_a_journal_with_a_failure(folder: Path, camelid:
     assert "teacher: 0 requests sent, 2 answered from the journal" in said
     assert records.read_bytes() == made
     counted["spent"][0] |= {"requests_sent": 0, "answered_from_journal": 2}
-    assert read_json(ledger) == counted
+    again = read_json(ledger)  # newer ones say more
+    for name in ("ledgers", "spent"):
+        pairs = zip(again.pop(name), counted.pop(name), strict=True)
+        assert all(now.items() >= before.items() for now, before in pairs)
+    assert again == counted
     assert [line for line in read_lines(journal) if "reply" in line] == kept[1:] and "failure" in kept[0]
 
 
@@ -213,6 +217,7 @@ def test_only_missing_answers_are_asked_for(folder: Path, camelid: Command) -> N
     journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:2]))
     said = camelid("eval", "answer", *ON_JUDGED, "--model", "offline")
     assert "\n3 requests sent, 2 answered from the journal" in said
+    journal.write_text(journal.read_text().replace('"model": "offline", "reply"', '"reply"'))  # newer lines name it
     assert contents(folder / "judged") == contents(WRITTEN / "judged")
 
 

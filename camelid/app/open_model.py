@@ -37,7 +37,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-cost", type=float, metavar="USD", help="stop before more than this is spent")
     parser.add_argument("--max-requests", type=int, metavar="N", help="stop after this many requests")
     parser.add_argument(
-        "--price", metavar="PROMPT,COMPLETION", help="USD per million tokens (default: the list price, if known)"
+        "--price",
+        metavar="PROMPT,COMPLETION",
+        help="USD per million tokens, or a file like camelid/models/prices.yaml (default: the list price, if known)",
     )
     parser.add_argument(
         "--batch", action="store_true", help="use the Batch API: half the price, replies within 24 hours"
@@ -72,11 +74,8 @@ def open_model(args: argparse.Namespace, journal: Path | Callable[[str], Path]) 
 
 
 def _price(args: argparse.Namespace) -> Price | None:
-    """What the user says; at OpenAI the list price; a server of one's own has none."""
-    if args.price is not None:
-        price: Price | None = parse_price(args.price)
-    else:
-        price = None if args.base_url else list_price(args.model)
+    """What the user says, or the list price of that name, whoever serves it (`Price.origin` says so)."""
+    price = parse_price(args.price, args.model) if args.price is not None else list_price(args.model)
     return price.in_batch() if price and args.batch else price
 
 

@@ -1,10 +1,18 @@
 """Text from outside made encodable: JSON can name half of a surrogate pair (`"\\ud83d"`), which no file can hold."""
 
+import logging
 import re
 from typing import Any
 
+logger = logging.getLogger(__name__)
+
 REPLACEMENT = "\ufffd"  # what Unicode puts in the place of what cannot be represented (The Unicode Standard, 23.8)
 _HALF = re.compile("[\ud800-\udfff]")
+_NAMED_HALF = (
+    re.compile(  # in JSON's text: a first half without the second behind it, a second without the first before
+        r"\\ud[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..)\\ud[c-f]", re.IGNORECASE
+    )
+)
 
 
 def mend_text(text: str) -> tuple[str, int]:
@@ -27,3 +35,13 @@ def mend_json(value: Any) -> tuple[Any, int]:
         mended = {name: item for (name, _), (item, _) in pairs}
         return mended, sum(names + items for (_, names), (_, items) in pairs)
     return value, 0
+
+
+def mend_parsed(value: Any, text: str, place: str) -> Any:
+    """What `text` was parsed to, mended; says how many characters that took, and where."""
+    if not (("\\ud" in text or "\\uD" in text) and _NAMED_HALF.search(text)):  # nearly all text there is
+        return value
+    mended, count = mend_json(value)
+    if count:
+        logger.warning("camelid: %s: broken characters (halves of surrogate pairs) replaced: %d", place, count)
+    return mended

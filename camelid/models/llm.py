@@ -75,13 +75,23 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens billed."""
+    """Tokens billed.
+
+    Attributes:
+        prompt_tokens, completion_tokens: read and written.
+        reckoned: how many of both the server did not count: they were reckoned from the texts.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reckoned: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.reckoned + other.reckoned,
+        )
 
 
 @dataclass(frozen=True, slots=True)

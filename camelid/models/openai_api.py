@@ -18,6 +18,8 @@ from camelid.models.throttle import Throttle
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6  # how often one request is sent at most
+PAID_ATTEMPTS = 2  # of those that were billed and gave nothing
+LONG = 30.0  # seconds; a server that asks to wait longer is said to
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between attempts, doubling, where the server names no time
 
 
@@ -76,13 +78,14 @@ class OpenAIModel:
         self._timeout, self._first_wait = timeout, first_wait
         self._writer = BodyWriter(name, at_openai=base_url is None)
         self._answered = self._replied = False  # whether any server has said anything yet; given a reply
+        self._said_until = 0.0  # when a pause that was said is over
         self._fatal: Failure | None = None  # once something fails for good, nothing more is sent
         self._fatal_known = asyncio.Event()
 
     async def complete(self, request: Request) -> Reply | Failure:
         """Send a request, again where that can help; see `FailureKind` for what cannot be helped."""
         failure = Failure("connection", "not sent", 0)
-        billed = Usage()
+        billed, paid = Usage(), 0
         async with self._gate:
             for attempt in range(1, ATTEMPTS + 1):
                 server = self._pick()
@@ -91,16 +94,18 @@ class OpenAIModel:
                     return replace(outcome, usage=outcome.usage + billed)
                 failure, wait = outcome
                 billed += failure.usage
+                paid += failure.usage != Usage()
                 failure = replace(failure, attempts=attempt - 1 + failure.attempts, usage=billed)
                 if failure.kind == "connection" and attempt == ATTEMPTS and not self._answered:
                     failure = replace(failure, kind="unreachable")
                 if failure.kind in FATAL and self._fatal is None:
                     self._fatal = failure
                     self._fatal_known.set()
-                if wait is None:
+                if wait is None or paid == PAID_ATTEMPTS:
                     return failure
                 elsewhere = failure.kind == "connection" and self._pick() is not server
                 if attempt < ATTEMPTS and not elsewhere:
+                    self._say_long(wait, failure)
                     await self._pause(
                         wait or random.uniform(0.5, 1) * min(LONGEST_WAIT, self._first_wait * 2 ** (attempt - 1))
                     )
@@ -176,6 +181,12 @@ class OpenAIModel:
         if error.status == 403 and self._replied and failure.kind == "authentication":
             return replace(failure, kind="bad_request"), None  # the key has opened the door before
         return failure, wait
+
+    def _say_long(self, wait: float, failure: Failure) -> None:
+        """Tell the user why nothing happens, once for all the requests that wait."""
+        if wait >= LONG and time.monotonic() >= self._said_until:
+            self._said_until = time.monotonic() + wait
+            logger.warning("camelid: %s; waiting %.0f s, as the server asks", failure.detail, wait)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, unless meanwhile something fails for good."""

@@ -29,7 +29,7 @@ _PROMPT = re.compile(
     re.IGNORECASE,
 )
 _SUM = re.compile(r"(\d+) \+ \d+ > (\d+)")
-_TOTAL = re.compile(r"(?:requested|total of|resulted in|request has)\D{0,30}?(\d+) tokens", re.IGNORECASE)
+_TOTAL = re.compile(r"(?:requested|total of)\D{0,30}?(\d+) tokens", re.IGNORECASE)
 _MOST = re.compile(
     r"(?:at most|maximum (?:value )?(?:of|is|for max(?:_completion)?_tokens is)?|less than or equal to|<=)\s*(\d+)",
     re.IGNORECASE,

@@ -12,7 +12,7 @@ from camelid.files.read import Record
 from conversations.formats.readers import read_chats
 from conversations.formats.table import detect_format
 from eval.ask.fields import first_choice, text_at, texts_at
-from eval.ask.records import read_file_records
+from eval.ask.records import INSPECT, content_text, inspect_id, read_file_records
 
 PLAIN = ("text", "question", "prompt")
 
@@ -118,12 +118,20 @@ def _questions(record: Record, place: str) -> list[Question]:
     own = (record.get(name) for name in ("question_id", "id", "uid", "session_id"))
     name = str(next((value for value in own if value is not None), place.rsplit("/", 1)[-1]))
     system = text_at(record.get("system") or "", "system", place)
+    if INSPECT in record:
+        return [_from_log(record, place)]
+    if "orig_instruction" in record:
+        right = record.get("orig_reference_answer")
+        text = text_at(record["orig_instruction"], "orig_instruction", place)
+        return [Question(name, category, (text,), (right,) if isinstance(right, str) and right else ())]
     if "conversation_input" in record:
         return [Question(name, category, (_flat(record["conversation_input"], place),), (), system)]
     if "conversation_a" in record:  # a vote: both models got the same user's turns
         talk = record["conversation_a"]
         asked = [one.get("content") for one in talk if isinstance(one, dict) and one.get("role") == "user"]
-        return [Question(name, category, texts_at(asked, "conversation_a", place), (), system)]
+        return [Question(name, category, ("\n\n".join(texts_at(asked, "conversation_a", place)),), (), system)]
+    if {"model_a", "model_b", "winner"} <= record.keys():
+        return [Question(name, category, ("(The file does not say what was asked.)",))]
     if "turns" in record:
         turns = texts_at(record["turns"], "turns", place)
         references = texts_at(record.get("reference") or [], "reference", place)
@@ -148,6 +156,21 @@ def _flat(talk: object, place: str) -> str:
     if len(talk) == 1:
         return texts[0]
     return "\n\n".join(f"{str(one.get('role')).upper()}: {text}" for one, text in zip(talk, texts, strict=True))
+
+
+def _from_log(sample: Record, place: str) -> Question:
+    """An Inspect sample: what was asked, and its target."""
+    asked = sample.get("input")
+    talk = asked if isinstance(asked, list) else [{"role": "user", "content": asked}]
+    systems = [content_text(one.get("content")) for one in talk if one.get("role") == "system"]
+    turns = [content_text(one.get("content")) for one in talk if one.get("role") == "user"]
+    target = sample.get("target")
+    right = "\n".join(str(one) for one in target) if isinstance(target, list) else str(target or "")
+    text = "\n\n".join(turns)
+    if not text:
+        raise UserError(f"{place}: field 'input' holds nothing that a user asked")
+    category = str(sample[INSPECT].get("task", "all"))
+    return Question(inspect_id(sample), category, (text,), (right,) if right else (), "\n\n".join(systems))
 
 
 def _from_chat(record: Record, place: str, name: str, category: str) -> list[Question]:

@@ -33,17 +33,19 @@ def read_judgments(
         UserError: a record is in none of these formats.
     """
     source = Source(Path(path), questions, authors or {})
-    judgments: list[Judgment] = []
+    found: dict[str, tuple[JudgmentFormat, list[Judgment]]] = {}
     for place, record in read_file_records(path):
         format = judgment_format(record)
         if format is None:
             fields = ", ".join(sorted(record)[:8]) or "none"
             raise UserError(f"{place}: not a judgment in a format that is read here (its fields: {fields})")
+        source.row = place.rsplit("/", 1)[-1]
         try:
-            judgments += format.read(record, source)
+            found.setdefault(format.called, (format, []))[1].extend(format.read(record, source))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise UserError(f"{place}: not a judgment ({type(error).__name__}: {error})") from None
-    return judgments
+    parts = [format.combine(judgments) if format.combine else judgments for format, judgments in found.values()]
+    return [judgment for part in parts for judgment in part]
 
 
 def judgment_format(record: Record) -> JudgmentFormat | None:

@@ -142,10 +142,14 @@ def _comparing(asked: Comparing, rivals: Sequence[str]) -> Comparing:
 
 
 def _named_baseline(judgments: Sequence[Judgment]) -> str | None:
-    """The baseline that judgments name; of several, as where a row was turned round, the one that is in every pair."""
+    """The baseline that judgments name; of several, as where a row was turned round, the one that is in every pair.
+
+    Where two models are all there is, that is both; then the one that is named more often.
+    """
     named = Counter(item.baseline for item in judgments if item.baseline)
     if len(named) > 1:
-        named = Counter({name: n for name, n in named.items() if all(name in item.models for item in judgments)})
+        everywhere = set.intersection(*(set(item.models) for item in judgments))
+        named = Counter({name: named[name] for name in everywhere})
     ranked = named.most_common(2)
     return ranked[0][0] if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]) else None
 

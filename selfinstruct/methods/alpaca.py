@@ -101,8 +101,9 @@ async def generate_alpaca(run: GenerationRun, form: ReplyFormat, fallback: Reply
 
     async for request, reply in run.ask(form.requests, needed, lambda reply: form.parse(reply).tasks):
         parsed = form.parse(reply)
+        run.count_mended(parsed.mended)
         for fault in parsed.drops:
-            run.tasks.drop(fault)
+            run.tasks.drop(fault, example=reply.text)
         await run.keep_passing([Candidate(task, request.sample, reply.model) for task in parsed.tasks])
 
 
@@ -128,7 +129,7 @@ async def _usable(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat) 
 def _problem(form: ReplyFormat, result: Reply | Failure) -> str | None:
     """Why a model has no use for the format, judged by its first answer; None if it has."""
     if isinstance(result, Failure):
-        return result.detail if result.kind == "bad_request" else None
+        return result.detail if result.kind in ("bad_request", "server") else None  # some servers break at a schema
     return None if form.parse(result).tasks else "it answered with something else"
 
 

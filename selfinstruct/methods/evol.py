@@ -120,7 +120,7 @@ async def _ask_evolved(
         reason = CUT_OFF if replies[place].finish_reason == "length" else None
         reason = reason or ("says words of the prompt" if _LEAKED.search(text) else None)
         if reason := reason or run.selection.reason_to_drop_instruction(text):
-            ledger.drop(reason)
+            ledger.drop(reason, example=text)
         else:
             texts[place] = text
     questions = [
@@ -132,11 +132,12 @@ async def _ask_evolved(
         if place not in verdicts:
             ledger.drop("not compared: no reply")
         elif verdicts[place].text.strip().lower().startswith("equal"):
-            ledger.drop("no more information than before")
+            ledger.drop("no more information than before", example=texts[place])
         else:
             ledger.keep()
             continue
         del texts[place]
+    run.stop_at_standstill(ledger)
     return texts
 
 

@@ -20,11 +20,13 @@ class Source:
         path: the file.
         questions: the evaluation's, to find one by its text.
         authors: answer id -> model label.
+        row: the record's place in the file, which names a question that has no id, as in `read_questions`.
     """
 
     path: Path
     questions: Sequence[Question] = ()
     authors: Mapping[str, str] = field(default_factory=dict)
+    row: str = ""
 
     def __post_init__(self) -> None:
         self._texts = QuestionTexts(self.questions)
@@ -49,11 +51,13 @@ class JudgmentFormat:
         called: what a report calls it, e.g. "AlpacaEval annotations".
         is_one: whether a record is in this format.
         read: the judgments in a record: one, or more where it holds both orders of a pair.
+        combine: makes one judgment of what several records say of the same thing; None where each says its own.
     """
 
     called: str
     is_one: Callable[[Record], bool]
     read: Callable[[Record, Source], list[Judgment]]
+    combine: Callable[[list[Judgment]], list[Judgment]] | None = None
 
 
 def with_verdict(judgment: Judgment) -> Judgment:

@@ -36,8 +36,8 @@ def _single(record: Record, source: Source) -> list[Judgment]:
             Judgment(
                 mode=SINGLE.name,
                 question=str(record["question_id"]),
-                turn=int(record["turn"]),
-                models=(text_of(record, "model"),),
+                turn=int(record.get("turn", 1)),
+                models=(text_of(record, "model" if "model" in record else "model_id"),),
                 judge=judge_name(record["judge"]),
                 scores=None,
                 text=text_of(record, "judgment"),
@@ -62,7 +62,7 @@ def _pair(record: Record, source: Source) -> list[Judgment]:
                 Judgment(
                     mode=PAIRWISE.name,
                     question=str(record["question_id"]),
-                    turn=int(record["turn"]),
+                    turn=int(record.get("turn", 1)),
                     models=order,
                     judge=judge_name(record["judge"]),
                     scores=None,
@@ -78,6 +78,6 @@ def _pair(record: Record, source: Source) -> list[Judgment]:
 
 
 MT_BENCH_SINGLE = JudgmentFormat(
-    "MT-bench judgments", lambda record: "judgment" in record and "model" in record and "games" not in record, _single
+    "MT-bench judgments", lambda record: "judgment" in record and ("model" in record or "model_id" in record), _single
 )
 MT_BENCH_PAIRS = JudgmentFormat("MT-bench pairwise judgments", lambda record: "g1_judgment" in record, _pair)
