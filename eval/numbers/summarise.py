@@ -100,6 +100,7 @@ def summarise(
         costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
         notes=(
             *_notes(mode, boards[0], real, judges, duplicates, len(flags), forced),
+            *_cut_notes(answers),
             *_length_notes(boards[0], comparing.difficulties is None),
         ),
         single_model=comparing.difficulties is None and any(row.length_controlled for row in boards[0].rows),
@@ -298,7 +299,8 @@ def _notes(
         yield "No answer was judged by all judges, so there is no board of all together."
     if not first.complete:
         missing = first.counts.expected - first.counts.judged
-        ranked = "they are ranked all the same, as was asked" if forced else "so the models are not ranked"
+        asked = "they are ranked all the same, as was asked"
+        ranked = asked if forced else "so the models are not ranked (--force ranks them all the same)"
         yield f"Incomplete: {missing} of {first.counts.expected} judgments are missing, {ranked}."
     if duplicates:
         yield (
@@ -321,13 +323,25 @@ def _off_letters(mode: Mode, judgments: Sequence[Judgment]) -> Iterable[str]:
         )
 
 
+def _cut_notes(answers: Sequence[Answer]) -> Iterable[str]:
+    """Who ran into the token limit: their scores are of beginnings."""
+    by_model: dict[str, list[bool]] = {}
+    for answer in answers:
+        by_model.setdefault(answer.model, []).extend(answer.cut)
+    cut = sorted((turns for turns in by_model.items() if any(turns[1])), key=lambda item: -sum(item[1]))
+    if cut:
+        told = [f"{model}: {sum(turns)} of {len(turns)}" for model, turns in cut[:3]]
+        told += [f"fewer of {len(cut) - 3} more models"] * (len(cut) > 3)
+        yield f"Answers that were cut off at the token limit ({'; '.join(told)}). Ask again with a higher --max-tokens."
+
+
 def _length_notes(board: Board, single_model: bool) -> Iterable[str]:
     rows = [row for row in board.rows if row.length_controlled]
     far = [row.label for row in rows if row.extrapolated]
     if rows and single_model:
         yield (
             "The win rate at equal length is a single-model estimate: it rests on each model's own judgments, without "
-            "the difficulties of the questions, which `camelid eval difficulties` fits to annotations of many models."
+            "the difficulties of the questions, which camelid eval difficulties fits to annotations of many models."
         )
     if far:
         yield (

@@ -1,5 +1,6 @@
 """The tables of a report as a Markdown page."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from camelid.models.spend import format_dollars
@@ -12,8 +13,8 @@ from eval.results import Bias, Board, JudgeAudit, Results, Scale
 def render_markdown(results: Results) -> str:
     """Render `report.md`."""
     judges = ", ".join(results.judges)
-    parts = [f"# {results.title}", headline(results)]
-    parts += [f"> {note}" for note in results.notes]
+    parts = [f"# {_cell(results.title)}", _cell(headline(results))]
+    parts += [f"> {_cell(note)}" for note in results.notes]
     counts = results.boards[0].counts
     parts.append(
         f"{results.questions:,} questions, {len(results.models)} models, {counts.judged:,} of {counts.expected:,} "
@@ -45,8 +46,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """A label or an excerpt cannot end its cell or its row, and is no HTML."""
-    return str(value).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    """A label or an excerpt cannot end its cell or its row, makes no link and no emphasis, and is no HTML."""
+    return re.sub(r"([\\|*]|(?<=\])\()", r"\\\1", str(value)).replace("\n", " ").replace("<", "&lt;")
 
 
 def _leaderboard(results: Results, board: Board) -> str:

@@ -37,7 +37,8 @@ def test_everything_expected_is_accounted_for() -> None:
         assert row.score is not None and row.score.count == counts.judged and row.rank is None
     assert not results.complete and headline(results) == "Incomplete, so not ranked: 5 of 80 judgments are missing."
     assert any("2 duplicate judgments" in note for note in results.notes)
-    assert any("5 of 80 judgments are missing, so the models are not ranked" in note for note in results.notes)
+    told = "5 of 80 judgments are missing, so the models are not ranked (--force ranks them all the same)."
+    assert any(told in note for note in results.notes)
     forced = summarise("t", QUESTIONS, answers, judgments, forced=True)
     assert [row.rank for row in forced.boards[0].rows] == [1, 2] and forced.forced
     assert headline(forced).startswith("Incomplete: b beats a")
@@ -128,6 +129,13 @@ def test_answers_that_speak_to_the_judge_are_flagged() -> None:
     [flag] = results.flags
     assert (flag.model, flag.question, flag.reason) == ("a", "3", "contains a verdict")
     assert results.boards[0].rows[0].flagged == 1
+
+
+def test_cut_off_answers_are_told_under_the_headline() -> None:
+    answers = [replace(one, cut=(one.model == "a",)) for one in said("a", "b")]
+    notes = summarise("t", QUESTIONS, answers, graded("a", 0) + graded("b", 1)).notes
+    assert any("cut off at the token limit (a: 40 of 40). Ask again" in note for note in notes)
+    assert not any("cut off" in note for note in summarise("t", QUESTIONS, said("a"), graded("a", 0)).notes)
 
 
 def test_whole_wins_for_want_of_log_probabilities_are_told() -> None:
