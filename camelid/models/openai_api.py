@@ -150,7 +150,8 @@ class OpenAIModel:
         """Send once, and again at once as often as the server's refusals teach to write the request differently."""
         room: int | None = None
         body = self._writer.body(request)
-        for rewrites_left in reversed(range(REWRITES + 1)):
+        rewrites = 0
+        while True:
             outcome = await self._post(client, body)
             if not isinstance(outcome, ServerError):
                 return outcome
@@ -159,10 +160,9 @@ class OpenAIModel:
                 if self._writer.body(request, room) == body:  # else another request has taught it meanwhile
                     self._writer.learn(outcome, body)
             rewritten = self._writer.body(request, room)
-            if outcome.status not in REFUSED or rewritten == body or not rewrites_left:
-                break
-            body = rewritten
-        return self._meaning(outcome)
+            if outcome.status not in REFUSED or rewritten == body or rewrites == REWRITES:
+                return self._meaning(outcome)
+            body, rewrites = rewritten, rewrites + 1
 
     async def _post(self, client: Any, body: dict[str, Any]) -> AttemptResult | ServerError:
         import openai
