@@ -42,9 +42,9 @@ def dedup_stages(
 
 
 def record_files(folder: str) -> tuple[list[str], list[str]]:
-    """The files of a folder that hold records, and the journals that `generate` keeps beside its own."""
+    """The files of a folder that hold records, and those in which `generate` keeps replies beside its own."""
     paths = get_datafolder(folder).list_files(recursive=True, glob_pattern="*.jsonl*")
-    journals = [path for path in paths if ".journal.jsonl" in path]
+    journals = [path for path in paths if ".journal.jsonl" in path or ".candidates.jsonl" in path]
     return [path for path in paths if path not in journals], journals
 
 
