@@ -63,6 +63,11 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     parser.add_argument("--force", action="store_true", help="rank the models although judgments are missing")
     parser.add_argument("--title", default="Camelid evaluation", help="heading of the page")
     parser.add_argument(
+        "--own",
+        metavar="LABEL",
+        help="your own model, whose differences from all others are tested (default: the first; all: every pair)",
+    )
+    parser.add_argument(
         "--difficulties", metavar="FILE", help="what `eval difficulties` wrote: for the win rate at equal length"
     )
 
@@ -181,7 +186,8 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
 def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     """Write the three report files; status 1 if an answer or a judgment is missing."""
     from eval.ask.questions import read_questions
-    from eval.folder import read_costs, read_folder, references_path
+    from eval.folder import read_costs, read_earlier_tokens, read_folder, references_path
+    from eval.numbers.boards import Comparing
     from eval.numbers.difficulties import read_difficulties
     from eval.numbers.summarise import summarise
     from eval.report.headline import headline
@@ -195,8 +201,11 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     answers, judgments = found.answers, found.judgments
     dollars = read_costs(folder, judgments)
     known = read_difficulties(args.difficulties, questions) if args.difficulties else None
-    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars, known)
-    results = replace(results, notes=(*found.notes, *results.notes))
+    comparing = Comparing(args.own, known)
+    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars, comparing)
+    earlier = read_earlier_tokens(folder, judgments)
+    costs = (replace(one, earlier_tokens=earlier.get(one.judge, 0)) for one in results.costs)
+    results = replace(results, notes=(*found.notes, *results.notes), costs=tuple(costs))
     write_json(folder / "results.json", results.to_json())
     for name, page in (
         ("report.md", render_markdown(results)),

@@ -171,6 +171,19 @@ def read_costs(folder: Path, judgments: Sequence[Judgment]) -> dict[str, float |
     return costs
 
 
+def read_earlier_tokens(folder: Path, judgments: Sequence[Judgment]) -> dict[str, int]:
+    """Tokens that all runs of a judge were billed for, beyond these judgments; equal prompts are paid for once."""
+    earlier = {}
+    for mode, judge in {(item.mode, item.judge) for item in judgments}:
+        path = run_path(folder / "judgments" / mode / f"{file_name(judge)}.jsonl")
+        if path.is_file():
+            own = [item for item in judgments if item.judge == judge]
+            asked = {(item.prompt or place, item.repeat): sum(item.tokens) for place, item in enumerate(own)}
+            run = read_json(path)
+            earlier[judge] = max(0, run["prompt_tokens"] + run["completion_tokens"] - sum(asked.values()))
+    return earlier
+
+
 def find_files(folder: Path, question_file: Path | None = None) -> tuple[list[EvaluationFile], list[str]]:
     """The files with answers or judgments, and the names of JSON files that hold neither.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from camelid.files.encodable import mend_text
 from camelid.models.failure_streak import FailureStreak
 from camelid.models.journal import Journal
 from camelid.models.llm import FATAL, FINAL, LLM, Failure, Reply, Request, Usage, complete_in_order
@@ -120,6 +121,8 @@ class ModelRun:
             if isinstance(result, Reply):
                 result = finish_reply(result)
                 self.mended += result.mended if isinstance(result, Reply) else 0
+            if isinstance(result, Failure):
+                result = replace(result, detail=mend_text(result.detail)[0])
             self._failing.add(result)
             if isinstance(result, Reply) or (result.kind in FINAL and result.attempts):
                 await self._journal.append(key, result)

@@ -60,9 +60,9 @@ function scoreStrip(question) {
 // One turn. Verdicts on both models together stand below the answers; others stand below the answer they are about.
 function exchange(detail, turn) {
   const label = detail.turns.length > 1 ? `Question, turn ${turn + 1}` : "Question";
-  const nodes = [make("p", "label", label), make("div", "ask", markdown(detail.turns[turn]))];
+  const nodes = [make("p", "label", label), make("div", "ask", reachable(markdown(detail.turns[turn])))];
   if (detail.references[turn] !== undefined) {
-    const reference = markdown(detail.references[turn]);
+    const reference = reachable(markdown(detail.references[turn]));
     nodes.push(make("details", "reference", make("summary", "", "Reference answer"), reference));
   }
   const sides = state.a === state.b ? [state.a] : [state.a, state.b];
@@ -110,7 +110,13 @@ function answer(detail, turn, model, side, outcomes) {
 }
 
 function rendered(text) {
-  return text.trim() ? markdown(text) : make("p", "warn", "(an empty answer)");
+  return text.trim() ? reachable(markdown(text)) : make("p", "warn", "(an empty answer)");
+}
+
+// Code that is wider than its box can be scrolled with the keyboard, too.
+function reachable(box) {
+  for (const code of box.querySelectorAll("pre")) code.tabIndex = 0;
+  return box;
 }
 
 // What one judge decided, and below it each of its replies: one for every order in which it saw the two answers.

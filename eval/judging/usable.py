@@ -138,7 +138,8 @@ def repeated_means(kept: Sequence[Judgment], left: Sequence[Judgment], called: s
 def _is_present(item: Judgment, said: dict[tuple[str, str], tuple[str, ...]]) -> bool:
     for model, text in zip(item.models, item.answers, strict=False):
         turns = said.get((model, item.question))
-        if turns is not None and len(turns) >= item.turn and question_key(turns[item.turn - 1]) != question_key(text):
+        there = text if turns is None or len(turns) < item.turn else turns[item.turn - 1]
+        if there != text and question_key(there) != question_key(text):
             return False
     return True
 

@@ -8,7 +8,7 @@ import numpy as np
 from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
 from eval.numbers.outcomes import Outcome, first_share, winner
-from eval.numbers.stats import Floats, estimate_of_values, p_value
+from eval.numbers.stats import Floats, estimate_of_differences
 from eval.results import Bias, Estimate, RepeatAgreement
 
 LEVEL = 0.01  # of one alarm; with three biases the chance of any false one stays below 5%
@@ -175,8 +175,8 @@ def _slope(rows: Sequence[tuple[str, str, float, float]], unit: str, note: str, 
 
 
 def _bias(values: Floats, count: int, unit: str, note: str) -> Bias:
-    p = p_value(values)
-    return Bias(estimate_of_values(values, None, count), p, p is not None and p < LEVEL, unit, note)
+    size, p = estimate_of_differences(values, count, (-100.0, 100.0))
+    return Bias(size, p, p is not None and p < LEVEL, unit, note)
 
 
 def _unknown(unit: str, note: str) -> Bias:

@@ -1,9 +1,8 @@
 """What the judgments of the same answers come to: both orders of a pair taken together, several judges too."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
@@ -163,4 +162,4 @@ def _weight(judgment: Judgment) -> tuple[bool, float]:
 
 
 def _mean(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    return tuple(float(value) for value in np.mean(scores, axis=0))
+    return tuple(math.fsum(column) / len(scores) for column in zip(*scores, strict=True))

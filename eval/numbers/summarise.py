@@ -16,10 +16,18 @@ from eval.judging.usable import repeated_means
 from eval.judging.verdict import speaks_to_judge
 from eval.numbers import audit
 from eval.numbers.agreement import cohen_kappa, kendall_tau, krippendorff_alpha, pearson
-from eval.numbers.boards import ExpectedJudgments, JudgedRun, make_board, make_counts, model_scores
-from eval.numbers.length_control import FEW_NEAR, NEAR, Difficulties
+from eval.numbers.boards import (
+    ALL_PAIRS,
+    Comparing,
+    ExpectedJudgments,
+    JudgedRun,
+    make_board,
+    make_counts,
+    model_scores,
+)
+from eval.numbers.length_control import FEW_NEAR, NEAR
 from eval.numbers.outcomes import NeededOrders, Outcome, all_judges, outcomes, winner, without_duplicates
-from eval.numbers.stats import bootstrap_estimate
+from eval.numbers.stats import score_estimate
 from eval.results import Agreement, Board, Canary, Cost, Flag, JudgeAudit, Results
 
 ALL = "all judges"
@@ -37,7 +45,7 @@ def summarise(
     baseline: str | None = None,
     forced: bool = False,
     dollars: Mapping[str, float | None] | None = None,
-    difficulties: Difficulties | None = None,
+    comparing: Comparing | None = None,
 ) -> Results:
     """Compute every number of the report.
 
@@ -49,7 +57,7 @@ def summarise(
         baseline: the model the others are compared with; None takes it from the judgments.
         forced: rank an incomplete run too.
         dollars: paid for each judge; None if it isn't known.
-        difficulties: of the questions, for win rates at equal length; None makes single-model estimates.
+        comparing: how models are compared; None takes the first for one's own, and no difficulties.
 
     Raises:
         UserError: there are no judgments, they are of several modes or of unknown questions, or no baseline is known.
@@ -59,15 +67,17 @@ def summarise(
     real = [item for item in kept if canary.LABEL not in item.models]
     models = tuple(dict.fromkeys([*(a.model for a in answers), *(m for item in real for m in item.models)]))
     baseline = _baseline(mode, models, real, baseline)
+    comparing = _comparing(comparing or Comparing(), [label for label in models if label != baseline])
     judges = tuple(dict.fromkeys(item.judge for item in kept))
-    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, NeededOrders(real), forced, difficulties)
+    flags = tuple(_flags(answers))
+    orders = NeededOrders(real)
+    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, orders, forced, comparing, flags)
     found = outcomes(real, baseline)
     boards = [_board(run, judge, (judge,), found, real, duplicates) for judge in judges]
     boards.sort(key=lambda board: not any(row.score for row in board.rows if row.label != baseline))
     if len(judges) > 1:
         together = _board(run, ALL, judges, found, real, duplicates)
         boards = [together] * any(row.score for row in together.rows if row.label != baseline) + boards
-    flags = tuple(_flags(answers))
     incomplete = not all(one.complete for one in boards)
     return Results(
         title=title,
@@ -78,6 +88,7 @@ def summarise(
         models=models,
         questions=len(questions),
         turns=sum(len(question.turns) for question in questions),
+        own=None if comparing.own == ALL_PAIRS else comparing.own,
         categories=tuple(dict.fromkeys(question.category for question in questions)),
         complete=not incomplete,
         forced=forced and incomplete,
@@ -89,9 +100,10 @@ def summarise(
         costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
         notes=(
             *_notes(mode, boards[0], real, judges, duplicates, len(flags), forced),
-            *_length_notes(boards[0], difficulties is None),
+            *_cut_notes(answers),
+            *_length_notes(boards[0], comparing.difficulties is None),
         ),
-        single_model=difficulties is None and any(row.length_controlled for row in boards[0].rows),
+        single_model=comparing.difficulties is None and any(row.length_controlled for row in boards[0].rows),
     )
 
 
@@ -121,11 +133,23 @@ def _baseline(mode: Mode, models: Sequence[str], judgments: Sequence[Judgment], 
     return baseline
 
 
+def _comparing(asked: Comparing, rivals: Sequence[str]) -> Comparing:
+    if asked.own is None:
+        return replace(asked, own=rivals[0] if rivals else None)
+    if asked.own != ALL_PAIRS and asked.own not in rivals:
+        raise UserError(f"--own {asked.own}: no such model beside the baseline{suggest_name(asked.own, rivals)}")
+    return asked
+
+
 def _named_baseline(judgments: Sequence[Judgment]) -> str | None:
-    """The baseline that judgments name; of several, as where a row was turned round, the one that is in every pair."""
+    """The baseline that judgments name; of several, as where a row was turned round, the one that is in every pair.
+
+    Where two models are all there is, that is both; then the one that is named more often.
+    """
     named = Counter(item.baseline for item in judgments if item.baseline)
     if len(named) > 1:
-        named = Counter({name: n for name, n in named.items() if all(name in item.models for item in judgments)})
+        everywhere = set.intersection(*(set(item.models) for item in judgments))
+        named = Counter({name: named[name] for name in everywhere})
     ranked = named.most_common(2)
     return ranked[0][0] if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]) else None
 
@@ -187,7 +211,7 @@ def _canary(run: JudgedRun, judge: str, judgments: Sequence[Judgment], duplicate
     opponents = [model for item in asked for model in item.models if model != canary.LABEL]
     opponent = opponents[0] if opponents else None
     scores = model_scores(run.mode, outcomes(asked, opponent), canary.LABEL, opponent)
-    score = bootstrap_estimate(scores, run.mode.bounds)
+    score = score_estimate(scores, run.mode.bounds)
     states = [item.state for item in asked]
     again = sum(item.judge == judge and canary.LABEL in item.models for item in duplicates)
     total = make_counts(len(asked), len(asked), states, again)
@@ -275,7 +299,8 @@ def _notes(
         yield "No answer was judged by all judges, so there is no board of all together."
     if not first.complete:
         missing = first.counts.expected - first.counts.judged
-        ranked = "they are ranked all the same, as was asked" if forced else "so the models are not ranked"
+        asked = "they are ranked all the same, as was asked"
+        ranked = asked if forced else "so the models are not ranked (--force ranks them all the same)"
         yield f"Incomplete: {missing} of {first.counts.expected} judgments are missing, {ranked}."
     if duplicates:
         yield (
@@ -298,13 +323,25 @@ def _off_letters(mode: Mode, judgments: Sequence[Judgment]) -> Iterable[str]:
         )
 
 
+def _cut_notes(answers: Sequence[Answer]) -> Iterable[str]:
+    """Who ran into the token limit: their scores are of beginnings."""
+    by_model: dict[str, list[bool]] = {}
+    for answer in answers:
+        by_model.setdefault(answer.model, []).extend(answer.cut)
+    cut = sorted((turns for turns in by_model.items() if any(turns[1])), key=lambda item: -sum(item[1]))
+    if cut:
+        told = [f"{model}: {sum(turns)} of {len(turns)}" for model, turns in cut[:3]]
+        told += [f"fewer of {len(cut) - 3} more models"] * (len(cut) > 3)
+        yield f"Answers that were cut off at the token limit ({'; '.join(told)}). Ask again with a higher --max-tokens."
+
+
 def _length_notes(board: Board, single_model: bool) -> Iterable[str]:
     rows = [row for row in board.rows if row.length_controlled]
     far = [row.label for row in rows if row.extrapolated]
     if rows and single_model:
         yield (
             "The win rate at equal length is a single-model estimate: it rests on each model's own judgments, without "
-            "the difficulties of the questions, which `camelid eval difficulties` fits to annotations of many models."
+            "the difficulties of the questions, which camelid eval difficulties fits to annotations of many models."
         )
     if far:
         yield (

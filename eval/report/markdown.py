@@ -1,5 +1,6 @@
 """The tables of a report as a Markdown page."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from camelid.models.spend import format_dollars
@@ -12,8 +13,8 @@ from eval.results import Bias, Board, JudgeAudit, Results, Scale
 def render_markdown(results: Results) -> str:
     """Render `report.md`."""
     judges = ", ".join(results.judges)
-    parts = [f"# {results.title}", headline(results)]
-    parts += [f"> {note}" for note in results.notes]
+    parts = [f"# {_cell(results.title)}", _cell(headline(results))]
+    parts += [f"> {_cell(note)}" for note in results.notes]
     counts = results.boards[0].counts
     parts.append(
         f"{results.questions:,} questions, {len(results.models)} models, {counts.judged:,} of {counts.expected:,} "
@@ -23,6 +24,8 @@ def render_markdown(results: Results) -> str:
     for board in results.boards:
         heading = f" by {board.judge}" if len(results.boards) > 1 else ""
         parts += [f"## Scores{heading}", _leaderboard(results, board), _denominators(board)]
+        if board.style:
+            parts += [f"### What style is worth{heading}", _style(board)]
         if board.differences:
             parts += [f"### Differences{heading}", _differences(board)]
     parts += ["## By category", _parts(results, "categories", results.categories)]
@@ -43,8 +46,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """A label or an excerpt cannot end its cell or its row, and is no HTML."""
-    return str(value).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    """A label or an excerpt cannot end its cell or its row, makes no link and no emphasis, and is no HTML."""
+    return re.sub(r"([\\|*]|(?<=\])\()", r"\\\1", str(value)).replace("\n", " ").replace("<", "&lt;")
 
 
 def _leaderboard(results: Results, board: Board) -> str:
@@ -54,6 +57,7 @@ def _leaderboard(results: Results, board: Board) -> str:
     rated = any(row.rating for row in board.rows)
     head += ["at equal length" + (" (single-model estimate)" if results.single_model else "")] if controlled else []
     head += ["rating"] if rated else []
+    head += ["rating at equal style"] if board.style else []
     head += ["wins", "ties", "losses"] if mode.paired else []
     head += ["sums"] if mode.sums else []
     rows = []
@@ -62,6 +66,7 @@ def _leaderboard(results: Results, board: Board) -> str:
         line.append("baseline" if row.label == results.baseline else format_estimate(row.score))
         line += [format_estimate(row.length_controlled) if row.length_controlled else ""] if controlled else []
         line += [format_estimate(row.rating)] if rated else []
+        line += [format_estimate(row.style_controlled)] if board.style else []
         line += [row.wins, row.ties, row.losses] if mode.paired else []
         line += [" / ".join(f"{value:g}" for value in row.sums)] if mode.sums else []
         rows.append(line)
@@ -85,6 +90,11 @@ def _denominators(board: Board) -> str:
     return _table(["model", *names, "cut off", "flagged", "words"], rows)
 
 
+def _style(board: Board) -> str:
+    head = ["trait", "points of rating, all of it against none"]
+    return _table(head, ([effect.name, format_estimate(effect.points, signed=True)] for effect in board.style))
+
+
 def _differences(board: Board) -> str:
     head = [
         "models",
@@ -93,8 +103,8 @@ def _differences(board: Board) -> str:
         "p (Holm)",
         "settled",
         "questions",
-        "needed to settle",
-        "smallest gap to be found",
+        "gap found in 4 of 5",
+        "questions for a planned gap",
     ]
     return _table(
         head,
@@ -106,8 +116,8 @@ def _differences(board: Board) -> str:
                 _p(one.p_adjusted),
                 "yes" if one.settled else "no",
                 one.gap.questions,
-                "" if one.needed is None else one.needed,
                 "" if one.detectable is None else f"{one.detectable:.2f}",
+                "" if one.needed is None else f"{one.needed} for {one.planned:g}",
             ]
             for one in board.differences
         ),
@@ -177,7 +187,7 @@ def _flags(results: Results) -> str:
 
 
 def _costs(results: Results) -> str:
-    head = ["judge", "answered as", "replies", "prompt tokens", "completion tokens", "paid"]
+    head = ["judge", "answered as", "replies", "prompt tokens", "completion tokens", "tokens of earlier runs", "paid"]
     return _table(
         head,
         (
@@ -187,6 +197,7 @@ def _costs(results: Results) -> str:
                 one.requests,
                 one.prompt_tokens,
                 one.completion_tokens,
+                one.earlier_tokens,
                 "unknown" if one.dollars is None else format_dollars(one.dollars),
             ]
             for one in results.costs

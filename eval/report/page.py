@@ -23,6 +23,7 @@ from eval.report.headline import headline
 from eval.report.page_data import pack_page
 from eval.results import Board, Difference, Results, WinMatrixCell
 
+MANY_MODELS = 8  # so many are seen at once; more can be searched
 SHOWN_SERIES = 5  # lines in the radar at first; more than a handful can't be told apart, and a click adds them
 
 
@@ -51,6 +52,7 @@ def render_page(
         places=wording.decimal_places(results.scale),
         percent_sign="%" if results.scale.unit == "%" else "",
         shown_series=SHOWN_SERIES,
+        many=MANY_MODELS,
         num=wording.format_number,
         words=wording,
         charts=charts_svg,

@@ -36,20 +36,20 @@ def format_share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({100 * part / whole:.0f}%)" if whole else f"{part:,} of {whole:,}"
 
 
-def format_verdict(difference: Difference, decimals: int) -> str:
-    """What a comparison settles, and what it would take; a gap that isn't seen in so many decimals is none."""
-    if difference.settled:
-        return "settled"
-    if difference.needed is None or not round(difference.gap.mean, decimals):
-        return "not settled; there is no gap"
-    return f"not settled; needs about {difference.needed:,} questions"
+def format_verdict(difference: Difference) -> str:
+    """What a comparison settles."""
+    return "settled" if difference.settled else "not settled"
 
 
-def format_detectable(difference: Difference, decimals: int) -> str:
-    """The gap that the questions at hand can show, for a comparison that isn't settled; empty if it isn't known."""
+def format_power(difference: Difference, decimals: int) -> str:
+    """What the questions at hand can show, and how many a planned gap would take; empty if it isn't known."""
     if difference.settled or not difference.detectable or not round(difference.detectable, decimals):
         return ""
-    return f"these {difference.gap.questions:,} can show a gap of {format_number(difference.detectable, decimals)}"
+    gap = format_number(difference.detectable, decimals)
+    found = f"these {difference.gap.questions:,} find a gap of {gap} in 4 of 5 cases"
+    if difference.needed is None or not difference.planned:
+        return found
+    return f"{found}; one of {difference.planned:g} would take about {difference.needed:,} questions"
 
 
 def format_cell(found: WinMatrixCell) -> str:
