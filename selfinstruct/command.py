@@ -230,6 +230,9 @@ def _finish(
     write_jsonl(files.output, run.records)
     if run.answerer:
         write_jsonl(files.candidates, run.answerer.candidates)
+    if args.turns > 1:  # a record is read as its first exchange
+        names = ("id", "messages")
+        write_jsonl(files.conversations, ({name: record[name] for name in names} for record in run.records))
     write_ledgers(
         files.ledger,
         run.ledgers,

@@ -8,7 +8,8 @@ from camelid.errors import UserError
 from camelid.files.paths import beside, refuse_overwriting
 from camelid.files.read import file_hash, read_json
 
-LEDGER, JOURNAL, CANDIDATES, LOCK = ".ledger.json", ".journal.jsonl", ".candidates.jsonl", ".lock"
+LEDGER, JOURNAL, LOCK = ".ledger.json", ".journal.jsonl", ".lock"
+CANDIDATES, CONVERSATIONS = ".candidates.jsonl", ".conversations.jsonl"
 # What records are made from: with other values it would be another data set. Filters and the count can change.
 _ORIGIN = (
     "model",
@@ -56,6 +57,10 @@ class RunFiles:
         return beside(self.output, CANDIDATES)
 
     @property
+    def conversations(self) -> Path:
+        return beside(self.output, CONVERSATIONS)
+
+    @property
     def lock(self) -> Path:
         return beside(self.output, LOCK)
 
@@ -65,7 +70,7 @@ class RunFiles:
         Raises:
             UserError: one of the files is an input, or the output has the name of a file beside another output.
         """
-        if self.output.name.endswith((LEDGER, JOURNAL, CANDIDATES, LOCK)):
+        if self.output.name.endswith((LEDGER, JOURNAL, CANDIDATES, CONVERSATIONS, LOCK)):
             raise UserError(
                 f"--output {self.output}: has the name of another run's ledger, journal or lock; give another"
             )
@@ -76,6 +81,7 @@ class RunFiles:
             self.journal,
             self.quality_journal,
             self.answers_journal,
+            self.conversations,
             self.candidates,
         ):
             refuse_overwriting(path, inputs)

@@ -16,6 +16,7 @@ from camelid.errors import UserError
 from camelid.files.read import read_json, read_jsonl
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
+from conversations.formats.readers import read_conversations
 from selfinstruct import command
 from tests.selfinstruct.methods.test_evol import Evolver
 from tests.selfinstruct.methods.test_magpie import Chatter
@@ -131,6 +132,14 @@ def test_a_method_that_answers_apart_by_itself_leaves_it_to_others(method: str, 
     assert run(both, tmp_path, *given) == 0
     records = [record for _, record in read_jsonl(tmp_path / "r.jsonl")]
     assert len(records) == 30 <= both.plain and all(len(record["output"].split()) == 60 for record in records)
+
+
+def test_training_sees_every_turn(tmp_path: Path) -> None:
+    assert run(Chatter(), tmp_path, "--method", "magpie", "--turns", 2, "--count", 10) == 0
+    records = [record for _, record in read_jsonl(tmp_path / "r.jsonl")]
+    chats = list(read_conversations(tmp_path / "r.conversations.jsonl"))
+    assert [[message.to_json() for message in chat.messages] for chat in chats] == [r["messages"] for r in records]
+    assert all(len(chat.messages) == 4 for chat in chats)
 
 
 def test_longer_answers_by_the_teacher_itself(tmp_path: Path) -> None:

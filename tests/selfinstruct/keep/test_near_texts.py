@@ -29,14 +29,14 @@ def test_decisions_on_random_texts(limit: float) -> None:
     check(texts(80, 12), texts(80, 13), limit)
 
 
-@pytest.mark.parametrize("words", [12, 400])
-def test_decisions_on_changed_texts(words: int) -> None:
+@pytest.mark.parametrize(("words", "count"), [(12, 40), (400, 4)])
+def test_decisions_on_changed_texts(words: int, count: int) -> None:
     """A text with some words changed, moved or repeated: about as many near as not, many exactly at the limit."""
     rng = random.Random(words)
     vocabulary = [f"w{int(60 ** rng.random())}" for _ in range(200)]
-    kept = [" ".join(rng.choices(vocabulary, k=rng.randint(words // 2, words))) for _ in range(60)]
+    kept = [" ".join(rng.choices(vocabulary, k=rng.randint(words // 2, words))) for _ in range(count)]
     candidates = []
-    for _ in range(150):
+    for _ in range(3 * count):
         changed = rng.choice(kept).split()
         for _ in range(rng.randint(0, len(changed) * 2 // 3)):
             place = rng.randrange(len(changed))
@@ -44,7 +44,7 @@ def test_decisions_on_changed_texts(words: int) -> None:
             changed = changed or ["w1"]
         candidates.append(" ".join(changed))
     near = check(kept, candidates, 0.7)
-    assert 20 <= near <= 130
+    assert count // 2 <= near <= 3 * count - count // 2
 
 
 def test_two_thirds_in_common_at_that_limit() -> None:
