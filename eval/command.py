@@ -1,4 +1,4 @@
-"""`camelid eval answer | judge | report | difficulties`."""
+"""`camelid eval answer | judge | report | compare | difficulties`."""
 
 import argparse
 import sys
@@ -70,6 +70,13 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     parser.add_argument(
         "--difficulties", metavar="FILE", help="what `eval difficulties` wrote: for the win rate at equal length"
     )
+
+    parser = verbs.add_parser("compare", help="two models on several question sets in one table: before and after")
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="evaluations with a report, one a question set")
+    parser.add_argument("--before", required=True, metavar="LABEL", help="the model before")
+    parser.add_argument("--after", required=True, metavar="LABEL", help="the model after")
+    parser.add_argument("--output", metavar="FILE", help="write the table as a page, too")
+    parser.set_defaults(run=run_compare)
 
     parser = verbs.add_parser("difficulties", help="fit the questions' difficulties to AlpacaEval annotations you have")
     parser.add_argument("folder", metavar="DIR", help="with several models' annotations.json, also in its folders")
@@ -221,6 +228,19 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
         return 0
     print("camelid: some answers or judgments are missing; the report counts them", file=sys.stderr)
     return 1
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Print the table of two models on several sets."""
+    from eval.report.before_after import read_changes, render_changes, render_changes_page
+
+    changes = read_changes([Path(folder) for folder in args.folders], args.before, args.after)
+    print(render_changes(changes, args.before, args.after), end="")
+    if args.output:
+        with atomic_write(Path(args.output)) as file:
+            file.write(render_changes_page(changes, args.before, args.after))
+        print(Path(args.output).resolve())
+    return 0
 
 
 def run_difficulties(args: argparse.Namespace) -> int:
