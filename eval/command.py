@@ -197,7 +197,7 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
 def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     """Write the three report files; status 1 if an answer or a judgment is missing."""
     from eval.ask.questions import read_questions
-    from eval.folder import read_costs, read_folder, references_path
+    from eval.folder import read_costs, read_earlier_tokens, read_folder, references_path
     from eval.numbers.boards import Comparing
     from eval.numbers.difficulties import read_difficulties
     from eval.numbers.summarise import summarise
@@ -214,7 +214,9 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     known = read_difficulties(args.difficulties, questions) if args.difficulties else None
     comparing = Comparing(args.own, known)
     results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars, comparing)
-    results = replace(results, notes=(*found.notes, *results.notes))
+    earlier = read_earlier_tokens(folder, judgments)
+    costs = (replace(one, earlier_tokens=earlier.get(one.judge, 0)) for one in results.costs)
+    results = replace(results, notes=(*found.notes, *results.notes), costs=tuple(costs))
     write_json(folder / "results.json", results.to_json())
     for name, page in (
         ("report.md", render_markdown(results)),

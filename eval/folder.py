@@ -31,7 +31,7 @@ from eval.judging.usable import (
 
 OWN_ANSWERS = "Camelid's answers"
 READ = (".json", ".jsonl", ".eval", ".json.gz", ".jsonl.gz")
-OTHER = ("results.json",)  # ours, and what ends in these
+OTHER = ("results.json", "difficulties.json")  # ours, and what ends in these
 OTHER_ENDS = (".run.json", ".journal.jsonl", ".ledger.json")
 
 
@@ -171,6 +171,19 @@ def read_costs(folder: Path, judgments: Sequence[Judgment]) -> dict[str, float |
     return costs
 
 
+def read_earlier_tokens(folder: Path, judgments: Sequence[Judgment]) -> dict[str, int]:
+    """Tokens that all runs of a judge were billed for, beyond these judgments; equal prompts are paid for once."""
+    earlier = {}
+    for mode, judge in {(item.mode, item.judge) for item in judgments}:
+        path = run_path(folder / "judgments" / mode / f"{file_name(judge)}.jsonl")
+        if path.is_file():
+            own = [item for item in judgments if item.judge == judge]
+            asked = {(item.prompt or place, item.repeat): sum(item.tokens) for place, item in enumerate(own)}
+            run = read_json(path)
+            earlier[judge] = max(0, run["prompt_tokens"] + run["completion_tokens"] - sum(asked.values()))
+    return earlier
+
+
 def find_files(folder: Path, question_file: Path | None = None) -> tuple[list[EvaluationFile], list[str]]:
     """The files with answers or judgments, and the names of JSON files that hold neither.
 
@@ -197,8 +210,11 @@ def find_files(folder: Path, question_file: Path | None = None) -> tuple[list[Ev
 
 def _candidates(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir() and not (path / "judgments").is_dir() and not (path / "results.json").is_file():
-            yield from _candidates(path)
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            its_own = path.is_symlink() or (path / "judgments").is_dir() or (path / "results.json").is_file()
+            yield from () if its_own else _candidates(path)
         elif path.name.endswith(READ) and path.name not in OTHER and not path.name.endswith(OTHER_ENDS):
             yield path
 

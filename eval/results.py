@@ -355,6 +355,8 @@ class Cost:
         prompt_tokens, completion_tokens: billed.
         dollars: paid by all runs of this judge; None if the price isn't known.
         answered_by: the model names the provider reported, which should be one.
+        earlier_tokens: billed by all runs of this judge for what is in none of these judgments: other answers, prompts
+            or questions of before.
     """
 
     judge: str
@@ -363,6 +365,7 @@ class Cost:
     completion_tokens: int
     dollars: float | None
     answered_by: tuple[str, ...]
+    earlier_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

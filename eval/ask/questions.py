@@ -167,8 +167,8 @@ def _from_log(sample: Record, place: str) -> Question:
     """An Inspect sample: what was asked, and its target."""
     asked = sample.get("input")
     talk = asked if isinstance(asked, list) else [{"role": "user", "content": asked}]
-    systems = [content_text(one.get("content")) for one in talk if one.get("role") == "system"]
-    turns = [content_text(one.get("content")) for one in talk if one.get("role") == "user"]
+    systems = [content_text(one.get("content"), sample) for one in talk if one.get("role") == "system"]
+    turns = [content_text(one.get("content"), sample) for one in talk if one.get("role") == "user"]
     target = sample.get("target")
     right = "\n".join(str(one) for one in target) if isinstance(target, list) else str(target or "")
     text = "\n\n".join(turns)

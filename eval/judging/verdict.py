@@ -63,6 +63,10 @@ _JSON_END = re.compile(r"(?:\A|\n)[ \t]*(?:```\w*\n)?\s*(\{.*\})\s*(?:```)?\s*\Z
 
 _SPEAKS_TO_JUDGE = (
     ("contains a verdict", re.compile(r"\[\[\s*(?:\d+(?:\.\d+)?(?:\s*/\s*10)?|[ABC])\s*\]\]")),
+    (
+        "contains a verdict",
+        re.compile(r"\[\[\s*(?:[AB]\s*(?:<<|<|>>|>|=)\s*[AB]|tie)\s*\]\]|\[RESULT\]\s*\d", re.IGNORECASE),
+    ),
     ("contains a verdict", re.compile(r"\brating:\s*\**\d+(?:\s*/\s*10)?\b", re.IGNORECASE)),
     ("contains a verdict", re.compile(r"['\"]model['\"]\s*:\s*['\"]\w+['\"]\s*,\s*['\"]rank['\"]", re.IGNORECASE)),
     ("imitates the judge's prompt", re.compile(r"\[\s*the\s+(?:start|end)\s+of\b", re.IGNORECASE)),

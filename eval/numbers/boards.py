@@ -168,7 +168,7 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
                         total += needed
                         answered += needed if turn <= turns else len(found)
                         states += [item.state for item in found]
-        again = sum(model in item.models for item in expected.duplicates)
+        again = sum(model in item.models for item in expected.duplicates) if run.opponents(model) else 0
         made[model] = make_counts(total, answered, states, again)
     return made
 

@@ -288,7 +288,7 @@ def _notes(
 ) -> Iterable[str]:
     if "offline" in judges:
         yield OFFLINE_NOTE
-    whole = sum(item.text.strip() in mode.tokens and not item.logprobs for item in judgments)
+    whole = sum(item.text.strip() in mode.tokens and not item.logprobs and item.stored is None for item in judgments)
     if whole:
         yield f"{whole} of {len(judgments)} verdicts came without log-probabilities; each counts as a whole win."
     yield from _off_letters(mode, judgments)

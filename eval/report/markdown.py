@@ -187,7 +187,7 @@ def _flags(results: Results) -> str:
 
 
 def _costs(results: Results) -> str:
-    head = ["judge", "answered as", "replies", "prompt tokens", "completion tokens", "paid"]
+    head = ["judge", "answered as", "replies", "prompt tokens", "completion tokens", "tokens of earlier runs", "paid"]
     return _table(
         head,
         (
@@ -197,6 +197,7 @@ def _costs(results: Results) -> str:
                 one.requests,
                 one.prompt_tokens,
                 one.completion_tokens,
+                one.earlier_tokens,
                 "unknown" if one.dollars is None else format_dollars(one.dollars),
             ]
             for one in results.costs

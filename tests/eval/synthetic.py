@@ -223,7 +223,7 @@ def _judgment(
         grade = round(low + (drawn[0] - 1) / 9 * (high - low))
         scores, text = (float(grade),), f"{reason}\n\nRating: [[{grade}]]"
     elif MODES[mode].graded:
-        scores = tuple(round(value * 2) / 2 for value in drawn)
+        scores = tuple(min(MODES[mode].verdict_range[1], round(value * 2) / 2) for value in drawn)
         text = f"{scores[0]:g} {scores[1]:g}\n{reason}"
     elif MODES[mode].verdict == "shares":
         share = round(1 / (1 + 2.7 ** (drawn[1] - drawn[0])), 4)

@@ -54,13 +54,13 @@ def _battle(record: Record, source: Source) -> list[Judgment]:
 
 
 def _sum_battles(judgments: list[Judgment]) -> list[Judgment]:
-    """One judgment a question and pair: rows of one question are its two games, and their weight."""
+    """One judgment a question and pair, the mean of its two games: a game has as many rows as it counts for."""
     found: dict[tuple[str, tuple[str, ...]], list[Judgment]] = {}
     for item in judgments:
         found.setdefault((item.question, item.models), []).append(item)
     made = []
     for rows in found.values():
-        sums = tuple(sum(item.scores[side] for item in rows if item.scores) for side in (0, 1))
+        sums = tuple(sum(item.scores[side] for item in rows if item.scores) / 2 for side in (0, 1))
         text = "\n".join(item.text for item in rows)
         made.append(replace(rows[0], scores=sums, stored=None, text=text))
     return made
