@@ -115,8 +115,7 @@ def _add_references(questions: dict[str, Question], path: str | Path) -> None:
 
 def _questions(record: Record, place: str) -> list[Question]:
     category = str(record.get("category", record.get("dataset", record.get("primary_tag", "all"))))
-    own = (record.get(name) for name in ("question_id", "id", "uid", "session_id"))
-    name = str(next((value for value in own if value is not None), place.rsplit("/", 1)[-1]))
+    name = question_name(record, place)
     system = text_at(record.get("system") or "", "system", place)
     if INSPECT in record:
         return [_from_log(record, place)]
@@ -146,6 +145,12 @@ def _questions(record: Record, place: str) -> list[Question]:
     if isinstance(record.get("instruction"), str):
         return _from_instruction(record, name, category, system)
     return _from_chat(record, place, name, category)
+
+
+def question_name(record: Record, place: str) -> str:
+    """What a record calls its question, or else where it is."""
+    own = (record.get(name) for name in ("question_id", "id", "uid", "session_id", "key"))
+    return str(next((value for value in own if value is not None), place.rsplit("/", 1)[-1]))
 
 
 def _flat(talk: object, place: str) -> str:
