@@ -31,7 +31,7 @@ from eval.judging.usable import (
 
 OWN_ANSWERS = "Camelid's answers"
 READ = (".json", ".jsonl", ".eval", ".json.gz", ".jsonl.gz")
-OTHER = ("results.json",)  # ours, and what ends in these
+OTHER = ("results.json", "difficulties.json")  # ours, and what ends in these
 OTHER_ENDS = (".run.json", ".journal.jsonl", ".ledger.json")
 
 
@@ -210,8 +210,11 @@ def find_files(folder: Path, question_file: Path | None = None) -> tuple[list[Ev
 
 def _candidates(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir() and not (path / "judgments").is_dir() and not (path / "results.json").is_file():
-            yield from _candidates(path)
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            its_own = path.is_symlink() or (path / "judgments").is_dir() or (path / "results.json").is_file()
+            yield from () if its_own else _candidates(path)
         elif path.name.endswith(READ) and path.name not in OTHER and not path.name.endswith(OTHER_ENDS):
             yield path
 

@@ -14,6 +14,7 @@ from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
 
 SHOWN = 3  # examples in a note
+LONG = 40  # characters of an answer that no prompt holds by chance
 
 Notes = list[str]
 
@@ -139,9 +140,15 @@ def _is_present(item: Judgment, said: dict[tuple[str, str], tuple[str, ...]]) ->
     for model, text in zip(item.models, item.answers, strict=False):
         turns = said.get((model, item.question))
         there = text if turns is None or len(turns) < item.turn else turns[item.turn - 1]
-        if there != text and question_key(there) != question_key(text):
+        if there != text and question_key(there) != question_key(text) and not _is_shown(there, item):
             return False
     return True
+
+
+def _is_shown(answer: str, item: Judgment) -> bool:
+    """Whether a prompt holds an answer word for word; a short one may stand in it by chance."""
+    key = question_key(answer)
+    return len(key) >= LONG and key in question_key(" ".join(item.prompt))
 
 
 def _value(item: Judgment) -> float:

@@ -82,7 +82,7 @@ def win_rate(rows: Sequence[dict[str, Any]], model: str) -> tuple[float, int]:
     return 100 * sum(found.values()) / len(found), len(found)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_only_what_was_dropped_moves_a_number(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     rows = alpaca_rows(rng)
@@ -110,7 +110,7 @@ def test_nothing_changed_and_everything_reversed_are_the_same(tmp_path: Path) ->
         assert one.score.mean == pytest.approx(two.score.mean, abs=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_pairs_judged_in_both_orders(tmp_path: Path, seed: int) -> None:
     """MT-bench pairs: what lost a game lost its outcome, a doubled row is one, and a self-comparison is none."""
     rng = random.Random(seed)
