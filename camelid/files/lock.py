@@ -45,7 +45,7 @@ def _take(path: Path) -> IO[str]:
             path.parent.mkdir(parents=True, exist_ok=True)
             file = path.open("a+")
         except (FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError):
-            make_folder(path.parent)  # says what is wrong, if it is not that its last holder took it away in this moment
+            make_folder(path.parent)  # says what is wrong, unless its last holder took it away just now
             if not os.access(path.parent, os.W_OK):
                 raise
             continue
