@@ -50,8 +50,13 @@ from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import estimate_memory
 from finetune.recipe import AdapterSection, DataSection, DataSource, ModelSection, OptimSection, RunSection
 
-CAPACITY, WARM_UP, STEPS, CHATS = 2048, 2, 5, 2000
-OPTIM = OptimSection(lr=2e-5, global_batch=16, micro_batch=1, epochs=1)
+CAPACITY, WARM_UP, STEPS, CHATS = 2048, 2, 3, 2000
+# As many sequences a pass as the memory bars leave room for; of padded ones 8, transformers' default.
+OPTIMS = {
+    "full": OptimSection(lr=2e-5, global_batch=16, micro_batch=1, epochs=1),
+    "lora": OptimSection(lr=2e-5, global_batch=16, micro_batch=2, epochs=1),
+}
+PADDED_BATCH = 8
 PROMPT, ANSWER, BATCHES = 128, 128, (1, 64)
 ADAPTERS = {"full": AdapterSection(), "lora": AdapterSection(kind="lora", rank=16)}
 BARS = {"full": {"rate": 10_000, "gib": 72}, "lora": {"rate": 15_000, "gib": 32}}
@@ -74,14 +79,14 @@ def conversations(vocab_size: int) -> TokenData:
     )
 
 
-def plan_of(data: TokenData) -> Plan:
+def plan_of(data: TokenData, kind: str) -> Plan:
     section = DataSection((DataSource("random ids"),), "vicuna_v1.1", CAPACITY)
-    return Plan(data, section, OPTIM, seed=0)
+    return Plan(data, section, OPTIMS[kind], seed=0)
 
 
 def native(kind: str, config: LlamaConfig, device: torch.device, compiled: bool) -> dict[str, Any]:
     """Tokens a second, and the planner's memory against the measured peak."""
-    pure, adapter = kind == "full", ADAPTERS[kind]
+    pure, adapter, optim = kind == "full", ADAPTERS[kind], OPTIMS[kind]
     run, section = (
         RunSection("bench", precision="bf16-pure" if pure else "bf16"),
         ModelSection("bench", recompute="selective"),
@@ -89,26 +94,26 @@ def native(kind: str, config: LlamaConfig, device: torch.device, compiled: bool)
     unwrapped = weights.init_model(config, seed=0, dtype=torch.bfloat16, device=str(device))
     unwrapped.set_recompute(section.recompute)
     model = unwrapped if kind == "full" else add_adapter(unwrapped, adapter, "bench", seed=0)
-    optimizer = make_optimizer(model.parameters(), OPTIM, pure)
+    optimizer = make_optimizer(model.parameters(), optim, pure)
     wide = WideGradients() if pure else None
     if wide is not None:
         wide.watch(model.parameters())
     unwrapped.set_compiled(compiled)
     accelerator = Accelerator(cpu=device.type == "cpu")
     worker = Worker(  # as `make_worker` makes it, of random weights
-        accelerator, model.to(device), unwrapped, optimizer, "none", not pure, 0, 1, OPTIM.micro_batch,
-        OPTIM.clip_norm, wide,
+        accelerator, model.to(device), unwrapped, optimizer, "none", not pure, 0, 1, optim.micro_batch,
+        optim.clip_norm, wide,
     )  # fmt: skip
     data = conversations(config.vocab_size)
-    plan = plan_of(data)
+    plan = plan_of(data, kind)
 
     def update(number: int) -> int:
-        facts = run_update(worker, plan, number, OPTIM.lr, NextToken(), lambda: False, lambda: None)
+        facts = run_update(worker, plan, number, optim.lr, NextToken(), lambda: False, lambda: None)
         assert facts is not None and not facts.skipped
         return facts.tokens
 
     facts = timed(update, device)
-    planned = sum(estimate_memory(config, section, OPTIM, adapter, run, CAPACITY, "none", 1).values())
+    planned = sum(estimate_memory(config, section, optim, adapter, run, CAPACITY, "none", 1).values())
     return facts | {"planned_gib": planned / 2**30}
 
 
@@ -137,13 +142,15 @@ def transformers(kind: str, config: LlamaConfig, device: torch.device, packed: b
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-5, fused=True)
     data = conversations(config.vocab_size)
-    plan = plan_of(data)
+    plan = plan_of(data, kind)
 
     def update(number: int) -> int:
         rows = plan.rows(number)
         documents = np.concatenate(rows)
         count = torch.tensor(data.trained_tokens(documents), device=device)
-        for batch in packed_batches(data, rows) if packed else padded_batches(data, documents):
+        for batch in (
+            packed_batches(data, rows, OPTIMS[kind].micro_batch) if packed else padded_batches(data, documents)
+        ):
             on_device = {name: tensor.to(device) for name, tensor in batch.items()}
             with torch.autocast(device.type, torch.bfloat16, enabled=kind == "lora"):
                 loss = model(**on_device, num_items_in_batch=count).loss
@@ -165,10 +172,10 @@ def labelled(data: TokenData, document: int) -> tuple[Tensor, Tensor]:
     return ids, torch.where(trained, ids, -100)
 
 
-def packed_batches(data: TokenData, rows: list[Any]) -> list[dict[str, Tensor]]:
+def packed_batches(data: TokenData, rows: list[Any], micro_batch: int) -> list[dict[str, Tensor]]:
     batches = []
-    for start in range(0, len(rows), OPTIM.micro_batch):  # one long row, as DataCollatorWithFlattening makes it
-        parts = [labelled(data, document) for row in rows[start : start + OPTIM.micro_batch] for document in row]
+    for start in range(0, len(rows), micro_batch):  # one long row, as DataCollatorWithFlattening makes it
+        parts = [labelled(data, document) for row in rows[start : start + micro_batch] for document in row]
         batches.append(
             {
                 "input_ids": torch.cat([ids for ids, _ in parts])[None],
@@ -181,8 +188,8 @@ def packed_batches(data: TokenData, rows: list[Any]) -> list[dict[str, Tensor]]:
 
 def padded_batches(data: TokenData, documents: Any) -> list[dict[str, Tensor]]:
     batches = []
-    for start in range(0, len(documents), OPTIM.micro_batch):
-        parts = [labelled(data, document) for document in documents[start : start + OPTIM.micro_batch]]
+    for start in range(0, len(documents), PADDED_BATCH):
+        parts = [labelled(data, document) for document in documents[start : start + PADDED_BATCH]]
         pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
         batches.append(
             {

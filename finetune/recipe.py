@@ -273,7 +273,7 @@ def recipe_choices(recipe: Recipe) -> dict[str, str]:
     optim, run = recipe.optim, recipe.run
     choices = {"optim.optimizer": optim.optimizer, "optim.in_backward": "true" if optim.in_backward else "false"}
     choices |= {"run.precision": run.precision, "adapter.kind": recipe.adapter.kind}
-    choices["run.tensor_parallel"] = number(run.tensor_parallel)
+    choices |= {"run.tensor_parallel": number(run.tensor_parallel), "model.compile": str(recipe.model.compile).lower()}
     if run.sharding is not None:
         choices["run.sharding"] = run.sharding
     return choices

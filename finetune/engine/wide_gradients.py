@@ -19,7 +19,7 @@ class WideGradients:
         """Take the gradients of these, those in bfloat16 that are trained, as soon as they are complete."""
         for weight in weights:
             if weight.requires_grad and weight.dtype == torch.bfloat16:
-                weight.register_post_accumulate_grad_hook(self.add)
+                weight.register_post_accumulate_grad_hook(self.add)  # type: ignore[no-untyped-call]
 
     def add(self, weight: Tensor) -> None:
         """Move a weight's gradient into its sum."""

@@ -142,11 +142,10 @@ def attention(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents)
     Returns:
         (T, H, d) outputs.
     """
-    half = q_THd.dtype in (torch.bfloat16, torch.float16)
-    if q_THd.is_cuda and half and HAS_FLASH_ATTN:
-        return _flash(q_THd, k_TKd, v_TKd, documents)
-    if (q_THd.is_cuda and half) or torch.compiler.is_compiling():
+    if torch.compiler.is_compiling():
         return _packed(q_THd, k_TKd, v_TKd, documents)
+    if q_THd.is_cuda and q_THd.dtype in (torch.bfloat16, torch.float16):
+        return (_flash if HAS_FLASH_ATTN else _packed)(q_THd, k_TKd, v_TKd, documents)
     return _per_piece(q_THd, k_TKd, v_TKd, documents)
 
 
@@ -166,7 +165,7 @@ def _flash(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) ->
 def _packed(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
     k_TKd, v_TKd, key_starts = _gather_keys(k_TKd, v_TKd, documents)
     window = -1 if documents.window is None else documents.window
-    out, _, _ = packed_attention(q_THd, k_TKd, v_TKd, documents.starts, key_starts, documents.longest, window)
+    out: Tensor = packed_attention(q_THd, k_TKd, v_TKd, documents.starts, key_starts, documents.longest, window)[0]
     return out
 
 
@@ -201,4 +200,3 @@ def _per_piece(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents
         )
         outs.append(out_1Hnd[0].transpose(0, 1))
     return torch.cat(outs) if len(outs) > 1 else outs[0]
-

@@ -31,8 +31,8 @@ def packed_attention(
         window: how many tokens before itself a token sees; -1 = all.
 
     Returns:
-        (T, H, d) outputs, (H, T) logarithms in at least float32 of the softmax's denominators, and what only the backward pass on
-        CUDA wants.
+        (T, H, d) outputs, (H, T) logarithms in at least float32 of the softmax's denominators, and what only the
+        backward pass on CUDA wants.
     """
     if q_THd.is_cuda:
         out_THd, lse_HT, state, _, _ = aten._flash_attention_forward(
@@ -74,6 +74,10 @@ def packed_attention_backward(
             grad_THd, q_THd, k_UKd, v_UKd, out_THd, lse_HT, query_starts, key_starts, longest, longest, 0.0,
             window < 0, state, unused, window_size_left=window, window_size_right=0,
         )  # fmt: skip
+        if key_starts.data_ptr() != query_starts.data_ptr():  # keys that fill up to a shape: the kernel leaves them out
+            beyond_U = torch.arange(len(k_UKd), device=k_UKd.device) >= key_starts[-1]
+            for grad_UKd in grads[1:]:
+                grad_UKd.masked_fill_(beyond_U[:, None, None], 0.0)
         return grads
     grad_q, grad_k, grad_v = (torch.zeros_like(each) for each in (q_THd, k_UKd, v_UKd))
     group = q_THd.shape[1] // k_UKd.shape[1]

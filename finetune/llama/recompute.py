@@ -52,15 +52,18 @@ def run_compiled(mode: Recompute, layer: Callable[..., Tensor], *inputs: Any) ->
 def _trace(mode: Recompute, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
     if mode == "none" or not torch.is_grad_enabled():
         return layer(*inputs)
-    contexts = {"context_fn": _selective} if mode == "selective" else {}
-    out: Tensor = checkpoint(layer, *inputs, use_reentrant=False, **contexts)
+    if mode == "selective":
+        out: Tensor = checkpoint(layer, *inputs, use_reentrant=False, context_fn=_selective)
+    else:
+        out = checkpoint(layer, *inputs, use_reentrant=False)
     return out
 
 
 _compiled = torch.compile(_trace, fullgraph=True, dynamic=False)
 
+
 def _selective() -> Any:
-    return create_selective_checkpoint_contexts(_kept)
+    return create_selective_checkpoint_contexts(_kept)  # type: ignore[no-untyped-call]
 
 
 def _kept(context: Any, operator: Any, *inputs: Any, **options: Any) -> CheckpointPolicy:

@@ -68,7 +68,8 @@ def _update(value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, numb
 
     Args:
         value, gradient, first, second: (n,) weights, their gradients, and both moments.
-        numbers: float32 beta1, beta2, 1 - beta2, step size, root of the second moment's correction, 1 - lr * decay, epsilon.
+        numbers: float32 beta1, beta2, 1 - beta2, step size, root of the second moment's correction, 1 - lr * decay,
+            epsilon.
         seeds: (2,) int32.
     """
     beta1, beta2, rest, size, root, kept, eps = numbers.unbind()

@@ -5,7 +5,7 @@ import torch
 
 from finetune.engine.optimizer import InBackward
 from finetune.engine.wide_gradients import WideGradients
-from finetune.optimizers.stochastic_adamw import StochasticAdamW
+from finetune.optimizers.table import OPTIMIZERS
 
 PASSES = 300
 
@@ -30,9 +30,7 @@ def test_sum_is_float32() -> None:
 
 def test_in_backward_measures_the_float32_sum() -> None:
     weight = torch.nn.Parameter(torch.zeros(4, dtype=torch.bfloat16))
-    optimizer = InBackward(
-        [{"params": [weight]}], lambda groups, options: StochasticAdamW(groups, **options), {"lr": 1.0}
-    )
+    optimizer = InBackward([{"params": [weight]}], OPTIMIZERS["adamw"].stepping(pure=True).make, {"lr": 1.0})
     for left in reversed(range(PASSES)):
         optimizer.armed = left == 0
         weight.sum().backward()

@@ -22,9 +22,7 @@ def inputs(documents: Documents, kv_heads: int) -> tuple[torch.Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     tokens = sum(documents.lengths)
     shapes = [(tokens, heads, 8) for heads in (4, kv_heads, kv_heads)]
-    return tuple(
-        torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in shapes
-    )
+    return tuple(torch.randn(shape, dtype=torch.float64, generator=generator).requires_grad_() for shape in shapes)
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])
