@@ -7,23 +7,23 @@ import torch
 from torch import nn
 
 from camelid.files.write import give_usual_mode
-from finetune.llama.model import Llama, LlamaDecoderLayer
+from finetune.llama.model import Llama
 from finetune.recipe import AdapterSection
 
 
-def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> nn.Module:
-    """Freeze the model and give its linear layers trainable low-rank matrices, in float32; whole layers as they are.
+def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int, widen: bool = True) -> nn.Module:
+    """Freeze the model and give its linear layers trainable low-rank matrices, in float32.
 
     Args:
-        model: is changed in place.
+        model: is changed in place; of one without storage the adapter has none either.
         adapter: the recipe's section; its kind is not `none`.
         base: the folder the model came from, recorded in the adapter's configuration.
         seed: of the matrices' random start.
+        widen: whether layers that are trained whole are held in float32, too, not in the base's precision.
     """
     from peft import LoraConfig, PeftModel
 
-    if adapter.kind == "qlora":
-        quantise(model, adapter.targets)
+    empty = model.lm_head.weight.is_meta
     torch.manual_seed(seed)
     tied = model.config.tie_word_embeddings
     config = LoraConfig(
@@ -38,46 +38,11 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> 
         base_model_name_or_path=base,
         task_type="CAUSAL_LM",
     )
-    wrapped: nn.Module = PeftModel(model, config)
-    return wrapped
-
-
-def widen_trained(model: nn.Module) -> None:
-    """Hold what is trained in float32, in place; the layers that an adapter trains whole are copies of the base's."""
-    for weight in model.parameters():
-        if weight.requires_grad:
+    wrapped: nn.Module = PeftModel(model, config, low_cpu_mem_usage=empty)
+    for weight in wrapped.parameters():
+        if weight.requires_grad and widen:
             weight.data = weight.data.float()
-
-
-def quantise(model: Llama, targets: tuple[str, ...]) -> None:
-    """Replace linear layers by 4-bit NF4 ones with quantised constants (Dettmers et al. 2023, section 3), in place.
-
-    On processors with bfloat16 units, bitsandbytes would lay the weights out anew at the first forward pass in
-    evaluation mode, for a product that has no gradient and takes only multiples of 32 and 64: that is switched off.
-    """
-    from bitsandbytes.nn import Linear4bit, Params4bit
-
-    device = model.lm_head.weight.device
-    layers = [layer for layer in model.model.layers if isinstance(layer, LlamaDecoderLayer)]
-    for layer in layers:
-        for block in (layer.self_attn, layer.mlp):
-            for name, linear in list(block.named_children()):
-                if name not in targets:
-                    continue
-                small = Linear4bit(
-                    linear.in_features,
-                    linear.out_features,
-                    bias=linear.bias is not None,
-                    compute_dtype=torch.bfloat16,
-                    compress_statistics=True,
-                    quant_type="nf4",
-                )
-                values = linear.weight.data.to("cpu", torch.bfloat16)
-                small.weight = Params4bit(values, requires_grad=False, quant_type="nf4", compress_statistics=True)
-                small.bias = linear.bias
-                small.support_avx512bf16_for_cpu = False
-                setattr(block, name, small.to(device))
-    model.is_loaded_in_4bit = True  # type: ignore[assignment]  # what peft goes by
+    return wrapped
 
 
 def save_adapter(model: nn.Module, state: dict[str, Any], folder: Path) -> None:

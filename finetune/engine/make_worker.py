@@ -2,13 +2,17 @@
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 
-from finetune.engine.adapter import add_adapter, widen_trained
+from finetune.engine.adapter import add_adapter
+from finetune.engine.load import fill_cut_model, load_in_parts, load_quantised
 from finetune.engine.optimizer import make_optimizer
 from finetune.engine.wide_gradients import WideGradients
 from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.layout import Sharding
+from finetune.llama.config import LlamaConfig
+from finetune.llama.model import Llama
 from finetune.parallel import launch
 from finetune.parallel.patience import Patience
 from finetune.recipe import Recipe
@@ -18,24 +22,8 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
     """Load the model, add the adapter, spread both over the processes, and make the optimizer."""
     run, optim = recipe.run, recipe.optim
     processes = accelerator.num_processes
-    frozen, pure = recipe.adapter.kind != "none", run.precision == "bf16-pure"
-    dtype = torch.bfloat16 if pure or (frozen and run.precision == "bf16") else torch.float32
-    device = accelerator.device if sharding == "none" else torch.device("cpu")
-    cut_first = sharding == "fsdp2" and not frozen  # then no process ever holds the whole model
-    path = recipe.model.path
-    unwrapped = (
-        weights.load_without_storage(path, dtype)
-        if cut_first
-        else weights.load_model(path, dtype=dtype, device=str(device))
-    )
-    unwrapped.set_recompute(recipe.model.recompute)
-    model = add_adapter(unwrapped, recipe.adapter, path, run.seed) if frozen else unwrapped
-    if frozen and not pure:
-        widen_trained(model)
-    grid = launch.make_mesh(accelerator, run.tensor_parallel)
-    launch.shard(model, unwrapped, grid, sharding, run.precision)
-    if cut_first:
-        weights.fill_weights(unwrapped, path, str(launch.weights_device(accelerator)))
+    pure = run.precision == "bf16-pure"
+    model, unwrapped = _load(accelerator, sharding, recipe)
     patience.wait()  # another process may read from a slower disk
     optimizer = make_optimizer(model.parameters(), optim, pure)
     wide = WideGradients() if pure and sharding == "none" and not optim.in_backward else None
@@ -74,3 +62,33 @@ def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
     whole = recipe.run.tensor_parallel == 1 and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
     able = whole and recipe.run.precision != "fp32"
     return device == "cuda" and able if chosen == "auto" else chosen
+
+
+def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple[nn.Module, Llama]:
+    """What is trained, and the LLaMA in it, spread over the processes (but for what DeepSpeed does later)."""
+    run, adapter, path = recipe.run, recipe.adapter, recipe.model.path
+    frozen, pure = adapter.kind != "none", run.precision == "bf16-pure"
+    half = pure or (run.precision == "bf16" and (frozen or sharding == "zero3"))
+    dtype = torch.bfloat16 if half else torch.float32
+    device = str(accelerator.device if sharding == "none" else torch.device("cpu"))
+    # A tied matrix that is trained beside an adapter is two modules, which only loading whole keeps one.
+    whole = frozen and bool(adapter.also) and LlamaConfig.from_folder(path).tie_word_embeddings
+    if sharding == "zero3" and not whole:
+        settings = accelerator.state.deepspeed_plugin.deepspeed_config
+        model, unwrapped = load_in_parts(path, dtype, adapter, run.seed, settings)
+    elif sharding == "fsdp2" and not whole:
+        unwrapped = weights.load_without_storage(path, dtype)
+        model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
+    else:
+        quantised = adapter.kind == "qlora"
+        unwrapped = (
+            load_quantised(path, dtype, adapter.targets, device)
+            if quantised
+            else weights.load_model(path, dtype, device)
+        )
+        model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
+    unwrapped.set_recompute(recipe.model.recompute)
+    launch.shard(model, unwrapped, launch.make_mesh(accelerator, run.tensor_parallel), sharding, run.precision)
+    if sharding == "fsdp2" and not whole:
+        fill_cut_model(unwrapped, path, str(launch.weights_device(accelerator)), run.seed)
+    return model, unwrapped

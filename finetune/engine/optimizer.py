@@ -39,7 +39,8 @@ def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[di
     groups: dict[tuple[object, bool], list[nn.Parameter]] = {}
     for weight in parameters:
         mesh = weight.device_mesh if isinstance(weight, DTensor) else None
-        groups.setdefault((mesh, weight.ndim >= 2), []).append(weight)
+        shape = getattr(weight, "ds_shape", weight.shape)  # under ZeRO-3 a weight is empty here and knows its shape
+        groups.setdefault((mesh, len(shape) >= 2), []).append(weight)
     return [
         {"params": weights, "weight_decay": weight_decay if decayed else 0.0}
         for (_, decayed), weights in groups.items()

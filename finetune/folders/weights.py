@@ -77,35 +77,44 @@ def build_model(
 
 
 def load_without_storage(folder: str | Path, dtype: torch.dtype) -> Llama:
-    """The model of a folder without storage, to be cut over processes before `fill_weights` reads it."""
+    """The model of a folder without storage, to be cut over processes before `finetune.engine.load` reads it."""
     with torch.device("meta"):
         return Llama(LlamaConfig.from_folder(folder)).to(dtype)
 
 
-@torch.no_grad()
-def fill_weights(model: Llama, folder: str | Path, device: str) -> None:
-    """Allocate and read a model from `load_without_storage`; of each matrix a process keeps its own part.
-
-    Memory holds one whole tensor at a time beside the parts, so the model may be larger than what a process has.
+class CheckedTensors:
+    """The tensors of a model folder, each of the shape that the config says.
 
     Args:
-        model: its weights may be cut over processes (DTensor).
         folder: as for `load_model`.
-        device: where the parts go.
+        config: of the model.
 
     Raises:
-        UserError: as in `load_model`.
+        UserError: a file or tensor is missing or not expected; `read` of another shape.
     """
-    source, place, expected = open_tensors(folder), str(folder), model_shapes(model.config)
-    _require_names(expected, source, place)
-    model.to_empty(device=device)
-    if model.config.tie_word_embeddings:
-        model.lm_head.weight = model.model.embed_tokens.weight
-    for name, weight in model.named_parameters():
-        tensor = _read(source, name, expected[name], place).to(weight.dtype)
-        if isinstance(weight, DTensor):  # every process reads the file itself: nothing is sent
-            tensor = distribute_tensor(tensor, weight.device_mesh, weight.placements, src_data_rank=None)
-        weight.copy_(tensor)
+
+    def __init__(self, folder: str | Path, config: LlamaConfig) -> None:
+        self._source, self._expected, self._place = open_tensors(folder), model_shapes(config), str(folder)
+        _require_names(self._expected, self._source, self._place)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._expected
+
+    def read(self, name: str) -> Tensor:
+        """The tensor, memory-mapped."""
+        return _read(self._source, name, self._expected[name], self._place)
+
+
+@torch.no_grad()
+def copy_whole(tensor: Tensor, weight: Tensor) -> None:
+    """Copy a whole tensor into a weight; of one that is cut over processes (DTensor) each takes its own part.
+
+    Every process has the tensor itself, so nothing is sent.
+    """
+    tensor = tensor.to(weight.dtype)
+    if isinstance(weight, DTensor):
+        tensor = distribute_tensor(tensor, weight.device_mesh, weight.placements, src_data_rank=None)
+    weight.copy_(tensor)
 
 
 def save_model(

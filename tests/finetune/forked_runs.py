@@ -45,16 +45,18 @@ if __name__ == "__main__":
     import peft
     import transformers
 
-    import finetune.train  # noqa: F401
+    import finetune.train
+    from finetune.engine import stop
 
     if os.environ.get("ACCELERATE_USE_DEEPSPEED"):
         import deepspeed  # noqa: F401
-    assert peft and transformers
+    assert peft and transformers and finetune.train
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
     for port, path in zip(os.environ["MEETING_PORTS"].split(","), sys.argv[1:], strict=True):
         child = os.fork()
         if child == 0:
             os.environ["MASTER_PORT"] = port
+            stop.LAUNCHER = os.getppid()
             line = json.dumps({"run": Path(path).stem, "error": _train(path)})
             if os.environ.get("RANK", "0") == "0":
                 os.write(1, f"{line}\n".encode())

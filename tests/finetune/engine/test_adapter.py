@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from finetune.engine.adapter import add_adapter
+from finetune.engine.load import load_quantised
 from finetune.folders import weights
 from finetune.folders.merge import copy_tokenizer, merge_adapter
 from finetune.llama.attention import Documents
@@ -181,9 +182,9 @@ def test_four_bit_base(toy_recipe: dict[str, Any], toy_model: Path, tmp_path: Pa
     assert losses[-1] < losses[0]
     folder = Path(ours["run"]["output"]) / "adapter"
 
-    native = add_adapter(
-        weights.load_model(base, dtype=torch.float32), AdapterSection(kind="qlora", rank=4), str(base), seed=1
-    )
+    adapter = AdapterSection(kind="qlora", rank=4)
+    four_bits = load_quantised(str(base), torch.float32, adapter.targets, "cpu")
+    native = add_adapter(four_bits, adapter, str(base), seed=1)
     set_peft_model_state_dict(native, load_file(folder / "adapter_model.safetensors"))
     four_bit = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)
     place: dict[str, Any] = {"quantization_config": four_bit, "dtype": torch.float32, "device_map": {"": "cpu"}}

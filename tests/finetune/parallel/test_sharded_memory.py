@@ -25,6 +25,7 @@ import torch
 from pathlib import Path
 from accelerate import Accelerator
 from torch.distributed.tensor import DTensor
+from finetune.engine.load import fill_cut_model
 from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.llama.attention import Documents
@@ -43,7 +44,7 @@ for name in ("tied", "large"):
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM, the high-water mark, starts anew
     model = weights.load_without_storage(folder, torch.float32)
     launch.shard(model, model, grid, sharding, "fp32")
-    weights.fill_weights(model, folder, str(launch.weights_device(accelerator)))
+    fill_cut_model(model, str(folder), str(launch.weights_device(accelerator)), seed=0)
     peak = memory("VmHWM") - before
     launch.check_sharding(model, sharding, accelerator.num_processes)
     truth = weights.load_model(folder).state_dict()
