@@ -4,7 +4,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from finetune.engine.adapter import add_adapter, widen_trained
+from finetune.engine.adapter import add_adapter
 from finetune.engine.load import fill_cut_model, load_in_parts, load_quantised
 from finetune.engine.optimizer import make_optimizer
 from finetune.engine.wide_gradients import WideGradients
@@ -67,8 +67,8 @@ def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
 def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple[nn.Module, Llama]:
     """What is trained, and the LLaMA in it, spread over the processes (but for what DeepSpeed does later)."""
     run, adapter, path = recipe.run, recipe.adapter, recipe.model.path
-    frozen = adapter.kind != "none"
-    half = run.precision == "bf16-pure" or (run.precision == "bf16" and (frozen or sharding == "zero3"))
+    frozen, pure = adapter.kind != "none", run.precision == "bf16-pure"
+    half = pure or (run.precision == "bf16" and (frozen or sharding == "zero3"))
     dtype = torch.bfloat16 if half else torch.float32
     device = str(accelerator.device if sharding == "none" else torch.device("cpu"))
     # A tied matrix that is trained beside an adapter is two modules, which only loading whole keeps one.
@@ -78,7 +78,7 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
         model, unwrapped = load_in_parts(path, dtype, adapter, run.seed, settings)
     elif sharding == "fsdp2" and not whole:
         unwrapped = weights.load_without_storage(path, dtype)
-        model = _adapt(unwrapped, recipe)
+        model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
     else:
         quantised = adapter.kind == "qlora"
         unwrapped = (
@@ -86,19 +86,9 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
             if quantised
             else weights.load_model(path, dtype, device)
         )
-        model = _adapt(unwrapped, recipe)
+        model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
     unwrapped.set_recompute(recipe.model.recompute)
     launch.shard(model, unwrapped, launch.make_mesh(accelerator, run.tensor_parallel), sharding, run.precision)
     if sharding == "fsdp2" and not whole:
         fill_cut_model(unwrapped, path, str(launch.weights_device(accelerator)), run.seed)
     return model, unwrapped
-
-
-def _adapt(model: Llama, recipe: Recipe) -> nn.Module:
-    """The model with the recipe's adapter, if it has one."""
-    if recipe.adapter.kind == "none":
-        return model
-    adapted = add_adapter(model, recipe.adapter, recipe.model.path, recipe.run.seed)
-    if recipe.run.precision != "bf16-pure":
-        widen_trained(adapted)
-    return adapted

@@ -17,7 +17,7 @@ ABOUT_THE_FILE = ("_from_model_config", "transformers_version")  # how it came a
 
 
 def read_generation_config(folder: str | Path) -> dict[str, Any]:
-    """A folder's sampling defaults; those of an adapter's folder hold at most the tokens that end a text.
+    """The sampling defaults of a folder of a model or an adapter.
 
     Returns:
         The file's fields; `eos_token_id` names the tokens of both `generation_config.json` and `config.json`.

@@ -19,7 +19,7 @@ from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
 from finetune.data.batches import PackedRow, Plan, validation_rows
-from finetune.data.token_data import load_tokens
+from finetune.data.token_data import TokenData, load_tokens
 from finetune.engine import run_folder
 from finetune.engine.checkpoint import CheckpointSaver, checkpoint_position
 from finetune.engine.evaluate import sample_answers, validation_loss
@@ -32,7 +32,7 @@ from finetune.engine.stop import StopSignal
 from finetune.engine.update import run_update
 from finetune.engine.worker import Worker
 from finetune.folders.generation_config import find_end_ids
-from finetune.folders.vocabulary import require_rows
+from finetune.folders.vocabulary import find_untaught, require_rows
 from finetune.layout import Sharding, check
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import NextToken
@@ -72,6 +72,8 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     with patience.main_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
     require_rows(data.ids, tokenizer, recipe.model.path)
+    if accelerator.is_main_process:
+        warn_of_untaught(data, recipe, tokenizer)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
     worker = make_worker(accelerator, sharding, recipe, patience)
     if accelerator.is_main_process:
@@ -95,6 +97,20 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
 def config_if_here(folder: str) -> LlamaConfig | None:
     """The shape of the model in a folder; None if there is none, which loading it will say."""
     return LlamaConfig.from_folder(folder) if (Path(folder) / "config.json").is_file() else None
+
+
+def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None:
+    """Say so if an adapter alone is to teach tokens that were added: it can't, for it leaves their rows as they are."""
+    if recipe.adapter.kind == "none" or recipe.adapter.also:
+        return
+    found = tokenizer.convert_ids_to_tokens(find_untaught(data.ids, recipe.model.path))
+    if found:
+        what = f"{', '.join(map(repr, found[:3]))}{f' and {len(found) - 3} more' if len(found) > 3 else ''}"
+        fix = "add adapter.also=[embed_tokens,lm_head], or the model will not learn to say them"
+        print(
+            f"camelid: warning: new in the vocabulary, and not to be learned by an adapter: {what}; {fix}",
+            file=sys.stderr,
+        )
 
 
 def load_tokenizer(path: str, template: str) -> Any:
