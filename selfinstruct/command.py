@@ -13,6 +13,7 @@ from camelid.files.ledger import write_ledgers
 from camelid.files.lock import exclusive_lock
 from camelid.files.read import file_hash
 from camelid.files.write import write_jsonl
+from camelid.models.failure_streak import PATIENCE
 from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.request_options import read_request_options
 from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
@@ -86,9 +87,8 @@ def _register_generate(
     parser.add_argument(
         "--patience",
         type=int,
-        default=BARREN,
         metavar="N",
-        help=f"replies without a record to stop after ({BARREN})",
+        help=f"replies without a record to stop after (default {PATIENCE} where one reason took all, else {BARREN})",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     add_model_arguments(parser)
@@ -102,7 +102,7 @@ def _register_dedup(parser: argparse.ArgumentParser) -> None:
 def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Generate, or say that it has been done; the journal answers whatever was asked before."""
     for option, value in (("--count", args.count), ("--patience", args.patience)):
-        if value < 1:
+        if value is not None and value < 1:
             raise UserError(f"{option} must be at least 1")
     method = METHODS[args.method]
     if method.evolves != (args.instructions is not None):
@@ -214,7 +214,7 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
             quality = Quality(scorer, args.quality_threshold, args.quality_prompt)
         bar = stack.enter_context(Progress("generate", args.count, args.quiet))
         run = GenerationRun(teacher, selection, args.count, quality, bar)
-        run.barren = args.patience
+        run.barren, run.patience = args.patience or BARREN, args.patience or PATIENCE
         run.answerer, more = open_answerer(args, open_model, files, teacher, stack)
         if run.answerer:
             run.answerer.judge = quality

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from camelid.files.ledger import Ledger
 from camelid.files.read import Record
+from camelid.models.failure_streak import PATIENCE
 from camelid.models.llm import FATAL, Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
@@ -27,7 +28,6 @@ if TYPE_CHECKING:  # the command line imports the methods, and they this: it sta
     from selfinstruct.keep.rouge import Similarity
     from selfinstruct.keep.selection import Selection
 
-PATIENCE = 10  # requests in a row that fail for one reason, after which a run gives up
 BARREN = 200  # replies in a row without a single record after which a run gives up, unless the user says otherwise
 ENOUGH = "not needed: the run had ended"
 
@@ -69,6 +69,7 @@ class GenerationRun:
         tasks: what became of the tasks in the replies.
         instructions: what became of the instructions, where a method makes them in a step of their own.
         barren: replies in a row without a single record after which it gives up.
+        patience: the same where one reason took all that was in them.
         stopped: why the run ends before it has all records; None while it goes on or when it has them.
     """
 
@@ -84,6 +85,7 @@ class GenerationRun:
     stopped: str | None = None
     answerer: "Answerer | None" = None
     barren: int = BARREN
+    patience: int = PATIENCE
 
     def __post_init__(self) -> None:
         self._estimate = CostEstimate(self.model.price, self.count)
@@ -163,7 +165,7 @@ class GenerationRun:
     def stop_at_standstill(self, ledger: Ledger) -> None:
         """End the run if one reason takes all that its replies hold; asked whenever a ledger has what they held."""
         bought = max(0, self.replies.read - self.model.replayed)
-        reason = self._standstills.setdefault(ledger.unit, Standstill(ledger, ENOUGH)).reason(bought)
+        reason = self._standstills.setdefault(ledger.unit, Standstill(ledger, self.patience, ENOUGH)).reason(bought)
         if reason and not self.ended:
             self.stopped = reason
 
