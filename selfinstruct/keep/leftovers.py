@@ -18,7 +18,8 @@ _NO_INPUT = re.compile(
 _NO_OUTPUT = re.compile(r"\W*(no ?output|none|n/?a|output|null)\W*", re.IGNORECASE)
 # The heading of another task. `Output:` alone follows code, `1. Input:` begins many a list.
 _NEXT_TASK = re.compile(
-    r"^\s*(?:#+ *)?(?:\*\*)?(?:(?:new|next) )?(?:task *)?\d* *[.):]? *instruction *\d* *:", re.MULTILINE | re.IGNORECASE
+    r"^[ \t]*(?:#+ *)?(?:\*\*)?(?:(?:new|next) )?(?:task *)?\d* *[.):]? *instruction *\d* *:",
+    re.MULTILINE | re.IGNORECASE,
 )
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _DANGLING = re.compile(r"\n[ \t]*(?:\d+[.)]|[-*•])\s*\Z")
