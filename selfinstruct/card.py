@@ -56,6 +56,8 @@ def write_card(records_path: Path, folder: Path, title: str) -> int:
     if readme.exists() and not alpaca_data.exists():
         raise UserError(f"{readme}: is there, and is no card of ours; give another --output")
     facts = read_json(ledger)
+    if "model" not in facts["asked"]:
+        raise UserError(f"{records_path}: is of `selfinstruct filter`; a card tells how `generate` made records")
     write_bytes(parquet, to_parquet(records))
     alpaca = [{name: record[name] for name in ("instruction", "input", "output")} for record in records]
     write_json(alpaca_data, alpaca)
@@ -122,6 +124,7 @@ def _facts(facts: dict[str, Any]) -> dict[str, str]:
     rows = {
         "teacher": asked["model"],
         "method": asked["method"],
+        "answers": _answers(asked.get("answers"), asked["model"]),
         "format of the replies": asked["format"] if METHODS[asked["method"]].formats else None,
         "seed tasks": f"`{asked['seeds'][:12]}` (SHA-256)",
         "instruction rules": asked["rules"],
@@ -132,6 +135,14 @@ def _facts(facts: dict[str, Any]) -> dict[str, str]:
         "records file": f"`{facts['sha256'][:12]}` (SHA-256)",
     }
     return {name: value for name, value in rows.items() if value}
+
+
+def _answers(apart: dict[str, Any] | None, teacher: str) -> str | None:
+    """Who answered how, where answers were asked for apart from the tasks."""
+    if apart is None:
+        return None
+    best = f", the best of {apart['count']}" if apart["count"] > 1 else ""
+    return f"by {apart['model'] or teacher}{best}" + (f", up to {apart['tokens']:,} tokens" if apart["tokens"] else "")
 
 
 def _tokens(spent: dict[str, Any]) -> str:

@@ -13,9 +13,17 @@ from camelid.files.ledger import write_ledgers
 from camelid.files.lock import exclusive_lock
 from camelid.files.read import file_hash
 from camelid.files.write import write_jsonl
+from camelid.models.failure_streak import PATIENCE
 from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.request_options import read_request_options
 from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
+from selfinstruct.answer_arguments import (
+    add_answer_arguments,
+    are_answers_apart,
+    check_answer_arguments,
+    describe_answer_arguments,
+    open_answerer,
+)
 from selfinstruct.filter_command import register_filter
 from selfinstruct.keep_arguments import (
     add_keep_arguments,
@@ -26,7 +34,9 @@ from selfinstruct.keep_arguments import (
 )
 from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.table import METHODS
+from selfinstruct.run import BARREN
 from selfinstruct.run_files import RunFiles
+from selfinstruct.seeds import KINDS
 
 if TYPE_CHECKING:
     from selfinstruct.run import GenerationRun
@@ -58,12 +68,28 @@ def _register_generate(
         "--method", choices=tuple(METHODS), default=default.name, help=f"default: {default.name}, {default.help}"
     )
     parser.add_argument("--seeds", metavar="FILE", help="seed tasks in Self-Instruct's format (default: our own)")
+    parser.add_argument(
+        "--seed-kinds", nargs="+", choices=KINDS, default=[], help="further seed tasks of our own to add (default none)"
+    )
     parser.add_argument("--instructions", metavar="FILE", help=f"records to evolve (only --method {_evolving()})")
+    parser.add_argument("--texts", metavar="FILE", help=f"what becomes answers (only --method {_texts()}): field text")
+    parser.add_argument("--prompt", metavar="FILE", help=f"what the teacher is told (only --method {_prompted()})")
+    parser.add_argument("--persona", metavar="FILE", help="people whose tasks to write, one a line (as --prompt)")
+    parser.add_argument(
+        "--turns", type=int, default=1, metavar="N", help=f"of the user in a record (only --method {_turning()})"
+    )
     choices = {choice.name: None for method in METHODS.values() for choice in method.formats}
     formats = "; ".join(_describe_formats(method) for method in METHODS.values() if method.formats)
     parser.add_argument("--format", choices=tuple(choices), default=AUTO, help=f"of the replies {formats}")
     add_keep_arguments(parser)
+    add_answer_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the tasks shown (default 0)")
+    parser.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help=f"replies without a record to stop after (default {PATIENCE} where one reason took all, else {BARREN})",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     add_model_arguments(parser)
 
@@ -75,15 +101,20 @@ def _register_dedup(parser: argparse.ArgumentParser) -> None:
 
 def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Generate, or say that it has been done; the journal answers whatever was asked before."""
-    if args.count < 1:
-        raise UserError("--count must be at least 1")
+    for option, value in (("--count", args.count), ("--patience", args.patience)):
+        if value is not None and value < 1:
+            raise UserError(f"{option} must be at least 1")
     method = METHODS[args.method]
     if method.evolves != (args.instructions is not None):
         raise UserError(f"--method {_evolving()} and --instructions FILE go together")
     _check_options(method, args.model, args.format)
+    _check_method_options(method, args)
     check_keep_arguments(args)
+    check_answer_arguments(args)
     files = RunFiles(Path(args.output))
-    files.check(filter(None, (args.seeds, args.instructions, *keep_inputs(args))))
+    files.check(
+        filter(None, (args.seeds, args.instructions, args.texts, args.prompt, args.persona, *keep_inputs(args)))
+    )
     with exclusive_lock(files.lock):
         return _generate(args, files, open_model)
 
@@ -98,9 +129,41 @@ def _check_options(method: Method, model: str, format: str) -> None:
         raise UserError(f"--method {method.name} {' and '.join(limits)}")
 
 
+def _check_method_options(method: Method, args: argparse.Namespace) -> None:
+    """Refuse options that the method has no use for."""
+    if method.from_texts != (args.texts is not None):
+        raise UserError(f"--method {_texts()} and --texts FILE go together")
+    if (args.prompt or args.persona) and not method.has_prompt:
+        raise UserError(f"--prompt and --persona: only with --method {_prompted()}")
+    if args.turns < 1 or (args.turns > 1 and (not method.has_turns or are_answers_apart(args))):
+        raise UserError(f"--turns: at least 1; more only with --method {_turning()} and its own answers")
+    if are_answers_apart(args) and not method.answers_apart:
+        raise UserError(f"--method {method.name} has its answers; leave --answers, --answer-model, --answer-tokens out")
+
+
+def _named(asked: Callable[[Method], bool]) -> str:
+    """The methods of which something is true, for a sentence."""
+    return " or ".join(method.name for method in METHODS.values() if asked(method))
+
+
 def _evolving() -> str:
     """The methods that start from `--instructions`."""
-    return " or ".join(method.name for method in METHODS.values() if method.evolves)
+    return _named(lambda method: method.evolves)
+
+
+def _texts() -> str:
+    """The methods that start from `--texts`."""
+    return _named(lambda method: method.from_texts)
+
+
+def _prompted() -> str:
+    """The methods whose prompt the user can write."""
+    return _named(lambda method: method.has_prompt)
+
+
+def _turning() -> str:
+    """The methods that make conversations."""
+    return _named(lambda method: method.has_turns)
 
 
 def _describe_formats(method: Method) -> str:
@@ -114,12 +177,13 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
     from selfinstruct.keep.quality import Quality
     from selfinstruct.keep.rules import read_rules
     from selfinstruct.keep.selection import Selection, read_evaluations
+    from selfinstruct.methods.task_prompt import AS_SHOWN, SHORT, read_task_prompt
     from selfinstruct.run import GenerationRun
-    from selfinstruct.seeds import OWN, read_seeds, read_tasks
+    from selfinstruct.seeds import OWN, read_seeds, read_tasks, read_texts
 
     method = METHODS[args.method]
     seeds_path = args.seeds or OWN
-    seeds, rules = read_seeds(seeds_path), read_rules(args.rules)
+    seeds, rules = read_seeds(seeds_path, args.seed_kinds), read_rules(args.rules)
     questions = read_evaluations(args.decontaminate)
     teacher = open_model(args, files.journal)
     asked = _asked(args, teacher.name, seeds_path)
@@ -127,7 +191,16 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
         print(f"{files.output}: already made")
         return 0
     instructions = read_tasks(args.instructions) if method.evolves else []
-    inputs = MethodInputs(seeds, instructions, args.seed, rules.language, args.format)
+    inputs = MethodInputs(
+        seeds,
+        instructions,
+        args.seed,
+        rules.language,
+        args.format,
+        texts=read_texts(args.texts) if method.from_texts else (),
+        prompt=read_task_prompt(args.prompt, args.persona, AS_SHOWN if args.seed_kinds else SHORT),
+        turns=args.turns,
+    )
     before = [] if method.evolves else [task.instruction for task in seeds]
     selection = Selection(before, rules, questions, compat=method.is_compat(args.format))
     models = [teacher]
@@ -138,9 +211,14 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
             scorer = open_scorer(args, open_model, files)
             scorer.limits = teacher.limits
             models.append(stack.enter_context(scorer))
-            quality = Quality(scorer, args.quality_threshold)
+            quality = Quality(scorer, args.quality_threshold, args.quality_prompt)
         bar = stack.enter_context(Progress("generate", args.count, args.quiet))
         run = GenerationRun(teacher, selection, args.count, quality, bar)
+        run.barren, run.patience = args.patience or BARREN, args.patience or PATIENCE
+        run.answerer, more = open_answerer(args, open_model, files, teacher, stack)
+        if run.answerer:
+            run.answerer.judge = quality
+        models += more
         teacher.run(_make(run, method, inputs, models[1:]))
     return _finish(args, run, models, files, asked)
 
@@ -150,6 +228,8 @@ def _finish(
 ) -> int:
     """Write what there is, explain it, and return the exit status."""
     write_jsonl(files.output, run.records)
+    if run.answerer:
+        write_jsonl(files.candidates, run.answerer.candidates)
     write_ledgers(
         files.ledger,
         run.ledgers,
@@ -205,6 +285,10 @@ def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str,
         "seeds": file_hash(seeds),
         "instructions": file_hash(args.instructions) if args.instructions else None,
         **describe_keep_arguments(args),
+        **describe_answer_arguments(args),
+        **{name: file_hash(path) for name in ("texts", "prompt", "persona") if (path := getattr(args, name))},
+        **({"seed_kinds": sorted(args.seed_kinds)} if args.seed_kinds else {}),
+        **({"turns": args.turns} if args.turns > 1 else {}),
         "seed": args.seed,
         **{name: value for name, value in asdict(read_request_options(args)).items() if value is not None},
     }

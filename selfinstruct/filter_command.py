@@ -74,7 +74,7 @@ def _filter(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) ->
     passing = RecordFilter(selection, with_fields=args.similarity)
     with ExitStack() as stack:
         scorer = stack.enter_context(open_scorer(args, open_model, files)) if args.quality_model else None
-        passing.quality = Quality(scorer, args.quality_threshold) if scorer else None
+        passing.quality = Quality(scorer, args.quality_threshold, args.quality_prompt) if scorer else None
         work = passing.run(read_records(args.records))
         kept = scorer.run(work) if scorer else asyncio.run(work)
     write_jsonl(files.output, kept)

@@ -21,6 +21,7 @@ def add_keep_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quality-model", metavar="MODEL", help="drop what this model scores below the threshold")
     parser.add_argument("--quality-price", metavar="PROMPT,COMPLETION", help="like --price, for the quality model")
+    parser.add_argument("--quality-prompt", metavar="FILE", help="what it is asked, like selfinstruct/data/quality.txt")
     parser.add_argument(
         "--quality-threshold", type=float, default=4.5, metavar="0..5", help="lowest score kept (default 4.5)"
     )  # AlpaGasus (Chen et al. 2023), section 3
@@ -34,7 +35,7 @@ def check_keep_arguments(args: argparse.Namespace) -> None:
 
 def keep_inputs(args: argparse.Namespace) -> Iterable[str]:
     """The files that these arguments read."""
-    return (args.rules, *args.decontaminate)
+    return filter(None, (args.rules, args.quality_prompt, *args.decontaminate))
 
 
 def open_scorer(args: argparse.Namespace, open_model: OpenModel, files: RunFiles) -> ModelRun:
@@ -49,4 +50,5 @@ def describe_keep_arguments(args: argparse.Namespace) -> dict[str, object]:
         "rules": args.rules if not Path(args.rules).is_file() else file_hash(args.rules),
         "decontaminate": {name: file_hash(path) for name, path in short_names(args.decontaminate).items()},
         "quality": [args.quality_model, args.quality_threshold] if args.quality_model else None,
+        **({"quality_prompt": file_hash(args.quality_prompt)} if args.quality_prompt else {}),
     }

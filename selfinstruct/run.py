@@ -8,11 +8,12 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from camelid.files.ledger import Ledger
 from camelid.files.read import Record
+from camelid.models.failure_streak import PATIENCE
 from camelid.models.llm import FATAL, Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
@@ -22,12 +23,12 @@ from selfinstruct.standstill import Standstill
 
 if TYPE_CHECKING:  # the command line imports the methods, and they this: it stays light
     from camelid.progress import Progress
+    from selfinstruct.answers import Answerer
     from selfinstruct.keep.quality import Quality
     from selfinstruct.keep.rouge import Similarity
     from selfinstruct.keep.selection import Selection
 
-PATIENCE = 10  # requests in a row that fail for one reason, after which a run gives up
-BARREN = 200  # replies in a row without a single record after which a run gives up
+BARREN = 200  # replies in a row without a single record after which a run gives up, unless the user says otherwise
 ENOUGH = "not needed: the run had ended"
 
 
@@ -61,11 +62,14 @@ class GenerationRun:
         selection: decides which tasks are kept.
         count: records wanted.
         quality: scores what the selection would keep; None for no such filter.
+        answerer: asks for the outputs of what else would be kept, apart from its tasks; None: they come with these.
         bar: the progress display.
         records: instruction records with `id`, `most_similar`, `avg_similarity`, `request`, `model`.
         replies: what became of the requests.
         tasks: what became of the tasks in the replies.
         instructions: what became of the instructions, where a method makes them in a step of their own.
+        barren: replies in a row without a single record after which it gives up.
+        patience: the same where one reason took all that was in them.
         stopped: why the run ends before it has all records; None while it goes on or when it has them.
     """
 
@@ -79,6 +83,9 @@ class GenerationRun:
     tasks: Ledger = field(default_factory=lambda: Ledger("records"))
     instructions: Ledger | None = None
     stopped: str | None = None
+    answerer: "Answerer | None" = None
+    barren: int = BARREN
+    patience: int = PATIENCE
 
     def __post_init__(self) -> None:
         self._estimate = CostEstimate(self.model.price, self.count)
@@ -107,13 +114,13 @@ class GenerationRun:
         Args:
             requests: asked lazily; may be endless.
             needed: how many more replies the method expects to use.
-            tasks_of: for replies that give records; their tasks are scored as soon as they arrive, and `BARREN`
+            tasks_of: for replies that give records; their tasks are scored as soon as they arrive, and `barren`
                 replies without a record end the run.
         """
         if self.ended:
             return
         barren = 0
-        llm = _ScoredAhead(self, tasks_of) if self.quality and tasks_of else self.model
+        llm = _ScoredAhead(self, tasks_of) if self.quality and tasks_of and not self.answerer else self.model
         async with aclosing(complete_in_order(llm, requests, self.model.concurrency, needed)) as done:
             async for request, result in done:
                 before = len(self.records)
@@ -125,8 +132,8 @@ class GenerationRun:
                     await self._keep_failures()
                     yield request, result
                 barren = 0 if len(self.records) > before else barren + 1
-                if tasks_of and barren >= BARREN and not self.ended:
-                    self.stopped = f"{BARREN} replies in a row gave no new record; the ledger says why"
+                if tasks_of and barren >= self.barren and not self.ended:
+                    self.stopped = f"{self.barren} replies in a row gave no new record; the ledger says why"
                 if tasks_of:
                     self.stop_at_standstill(self.tasks)
                 self._show(result, len(self.records) - before)
@@ -158,7 +165,7 @@ class GenerationRun:
     def stop_at_standstill(self, ledger: Ledger) -> None:
         """End the run if one reason takes all that its replies hold; asked whenever a ledger has what they held."""
         bought = max(0, self.replies.read - self.model.replayed)
-        reason = self._standstills.setdefault(ledger.unit, Standstill(ledger, ENOUGH)).reason(bought)
+        reason = self._standstills.setdefault(ledger.unit, Standstill(ledger, self.patience, ENOUGH)).reason(bought)
         if reason and not self.ended:
             self.stopped = reason
 
@@ -184,6 +191,21 @@ class GenerationRun:
         Returns:
             Those kept.
         """
+        kept = []
+        if self.answerer:  # no more at a time than are wanted: each answer is paid for
+            while candidates and not self.ended:
+                size = self.count - len(self.records)
+                group, candidates = candidates[:size], candidates[size:]
+                kept += await self._keep(await self._answered(self.answerer, group, nearness), nearness, True)
+            if candidates:
+                self.tasks.drop(ENOUGH, len(candidates))
+        else:
+            kept += await self._keep(candidates, nearness, together)
+        self.stop_at_standstill(self.tasks)
+        return kept
+
+    async def _keep(self, candidates: Sequence[Candidate], nearness: Nearness, together: bool) -> list[Candidate]:
+        """As `keep_passing`, of candidates that have their outputs."""
         if together:
             candidates = [candidate for candidate in candidates if self._passes_alone(candidate)]
             await self._score_ahead(
@@ -196,8 +218,29 @@ class GenerationRun:
                 self.tasks.drop(ENOUGH)
             elif (together or self._passes_alone(candidate)) and await self._keep_different(candidate, nearness):
                 kept.append(candidate)
-        self.stop_at_standstill(self.tasks)
         return kept
+
+    async def _answered(
+        self, answerer: "Answerer", candidates: Sequence[Candidate], nearness: Nearness
+    ) -> list[Candidate]:
+        """Those that are worth an answer, with it; the others are counted."""
+        worth: list[Candidate] = []
+        for candidate in candidates:
+            reason = candidate.fault or self.selection.reason_to_drop_question(candidate.task)
+            reason = reason or nearness.reason_to_drop(self._similarity(candidate))
+            if reason:
+                self.tasks.drop(reason, example=_shown(candidate.task))
+            else:
+                worth.append(candidate)
+        answered = []
+        for candidate, answer in zip(worth, await answerer.answer_all([one.task for one in worth]), strict=True):
+            if isinstance(answer, Task):
+                answered.append(replace(candidate, task=answer, model=answerer.model.name))
+            else:
+                self.tasks.drop(answer, example=_shown(candidate.task))
+        if answerer.fatal and not self.ended:
+            self.stopped = f"answers: {answerer.fatal.kind}: {answerer.fatal.detail}"
+        return answered
 
     def keep_instructions(self, texts: Sequence[str]) -> "list[tuple[str, Similarity]]":
         """Keep and remember the instructions that pass the same filters, as far as they need no answer."""

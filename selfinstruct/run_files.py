@@ -8,9 +8,21 @@ from camelid.errors import UserError
 from camelid.files.paths import beside, refuse_overwriting
 from camelid.files.read import file_hash, read_json
 
-LEDGER, JOURNAL, LOCK = ".ledger.json", ".journal.jsonl", ".lock"
+LEDGER, JOURNAL, CANDIDATES, LOCK = ".ledger.json", ".journal.jsonl", ".candidates.jsonl", ".lock"
 # What records are made from: with other values it would be another data set. Filters and the count can change.
-_ORIGIN = ("model", "method", "format", "seeds", "instructions", "seed")
+_ORIGIN = (
+    "model",
+    "method",
+    "format",
+    "seeds",
+    "instructions",
+    "seed",
+    "seed_kinds",
+    "texts",
+    "prompt",
+    "persona",
+    "turns",
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,14 @@ class RunFiles:
         return beside(self.output, f".quality{JOURNAL}")
 
     @property
+    def answers_journal(self) -> Path:
+        return beside(self.output, f".answers{JOURNAL}")
+
+    @property
+    def candidates(self) -> Path:
+        return beside(self.output, CANDIDATES)
+
+    @property
     def lock(self) -> Path:
         return beside(self.output, LOCK)
 
@@ -45,12 +65,19 @@ class RunFiles:
         Raises:
             UserError: one of the files is an input, or the output has the name of a file beside another output.
         """
-        if self.output.name.endswith((LEDGER, JOURNAL, LOCK)):
+        if self.output.name.endswith((LEDGER, JOURNAL, CANDIDATES, LOCK)):
             raise UserError(
                 f"--output {self.output}: has the name of another run's ledger, journal or lock; give another"
             )
         inputs = list(inputs)
-        for path in (self.output, self.ledger, self.journal, self.quality_journal):
+        for path in (
+            self.output,
+            self.ledger,
+            self.journal,
+            self.quality_journal,
+            self.answers_journal,
+            self.candidates,
+        ):
             refuse_overwriting(path, inputs)
 
     def is_finished(self, asked: Mapping[str, object]) -> bool:

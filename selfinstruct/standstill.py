@@ -4,7 +4,6 @@ from collections import Counter
 
 from camelid.files.ledger import Ledger
 
-PATIENCE = 10  # replies that gave nothing, and drops in them, before a run is told to stop
 NEARLY_ALL = 0.9  # of the drops, for one reason: a few fall to another that is looked for before it
 
 
@@ -13,11 +12,12 @@ class Standstill:
 
     Args:
         ledger: what was kept and dropped of what the replies held.
+        patience: replies that gave nothing, and drops in them, before the run is told to stop.
         set_aside: drops for this reason are no sign of anything.
     """
 
-    def __init__(self, ledger: Ledger, set_aside: str) -> None:
-        self._ledger, self._set_aside = ledger, set_aside
+    def __init__(self, ledger: Ledger, patience: int, set_aside: str) -> None:
+        self._ledger, self._patience, self._set_aside = ledger, patience, set_aside
         self._replies, self._kept, self._dropped = 0, 0, Counter[str]()
 
     def reason(self, replies: int) -> str | None:
@@ -31,7 +31,7 @@ class Standstill:
             return None
         drops = self._ledger.dropped - self._dropped
         del drops[self._set_aside]
-        if replies - self._replies < PATIENCE or drops.total() < PATIENCE:
+        if min(replies - self._replies, drops.total()) < self._patience:
             return None
         reason, count = drops.most_common(1)[0]
         if count < NEARLY_ALL * drops.total():

@@ -63,6 +63,7 @@ class FakeOpenAI:
 
     Attributes:
         requests: every chat request body received, in order; those of batches too.
+        heads: target and headers of everything received.
         answered: the bodies that got a good reply, in order.
         good_replies: how many good replies each `body_key` got.
         refuse_after: after so many requests the model refuses; None = never.
@@ -90,6 +91,7 @@ class FakeOpenAI:
         self.answer, self.faults, self.latency, self.price = answer, faults or {}, latency, price
         self.most_at_once, self.json_schema, self.lost_batches = most_at_once, json_schema, lost_batches
         self.requests: list[dict[str, Any]] = []
+        self.heads: list[tuple[str, dict[str, str]]] = []
         self.answered: list[dict[str, Any]] = []
         self.good_replies: Counter[str] = Counter()
         self.breaks_at_schema, self.respond = breaks_at_schema, respond
@@ -134,8 +136,9 @@ class FakeOpenAI:
                 method, target, _ = head[0].split(" ")
                 headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
+                self.heads.append((target, headers))
                 path = urlsplit(target).path.removeprefix("/v1").strip("/")
-                if path == "chat/completions":
+                if path.endswith("chat/completions"):
                     reply = await self._chat(json.loads(body))
                 else:
                     reply = await self._batch_api(method, path, headers, body)

@@ -127,6 +127,7 @@ SHAPES: dict[str, Shape] = {
     "eos_token": _reply(lambda text: completion(text, "eos_token")),
     "end_turn": _reply(lambda text: completion(text, "end_turn")),
     "STOP": _reply(lambda text: completion(text, "STOP")),
+    "half a surrogate pair elsewhere": _reply(lambda text: completion(text, reasoning="\ud83d") | {"model": "\ud83d"}),
     "no tools called": _reply(lambda text: completion(text, tool_calls=[], refusal=None, annotations=[])),
     "empty error": _reply(lambda text: completion(text) | {"error": None}),
     # Parameters that a server refuses, in its words
@@ -204,6 +205,7 @@ SHAPES: dict[str, Shape] = {
     "cut off inside think tags": _billed(completion(f"<think>\n{DRAFT}", "length"), "cut_off"),
     "thought and said nothing": _billed(completion(None, reasoning_content=DRAFT), "malformed", "no answer"),
     "refusal": _billed(completion(None, refusal="I cannot help with that."), "refusal", "I cannot help"),
+    "refusal with half a surrogate pair": _billed(completion(None, refusal="No \ud83d."), "refusal", "No \ufffd."),
     "refusal as a part": _billed(completion([{"type": "refusal", "refusal": "I won't."}]), "refusal", "I won't."),
     "filtered": _billed(completion("Rating: [[1]] half a sen", "content_filter"), "content_filter"),
     "filtered, Gemini": _billed(completion("", "SAFETY"), "content_filter"),
@@ -236,6 +238,7 @@ SHAPES: dict[str, Shape] = {
         "content_filter",
     ),
     "moderated, Alibaba": _failing(400, _error("Input data", code="data_inspection_failed"), "content_filter"),
+    "moderated in other words": _failing(403, {"message": "This prompt is not safe"}, "bad_request", said="not safe"),
     "forbidden": _failing(403, _error("country not supported"), "authentication", said="country"),
     "wrong key": _failing(401, _error("incorrect API key"), "authentication", said="OPENAI_API_KEY"),
     "no money": _failing(402, _error("Insufficient credits"), "quota", said="credits"),
@@ -251,6 +254,9 @@ SHAPES: dict[str, Shape] = {
     "down for hours": _failing(503, _error("maintenance"), "come_back", headers={"retry-after": "3600"}),
     "busy": _failing(429, _error("slow down"), "rate_limit", ATTEMPTS, "slow down", {"retry-after-ms": "1"}),
     "too large": _failing(413, b"<html>Request Entity Too Large</html>", "bad_request", said="Entity Too Large"),
+    "nobody serves it so": _failing(
+        404, _error("No endpoints found that can handle the requested parameters"), "bad_request"
+    ),
     "prompt alone too long": _failing(
         400,
         _error("This model's maximum context length is 4096 tokens. However, your messages resulted in 5000 tokens."),

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from camelid.files.encodable import mend_text
 from camelid.models.failure_streak import FailureStreak
 from camelid.models.journal import Journal
 from camelid.models.llm import FATAL, FINAL, LLM, Failure, Reply, Request, Usage, complete_in_order
@@ -59,6 +60,7 @@ class ModelRun:
         self.limits = SpendingLimits(max_cost, max_requests)
         self._asking: dict[str, asyncio.Task[Reply | Failure]] = {}
         self._bought: set[str] = set()
+        self._given_up: Failure | None = None
 
     def __enter__(self) -> "ModelRun":
         self._journal = Journal(self._path, self.name)
@@ -115,10 +117,12 @@ class ModelRun:
             if self._journal.fault:
                 raise self._journal.fault  # what is bought now could not be kept
             hopeless = None if self.batch else self._failing.hopeless  # a batch fails as one
-            result = hopeless or await self._meter.complete(request)
+            result = self._given_up or hopeless or await self._meter.complete(request)
             if isinstance(result, Reply):
                 result = finish_reply(result)
                 self.mended += result.mended if isinstance(result, Reply) else 0
+            if isinstance(result, Failure):
+                result = replace(result, detail=mend_text(result.detail)[0])
             self._failing.add(result)
             if isinstance(result, Reply) or (result.kind in FINAL and result.attempts):
                 await self._journal.append(key, result)
@@ -126,6 +130,10 @@ class ModelRun:
             return result
         finally:
             del self._asking[key]
+
+    def give_up(self, why: str) -> None:
+        """Send nothing more: replies come, and they are of no use. What the journal holds is still answered."""
+        self._given_up = self._given_up or Failure("no_progress", why, attempts=0)
 
     async def keep(self, request: Request, failure: Failure) -> None:
         """Write down that a job goes on without a request that failed; asked again, it fails without being sent."""

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6  # how often one request is sent at most
 PAID_ATTEMPTS = 2  # of those that were billed and gave nothing
+REWRITES = 10  # times a request is written anew for what a server says it does not take
 LONG = 30.0  # seconds; a server that asks to wait longer is said to
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between attempts, doubling, where the server names no time
 
@@ -149,6 +150,7 @@ class OpenAIModel:
         """Send once, and again at once as often as the server's refusals teach to write the request differently."""
         room: int | None = None
         body = self._writer.body(request)
+        rewrites = 0
         while True:
             outcome = await self._post(client, body)
             if not isinstance(outcome, ServerError):
@@ -158,9 +160,9 @@ class OpenAIModel:
                 if self._writer.body(request, room) == body:  # else another request has taught it meanwhile
                     self._writer.learn(outcome, body)
             rewritten = self._writer.body(request, room)
-            if outcome.status not in REFUSED or rewritten == body:
+            if outcome.status not in REFUSED or rewritten == body or rewrites == REWRITES:
                 return self._meaning(outcome)
-            body = rewritten
+            body, rewrites = rewritten, rewrites + 1
 
     async def _post(self, client: Any, body: dict[str, Any]) -> AttemptResult | ServerError:
         import openai

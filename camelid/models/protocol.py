@@ -36,8 +36,9 @@ def connect(name: str, base_url: str | None, timeout: float = TIMEOUT, retries: 
     settings: dict[str, Any] = {"timeout": limits, "max_retries": retries}
     address, query = _split_query(address)
     version = query.pop("api-version", None) or _azure_version(address)
-    if version:
+    if version and address:
         key = os.environ.get("AZURE_OPENAI_API_KEY") or key
+        address += "" if urlsplit(address).path else "/openai"
     if key is None:
         raise UserError(
             f"--model {name}: no API key; set OPENAI_API_KEY, name a server with --base-url, "

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from camelid.files.encodable import mend_text
+from camelid.files.encodable import mend_json, mend_text
 from camelid.models.llm import Failure, Reply, Usage
 from camelid.models.server_error import AttemptResult, error_in
 from camelid.text.thinking import split_thinking
@@ -20,12 +20,14 @@ WITHHELD = frozenset(
 DECLINED = frozenset({"refusal"})
 # OpenRouter; vLLM and SGLang, where a request is given up; Zhipu; DeepSeek.
 BROKEN = frozenset({"error", "abort", "cancelled", "network_error", "insufficient_system_resource"})
+LEAST = -9999.0  # OpenAI's log-probability of what is all but impossible; others write -Infinity, which is no JSON
 TOOL = frozenset({"tool_calls", "function_call", "tool_use"})
 
 
 def read_completion(answer: Any) -> AttemptResult:
     """Check that an answer holds what the protocol promises, and read it."""
     usage = Usage()
+    answer, mended = mend_json(answer)  # all of it: whatever is kept of it must be fit for a file
     try:
         if error := error_in(answer):
             return error.failure()
@@ -44,9 +46,8 @@ def read_completion(answer: Any) -> AttemptResult:
         if problem := _ending_problem(finish, text, message.get("refusal") or refusal):
             return replace(problem[0], usage=usage), problem[1]
         tokens = (choice.get("logprobs") or {}).get("content") or ()
-        reply = Reply(
-            text or "", str(answer.get("model")), "length" if finish in CUT else "stop", usage, reasoning=reasoning
-        )
+        ended = "length" if finish in CUT else "stop"
+        reply = Reply(text or "", str(answer.get("model")), ended, usage, reasoning=reasoning, mended=mended)
         result = finish_reply(reply)
         if isinstance(result, Failure):
             return result, None if result.kind == "cut_off" else 0.0
@@ -134,8 +135,9 @@ def _logprobs(tokens: Sequence[dict[str, Any]], answer: str | None) -> tuple[dic
             place -= 1
             text = tokens[place]["token"] + text
         tokens = tokens[place:] if text.strip() == answer.strip() else ()
-    return tuple(
+    listed = (
         {**{rival["token"]: rival["logprob"] for rival in token.get("top_logprobs") or ()}, token["token"]: logprob}
         for token in tokens
         if (logprob := token["logprob"]) is not None
     )
+    return tuple({text: max(value, LEAST) for text, value in step.items() if value == value} for step in listed)

@@ -28,6 +28,11 @@ _MODERATED = re.compile(
     r"|responsibleai|data_inspection_failed|inappropriate content|safety (?:system|reasons|polic)",
     re.IGNORECASE,
 )
+# A 403 that says none of this is about one prompt, in words not known above.
+_NO_ENTRY = re.compile(
+    r"key|token|auth|permission|credential|access|account|organi[sz]ation|project|subscri|countr|region|billing",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,12 @@ class ServerError:
             return Failure("quota", detail), None
         if self.status in (400, 403, 422, 451) and _MODERATED.search(said):
             return Failure("content_filter", detail), None
+        if self.status == 403 and not _NO_ENTRY.search(said):
+            return Failure("bad_request", detail), None
         if self.status in (401, 403):
             return Failure("authentication", f"{detail}; check OPENAI_API_KEY"), None
+        if self.status == 404 and "parameters" in self.message:  # OpenRouter: nobody serves the model with these
+            return Failure("bad_request", detail), None
         if self.status == 404:
             return Failure("not_found", f"{detail}; check --model and --base-url"), None
         if self.status in (408, 409, 425, 429) or self.status >= 500:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from camelid.errors import UserError, suggest_name
+from camelid.models.failure_streak import LONGEST_PATIENCE, PATIENCE
 from camelid.models.llm import Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
@@ -89,8 +90,8 @@ def plan_requests(
 async def judge_all(model: ModelRun, tasks: Sequence[JudgeRequest], quiet: bool = False) -> list[Judgment]:
     """Make the requests; return the judgments in their order.
 
-    After a failure that no other request can escape (a wrong key, a budget that is used up) the model sends nothing
-    more, but what the journal holds still comes out.
+    After a failure that no other request can escape (a wrong key, a budget that is used up), or after `PATIENCE` new
+    replies in a row without a verdict, the model sends nothing more, but what the journal holds still comes out.
 
     Args:
         model: the judge.
@@ -99,13 +100,17 @@ async def judge_all(model: ModelRun, tasks: Sequence[JudgeRequest], quiet: bool 
     """
     judgments: list[Judgment] = []
     estimate = CostEstimate(model.price, len(tasks))
-    without = 0
+    without = useless = 0
     with Progress("judge", len(tasks), quiet) as bar:
         async with aclosing(complete_in_order(model, (task.request for task in tasks), model.concurrency)) as results:
             async for _, result in results:
                 task = tasks[len(judgments)]
                 judgments.append(_judged(task.judgment, model.options.apply(task.request), result))
                 without += judgments[-1].scores is None
+                if isinstance(result, Reply) and len(judgments) > model.replayed:
+                    useless = useless + 1 if judgments[-1].scores is None else 0
+                    if useless >= min(LONGEST_PATIENCE, max(PATIENCE, len(judgments) - without)):
+                        model.give_up(f"{useless} replies in a row held no verdict, such as {result.text[:200]!r}")
                 estimate.add(result, done=isinstance(result, Reply))
                 bar.update(len(judgments), f"{without} without a verdict | {model.facts()} | {estimate.facts()}")
     return judgments

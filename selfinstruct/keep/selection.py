@@ -71,6 +71,10 @@ class Selection:
             reason = reason_to_drop_answer(task)
         return reason or self._contamination(task)
 
+    def reason_to_drop_question(self, task: Task) -> str | None:
+        """What is wrong with a task that has no output yet, or None."""
+        return self._rules.reason_to_drop(task.instruction) or self._contamination(task)
+
     def reason_to_drop_instruction(self, instruction: str) -> str | None:
         """What is wrong with an instruction that has no answer yet, or None."""
         return self._rules.reason_to_drop(instruction)

@@ -13,6 +13,7 @@ from camelid.models.spend import SAMPLE, estimate_before_asking
 from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.parse import Parsed, ReplyParser, parse_compat, parse_json, parse_strict
 from selfinstruct.methods.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, alpaca_requests, json_request, text_request
+from selfinstruct.methods.task_prompt import OWN_PROMPT, TaskPrompt
 from selfinstruct.run import Candidate, GenerationRun
 from selfinstruct.seeds import Task
 
@@ -38,7 +39,7 @@ class ReplyForm:
 
     Attributes:
         name, help: on the command line.
-        make: a request from the tasks shown, its number and the language.
+        make: a request from the tasks shown, its number and what the teacher is told.
         parser: reads the reply.
         compat: its tasks are filtered as Alpaca's code did.
         fallback: the form to go on with if the model has no use for this one.
@@ -51,9 +52,9 @@ class ReplyForm:
     compat: bool = False
     fallback: "ReplyForm | None" = None
 
-    def open(self, seeds: Sequence[Task], seed: int, language: str) -> ReplyFormat:
+    def open(self, seeds: Sequence[Task], seed: int, language: str, prompt: TaskPrompt = OWN_PROMPT) -> ReplyFormat:
         """With its requests for a run."""
-        return ReplyFormat(alpaca_requests(seeds, seed, self.make, language), self.parser)
+        return ReplyFormat(alpaca_requests(seeds, seed, self.make, language, prompt), self.parser)
 
 
 _TEXT = ReplyForm("text", "numbered text", text_request, parse_strict)
@@ -136,10 +137,10 @@ def _problem(form: ReplyFormat, result: Reply | Failure) -> str | None:
 async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
     """With the form that the user asked for; says first what that may cost."""
     form = find_form(inputs.format)
-    given = (inputs.seeds, inputs.seed, inputs.language)
+    given = (inputs.seeds, inputs.seed, inputs.language, inputs.prompt)
     if run.model.name != "offline":
         print(estimate_cost(form.open(*given), run.count, run.model), file=sys.stderr, flush=True)
     await generate_alpaca(run, form.open(*given), form.fallback.open(*given) if form.fallback else None)
 
 
-ALPACA = Method("alpaca", "one step", _generate, formats=FORMS, offline=True)
+ALPACA = Method("alpaca", "one step", _generate, formats=FORMS, offline=True, has_prompt=True)

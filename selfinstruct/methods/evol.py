@@ -87,12 +87,14 @@ async def _evolve_chunk(run: GenerationRun, pool: list[str], chunk: list[int], g
     """Evolve, compare, answer and eliminate some places of the pool."""
     operators = {place: random.Random(f"{seed}/{generation}/{place}").choice(list(OPERATORS)) for place in chunk}
     evolved = await _ask_evolved(run, pool, operators, generation)
-    requests = [_request(text, generation, place) for place, text in evolved.items()]
+    requests = [] if run.answerer else [_request(text, generation, place) for place, text in evolved.items()]
     replies = await run.answers(requests)
     candidates = []
     for place, text in evolved.items():
         reply, facts = replies.get(place), {"operator": operators[place], "generation": generation}
-        if reply is None:
+        if run.answerer:
+            candidates.append(Candidate(Task(text, "", ""), place, "", facts=facts))
+        elif reply is None:
             candidates.append(Candidate(Task(text, "", ""), place, "", NO_ANSWER))
         else:
             task = Task(text, "", reply.text.strip())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from camelid.app.cli import main
 from camelid.app.command_line import CommandParser
 from camelid.app.open_model import add_model_arguments
 from camelid.files.read import read_json, read_jsonl
@@ -52,6 +53,7 @@ def test_records_are_kept_whole_and_drops_are_named(tmp_path: Path) -> None:
         record("Explain how rain forms.", input="No input required."),
     ]
     status, kept, ledger, _ = run_filter(tmp_path, records)
+    assert main(["selfinstruct", "card", str(tmp_path / "kept.jsonl"), "--output", str(tmp_path / "card")]) == 2
     assert status == 0 and kept == [records[0], {**records[3], "input": ""}]
     [counts] = ledger["ledgers"]
     assert counts["dropped"] == {"too similar to one before": 1, "output empty": 1} and counts["read"] == 4

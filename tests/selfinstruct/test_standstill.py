@@ -92,7 +92,7 @@ def test_a_server_that_breaks_at_a_schema_is_asked_for_text(tmp_path: Path, caps
 
 def test_only_what_one_reason_takes_is_a_standstill() -> None:
     ledger = Ledger("records")
-    watch = Standstill(ledger, "not needed")
+    watch = Standstill(ledger, 10, "not needed")
     for reply in range(1, 10):
         ledger.drop("bad", 17, example="such\na one")
         assert watch.reason(reply) is None

@@ -1,6 +1,7 @@
 """The client against every shape of answer: the right text or failure, in bounded requests, never paid for again."""
 
 import json
+import math
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -132,9 +133,9 @@ def test_after_a_reply_one_forbidden_prompt_fails_alone(tmp_path: Path) -> None:
 
 
 def test_thinking_is_kept_apart_and_log_probabilities_are_those_of_the_answer(tmp_path: Path) -> None:
-    tokens = [
-        {"token": token, "logprob": -0.5, "top_logprobs": []} for token in ("<think>", "hm", "</think>", "\n", "A")
-    ]
+    rivals = [{"token": "B", "logprob": -math.inf}, {"token": "\ud83d", "logprob": math.nan}]
+    texts = ("<think>", "hm", "</think>", "\n", "A")
+    tokens = [{"token": text, "logprob": -0.5, "top_logprobs": rivals} for text in texts]
 
     def respond(_: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
         body = completion("<think>hm</think>\nA")
@@ -145,4 +146,4 @@ def test_thinking_is_kept_apart_and_log_probabilities_are_those_of_the_answer(tm
         _, [result] = ask(server, tmp_path / "journal.jsonl", [asked(SHAPES["plain"])])
         _, [again] = ask(server, tmp_path / "journal.jsonl", [asked(SHAPES["plain"])])
     assert isinstance(result, Reply) and (result.text, result.reasoning) == ("A", "hm")
-    assert result.top_logprobs == ({"A": -0.5},) and again == result and len(server.requests) == 1
+    assert result.top_logprobs == ({"B": -9999.0, "A": -0.5},) and again == result and len(server.requests) == 1
