@@ -142,6 +142,20 @@ def test_arena_hard_v2(folder: Path, made: Made) -> None:
     assert "| o3-mini | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | unknown |" in (folder / "report.md").read_text()
 
 
+def test_each_category_of_arena_hard_v2_has_its_baseline(folder: Path, made: Made) -> None:
+    """Named, a baseline brings the questions that were put to its pairs."""
+    arena_hard_questions(folder)
+    rows = [
+        {"uid": f"q{n}", "category": "c", "judge": "gpt-4.1", "model": "mine", "baseline": baseline,
+         "games": [{"score": score, "judgment": {"answer": f"[[{score}]]"}, "prompt": []} for score in ("B>A", "A>B")]}
+        for n, baseline in enumerate(("o3-mini", "gemini", "o3-mini"))
+    ]  # fmt: skip
+    write(folder / "model_judgment" / "mine.jsonl", rows)
+    results, out = made("question.jsonl", "--baseline", "o3-mini")
+    assert results.complete and mean(results, "mine") == 100.0 and results.questions == 2
+    assert "1 questions were put to other pairs only: left out." in out
+
+
 def test_arena_hard_v01_and_its_battles_say_the_same(folder: Path, made: Made) -> None:
     questions = [
         {"question_id": f"q{n}", "category": "arena-hard-v0.1", "turns": [{"content": f"Q{n}?"}]} for n in range(2)
