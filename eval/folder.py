@@ -139,7 +139,7 @@ def read_folder(
     kept, answers, more = with_baseline(judgments, answers, baseline)
     others = {item.question for item in judgments} - {item.question for item in kept}
     if others:
-        more.append(f"{len(others):,} questions were put to other pairs only: left out.")
+        more.append(f"Questions that were put to other pairs only: {len(others):,}, left out.")
         answers = [answer for answer in answers if answer.question not in others]
     notes += [*more, *reread_differently(kept)]
     answers += judged_answers(kept, answers)
