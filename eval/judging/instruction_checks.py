@@ -2,8 +2,8 @@
 
 The instructions and their arguments are IFEval's (Zhou et al. 2023, "Instruction-Following Evaluation for Large
 Language Models"), whose files have `instruction_id_list` and `kwargs` beside each `prompt`; and so is the meaning of
-each: what counts as a word, a paragraph, a bullet. Two need a linguistic model, which is another one here: the language,
-and where a sentence ends.
+each: what counts as a word, a paragraph, a bullet. Two need a linguistic model, which is another one here: the
+language, and where a sentence ends.
 """
 
 import json

@@ -132,6 +132,7 @@ def test_what_a_judge_was_asked_is_shown_to_the_letter(show: Any) -> None:
     boxes = page.locator("#detail .verdict details", has_text="what the judge was asked")
     assert boxes.count() == 2 and "judge_x-1, temperature 0.5" in boxes.first.inner_text()
     boxes.first.locator("summary").click()
+    boxes.first.locator("pre").nth(1).wait_for()
     said = boxes.first.locator("pre").evaluate_all("(all) => all.map((box) => box.textContent)")
     assert said[0] == "Be <b>fair</b>."
     assert said[1] in (prompts["q8", (first, second)], prompts["q8", (second, first)])
