@@ -99,17 +99,16 @@ def process_batch(work: ConversionWork, records: RecordBatch) -> BatchResult:
 
 
 def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchResult) -> None:
-    turns = Ledger("turns")
-    for reason, count in chat.lost.items():
-        turns.drop(reason, count)
-    outcome: Conversation | str = work.clean(chat.conversation, turns)
+    turns = Ledger("turns", dropped=chat.lost.copy(), repaired=chat.repaired.copy())
+    result.dropped.set_aside.update(chat.set_aside)
+    outcome: Conversation | str = work.clean(chat.conversation, turns, chat.page)
     for step in work.steps:
         if isinstance(outcome, str):
             break
         outcome = step(outcome, turns)
     if not isinstance(outcome, str):
         try:
-            dumps([outcome.id, outcome.meta]).encode()
+            dumps([outcome.id, outcome.meta, *_beside_texts(outcome)]).encode()
         except (TypeError, ValueError) as error:  # NaN, half a surrogate pair, or a date out of a Parquet file
             result.faults.append(f"{place}: cannot be written as JSON: {error}")
             outcome = "unreadable record"
@@ -121,6 +120,11 @@ def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchRes
             Cleaned(outcome, turns.kept, _digest(outcome), minhash_signature(outcome) if work.signatures else None)
         )
     result.turns.add(turns)
+
+
+def _beside_texts(conversation: Conversation) -> list[Any]:
+    """What its messages hold besides their contents, which cleaning made sure of."""
+    return [[one.reasoning, one.meta] for one in conversation.messages if one.meta or one.reasoning]
 
 
 def drop_kept(turns: Ledger, count: int) -> None:

@@ -38,8 +38,12 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--branches", choices=["all", "last"], default="all", help=f"of a tree: all, or the {last}")
     group = parser.add_argument_group("cleaning")
     switch = argparse.BooleanOptionalAction
-    group.add_argument("--html", action=switch, default=True, help="turn answers that are HTML into Markdown")
-    group.add_argument("--captions", action=switch, default=True, help="take the chat page's captions and errors out")
+    group.add_argument(
+        "--html", action=switch, help="turn answers that are HTML into Markdown (default: of chat pages)"
+    )
+    group.add_argument(
+        "--captions", action=switch, help="take a page's captions and errors out (default: of chat pages)"
+    )
     group.add_argument(
         "--in-a-row", choices=["join", "last"], default="join", help="several turns of one role: join, or keep the last"
     )

@@ -54,7 +54,10 @@ class ScrubPersonalData:
             text, counts = scrub(message.content, self.kinds)
             for kind, count in counts.items():
                 turns.repair(f"[{kind.upper()}] put for personal data", count)
-            messages.append(replace(message, content=text) if counts else message)
+            if counts or message.reasoning or message.meta:
+                thought = message.reasoning and scrub(message.reasoning, self.kinds)[0]
+                message = replace(message, content=text, reasoning=thought, meta=self._scrubbed(message.meta))
+            messages.append(message)
         return replace(conversation, messages=tuple(messages), meta=self._scrubbed(conversation.meta))
 
     def _scrubbed(self, value: Any) -> Any:

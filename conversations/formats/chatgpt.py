@@ -7,6 +7,7 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message
 from conversations.formats.chat import HIDDEN, MEDIA, TOOL, Branches, Chat, LostTurn, make_chat
+from conversations.formats.fields import KnownFields
 from conversations.formats.record_format import RecordFormat
 
 # Kinds of content that the export keeps but the page does not show as an answer.
@@ -98,6 +99,10 @@ CHATGPT = RecordFormat(
     called="ChatGPT export",
     field="mapping",
     looks_like="`conversations.json` of an account export",
+    fields=KnownFields(
+        frozenset(("id", "conversation_id", "mapping", "current_node", "title")),
+        frozenset(("safe_urls", "blocked_urls")),
+    ),
     is_one=lambda record: isinstance(record.get("mapping"), dict),
     read=from_chatgpt,
     last_branch="last shown",

@@ -1,7 +1,32 @@
-"""Fields of a record, checked."""
+"""Fields of a record: which ones a format knows, and how they are checked."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.read import Record
+
+
+@dataclass(frozen=True)
+class KnownFields:
+    """The fields that a format's reader takes care of. What else a record has is set aside in `meta` and counted.
+
+    Attributes:
+        mapped: what becomes of the conversation: its id, turns, weights, ...
+        harmless: what says again what is mapped, or nothing of the chat; left out.
+    """
+
+    mapped: frozenset[str]
+    harmless: frozenset[str] = frozenset()
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        return self.mapped | self.harmless
+
+    def others(self, item: Record) -> dict[str, Any]:
+        """What is to be set aside; null, with which a table fills the fields that a row lacks, is nothing."""
+        return {name: item[name] for name in item.keys() - self.known if item[name] is not None}
 
 
 def text_field(record: Record, name: str, place: str) -> str:
@@ -13,4 +38,17 @@ def text_field(record: Record, name: str, place: str) -> str:
     value = record.get(name)
     if not isinstance(value, str):
         raise UserError(f"{place}: field {name!r} must be a string, found {value!r}")
+    return value
+
+
+def list_field(record: Record, name: str, place: str) -> list[Any]:
+    """The list in a field.
+
+    Raises:
+        UserError: it is no list.
+        KeyError: it is missing.
+    """
+    value = record[name]
+    if not isinstance(value, list):
+        raise UserError(f"{place}: field {name!r} must be a list, found {type(value).__name__}")
     return value

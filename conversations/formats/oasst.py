@@ -7,7 +7,7 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message, Role
 from conversations.formats.chat import Branches, Chat, LostTurn, make_chat
-from conversations.formats.fields import text_field
+from conversations.formats.fields import KnownFields, text_field
 from conversations.formats.record_format import PlacedRecords, RecordFormat
 
 _ROLES: dict[Any, Role] = {"prompter": "user", "assistant": "assistant"}
@@ -110,6 +110,7 @@ OASST = RecordFormat(
     called="OASST tree",
     field="prompt",
     looks_like="OpenAssistant trees, or their messages as rows",
+    fields=KnownFields(frozenset(("message_tree_id", "prompt"))),
     is_one=lambda record: isinstance(record.get("prompt"), dict),
     read=from_oasst,
     last_branch="best ranked",

@@ -59,7 +59,7 @@ def test_the_sample() -> None:
         "unreadable record",
     }
     [fault] = conversion.faults
-    assert "sharegpt_sample.json[59]: conversations[1]: field 'value' must be a string, found None" in fault
+    assert "sharegpt_sample.json[59]: conversations[1]: no field 'value'; found ['from']" in fault
     turns = sum(len(item["conversations"]) for item in json.loads(SAMPLE.read_text()))
     assert conversion.turns.read == turns
     assert not any(

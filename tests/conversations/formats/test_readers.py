@@ -102,7 +102,11 @@ IMAGE = {"role": "user", "content": [{"type": "text", "text": "what is"}, {"type
             ["u: hi", "a: yes"],
             {"exchange that used a tool": 4},
         ),
-        (openai(USER, ANSWER, IMAGE, ANSWER), ["u: hi", "a: yes"], {"exchange with an image, sound or file": 2}),
+        (
+            openai(USER, ANSWER, IMAGE, ANSWER),
+            ["u: hi", "a: yes"],
+            {"exchange with an image, sound or file (image_url)": 2},
+        ),
         (openai(USER, {"role": "assistant", "content": None, "refusal": "no"}), ["u: hi", "a: no"], {}),
         ({"conversation_id": "x", "model": "m", "conversation": [USER, ANSWER]}, ["u: hi", "a: yes"], {}),
         ({"conversation_hash": "x", "conversation": [{**USER, "toxic": False}, ANSWER]}, ["u: hi", "a: yes"], {}),

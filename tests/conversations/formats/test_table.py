@@ -76,14 +76,14 @@ ROWS = {
         "'conversation' (WildChat, LMSYS)",
         {"conversation": [ASKED, ANSWERED]},
         {"conversation": [ASKED, {"role": "assistant"}, ASKED]},
-        "messages[1].content must be a string, found NoneType",
+        "conversation[1]: no field 'content'; found ['role']",
         turns=3,
     ),
     "alpaca": Row(
         "'instruction' (Alpaca)",
         {"instruction": "Why?", "output": "Because."},
-        {"instruction": "Why?", "input": None, "output": "Because."},
-        "field 'input' must be a string, found None",
+        {"instruction": "Why?", "input": 3, "output": "Because."},
+        "field 'input' must be a string, found 3",
     ),
     "conversations": Row(
         "'messages' (conversation, OpenAI)",
@@ -95,8 +95,8 @@ ROWS = {
     "openai": Row(
         "'messages' (conversation, OpenAI)",
         {"messages": [ASKED, {"role": "assistant", "content": [{"type": "text", "text": "Because."}]}]},
-        {"messages": [ASKED, {"role": "assistant", "content": ["Because."]}]},
-        "messages[1].content must be a string or a list of parts, found 'Because.' in it",
+        {"messages": [ASKED, {"role": "assistant", "content": [5]}]},
+        "messages[1].content must be a string or a list of parts, found 5 in it",
         turns=2,
     ),
 }

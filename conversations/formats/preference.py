@@ -1,0 +1,29 @@
+"""Preference data, which no reader of chats takes: of its answers some are there to be avoided."""
+
+from camelid.errors import UserError
+from camelid.files.read import Record
+
+# Pairs as TRL, UltraFeedback and LLaMA-Factory write them; marks of single answers as for KTO (Ethayarajh et al. 2024).
+_PAIR = ("chosen", "rejected", "chosen_response", "rejected_response")
+_MARK = ("label", "kto_tag")
+
+
+def refuse_preference(record: Record, place: str) -> None:
+    """Refuse a record that says which answers are wanted and which are not.
+
+    Raises:
+        UserError: it is one.
+    """
+    pair = [name for name in _PAIR if record.get(name)]
+    if pair:
+        fields = ", ".join(map(repr, pair))
+        raise UserError(
+            f"{place}: preference data ({fields}): a rejected answer must not be trained as if it were wanted; to "
+            "train the chosen ones, write each as the last of its `messages`, without these fields"
+        )
+    mark = next((name for name in _MARK if isinstance(record.get(name), bool)), None)
+    if mark:
+        raise UserError(
+            f"{place}: preference data ({mark!r} says whether the answer is wanted): an unwanted answer must not be "
+            "trained; to train the wanted ones, keep the records where it is true, without this field"
+        )
