@@ -131,12 +131,11 @@ class DataAudit:
 
     def findings(self) -> list[tuple[Level, str]]:
         """Every question that was asked of the data, with its answer, for the eye."""
-        refused, marked = self.refused.total(), self.marked.total()
+        refused = self.refused.total()
         lines: list[tuple[Level, str]] = [
             ("FAIL" if refused else "ok", f"{refused} of {self.conversations} conversations refused by the template"),
             *(("FAIL", f"    {reason}") for reason, _ in self.refused.most_common(SHOWN_FAULTS)),
-            self._share("conversations have a role marker typed in them", marked, self.conversations, MOST_MARKED),
-            *(("note", f"    {marker} in {count:,}") for marker, count in self.marked.most_common(SHOWN_FAULTS)),
+            *self._role_markers(),
             ("note" if self.split else "ok", f"{self.split} split at {self.max_length} tokens"),
         ]
         if self.documents:
@@ -155,6 +154,15 @@ class DataAudit:
         share = self.trained / self.tokens
         level: Level = "FAIL" if share < LEAST_TRAINED else "ok"
         return [*lines, (level, f"{self.trained:,} of {self.tokens:,} tokens are trained ({share:.1%})")]
+
+    def _role_markers(self) -> list[tuple[Level, str]]:
+        if not self.marked:
+            return []
+        found = "conversations have a role marker typed in them"
+        lines = [self._share(found, self.marked.total(), self.conversations, MOST_MARKED)]
+        return lines + [
+            ("note", f"    {marker} in {count:,}") for marker, count in self.marked.most_common(SHOWN_FAULTS)
+        ]
 
     @property
     def passed(self) -> bool:

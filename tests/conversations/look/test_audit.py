@@ -72,7 +72,7 @@ def test_what_only_looks_like_a_role_marker_is_none(
 ) -> None:
     texts = ("SUPERUSER: root", "The user: a person", "## Response", "<s>struck</s>", "assistant")
     assert run_audit(data(*(chat(text, "Why?", text) for text in texts)), folder, 200) == 0
-    assert "ok  0 of 5 conversations have a role marker" in capsys.readouterr().out
+    assert "role marker" not in capsys.readouterr().out
 
 
 def test_audit_counts_what_training_will_see(
