@@ -25,6 +25,7 @@ RecordBatch = list[tuple[str, Record | UserError]]
 _BATCH = 32  # records
 
 NEAR_DUPLICATE = "near-duplicate of another"  # where no one of them comes first
+UNREADABLE = "unreadable record"
 DROPPED_WHOLE = "in a conversation that was dropped"
 
 
@@ -89,7 +90,7 @@ def process_batch(work: ConversionWork, records: RecordBatch) -> BatchResult:
             chats = list(read_chats(record, place, work.format, work.branches))
         except UserError as error:
             result.faults.append(str(error))
-            result.dropped.drop("unreadable record")
+            result.dropped.drop(UNREADABLE)
             if isinstance(record, dict) and (lost := count_turns(record)):
                 result.turns.drop("in an unreadable record", lost)
             continue
@@ -111,7 +112,7 @@ def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchRes
             dumps([outcome.id, outcome.meta, *_beside_texts(outcome)]).encode()
         except (TypeError, ValueError) as error:  # NaN, half a surrogate pair, or a date out of a Parquet file
             result.faults.append(f"{place}: cannot be written as JSON: {error}")
-            outcome = "unreadable record"
+            outcome = UNREADABLE
     if isinstance(outcome, str):
         result.dropped.drop(outcome)
         drop_kept(turns, turns.kept)

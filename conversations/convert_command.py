@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from camelid.errors import UserError
 from conversations.formats.table import FORMATS
 
 if TYPE_CHECKING:
     from camelid.files.ledger import Ledger
     from conversations.batch import ConversionWork
 
+MOST_UNREADABLE = 0.5  # share of the records; above it the exit status is 1
+MANY_UNREADABLE = 0.1  # above it there is a warning
+LEDGER = ".ledger.json"  # what the name of the output's ledger ends with
 SHOWN_FAULTS = 5  # unreadable records named on the terminal; the ledger file has all
 
 
@@ -25,6 +29,8 @@ def register_convert(verbs: Any) -> None:
     parser.add_argument("--output", required=True, metavar="FILE", help="the conversations, JSON Lines")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; the output is the same")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    most = f"exit with 1 if a larger share of the records cannot be read (default {MOST_UNREADABLE:g})"
+    parser.add_argument("--max-unreadable", type=float, default=MOST_UNREADABLE, metavar="SHARE", help=most)
     add_work_arguments(parser)
     _add_whole(parser)
     parser.set_defaults(run=run_convert)
@@ -77,7 +83,7 @@ def _add_whole(parser: argparse.ArgumentParser) -> None:
 def run_convert(args: argparse.Namespace) -> int:
     """Convert; write the ledger beside the output; name what could not be read."""
     from camelid.files.ledger import Ledger
-    from camelid.files.paths import find_packaged, refuse_overwriting
+    from camelid.files.paths import find_packaged
     from camelid.files.write import atomic_write, dumps
     from camelid.progress import Progress
     from conversations.cleaning.sampling import is_in_sample
@@ -86,9 +92,11 @@ def run_convert(args: argparse.Namespace) -> int:
 
     _check_share("--test", args.test)
     _check_count("--workers", args.workers)
-    refuse_overwriting(args.output, args.inputs)
+    if not 0 <= args.max_unreadable <= 1:
+        raise UserError(f"--max-unreadable must be from 0 to 1, found {args.max_unreadable}")
     output = Path(args.output)
     test = output.with_suffix(f".test{output.suffix}") if args.test else None
+    replaced = _find_replaced([output, *filter(None, [test])], args)
     conversion, tested = Conversion(), 0
     name, _, maker = (args.identity or "").partition(",")
     identity = list(identity_conversations(name, maker.strip())) if args.identity is not None else []
@@ -114,22 +122,45 @@ def run_convert(args: argparse.Namespace) -> int:
     print(f"{output}: {conversion.conversations.kept - tested + len(identity)} conversations")
     if test:
         print(f"{test}: {tested} conversations")
+    for path in replaced:
+        print(f"camelid: {path} was there before and has been replaced", file=sys.stderr)
     if not conversion.conversations.kept:
         print("camelid: nothing was kept", file=sys.stderr)
         return 1
+    return _judge_unreadable(conversion.conversations, args.max_unreadable)
+
+
+def _find_replaced(outputs: list[Path], args: argparse.Namespace) -> list[Path]:
+    """The files that will be replaced; never one that is read."""
+    from camelid.files.paths import find_packaged, refuse_overwriting
+
+    read = [find_packaged(path) for path in (*args.inputs, *args.decontaminate, *args.block)]
+    for path in (*outputs, outputs[0].with_suffix(LEDGER)):
+        refuse_overwriting(path, read)
+    return [path for path in outputs if path.exists()]
+
+
+def _judge_unreadable(conversations: "Ledger", most: float) -> int:
+    """Say so if many records could not be read; the exit status is 1 if they are too many."""
+    from conversations.batch import UNREADABLE
+
+    unreadable = conversations.dropped[UNREADABLE]
+    share = unreadable / conversations.read
+    told = f"{unreadable} of {conversations.read} records could not be read ({share:.1%})"
+    if share > most:
+        print(f"camelid: {told}, a larger share than --max-unreadable {most:g}", file=sys.stderr)
+        return 1
+    if share > MANY_UNREADABLE:
+        print(f"camelid: warning: {told}", file=sys.stderr)
     return 0
 
 
 def _check_share(name: str, share: float | None) -> None:
-    from camelid.errors import UserError
-
     if share is not None and not 0 < share < 1:
         raise UserError(f"{name} must be between 0 and 1, found {share}")
 
 
 def _check_count(name: str, count: int | None) -> None:
-    from camelid.errors import UserError
-
     if count is not None and count < 1:
         raise UserError(f"{name} must be at least 1, found {count}")
 
@@ -177,7 +208,7 @@ def _maybe(path: Path | None) -> Iterator[IO[str] | None]:
 def _report(output: Path, ledgers: list["Ledger"], faults: list[str]) -> None:
     from camelid.files.ledger import write_ledgers
 
-    path = output.with_suffix(".ledger.json")
+    path = output.with_suffix(LEDGER)
     write_ledgers(path, ledgers, faults=faults)
     for ledger in ledgers:
         print(ledger.summary())

@@ -68,7 +68,7 @@ class Clean:
 
         Args:
             conversation: as a reader made it.
-            turns: counts every turn as kept or dropped with its reason.
+            turns: counts every turn as kept or dropped with its reason; those lost while reading are there already.
             page: whether its answers were copied from a chat page.
 
         Returns:
@@ -84,7 +84,7 @@ class Clean:
         exchanges = self._exchanges(self._one_a_role(body, turns), turns)
         if not exchanges:
             _drop(turns, "system message of a conversation without an exchange", len(system))
-            return "no exchange left" if messages else "no turns"
+            return "no exchange left" if turns.read else "no turns"
         turns.keep(len(system))
         return replace(conversation, messages=(*system, *exchanges))
 

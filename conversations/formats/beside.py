@@ -10,7 +10,7 @@ from camelid.files.read import Record
 from camelid.message import Message, merge_meta
 from conversations.formats.chat import Chat, make_chat
 from conversations.formats.fields import KnownFields
-from conversations.formats.media import MEDIA_FIELDS, media_field, without_media
+from conversations.formats.media import media_field, without_media
 from conversations.formats.parts import plain_text
 from conversations.formats.weights import WEIGHTS, read_weight, smallest
 
@@ -52,7 +52,8 @@ class Beside:
             messages = less.conversation.messages
         if self.system is not None:
             messages = _with_system(self.system, messages)
-        others = {key: value for key, value in self.others.items() if value != name}  # what names the record
+        names = (name, chat.conversation.meta.get("tree"))
+        others = {key: value for key, value in self.others.items() if value not in names}
         meta = merge_meta(merge_meta(chat.conversation.meta, self.meta), others)
         return replace(
             chat,
@@ -76,7 +77,7 @@ def read_beside(record: Record, fields: KnownFields, place: str) -> Beside | Non
         return None
     others = fields.others(record)
     system = [text for name in SYSTEM if name in others and (text := plain_text(others[name], f"{place}: {name}"))]
-    meta = others.get(_META, {})
+    meta = {} if record.get(_META) is None else record[_META]
     if not isinstance(meta, dict):
         raise UserError(f"{place}: field {_META!r} must be an object, found {type(meta).__name__}")
     return Beside(
@@ -84,11 +85,7 @@ def read_beside(record: Record, fields: KnownFields, place: str) -> Beside | Non
         read_weight(others, f"{place}: field "),
         media_field(others),
         meta,
-        {
-            name: value
-            for name, value in others.items()
-            if name not in _HERE and not (name in MEDIA_FIELDS and not value)
-        },
+        {name: value for name, value in others.items() if name not in _HERE},
     )
 
 

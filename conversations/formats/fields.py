@@ -7,6 +7,8 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.read import Record
 
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+
 
 @dataclass(frozen=True)
 class KnownFields:
@@ -25,8 +27,8 @@ class KnownFields:
         return self.mapped | self.harmless
 
     def others(self, item: Record) -> dict[str, Any]:
-        """What is to be set aside; null, with which a table fills the fields that a row lacks, is nothing."""
-        return {name: item[name] for name in item.keys() - self.known if item[name] is not None}
+        """What is to be set aside; null, with which a table fills what a row lacks, and empty values are nothing."""
+        return {name: item[name] for name in item.keys() - self.known if item[name] not in _NOTHING}
 
 
 def text_field(record: Record, name: str, place: str) -> str:

@@ -40,7 +40,7 @@ def test_chatgpt_branches() -> None:
                 content={"content_type": "multimodal_text", "parts": [{"asset_pointer": "f"}, "?"]},
             ),
             [],
-            {"exchange with an image, sound or file": 3},
+            {"exchange with an image, sound or file (dict)": 3},
         ),
         (
             node("a", "system", "be kind", "c2", metadata={"is_visually_hidden_from_conversation": True}),
