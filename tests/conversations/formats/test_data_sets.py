@@ -8,7 +8,7 @@ import pytest
 
 from camelid.app.cli import main
 
-CASES = Path(__file__).parents[1] / "cases"
+EXPORTS = Path(__file__).parents[1] / "exports"
 
 
 def convert(source: Path, folder: Path, *options: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -29,7 +29,7 @@ def texts(chat: dict[str, Any]) -> list[str]:
 
 
 def test_rows_of_many_data_sets(tmp_path: Path) -> None:
-    chats, ledger = convert(CASES / "rows_variants.jsonl", tmp_path)
+    chats, ledger = convert(EXPORTS / "rows_variants.jsonl", tmp_path)
     assert [texts(chat) for chat in chats] == [
         ["First q", "First a", "Second q", "Second a", "Continue the talk", "Third answer"],
         ["You are a pirate.", "Who are you?", "A pirate."],
@@ -58,7 +58,7 @@ def test_rows_of_many_data_sets(tmp_path: Path) -> None:
 
 
 def test_a_claude_export(tmp_path: Path) -> None:
-    [chat], _ = convert(CASES / "claude.json", tmp_path)
+    [chat], _ = convert(EXPORTS / "claude.json", tmp_path)
     assert (chat["id"], texts(chat)) == ("u1", ["Hello Claude", "Hello!"])
     assert chat["messages"][1]["reasoning"] == "hm" and chat["meta"]["name"] == "Claude chat"
     assert "account" not in chat["meta"]
@@ -96,10 +96,10 @@ def test_what_a_claude_export_has_besides_text(tmp_path: Path) -> None:
 
 
 def test_anthropics_messages_lose_the_exchange_with_a_tool_alone(tmp_path: Path) -> None:
-    _, ledger = convert(CASES / "anthropic.jsonl", tmp_path)
+    _, ledger = convert(EXPORTS / "anthropic.jsonl", tmp_path)
     assert ledger["ledgers"][0]["read"] == 1 and not ledger["faults"]
     assert ledger["ledgers"][1]["dropped"]["exchange that used a tool"] == 4
-    [record] = [json.loads(line) for line in (CASES / "anthropic.jsonl").read_text().splitlines()]
+    [record] = [json.loads(line) for line in (EXPORTS / "anthropic.jsonl").read_text().splitlines()]
     asked = {"role": "user", "content": [{"type": "text", "text": "And 2 + 2?"}]}
     record["messages"] += [asked, {"role": "assistant", "content": [{"type": "text", "text": "4"}]}]
     [chat], _ = convert_records(tmp_path, record)
