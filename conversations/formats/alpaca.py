@@ -1,12 +1,10 @@
 """Alpaca's records: an instruction, perhaps with an input, and the output."""
 
-from collections.abc import Iterator
-
-from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Conversation, Message, record_id
 from conversations.formats.chat import Branches, Chat, LostTurn, make_chat
 from conversations.formats.fields import KnownFields, text_field
+from conversations.formats.history import read_history
 from conversations.formats.record_format import RecordFormat
 from conversations.formats.turns import read_text
 from conversations.tokens.with_input import join_input
@@ -21,22 +19,11 @@ def _chat(record: Record, place: str) -> Chat:
     instruction = text_field(record, "instruction", place)
     text = "" if record.get("input") is None else text_field(record, "input", place)
     turns: list[Message | LostTurn] = [
-        *_history(record.get("history"), place),
+        *read_history(record.get("history"), place),
         read_text("user", join_input(instruction, text)),
         read_text("assistant", text_field(record, "output", place)),
     ]
     return make_chat(record_id(record, place), turns, {"instruction": instruction, "input": text})
-
-
-def _history(history: object, place: str) -> Iterator[Message | LostTurn]:
-    """LLaMA-Factory's earlier exchanges: a list of pairs of question and answer."""
-    if not isinstance(history, list | None):
-        raise UserError(f"{place}: field 'history' must be a list of pairs of texts, found {type(history).__name__}")
-    for index, pair in enumerate(history or ()):
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise UserError(f"{place}: history[{index}] must be a question and its answer, found {pair!r}")
-        yield read_text("user", pair[0])
-        yield read_text("assistant", pair[1])
 
 
 def _read(record: Record, place: str, branches: Branches) -> list[Chat]:
@@ -50,7 +37,7 @@ ALPACA = RecordFormat(
     looks_like='`{"instruction", "input", "output"}`',
     # `text` of the set on the hub is the same record in Alpaca's template.
     fields=KnownFields(frozenset(("id", "instruction", "input", "output", "history")), frozenset(("text",))),
-    is_one=lambda record: "instruction" in record,
+    is_one=lambda record: "instruction" in record and ("output" in record or "response" not in record),
     read=_read,
     notes="`meta` keeps instruction and input apart; `history` becomes earlier turns",
 )

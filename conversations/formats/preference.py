@@ -6,6 +6,14 @@ from camelid.files.read import Record
 # Pairs as TRL, UltraFeedback and LLaMA-Factory write them; marks of single answers as for KTO (Ethayarajh et al. 2024).
 _PAIR = ("chosen", "rejected", "chosen_response", "rejected_response")
 _MARK = ("label", "kto_tag")
+# Two answers side by side: LMSYS's arena, as chats and as texts; StackExchange's; SHP's; AlpacaFarm's.
+_SIDES = (
+    ("conversation_a", "conversation_b"),
+    ("response_a", "response_b"),
+    ("response_j", "response_k"),
+    ("human_ref_A", "human_ref_B"),
+    ("output_1", "output_2"),
+)
 
 
 def refuse_preference(record: Record, place: str) -> None:
@@ -15,6 +23,7 @@ def refuse_preference(record: Record, place: str) -> None:
         UserError: it is one.
     """
     pair = [name for name in _PAIR if record.get(name)]
+    pair += [name for sides in _SIDES if record.keys() >= set(sides) for name in sides]
     if pair:
         fields = ", ".join(map(repr, pair))
         raise UserError(

@@ -179,6 +179,7 @@ class _Reading:
     def _with_rest(self, message: Message, item: Record, content: Content, where: str) -> Message:
         """The turn with its weight, its thoughts, and what is set aside."""
         others = TURN.others(item)
+        others.pop(self.listed.speaker, None)
         thoughts = [others.pop(name) for name in _REASONING if isinstance(others.get(name), str)]
         meta = others.pop("meta") if isinstance(others.get("meta"), dict) else {}
         truncated = item.get("truncated")

@@ -113,9 +113,9 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
 
 def run_import(args: argparse.Namespace) -> int:
     """Write Meta's or pickled weights as a Hugging Face folder with safetensors."""
+    from conversations.tokens.sentencepiece_model import read_tokenizer
     from finetune.folders import meta, weights
     from finetune.folders.merge import copy_tokenizer
-    from finetune.folders.meta_tokenizer import read_tokenizer
     from finetune.llama.config import LlamaConfig
 
     folder, output = Path(args.source), Path(args.output)

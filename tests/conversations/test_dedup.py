@@ -204,7 +204,7 @@ GOOD = dumps(chat("a", "Hi", "Hello")).encode() + b"\n"
             r"x\.jsonl:3: .* format alpaca; run `camelid conversations convert`",
         ),
         (b'{"messages": [{"role": "user", "content": "a"}]}\n', r"x\.jsonl:3: .* format openai; run"),
-        (b'{"text": "a"}\n', r"x\.jsonl:3: unknown record"),
+        (b'{"txt": "a"}\n', r"x\.jsonl:3: unknown record"),
         (b"[]\n", r"x\.jsonl:3: expected a JSON object, found list"),
         (b"\xff\n", r"x\.jsonl:3: not UTF-8 text"),
         (GOOD.replace(b"{}", b'{"n": NaN}'), r"x\.jsonl:3: cannot be written as JSON: Out of range float"),

@@ -56,7 +56,7 @@ def test_formats(tmp_path: Path, record: Any, expected: Conversation, as_array: 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"text": "x"}, r"unknown record with fields \['text'\]"),
+        ({"txt": "x"}, r"unknown record with fields \['txt'\]"),
         ({"instruction": "a", "output": None}, "field 'output' must be a string, found None"),
         ({"messages": []}, "field 'messages' must be a non-empty list"),
         (

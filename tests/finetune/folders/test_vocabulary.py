@@ -1,6 +1,8 @@
 """A larger vocabulary keeps the old rows; the new ones begin at their mean."""
 
 import dataclasses
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from camelid.app.cli import main
+from camelid.errors import UserError
+from conversations.tokens.open_tokenizer import open_tokenizer
+from conversations.tokens.template import get_template
+from conversations.tokens.tokenize import Encoder
 from finetune.folders import weights
 from tests.finetune.folders.tiny_folders import logits
 
@@ -33,3 +39,13 @@ def test_resize(tmp_path: Path, toy_model: Path, tied: bool) -> None:
         torch.testing.assert_close(after[size:], before.mean(0).expand(448 - size, -1))
     peer = AutoModelForCausalLM.from_pretrained(tmp_path / "larger", dtype=torch.float32)
     torch.testing.assert_close(logits(peer), logits(new), atol=1e-5, rtol=1e-5)
+
+
+def test_the_error_for_missing_tokens_names_the_command_that_adds_them(tmp_path: Path, toy_model: Path) -> None:
+    with pytest.raises(UserError, match=r"lacks; choose another template") as caught:
+        Encoder(get_template("chatml"), open_tokenizer(toy_model))
+    found = re.search("`camelid (.+)`$", str(caught.value))
+    assert found
+    larger = str(tmp_path / "larger")
+    assert main([larger if word == "OUTPUT" else word for word in shlex.split(found[1])]) == 0
+    assert len(Encoder(get_template("chatml"), open_tokenizer(larger)).end_ids) == 1

@@ -1,0 +1,35 @@
+"""Dolly's and GPTeacher's records: an instruction, perhaps with a context, and the response."""
+
+from camelid.files.read import Record
+from camelid.message import record_id
+from conversations.formats.chat import Branches, Chat, make_chat
+from conversations.formats.fields import KnownFields, text_field
+from conversations.formats.record_format import RecordFormat
+from conversations.formats.turns import read_text
+from conversations.tokens.with_input import join_input
+
+_CONTEXT = ("context", "input")  # Dolly's; GPTeacher's
+_UPPER = ("INSTRUCTION", "RESPONSE")  # of the sets gathered for OpenAssistant
+
+
+def _read(record: Record, place: str, branches: Branches) -> list[Chat]:
+    ask, answer = _UPPER if _UPPER[0] in record else ("instruction", "response")
+    instruction = text_field(record, ask, place)
+    context = next((text_field(record, name, place) for name in _CONTEXT if record.get(name) is not None), "")
+    turns = (
+        read_text("user", join_input(instruction, context)),
+        read_text("assistant", text_field(record, answer, place)),
+    )
+    return [make_chat(record_id(record, place), turns, {"instruction": instruction, "input": context})]
+
+
+DOLLY = RecordFormat(
+    name="dolly",
+    called="Dolly, GPTeacher",
+    field="instruction",
+    looks_like='`{"instruction", "context", "response"}`',
+    fields=KnownFields(frozenset(("id", "instruction", "response", *_CONTEXT, *_UPPER))),
+    is_one=lambda record: "response" in record if "instruction" in record else set(_UPPER) <= record.keys(),
+    read=_read,
+    notes="Dolly, and GPTeacher with `input`; `meta` keeps instruction and context apart, as Alpaca's",
+)
