@@ -24,7 +24,10 @@ def register_convert(verbs: Any) -> None:
     """Add the `convert` verb."""
     parser = verbs.add_parser("convert", help="read chats in any known format, clean them, write conversations")
     parser.add_argument(
-        "inputs", nargs="+", metavar="FILE", help="JSON, JSON Lines (.gz too), Parquet, or a folder saved by datasets"
+        "inputs",
+        nargs="+",
+        metavar="FILE",
+        help="JSON, JSON Lines, CSV (also packed), Parquet, or a folder saved by datasets",
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="the conversations, JSON Lines")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; the output is the same")
