@@ -170,13 +170,14 @@ def _check_count(name: str, count: int | None) -> None:
 
 def make_work(args: argparse.Namespace) -> "ConversionWork":
     """The work that was asked for; of its steps, what is cheap and drops much comes first."""
-    from camelid.text.decontaminate import Decontaminator, KeepOutQuestions, read_question_texts
+    from camelid.text.decontaminate import Decontaminator, KeepOutQuestions
     from camelid.text.language import KeepLanguages
     from camelid.text.pii import KINDS, ScrubPersonalData
     from conversations.batch import CleaningStep, ConversionWork
     from conversations.cleaning.blocked import BlockPhrases, read_phrases
     from conversations.cleaning.clean import Clean
     from conversations.cleaning.sampling import Sample
+    from conversations.questions import read_question_texts
 
     _check_share("--sample", args.sample)
     _check_count("--max-turn-chars", args.max_turn_chars)
