@@ -11,7 +11,7 @@ from camelid.message import Message, merge_meta
 from conversations.formats.chat import Chat, make_chat
 from conversations.formats.fields import KnownFields
 from conversations.formats.media import media_field, without_media
-from conversations.formats.parts import plain_text
+from conversations.formats.parts import read_plain_text
 from conversations.formats.weights import WEIGHTS, read_weight, smallest
 
 SYSTEM = ("system", "system_prompt")
@@ -76,16 +76,19 @@ def read_beside(record: Record, fields: KnownFields, place: str) -> Beside | Non
     if record.keys() <= fields.known:
         return None
     others = fields.others(record)
-    system = [text for name in SYSTEM if name in others and (text := plain_text(others[name], f"{place}: {name}"))]
+    system = [read_plain_text(others[name], f"{place}: {name}") for name in SYSTEM if name in others]
+    aside = {name: value for name, value in others.items() if name not in _HERE}
+    for content in system:
+        aside = merge_meta(aside, content.others)
     meta = {} if record.get(_META) is None else record[_META]
     if not isinstance(meta, dict):
         raise UserError(f"{place}: field {_META!r} must be an object, found {type(meta).__name__}")
     return Beside(
-        "\n\n".join(system) or None,
+        "\n\n".join(content.text for content in system if content.text) or None,
         read_weight(others, f"{place}: field "),
         media_field(others),
         meta,
-        {name: value for name, value in others.items() if name not in _HERE},
+        aside,
     )
 
 

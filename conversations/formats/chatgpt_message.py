@@ -118,7 +118,7 @@ def _text(content: Record, place: str) -> tuple[str, str | None]:
         raise UserError(f"{place}.parts must be a list, found {type(parts).__name__}")
     texts, recordings = [], []
     for part in parts:
-        kind = part.get("content_type") if isinstance(part, dict) else None
+        kind = str(part["content_type"]) if isinstance(part, dict) and "content_type" in part else None
         if isinstance(part, str):
             texts.append(part)
         elif kind == "audio_transcription" and isinstance(part.get("text"), str):
@@ -126,7 +126,7 @@ def _text(content: Record, place: str) -> tuple[str, str | None]:
         elif kind in _RECORDINGS and not any(part.get(name) for name in _SHOWN_LIVE):
             recordings.append(str(kind))
         else:
-            return "", str(kind or type(part).__name__)
+            return "", kind or type(part).__name__
     if not texts and (recordings or content.get("content_type") != "text"):
         return "", recordings[0] if recordings else str(content.get("content_type"))
     return "\n".join(texts), None
@@ -136,7 +136,7 @@ def _is_unfinished(message: Record, metadata: Record) -> bool:
     """Whether an answer was stopped, or had not come to its end when it was exported."""
     details = metadata.get("finish_details")
     how = details.get("type") if isinstance(details, dict) else None
-    return message.get("status") in _UNFINISHED or how not in (None, "stop")
+    return str(message.get("status")) in _UNFINISHED or how not in (None, "stop")
 
 
 def _without_citations(text: str) -> str:

@@ -66,18 +66,18 @@ def join_parts(parts: list[Any], place: str) -> Content:
     return content
 
 
-def plain_text(value: object, place: str) -> str:
-    """A text, or the text of a list of parts.
+def read_plain_text(value: object, place: str) -> Content:
+    """A text, or a list of parts that are texts.
 
     Raises:
         UserError: it is neither.
     """
     if isinstance(value, str):
-        return value
+        return Content(value)
     content = join_parts(value, place) if isinstance(value, list) else Content(lost="")
     if content.lost is not None or content.reasoning:
         raise UserError(f"{place} must be a string or a list of texts, found {type(value).__name__}")
-    return content.text or ""
+    return content
 
 
 def _first_text(part: Record, names: tuple[str, ...]) -> str | None:
