@@ -29,7 +29,7 @@ def texts(chat: dict[str, Any]) -> list[str]:
 
 
 def test_rows_of_many_data_sets(tmp_path: Path) -> None:
-    chats, ledger = convert(EXPORTS / "rows_variants.jsonl", tmp_path)
+    chats, ledger = convert(EXPORTS.parent / "cases" / "rows_variants.jsonl", tmp_path)
     assert [texts(chat) for chat in chats] == [
         ["First q", "First a", "Second q", "Second a", "Continue the talk", "Third answer"],
         ["You are a pirate.", "Who are you?", "A pirate."],
@@ -125,6 +125,20 @@ def test_a_batch_request_keeps_what_was_asked_for(tmp_path: Path) -> None:
     [chat], ledger = convert_records(tmp_path, request)
     assert (chat["id"], texts(chat), chat["meta"]) == ("r7", ["1?", "one"], {"model": "gpt", "temperature": 0})
     assert ledger["ledgers"][1]["dropped"] == {"user turn without an answer": 1}
+
+
+def test_a_pair_says_more_than_question_and_answer(tmp_path: Path) -> None:
+    pairs = [
+        {"input": "1?", "output": "one", "score": 0.5, "train": False},
+        {"input": "2?", "output": "<think>2</think>two"},
+        {"input": "3?", "output": "three", "image": "3.png"},
+    ]
+    [chat], ledger = convert_records(tmp_path, {"conversation": pairs})
+    assert texts(chat) == ["1?", "one", "2?", "two"]
+    assert chat["messages"][1] == {"role": "assistant", "content": "one", "weight": 0.0, "meta": {"score": 0.5}}
+    assert chat["messages"][3]["reasoning"] == "2"
+    assert ledger["ledgers"][0]["set_aside"] == {"conversation[].score": 1}
+    assert ledger["ledgers"][1]["dropped"] == {"exchange with an image, sound or file (image)": 2}
 
 
 @pytest.mark.parametrize(
