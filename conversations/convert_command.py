@@ -43,7 +43,7 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is done with each record by itself."""
     group = parser.add_argument_group("reading")
     group.add_argument("--format", choices=tuple(FORMATS), help="of all inputs (detected record by record if left out)")
-    last = " or ".join(format.last_branch for format in FORMATS.values() if format.last_branch)
+    last = " or ".join(dict.fromkeys(format.last_branch for format in FORMATS.values() if format.last_branch))
     group.add_argument("--branches", choices=["all", "last"], default="all", help=f"of a tree: all, or the {last}")
     group = parser.add_argument_group("cleaning")
     switch = argparse.BooleanOptionalAction

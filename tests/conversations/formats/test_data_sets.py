@@ -95,6 +95,33 @@ def test_what_a_claude_export_has_besides_text(tmp_path: Path) -> None:
     assert turns["kept"] + sum(reasons.values()) == 10
 
 
+def test_branches_of_a_claude_export_share_what_they_have_in_common(tmp_path: Path) -> None:
+    def said(uuid: str, parent: str, sender: str) -> dict[str, Any]:
+        return {"uuid": uuid, "parent_message_uuid": parent, "sender": sender, "text": uuid}
+
+    root = "00000000-0000-4000-8000-000000000000"
+    messages = [
+        *(said("q1", root, "human"), said("a1", "q1", "assistant"), said("q2", "a1", "human")),
+        *(said("a2", "q2", "assistant"), said("a2 again", "q2", "assistant"), said("q2 edited", "a1", "human")),
+        said("a3", "q2 edited", "assistant"),
+    ]
+    record = {"uuid": "u", "chat_messages": messages, "current_leaf_message_uuid": "a2 again"}
+    chats, _ = convert_records(tmp_path, record)
+    assert {chat["id"]: texts(chat) for chat in chats} == {
+        "u": ["q1", "a1", "q2", "a2 again"],
+        "u/2": ["q1", "a1", "q2", "a2"],
+        "u/3": ["q1", "a1", "q2 edited", "a3"],
+    }
+    trained = [turn["content"] for chat in chats for turn in chat["messages"][1::2] if turn.get("weight") != 0]
+    assert trained == ["a1", "a2 again", "a2", "a3"]
+    assert {chat["meta"]["tree"] for chat in chats} == {"u"}
+    [chat], _ = convert(tmp_path / "in.jsonl", tmp_path, "--branches", "last")
+    assert texts(chat) == ["q1", "a1", "q2", "a2 again"]
+    record["chat_messages"][0]["parent_message_uuid"] = "a1"
+    _, ledger = convert_records(tmp_path, record)
+    assert "is its own ancestor" in ledger["faults"][0]
+
+
 def test_anthropics_messages_lose_the_exchange_with_a_tool_alone(tmp_path: Path) -> None:
     _, ledger = convert(EXPORTS / "anthropic.jsonl", tmp_path)
     assert ledger["ledgers"][0]["read"] == 1 and not ledger["faults"]
