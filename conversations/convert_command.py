@@ -24,7 +24,10 @@ def register_convert(verbs: Any) -> None:
     """Add the `convert` verb."""
     parser = verbs.add_parser("convert", help="read chats in any known format, clean them, write conversations")
     parser.add_argument(
-        "inputs", nargs="+", metavar="FILE", help="JSON, JSON Lines (.gz too), Parquet, or a folder saved by datasets"
+        "inputs",
+        nargs="+",
+        metavar="FILE",
+        help="JSON, JSON Lines, CSV (also packed), Parquet, or a folder saved by datasets",
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="the conversations, JSON Lines")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; the output is the same")
@@ -40,7 +43,7 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is done with each record by itself."""
     group = parser.add_argument_group("reading")
     group.add_argument("--format", choices=tuple(FORMATS), help="of all inputs (detected record by record if left out)")
-    last = " or ".join(format.last_branch for format in FORMATS.values() if format.last_branch)
+    last = " or ".join(dict.fromkeys(format.last_branch for format in FORMATS.values() if format.last_branch))
     group.add_argument("--branches", choices=["all", "last"], default="all", help=f"of a tree: all, or the {last}")
     group = parser.add_argument_group("cleaning")
     switch = argparse.BooleanOptionalAction
@@ -167,13 +170,14 @@ def _check_count(name: str, count: int | None) -> None:
 
 def make_work(args: argparse.Namespace) -> "ConversionWork":
     """The work that was asked for; of its steps, what is cheap and drops much comes first."""
-    from camelid.text.decontaminate import Decontaminator, KeepOutQuestions, read_question_texts
+    from camelid.text.decontaminate import Decontaminator, KeepOutQuestions
     from camelid.text.language import KeepLanguages
     from camelid.text.pii import KINDS, ScrubPersonalData
     from conversations.batch import CleaningStep, ConversionWork
     from conversations.cleaning.blocked import BlockPhrases, read_phrases
     from conversations.cleaning.clean import Clean
     from conversations.cleaning.sampling import Sample
+    from conversations.questions import read_question_texts
 
     _check_share("--sample", args.sample)
     _check_count("--max-turn-chars", args.max_turn_chars)

@@ -1,4 +1,4 @@
-"""Files of records: JSON Lines, one JSON document, Parquet, saved `datasets` folders. All are streamed."""
+"""Files of records: JSON Lines, one JSON document, CSV, Parquet, saved `datasets` folders. All are streamed."""
 
 import json
 import re
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
+from camelid.files.csv_table import scan_csv
 from camelid.files.json_array import WRAPPER, scan_json_array, scan_json_objects
 from camelid.files.paths import missing_file_error
 from camelid.files.read import MAX_RECORD, Record, first_character, open_binary, scan_jsonl
+from camelid.files.unpack import unpacked_name
 
 _WRAPPED = re.compile(rb'\xef?\xbb?\xbf?\s*\{\s*"' + WRAPPER.encode() + rb'"\s*:\s*\[\s*\{')
 _ROWS = 256  # rows of a table turned into records at a time
@@ -34,6 +36,8 @@ def scan_records(path: str | Path) -> Iterator[tuple[str, Record | UserError]]:
         yield from _dataset(path)
     elif path.suffix == ".parquet":
         yield from _parquet(path)
+    elif path.is_file() and unpacked_name(path).lower().endswith((".csv", ".tsv")):
+        yield from scan_csv(path)
     elif first_character(path) == "[":
         yield from scan_json_array(path)
     elif _takes_several_lines(path):

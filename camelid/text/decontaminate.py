@@ -2,12 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from camelid.errors import UserError
 from camelid.files.ledger import Ledger
-from camelid.files.records import read_records
 from camelid.message import Conversation
 from camelid.text.words import WORD, unicode_tokens, word_size
 
@@ -70,22 +66,3 @@ class KeepOutQuestions:
         if any(message.role == "user" and self.questions.match(message.content) for message in conversation.messages):
             return "contains an evaluation question"
         return conversation
-
-
-def read_question_texts(path: str | Path) -> list[str]:
-    """The question texts of an evaluation file: fields `turns`, `text` or `instruction` (+ `instances`)."""
-    texts = []
-    for place, record in read_records(path):
-        texts += _question_texts(record, place)
-    return texts
-
-
-def _question_texts(record: dict[str, Any], place: str) -> list[str]:
-    if isinstance(record.get("turns"), list):
-        return [str(turn) for turn in record["turns"]]
-    if isinstance(record.get("text"), str):
-        return [record["text"]]
-    if isinstance(record.get("instruction"), str):
-        inputs = [str(instance.get("input", "")) for instance in record.get("instances", [record])]
-        return [f"{record['instruction']} {text}".strip() for text in inputs]
-    raise UserError(f"{place}: no question found; expected a field 'turns', 'text' or 'instruction'")

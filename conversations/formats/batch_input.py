@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import record_id
 from conversations.formats.beside import read_beside
@@ -21,6 +22,8 @@ def _is_one(record: Record) -> bool:
 
 def _read(record: Record, place: str, branches: Branches) -> Iterator[Chat]:
     body, where = record["body"], f"{place}: body"
+    if not isinstance(body, dict):
+        raise UserError(f"{place}: field 'body' must be an object, found {type(body).__name__}")
     name = record_id(record, str(record.get("custom_id") or place))
     chat = _TURNS.read({**body, "id": name}, where)
     beside = read_beside(body, _OF_BODY, where)
@@ -32,7 +35,7 @@ BATCH_INPUT = RecordFormat(
     called="OpenAI batch input",
     field="body",
     looks_like='`{"custom_id", "body": {"messages": [{"role", "content"}]}}`',
-    fields=KnownFields(frozenset(("id", "custom_id", "body")), frozenset(("method", "url"))),
+    fields=KnownFields(frozenset(("id", "body")), frozenset(("method", "url"))),
     is_one=_is_one,
     read=_read,
     notes="requests of the Batch API; without an answer the last question goes",

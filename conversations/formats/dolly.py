@@ -9,16 +9,15 @@ from conversations.formats.turns import read_text
 from conversations.tokens.with_input import join_input
 
 _CONTEXT = ("context", "input")  # Dolly's; GPTeacher's
-_UPPER = ("INSTRUCTION", "RESPONSE")  # of the sets gathered for OpenAssistant
 
 
 def _read(record: Record, place: str, branches: Branches) -> list[Chat]:
-    ask, answer = _UPPER if _UPPER[0] in record else ("instruction", "response")
-    instruction = text_field(record, ask, place)
-    context = next((text_field(record, name, place) for name in _CONTEXT if record.get(name) is not None), "")
+    instruction = text_field(record, "instruction", place)
+    given = [text_field(record, name, place) for name in _CONTEXT if record.get(name) is not None]
+    context = "\n\n".join(text for text in given if text)
     turns = (
         read_text("user", join_input(instruction, context)),
-        read_text("assistant", text_field(record, answer, place)),
+        read_text("assistant", text_field(record, "response", place)),
     )
     return [make_chat(record_id(record, place), turns, {"instruction": instruction, "input": context})]
 
@@ -28,8 +27,8 @@ DOLLY = RecordFormat(
     called="Dolly, GPTeacher",
     field="instruction",
     looks_like='`{"instruction", "context", "response"}`',
-    fields=KnownFields(frozenset(("id", "instruction", "response", *_CONTEXT, *_UPPER))),
-    is_one=lambda record: "response" in record if "instruction" in record else set(_UPPER) <= record.keys(),
+    fields=KnownFields(frozenset(("id", "instruction", "response", *_CONTEXT))),
+    is_one=lambda record: "instruction" in record and "response" in record,
     read=_read,
     notes="Dolly, and GPTeacher with `input`; `meta` keeps instruction and context apart, as Alpaca's",
 )

@@ -9,6 +9,7 @@ from conversations.formats.chatgpt import CHATGPT
 from conversations.formats.claude import CLAUDE
 from conversations.formats.conversations import CONVERSATIONS
 from conversations.formats.dolly import DOLLY
+from conversations.formats.oa_instructions import OA_INSTRUCTIONS
 from conversations.formats.oasst import OASST
 from conversations.formats.open_orca import OPEN_ORCA
 from conversations.formats.openai import OPENAI
@@ -35,6 +36,7 @@ FORMATS: dict[str, RecordFormat] = {
         OPENAI,
         BATCH_INPUT,
         OPEN_ORCA,
+        OA_INSTRUCTIONS,
         QUERY_RESPONSE,
         PROMPT_COMPLETION,
         ULTRACHAT,

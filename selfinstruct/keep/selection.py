@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camelid.files.paths import short_name
-from camelid.text.decontaminate import Decontaminator, read_question_texts
+from camelid.text.decontaminate import Decontaminator
 from camelid.text.words import WordSplitter, rouge_tokens, unicode_tokens
+from conversations.questions import read_question_texts
 from selfinstruct.keep.nearness import LIMIT
 from selfinstruct.keep.rouge import Similarity, SimilarTexts
 from selfinstruct.keep.rules import Rules, reason_to_drop_answer

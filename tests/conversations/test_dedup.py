@@ -228,7 +228,7 @@ def test_what_cannot_be_read_ends_the_command(tmp_path: Path, capsys: pytest.Cap
     packed = (folder / "1.jsonl.gz").read_bytes()
     (folder / "1.jsonl.gz").write_bytes(packed[:-20])
     assert main(command) == 2
-    assert f"camelid: error: {folder / '1.jsonl.gz'}: broken gzip file" in capsys.readouterr().err
+    assert f"camelid: error: {folder / '1.jsonl.gz'}: broken packed file" in capsys.readouterr().err
     (folder / "1.jsonl.gz").write_bytes(packed)
     assert len(run(folder, tmp_path / "out")) == 101  # too short to be compared; it goes on where it stopped
 

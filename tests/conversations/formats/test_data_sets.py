@@ -29,7 +29,7 @@ def texts(chat: dict[str, Any]) -> list[str]:
 
 
 def test_rows_of_many_data_sets(tmp_path: Path) -> None:
-    chats, ledger = convert(EXPORTS / "rows_variants.jsonl", tmp_path)
+    chats, ledger = convert(EXPORTS.parent / "cases" / "rows_variants.jsonl", tmp_path)
     assert [texts(chat) for chat in chats] == [
         ["First q", "First a", "Second q", "Second a", "Continue the talk", "Third answer"],
         ["You are a pirate.", "Who are you?", "A pirate."],
@@ -95,6 +95,33 @@ def test_what_a_claude_export_has_besides_text(tmp_path: Path) -> None:
     assert turns["kept"] + sum(reasons.values()) == 10
 
 
+def test_branches_of_a_claude_export_share_what_they_have_in_common(tmp_path: Path) -> None:
+    def said(uuid: str, parent: str, sender: str) -> dict[str, Any]:
+        return {"uuid": uuid, "parent_message_uuid": parent, "sender": sender, "text": uuid}
+
+    root = "00000000-0000-4000-8000-000000000000"
+    messages = [
+        *(said("q1", root, "human"), said("a1", "q1", "assistant"), said("q2", "a1", "human")),
+        *(said("a2", "q2", "assistant"), said("a2 again", "q2", "assistant"), said("q2 edited", "a1", "human")),
+        said("a3", "q2 edited", "assistant"),
+    ]
+    record = {"uuid": "u", "chat_messages": messages, "current_leaf_message_uuid": "a2 again"}
+    chats, _ = convert_records(tmp_path, record)
+    assert {chat["id"]: texts(chat) for chat in chats} == {
+        "u": ["q1", "a1", "q2", "a2 again"],
+        "u/2": ["q1", "a1", "q2", "a2"],
+        "u/3": ["q1", "a1", "q2 edited", "a3"],
+    }
+    trained = [turn["content"] for chat in chats for turn in chat["messages"][1::2] if turn.get("weight") != 0]
+    assert trained == ["a1", "a2 again", "a2", "a3"]
+    assert {chat["meta"]["tree"] for chat in chats} == {"u"}
+    [chat], _ = convert(tmp_path / "in.jsonl", tmp_path, "--branches", "last")
+    assert texts(chat) == ["q1", "a1", "q2", "a2 again"]
+    record["chat_messages"][0]["parent_message_uuid"] = "a1"
+    _, ledger = convert_records(tmp_path, record)
+    assert "is its own ancestor" in ledger["faults"][0]
+
+
 def test_anthropics_messages_lose_the_exchange_with_a_tool_alone(tmp_path: Path) -> None:
     _, ledger = convert(EXPORTS / "anthropic.jsonl", tmp_path)
     assert ledger["ledgers"][0]["read"] == 1 and not ledger["faults"]
@@ -125,6 +152,20 @@ def test_a_batch_request_keeps_what_was_asked_for(tmp_path: Path) -> None:
     [chat], ledger = convert_records(tmp_path, request)
     assert (chat["id"], texts(chat), chat["meta"]) == ("r7", ["1?", "one"], {"model": "gpt", "temperature": 0})
     assert ledger["ledgers"][1]["dropped"] == {"user turn without an answer": 1}
+
+
+def test_a_pair_says_more_than_question_and_answer(tmp_path: Path) -> None:
+    pairs = [
+        {"input": "1?", "output": "one", "score": 0.5, "train": False},
+        {"input": "2?", "output": "<think>2</think>two"},
+        {"input": "3?", "output": "three", "image": "3.png"},
+    ]
+    [chat], ledger = convert_records(tmp_path, {"conversation": pairs})
+    assert texts(chat) == ["1?", "one", "2?", "two"]
+    assert chat["messages"][1] == {"role": "assistant", "content": "one", "weight": 0.0, "meta": {"score": 0.5}}
+    assert chat["messages"][3]["reasoning"] == "2"
+    assert ledger["ledgers"][0]["set_aside"] == {"conversation[].score": 1}
+    assert ledger["ledgers"][1]["dropped"] == {"exchange with an image, sound or file (image)": 2}
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,12 @@ ROWS = {
         {"question": None, "response": "Because."},
         "field 'question' must be a string, found None",
     ),
+    "oa-instructions": Row(
+        "'INSTRUCTION' (OpenAssistant's instructions)",
+        {"INSTRUCTION": "Why?", "RESPONSE": "Because."},
+        {"INSTRUCTION": "Why?", "RESPONSE": None},
+        "field 'RESPONSE' must be a string, found None",
+    ),
     "query-response": Row(
         "'query' (query and response)",
         {"query": "Why?", "response": "Because."},
