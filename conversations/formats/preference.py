@@ -23,7 +23,7 @@ def refuse_preference(record: Record, place: str) -> None:
         UserError: it is one.
     """
     pair = [name for name in _PAIR if record.get(name)]
-    pair += [name for sides in _SIDES if record.keys() >= set(sides) for name in sides]
+    pair += [name for sides in _SIDES if sides[0] in record and sides[1] in record for name in sides]
     if pair:
         fields = ", ".join(map(repr, pair))
         raise UserError(
