@@ -26,7 +26,7 @@ def refuse_preference(record: Record, place: str) -> None:
     if _NAMES.isdisjoint(record):  # as nearly all are
         return
     pair = [name for name in _PAIR if record.get(name)]
-    pair += [name for sides in _SIDES if record.keys() >= set(sides) for name in sides]
+    pair += [name for sides in _SIDES if sides[0] in record and sides[1] in record for name in sides]
     if pair:
         fields = ", ".join(map(repr, pair))
         raise UserError(
