@@ -8,7 +8,9 @@ from camelid.message import Message
 from conversations.formats.chat import LostTurn, exchanges, media_reason
 
 # Fields of LLaVA, LLaMA-Factory, ms-swift and Ollama; what they name is never in the text.
-MEDIA_FIELDS = frozenset(("image", "images", "audio", "audios", "video", "videos", "attachment", "attachments"))
+_KINDS = ("image", "audio", "video")
+_NAMES = ("{}", "{}s", "{}_url", "{}_urls", "{}_path", "{}_paths", "{}_file", "{}_files")
+MEDIA_FIELDS = frozenset(("attachment", "attachments", *(name.format(kind) for kind in _KINDS for name in _NAMES)))
 _MARK = re.compile(r"<(image|audio|video)>")
 # Where nothing beside the text says that there is an image, a mark counts if it stands as LLaVA puts it, at the
 # beginning or the end of a line, and is not the tag of an element of XML.

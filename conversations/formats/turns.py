@@ -17,7 +17,7 @@ from conversations.formats.chat import (
     make_chat,
     media_reason,
 )
-from conversations.formats.fields import KnownFields
+from conversations.formats.fields import KnownFields, text_field
 from conversations.formats.media import MEDIA_FIELDS, media_field, placed_mark
 from conversations.formats.parts import Content, join_parts
 from conversations.formats.thinking import join_reasoning, part_thinking
@@ -63,6 +63,17 @@ def read_text(role: Role, text: str) -> Message | LostTurn:
     if thought.answer is None:
         return LostTurn(ENDLESS, with_exchange=True)
     return Message(role, thought.answer, reasoning=thought.reasoning)
+
+
+def read_field(role: Role, record: Record, name: str, place: str) -> Message | LostTurn:
+    """A turn that is a field of a record; null is a turn without a text.
+
+    Raises:
+        UserError: the field is missing, or no string.
+    """
+    if record.get(name, "") is None:
+        return LostTurn(NO_TEXT, with_exchange=True, role=role)
+    return read_text(role, text_field(record, name, place))
 
 
 @dataclass(frozen=True)
@@ -170,7 +181,7 @@ class _Reading:
         """Who speaks; None for a tool, or for who calls one."""
         name = _found(item, self.listed.speaker, _SPEAKERS)
         speaker = item.get(name)
-        known = speaker.strip().lower() if isinstance(speaker, str) else ""
+        known = speaker.strip().lower().replace(" ", "_").replace("-", "_") if isinstance(speaker, str) else ""
         if known in ROLES:
             return ROLES[known]
         if known in _TOOL_ROLES:

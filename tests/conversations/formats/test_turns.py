@@ -72,6 +72,8 @@ def test_weights_out_of_range(wrong: dict[str, Any], message: str) -> None:
         answer(content="yes", **wrong)
     with pytest.raises(UserError, match=rf"^PLACE: messages\[1\]\.content\[0\]\.{name} {message}"):
         parts({"text": "yes", **wrong})
+    if wrong[name] != wrong[name]:
+        return  # with NaN a table of numbers fills what a row lacks
     with pytest.raises(UserError, match=rf"^PLACE: field {name} {message}"):
         read(USER, {"role": "assistant", "content": "yes"}, **wrong)
 
@@ -107,6 +109,7 @@ def test_an_answer_about_thinking_stays(text: str) -> None:
 @pytest.mark.parametrize(
     ("turn", "reason"),
     [
+        ({"role": "Function Response", "content": "3"}, "exchange that used a tool"),
         ({"role": "assistant", "content": None}, "exchange with a turn that has no text"),
         ({"role": "assistant", "content": []}, "exchange with a turn that has no text"),
         ({"role": "assistant", "content": "<think>hm"}, "exchange whose answer never comes to an end of its thinking"),
