@@ -40,7 +40,7 @@ FIELDS = st.dictionaries(st.sampled_from(RECORD_FIELDS), VALUES, max_size=5)
 IN_TURNS = st.dictionaries(st.sampled_from(TURN_FIELDS), VALUES, max_size=4)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     name=st.sampled_from(list(FORMATS)),
     fields=FIELDS,
@@ -182,9 +182,9 @@ def test_a_value_of_any_type_is_read_or_named(name: str) -> None:
 
 
 def test_a_value_of_any_type_in_a_rich_record() -> None:
-    for rich in RICH:
+    for rich in RICH:  # with fewer types, for it has hundreds of places
         name = next((format.name for format in FORMATS.values() if format.is_one(rich)), None)
-        for record in wrong_records(rich):
+        for record in wrong_records(rich, [None, "word", 7, [[]], {"a": 1}]):
             read_or_named(record, name)
 
 
@@ -195,10 +195,10 @@ def read_or_named(record: dict[str, Any], known: str | None) -> None:
         assert str(error).startswith("a.jsonl:1") and "\n" not in str(error)
 
 
-def wrong_records(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def wrong_records(record: dict[str, Any], wrong_values: list[Any] = WRONG) -> Iterator[dict[str, Any]]:
     """A record with one value of another type, for each of its values and many types."""
     for path in places(record):
-        for value in WRONG:
+        for value in wrong_values:
             wrong = copy.deepcopy(record)
             put(wrong, path, value)
             yield wrong

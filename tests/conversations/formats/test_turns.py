@@ -89,7 +89,6 @@ def test_weights_out_of_range(wrong: dict[str, Any], message: str) -> None:
         ({"content": "<think>\n\n</think>\n\n9"}, None),
         ({"content": [{"type": "thinking", "thinking": "three threes", "signature": "x"}, "9"]}, "three threes"),
         ({"content": [{"type": "reasoning", "text": "three threes"}, {"text": "9"}]}, "three threes"),
-        ({"content": [{"type": "redacted_thinking", "data": "x"}, {"text": "9"}]}, None),
         (
             {"content": [{"type": "text", "text": "<think>three</think>9"}], "reasoning": "three threes"},
             "three threes\n\nthree",
@@ -144,6 +143,7 @@ def test_turns_that_are_lost_with_their_exchange(turn: dict[str, Any], reason: s
     [
         ("<image>\nWhat?", {}, "<image>"),
         ("What?\n<video>", {}, "<video>"),
+        ("<|image_1|>\nWhat?", {}, "<image>"),
         ("What does <image> mean in SVG?", {}, None),
         ("<image>\n<url>x</url>\n</image>\nIs this valid RSS?", {}, None),
         ("What does <image> show?", {"image": "a.jpg"}, "image"),
@@ -155,6 +155,15 @@ def test_marks_and_fields_of_media(asked: str, beside: dict[str, Any], lost: str
     chat = read({"role": "user", "content": asked}, {"role": "assistant", "content": "A cat."}, **beside)
     assert chat.lost == ({f"exchange with an image, sound or file ({lost})": 2} if lost else {})
     assert len(chat.conversation.messages) == (0 if lost else 2)
+
+
+def test_what_parts_hold_besides_is_set_aside() -> None:
+    thought = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "three threes"}]}
+    said = {"type": "text", "text": "9", "value": "nine", "annotations": [{"url": "x"}], "cache_control": None}
+    chat = read(USER, {"role": "assistant", "content": [thought, said]})
+    meta = {"summary": thought["summary"], "value": "nine", "annotations": [{"url": "x"}]}
+    assert chat.conversation.messages[1] == Message("assistant", "9", meta=meta)
+    assert chat.set_aside == {f"messages[].content[].{name}": 1 for name in meta}
 
 
 def test_only_the_exchange_with_the_mark_is_lost() -> None:
