@@ -9,7 +9,7 @@ from camelid.message import merge_meta
 from conversations.formats.chat import TOOL, media_reason
 from conversations.formats.fields import KnownFields
 from conversations.formats.thinking import join_reasoning
-from conversations.formats.weights import WEIGHTS, read_weight, smallest
+from conversations.formats.weights import WEIGHTS, read_weight
 
 # Types of parts in OpenAI's Chat Completions and Responses, Anthropic's Messages, and Hugging Face's data sets.
 _TEXT = frozenset(("text", "input_text", "output_text", "refusal"))
@@ -28,14 +28,14 @@ class Content:
     Attributes:
         text: all texts, joined; None if there is no text among them.
         reasoning: the thoughts; None if there are none.
-        weight: the smallest share of the loss that a part says it has.
+        weights: the share of the loss that each text says it has; None if it says nothing.
         lost: why the turn is no text alone; None if it is.
         others: fields of parts that are set aside.
     """
 
     text: str | None = None
     reasoning: str | None = None
-    weight: float | None = None
+    weights: list[float | None] = field(default_factory=list)
     lost: str | None = None
     others: dict[str, Any] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ def join_parts(parts: list[Any], place: str) -> Content:
             if text is None:
                 raise UserError(f"{where}: a part of type {kind!r} must have a string 'text', found {sorted(part)}")
             content.text = (content.text or "") + text
-            content.weight = smallest(content.weight, read_weight(part, f"{where}."))
+            content.weights.append(read_weight(part, f"{where}."))
         else:
             content.lost = TOOL if any(word in kind for word in _TOOLS) else media_reason(kind)
             return content

@@ -50,7 +50,10 @@ def test_weights(fields: dict[str, Any], weight: float | None) -> None:
 
 def test_the_smallest_of_all_weights_counts() -> None:
     text = {"type": "text", "text": "yes"}
-    assert answer(content=[{**text, "weight": 0.75}, {**text, "train": 0.5}], weight=1).weight == 0.5
+    turn = {"role": "assistant", "content": [{**text, "weight": 0.75}, {**text, "train": 0.5}], "weight": 1}
+    chat = read(USER, turn, {**turn, "content": [text, {**text, "weight": 1}]})
+    assert [message.weight for message in chat.conversation.messages] == [None, 0.5, 1]
+    assert chat.repaired == {"smallest weight of its parts taken for the whole turn": 1}
     turn = {"role": "assistant", "content": "yes", "weight": 0.25}
     assert read(USER, turn, weight=0.5).conversation.messages[1].weight == 0.25
 
