@@ -100,8 +100,9 @@ def process_batch(work: ConversionWork, records: RecordBatch) -> BatchResult:
 
 
 def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchResult) -> None:
-    turns = Ledger("turns", dropped=chat.lost.copy(), repaired=chat.repaired.copy())
-    result.dropped.set_aside.update(chat.set_aside)
+    turns = Ledger("turns", dropped=chat.lost, repaired=chat.repaired)
+    if chat.set_aside:
+        result.dropped.set_aside.update(chat.set_aside)
     outcome: Conversation | str = work.clean(chat.conversation, turns, chat.page)
     for step in work.steps:
         if isinstance(outcome, str):

@@ -43,9 +43,12 @@ class Ledger:
     def add(self, other: "Ledger") -> None:
         """Take over another ledger's counts."""
         self.kept += other.kept
-        self.dropped.update(other.dropped)
-        self.repaired.update(other.repaired)
-        self.set_aside.update(other.set_aside)
+        for mine, more in zip(self._counters(), other._counters(), strict=True):
+            if more:
+                mine.update(more)
+
+    def _counters(self) -> tuple[Counter[str], Counter[str], Counter[str]]:
+        return self.dropped, self.repaired, self.set_aside
 
     def to_json(self) -> dict[str, Any]:
         return {

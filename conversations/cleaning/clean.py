@@ -176,9 +176,14 @@ def _texts(messages: tuple[Message, ...], turns: Ledger, html: bool, captions: b
             if len(texts[index]) <= _LONGEST_ERROR and _PAGE_ERROR.fullmatch(texts[index].strip()):
                 texts[index] = ""
     return [
-        message if text is message.content else replace(message, content=text)
+        message if text is message.content else _with_text(message, text)
         for message, text in zip(messages, texts, strict=True)
     ]
+
+
+def _with_text(message: Message, text: str) -> Message:
+    """What `dataclasses.replace` does, in a quarter of the time."""
+    return Message(message.role, text, message.weight, message.reasoning, message.truncated, message.meta)
 
 
 def _encodable(text: str, turns: Ledger) -> str:

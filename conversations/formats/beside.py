@@ -1,13 +1,12 @@
 """What stands beside the turns of a record, whatever its format: system message, weight, media, and all else."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.read import Record
-from camelid.message import Message, merge_meta
+from camelid.message import Conversation, Message, merge_meta
 from conversations.formats.chat import Chat, make_chat
 from conversations.formats.fields import KnownFields
 from conversations.formats.media import media_field, without_media
@@ -48,18 +47,16 @@ class Beside:
             messages = tuple(map(self._weighed, messages))
         if self.media:
             less = make_chat(name, without_media(messages, self.media), {})
-            chat = replace(chat, lost=chat.lost + less.lost)
+            chat.lost.update(less.lost)
             messages = less.conversation.messages
         if self.system is not None:
             messages = _with_system(self.system, messages)
         names = (name, chat.conversation.meta.get("tree"))
         others = {key: value for key, value in self.others.items() if value not in names}
         meta = merge_meta(merge_meta(chat.conversation.meta, self.meta), others)
-        return replace(
-            chat,
-            conversation=replace(chat.conversation, messages=messages, meta=meta),
-            set_aside=chat.set_aside + Counter(others.keys()),
-        )
+        chat.conversation = Conversation(name, messages, meta)
+        chat.set_aside.update(others.keys())
+        return chat
 
     def _weighed(self, message: Message) -> Message:
         if message.role != "assistant":

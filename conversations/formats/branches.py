@@ -23,4 +23,5 @@ class TrainedOnce:
             for message in messages
         )
         self._trained.update((id(message), message) for message in messages)
-        return replace(chat, conversation=replace(chat.conversation, messages=weighed))
+        chat.conversation = replace(chat.conversation, messages=weighed)
+        return chat

@@ -37,7 +37,7 @@ class LostTurn:
     role: Role = "assistant"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Chat:
     """One conversation as it was read.
 
@@ -58,8 +58,12 @@ class Chat:
 
 def make_chat(name: str, turns: Iterable[Message | LostTurn], meta: dict[str, Any]) -> Chat:
     """Leave out what is lost, together with its exchange where that makes no sense without it."""
-    messages: list[Message] = []
+    turns = list(turns)
+    messages = [turn for turn in turns if isinstance(turn, Message)]
+    if len(messages) == len(turns):
+        return Chat(Conversation(name, tuple(messages), meta))
     lost: Counter[str] = Counter()
+    messages.clear()
     for exchange in exchanges(turns):
         reason = next((turn.reason for turn in exchange if isinstance(turn, LostTurn) and turn.with_exchange), None)
         if reason:

@@ -1,8 +1,7 @@
 """The `conversations.json` of a ChatGPT account export: a tree of messages for each chat."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from camelid.errors import UserError
@@ -58,12 +57,10 @@ class _Tree:
         path = [turn for key in _path(self.nodes, leaf, self.place) if (turn := self._turn(key))]
         turns = self._continued(turn for turn, _ in path)
         chat = make_chat(name, turns, meta)
-        joined = len(path) - len(turns)
-        return replace(
-            chat,
-            set_aside=Counter(one for _, names in path for one in names),
-            repaired=Counter({CONTINUED: joined} if joined else {}),
-        )
+        chat.set_aside.update(one for _, names in path for one in names)
+        if len(turns) < len(path):
+            chat.repaired[CONTINUED] = len(path) - len(turns)
+        return chat
 
     def _turn(self, key: str) -> tuple[Message | LostTurn, list[str]] | None:
         if key not in self.turns:

@@ -24,7 +24,9 @@ def media_field(item: Record) -> str | None:
 
 def placed_mark(text: str) -> str | None:
     """The mark in a user's text that stands for an image, a sound or a video; None if there is none."""
-    found = _PLACED.search(text) if "<" in text else None
+    if "<image>" not in text and "<audio>" not in text and "<video>" not in text:
+        return None
+    found = _PLACED.search(text)
     return None if found is None else f"<{found[1] or found[2]}>"
 
 

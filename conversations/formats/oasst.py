@@ -1,8 +1,6 @@
 """OpenAssistant: trees of messages, as one tree a line or as one message a row."""
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 
 from camelid.errors import UserError
 from camelid.files.read import Record
@@ -38,8 +36,8 @@ def from_oasst(record: Record, place: str, branches: Branches) -> Iterator[Chat]
                 turns[id(node)] = _turn(node, state, place)
         meta = {"tree": name, **{key: path[0][key] for key in ("lang",) if path[0].get(key)}}
         chat = make_chat(name if number == 1 else f"{name}/{number}", [turns[id(node)] for node in path], meta)
-        aside = Counter(f"prompt.{key}" for one in chat.conversation.messages for key in one.meta)
-        yield once(replace(chat, set_aside=aside))
+        chat.set_aside.update(f"prompt.{key}" for one in chat.conversation.messages for key in one.meta)
+        yield once(chat)
         if branches == "last":
             return
 

@@ -14,6 +14,7 @@ _SIDES = (
     ("human_ref_A", "human_ref_B"),
     ("output_1", "output_2"),
 )
+_NAMES = frozenset((*_PAIR, *_MARK, *(name for sides in _SIDES for name in sides)))
 
 
 def refuse_preference(record: Record, place: str) -> None:
@@ -22,6 +23,8 @@ def refuse_preference(record: Record, place: str) -> None:
     Raises:
         UserError: it is one.
     """
+    if _NAMES.isdisjoint(record):  # as nearly all are
+        return
     pair = [name for name in _PAIR if record.get(name)]
     pair += [name for sides in _SIDES if sides[0] in record and sides[1] in record for name in sides]
     if pair:

@@ -1,7 +1,5 @@
 """ShareGPT: what users shared of their chats, each turn with its speaker."""
 
-from dataclasses import replace
-
 from camelid.files.read import Record
 from camelid.message import Conversation, record_id
 from conversations.formats.chat import Branches, Chat
@@ -9,16 +7,14 @@ from conversations.formats.fields import KnownFields
 from conversations.formats.record_format import RecordFormat
 from conversations.formats.turns import TurnList
 
-_TURNS = TurnList("conversations", speaker="from", text="value")
+_TURNS = TurnList("conversations", speaker="from", text="value", page=True)
 
 
 def _read(record: Record, place: str, branches: Branches) -> list[Chat]:
     """The chat; values are taken as they are (HTML included)."""
     if record["conversations"] == []:
         return [Chat(Conversation(record_id(record, place), ()))]
-    chat = _TURNS.read(record, place)
-    # Who writes `role` and `content` has not copied a page.
-    return [replace(chat, page=True)] if "value" in record["conversations"][0] else [chat]
+    return [_TURNS.read(record, place)]
 
 
 SHAREGPT = RecordFormat(

@@ -12,7 +12,7 @@ class Thought:
     """An answer in its two parts.
 
     Attributes:
-        reasoning: the thoughts; None if there are none.
+        reasoning: the thoughts; None if they are empty.
         answer: what follows them; None if they never end.
     """
 
@@ -20,11 +20,11 @@ class Thought:
     answer: str | None
 
 
-def part_thinking(text: str) -> Thought:
-    """Take the thoughts that an answer begins with from it; an answer without them stays as it is, to the byte."""
+def part_thinking(text: str) -> Thought | None:
+    """Take the thoughts that an answer begins with from it; None if it begins with none."""
     opening = _OPEN.match(text)
     if not opening:
-        return Thought(None, text)
+        return None
     inside, closing, answer = text[opening.end() :].partition(f"</{opening[1]}>")
     return Thought(inside.strip() or None, answer.lstrip() if closing else None)
 

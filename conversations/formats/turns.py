@@ -1,8 +1,7 @@
 """Turns listed in a field of a record, each with its speaker and its text, as most data sets have them."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from camelid.errors import UserError, suggest_name
 from camelid.files.read import Record
@@ -40,7 +39,13 @@ _CALLS = ("tool_calls", "function_call")
 _REASONING = ("reasoning_content", "reasoning", "thinking")  # DeepSeek and vLLM; OpenRouter; Ollama and gpt-oss
 _BEGUN = ("prefix", "partial")  # an answer begun for the assistant: DeepSeek and Mistral; Moonshot and Qwen
 
-TURN = KnownFields(frozenset((*_SPEAKERS, *_TEXTS, *_CALLS, *_BEGUN, "refusal", "truncated")) | WEIGHTS | MEDIA_FIELDS)
+# Besides its speaker and its text.
+TURN = KnownFields(frozenset((*_CALLS, *_BEGUN, "truncated")) | WEIGHTS | MEDIA_FIELDS)
+
+
+def _found(item: Record, name: str, others: Sequence[str]) -> str:
+    """The name by which a turn has its speaker or its text: the format's own, or what others call it."""
+    return name if name in item else next((other for other in others if other in item), name)
 
 
 def read_text(role: Role, text: str) -> Message | LostTurn:
@@ -53,6 +58,8 @@ def read_text(role: Role, text: str) -> Message | LostTurn:
     if "<tool_call>" in text and "</tool_call>" in text:  # Hermes's and Qwen's calls
         return LostTurn(TOOL, with_exchange=True)
     thought = part_thinking(text)
+    if thought is None:
+        return Message(role, text)
     if thought.answer is None:
         return LostTurn(ENDLESS, with_exchange=True)
     return Message(role, thought.answer, reasoning=thought.reasoning)
@@ -65,6 +72,7 @@ class TurnList:
     Attributes:
         field: of the record, which holds them.
         speaker, text: of a turn, as the format calls them; the names that others use are read, too.
+        page: whether texts in the format's own fields were copied from a chat page.
         verbatim: take texts as they are: what is thought or calls a tool was told apart when they were written.
         ids: the fields that may hold the record's id where it has none; the first that does counts.
     """
@@ -72,6 +80,7 @@ class TurnList:
     field: str
     speaker: str = "role"
     text: str = "content"
+    page: bool = False
     verbatim: bool = False
     ids: tuple[str, ...] = ()
 
@@ -86,15 +95,34 @@ class TurnList:
         if not isinstance(items, list) or not items:
             wanted = f"a non-empty list of {{{self.speaker}, {self.text}}} objects"
             raise UserError(f"{place}: field {self.field!r} must be {wanted}")
-        reading = _Reading(self, f"{place}: {self.field}")
-        turns = [reading.turn(item, index) for index, item in enumerate(items)]
-        if reading.begun:
-            turns = reading.continued(turns)
         other = next((str(record[name]) for name in self.ids if record.get(name)), place)
-        chat = make_chat(record_id(record, other), turns, {})
-        if not reading.set_aside and not reading.repaired:
-            return chat
-        return replace(chat, set_aside=reading.set_aside, repaired=reading.repaired)
+        name = record_id(record, other)
+        plain = [self._plain_turn(item) for item in items]
+        turns = [turn for turn in plain if turn]
+        chat = make_chat(name, turns, {}) if len(turns) == len(items) else self._read_rich(items, plain, name, place)
+        chat.page = self.page and self.text in items[0]
+        return chat
+
+    def _read_rich(self, items: list[object], plain: list[Message | LostTurn | None], name: str, place: str) -> Chat:
+        """The chat of a record of whose turns not all are plain."""
+        reading = _Reading(self, f"{place}: {self.field}")
+        turns = reading.continued(
+            [turn or reading.turn(item, index) for index, (item, turn) in enumerate(zip(items, plain, strict=True))]
+        )
+        chat = make_chat(name, turns, {})
+        chat.set_aside.update(reading.set_aside)
+        if len(turns) < len(items):
+            chat.repaired[CONTINUED] = len(items) - len(turns)
+        return chat
+
+    def _plain_turn(self, item: object) -> Message | LostTurn | None:
+        """A turn that is nothing but a speaker and a text, which most are; None if it is not."""
+        if not isinstance(item, dict) or len(item) != 2:
+            return None
+        speaker, text = item.get(self.speaker), item.get(self.text)
+        if not isinstance(speaker, str) or not isinstance(text, str) or speaker not in ROLES:
+            return None
+        return read_text(ROLES[speaker], text) if "<" in text and not self.verbatim else Message(ROLES[speaker], text)
 
 
 @dataclass
@@ -104,13 +132,13 @@ class _Reading:
     Attributes:
         place: the file, line and field.
         begun: which turns are only the beginning of the next.
+        set_aside: the fields that went to a turn's `meta`.
     """
 
     listed: TurnList
     place: str
     begun: set[int] = field(default_factory=set)
-    set_aside: Counter[str] = field(default_factory=Counter)
-    repaired: Counter[str] = field(default_factory=Counter)
+    set_aside: list[str] = field(default_factory=list)
 
     def turn(self, item: object, index: int) -> Message | LostTurn:
         """One turn."""
@@ -120,16 +148,6 @@ class _Reading:
                 f"{self.place}[{index}] must be an object with {listed.speaker!r} and {listed.text!r}, "
                 f"found {type(item).__name__}"
             )
-        speaker, text = item.get(listed.speaker), item.get(listed.text)
-        if len(item) == 2 and isinstance(text, str) and isinstance(speaker, str) and speaker in ROLES:
-            return self._message(ROLES[speaker], text)
-        return self._rich_turn(item, index)
-
-    def _message(self, role: Role, text: str) -> Message | LostTurn:
-        return Message(role, text) if self.listed.verbatim else read_text(role, text)
-
-    def _rich_turn(self, item: Record, index: int) -> Message | LostTurn:
-        """A turn of which there may be more, or that is none."""
         where = f"{self.place}[{index}]"
         role = self._role(item, where)
         if role is None or any(item.get(name) for name in _CALLS):
@@ -141,7 +159,7 @@ class _Reading:
             return LostTurn(content.lost, with_exchange=True, role="assistant" if content.lost == TOOL else role)
         if content.text is None:
             return LostTurn(NO_TEXT, with_exchange=True, role=role)
-        message = self._message(role, content.text)
+        message = Message(role, content.text) if listed.verbatim else read_text(role, content.text)
         if isinstance(message, LostTurn):
             return message
         if role == "assistant" and any(item.get(name) for name in _BEGUN):
@@ -150,8 +168,7 @@ class _Reading:
 
     def _role(self, item: Record, where: str) -> Role | None:
         """Who speaks; None for a tool, or for who calls one."""
-        listed = self.listed
-        name = listed.speaker if listed.speaker in item else next((n for n in _SPEAKERS if n in item), listed.speaker)
+        name = _found(item, self.listed.speaker, _SPEAKERS)
         speaker = item.get(name)
         known = speaker.strip().lower() if isinstance(speaker, str) else ""
         if known in ROLES:
@@ -161,8 +178,7 @@ class _Reading:
         raise UserError(f"{where}.{name}: unknown role {speaker!r}{suggest_name(str(speaker), ROLES)}")
 
     def _content(self, item: Record, where: str) -> Content:
-        listed = self.listed
-        name = listed.text if listed.text in item else next((n for n in _TEXTS if n in item), listed.text)
+        name = _found(item, self.listed.text, _TEXTS)
         value = item.get(name)
         if value is None and isinstance(item.get("refusal"), str):
             value = item["refusal"]
@@ -179,14 +195,17 @@ class _Reading:
     def _with_rest(self, message: Message, item: Record, content: Content, where: str) -> Message:
         """The turn with its weight, its thoughts, and what is set aside."""
         others = TURN.others(item)
-        others.pop(self.listed.speaker, None)
+        for name in (_found(item, self.listed.speaker, _SPEAKERS), _found(item, self.listed.text, _TEXTS)):
+            others.pop(name, None)
+        if others.get("refusal") == message.content:
+            del others["refusal"]
         thoughts = [others.pop(name) for name in _REASONING if isinstance(others.get(name), str)]
         meta = others.pop("meta") if isinstance(others.get("meta"), dict) else {}
         truncated = item.get("truncated")
         if not isinstance(truncated, bool | None):
             raise UserError(f"{where}.truncated must be true or false, found {truncated!r}")
-        self.set_aside.update(f"{self.listed.field}[].{name}" for name in others)
-        self.set_aside.update(f"{self.listed.field}[].content[].{name}" for name in content.others)
+        self.set_aside.extend(f"{self.listed.field}[].{name}" for name in others)
+        self.set_aside.extend(f"{self.listed.field}[].content[].{name}" for name in content.others)
         return Message(
             message.role,
             message.content,
@@ -204,7 +223,6 @@ class _Reading:
             goes_on = index - 1 in self.begun and turn.role == "assistant"
             if goes_on and isinstance(last, Message) and isinstance(turn, Message):
                 joined[-1] = continue_answer(last, turn)
-                self.repaired[CONTINUED] += 1
             else:
                 joined.append(turn)
         return joined

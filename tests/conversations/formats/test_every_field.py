@@ -26,7 +26,6 @@ from conversations.formats.weights import WEIGHTS
 from tests.conversations.formats.test_table import ROWS
 
 PREFERENCE = ("chosen", "rejected", "chosen_response", "rejected_response", "label", "kto_tag")
-BY_PAIRS = ("capybara", "ultrachat")  # whose lists hold no turn with its speaker
 UNKNOWN = ("source", "score", "tools", "timestamp", "toxic", "redacted", "openai_moderation", "turn", "x", "meta")
 KNOWN = {name for format in FORMATS.values() for name in format.fields.known}
 RECORD_FIELDS = sorted({*KNOWN, *SYSTEM, *WEIGHTS, *MEDIA_FIELDS, *PREFERENCE, *UNKNOWN})
@@ -56,12 +55,15 @@ def test_no_field_is_passed_over(
     base = copy.deepcopy(ROWS[name].record)
     record = {**fields, **base}
     added = {key: value for key, value in fields.items() if key not in base}
-    listed = FORMATS[name].turns if name not in BY_PAIRS else None
+    listed = FORMATS[name].turns
     turns = record[listed] if listed else []
     added_to_turn: dict[str, Any] = {}
-    if turns:
-        added_to_turn = {key: value for key, value in in_turns.items() if key not in turns[turn]}
-        turns[turn] = {**added_to_turn, **turns[turn]}
+    if turns and isinstance(turns[turn % len(turns)], dict):
+        paired = len(turns) == 1  # of a question and its answer, which the fields belong to
+        turn = 1 if paired else turn
+        place = 0 if paired else turn
+        added_to_turn = {key: value for key, value in in_turns.items() if key not in turns[place]}
+        turns[place] = {**added_to_turn, **turns[place]}
     before = json.dumps(record)
     try:
         format = FORMATS[name] if named else detect_format(record, "x")
@@ -156,9 +158,10 @@ WRONG: list[Any] = [
 
 
 EXPORTS = Path(__file__).parents[1] / "exports"
+ROWS_OF_SETS = EXPORTS.parent / "cases" / "rows_variants.jsonl"
 RICH = [
     {"instruction": "Why?", "input": "", "output": "Because.", "history": [["Who?", "I."]], "system": "Be brief."},
-    *(record for path in sorted(EXPORTS.iterdir()) for _, record in read_records(path)),
+    *(record for path in sorted((*EXPORTS.iterdir(), ROWS_OF_SETS)) for _, record in read_records(path)),
 ]
 
 
@@ -172,7 +175,7 @@ def test_a_value_of_any_type_is_read_or_named(name: str) -> None:
 
 def test_a_value_of_any_type_in_a_rich_record() -> None:
     for rich in RICH:
-        name = detect_format(rich, "x").name
+        name = next((format.name for format in FORMATS.values() if format.is_one(rich)), None)
         for record in wrong_records(rich):
             read_or_named(record, name)
 
