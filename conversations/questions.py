@@ -10,7 +10,9 @@ from camelid.files.records import read_records
 from conversations.formats.readers import read_chats
 from conversations.formats.table import detect_format
 
-_PLAIN = ("text", "question", "prompt")  # Vicuna's, many plain files', Arena-Hard's second version
+# Prometheus's; Vicuna's, many plain files', Arena-Hard's second version.
+_PLAIN = ("orig_instruction", "text", "question", "prompt")
+_TALKS = ("conversation_input", "conversation_a")  # WildBench's; of an arena's vote, whose sides are asked the same
 
 
 def read_question_texts(path: str | Path) -> list[str]:
@@ -36,8 +38,8 @@ def _texts(record: Record, place: str) -> Iterator[str]:
         yield record[plain]
     elif isinstance(record.get("instruction"), str):
         yield from _instructions(record, place)
-    elif "conversation_input" in record:  # WildBench's
-        yield from _turns(record["conversation_input"], "conversation_input", place)
+    elif talk := next((name for name in _TALKS if name in record), None):
+        yield from _turns(record[talk], talk, place)
     else:
         yield from _asked(record, place)
 

@@ -42,6 +42,8 @@ def open_sentencepiece_folder(folder: Path) -> Any:
         kept = {name: value for name, value in said.items() if name not in _CLASS and value != ""}
         write_json(config, {**read_json(config), **kept})
         tokenizer = PreTrainedTokenizerFast.from_pretrained(temporary)
+    if said.get("add_bos_token") is False:
+        tokenizer.backend_tokenizer.post_processor = None
     tokenizer.name_or_path = str(folder)
     return tokenizer
 

@@ -27,6 +27,8 @@ KINDS: dict[str, dict[str, Any]] = {
 MORE_KINDS: dict[str, dict[str, Any]] = {
     "Arena-Hard v0.1": {"question_id": "1", "turns": [{"content": "How tall is Everest?"}]},
     "null input": {"instruction": "How tall is Everest?", "input": None, "output": "8849 m"},
+    "Prometheus": {"orig_instruction": "How tall is Everest?", "orig_response": "x", "instruction": "Grade this."},
+    "arena": {"conversation_a": [ASKED, ANSWERED], "conversation_b": [ASKED, ANSWERED], "winner": "tie"},
     "WildBench": {"session_id": "1", "conversation_input": [ASKED]},
     "ShareGPT": {"conversations": [{"from": "human", "value": "How tall is Everest?"}, {"from": "gpt", "value": "x"}]},
     "OpenAI parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "How tall is Everest?"}]}]},

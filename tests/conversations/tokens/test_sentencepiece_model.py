@@ -107,6 +107,8 @@ def test_what_the_folder_says_beside_the_model_is_kept(tmp_path: Path) -> None:
     check_ids(ours, theirs)
     assert (ours.eos_token_id, ours.pad_token_id, ours.model_max_length) == (theirs.eos_id(), 345, 2048)
     assert ours.chat_template == get_template("llama-2").jinja
+    (tmp_path / "vicuna" / "tokenizer_config.json").write_text('{"add_bos_token": false}')
+    assert open_tokenizer(tmp_path / "vicuna")("hello world").input_ids == theirs.encode("hello world")
 
 
 def test_commands_take_such_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
