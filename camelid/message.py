@@ -1,7 +1,7 @@
 """Message and Conversation: the one shape all chat data takes after a reader made it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
@@ -9,6 +9,9 @@ from camelid.errors import UserError, suggest_name
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = get_args(Role)
+
+
+_NO_META: Mapping[str, Any] = {}  # one for all messages: a dictionary for each costs a tenth of the time of reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Message:
     weight: float | None = None
     reasoning: str | None = None
     truncated: bool = False
-    meta: dict[str, Any] = field(default_factory=dict, hash=False)
+    meta: Mapping[str, Any] = field(default_factory=lambda: _NO_META, hash=False)
 
     def to_json(self) -> dict[str, Any]:
         """Role and content, and whatever else there is."""
@@ -96,7 +99,7 @@ def join_messages(messages: Sequence[Message], content: str) -> Message:
     What one of them says of the loss counts for the whole, the smallest weight of them: what was marked not to be
     learned stays so.
     """
-    meta: dict[str, Any] = {}
+    meta = _NO_META
     for message in messages:
         meta = merge_meta(meta, message.meta)
     return Message(
@@ -109,7 +112,7 @@ def join_messages(messages: Sequence[Message], content: str) -> Message:
     )
 
 
-def merge_meta(meta: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+def merge_meta(meta: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     """`meta` with more in it; a name that it has already, for another value, gets a number: `source#2`."""
     merged = dict(meta)
     for name in sorted(more):

@@ -70,7 +70,7 @@ def read_beside(record: Record, fields: KnownFields, place: str) -> Beside | Non
     Raises:
         UserError: a system message is no text, or a weight is out of range.
     """
-    if record.keys() <= fields.known:
+    if fields.known.issuperset(record):
         return None
     others = fields.others(record)
     system = [read_plain_text(others[name], f"{place}: {name}") for name in SYSTEM if name in others]

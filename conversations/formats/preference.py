@@ -3,8 +3,9 @@
 from camelid.errors import UserError
 from camelid.files.read import Record
 
-# Pairs as TRL, UltraFeedback and LLaMA-Factory write them; marks of single answers as for KTO (Ethayarajh et al. 2024).
-_PAIR = ("chosen", "rejected", "chosen_response", "rejected_response")
+# Pairs as TRL, UltraFeedback, LLaMA-Factory and OpenAI write them; marks of single answers as for KTO (Ethayarajh et
+# al. 2024).
+_PAIR = ("chosen", "rejected", "chosen_response", "rejected_response", "preferred_output", "non_preferred_output")
 _MARK = ("label", "kto_tag")
 # Two answers side by side: LMSYS's arena, as chats and as texts; StackExchange's; SHP's; AlpacaFarm's.
 _SIDES = (

@@ -56,6 +56,8 @@ def read_text(role: Role, text: str) -> Message | LostTurn:
     if role == "user":
         mark = placed_mark(text)
         return LostTurn(media_reason(mark), with_exchange=True, role=role) if mark else Message(role, text)
+    if "<t" not in text:  # nothing of what follows, which few answers hold
+        return Message(role, text)
     if "<tool_call>" in text and "</tool_call>" in text:  # Hermes's and Qwen's calls
         return LostTurn(TOOL, with_exchange=True)
     thought = part_thinking(text)
