@@ -104,6 +104,8 @@ def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchRes
     if chat.set_aside:
         result.dropped.set_aside.update(chat.set_aside)
     outcome: Conversation | str = work.clean(chat.conversation, turns, chat.page)
+    if not isinstance(outcome, str) and _repeats_its_tree(outcome):
+        outcome = "branch without an answer of its own"
     for step in work.steps:
         if isinstance(outcome, str):
             break
@@ -122,6 +124,12 @@ def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchRes
             Cleaned(outcome, turns.kept, _digest(outcome), minhash_signature(outcome) if work.signatures else None)
         )
     result.turns.add(turns)
+
+
+def _repeats_its_tree(conversation: Conversation) -> bool:
+    """Whether a branch has answers alone that are trained in branches before it."""
+    answers = [message for message in conversation.messages if message.role == "assistant"]
+    return "tree" in conversation.meta and all(message.weight == 0 for message in answers)
 
 
 def _beside_texts(conversation: Conversation) -> list[Any]:

@@ -6,7 +6,7 @@ from conversations.formats.chat import Branches, Chat, LostTurn, make_chat
 from conversations.formats.fields import KnownFields, text_field
 from conversations.formats.history import read_history
 from conversations.formats.record_format import RecordFormat
-from conversations.formats.turns import read_text
+from conversations.formats.turns import read_field, read_text
 from conversations.tokens.with_input import join_input
 
 
@@ -21,7 +21,7 @@ def _chat(record: Record, place: str) -> Chat:
     turns: list[Message | LostTurn] = [
         *read_history(record.get("history"), place),
         read_text("user", join_input(instruction, text)),
-        read_text("assistant", text_field(record, "output", place)),
+        read_field("assistant", record, "output", place),
     ]
     return make_chat(record_id(record, place), turns, {"instruction": instruction, "input": text})
 

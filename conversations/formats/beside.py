@@ -13,7 +13,7 @@ from conversations.formats.media import media_field, without_media
 from conversations.formats.parts import read_plain_text
 from conversations.formats.weights import WEIGHTS, read_weight, smallest
 
-SYSTEM = ("system", "system_prompt")
+SYSTEM = ("system", "system_prompt", "system_message")
 _META = "meta"
 _HERE = frozenset((*SYSTEM, *WEIGHTS, _META))
 

@@ -7,10 +7,10 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message, record_id
 from conversations.formats.chat import Branches, Chat, LostTurn, make_chat, media_reason
-from conversations.formats.fields import KnownFields, list_field, text_field
+from conversations.formats.fields import KnownFields, list_field
 from conversations.formats.media import MEDIA_FIELDS, media_field
 from conversations.formats.record_format import RecordFormat
-from conversations.formats.turns import read_text
+from conversations.formats.turns import read_field
 from conversations.formats.weights import WEIGHTS, read_weight
 
 _OF_PAIR = KnownFields(frozenset(("input", "output", *WEIGHTS, *MEDIA_FIELDS)))
@@ -28,7 +28,7 @@ def _read(record: Record, place: str, branches: Branches) -> list[Chat]:
         where = f"{place}: conversation[{index}]"
         if not isinstance(pair, dict):
             raise UserError(f"{where} must be an object with 'input' and 'output', found {type(pair).__name__}")
-        turns += [read_text("user", text_field(pair, "input", where)), _answer(pair, where)]
+        turns += [read_field("user", pair, "input", where), _answer(pair, where)]
         set_aside.update(f"conversation[].{name}" for name in _OF_PAIR.others(pair))
     return [replace(make_chat(record_id(record, place), turns, {}), set_aside=set_aside)]
 
@@ -37,7 +37,7 @@ def _answer(pair: Record, where: str) -> Message | LostTurn:
     """The answer with what the pair has besides."""
     if media := media_field(pair):
         return LostTurn(media_reason(media), with_exchange=True)
-    answer = read_text("assistant", text_field(pair, "output", where))
+    answer = read_field("assistant", pair, "output", where)
     if isinstance(answer, LostTurn):
         return answer
     return replace(answer, weight=read_weight(pair, f"{where}."), meta=_OF_PAIR.others(pair))

@@ -14,6 +14,7 @@ MEDIA = "exchange with an image, sound or file"
 HIDDEN = "turn that the page does not show"
 NO_TEXT = "exchange with a turn that has no text"
 CONTINUED = "answer joined with its beginning"
+UNEQUAL = "smallest weight of its parts taken for the whole turn"
 ENDLESS = "exchange whose answer never comes to an end of its thinking"
 
 

@@ -30,8 +30,8 @@ _SHOWN_LIVE = ("frames_asset_pointers", "video_container_asset_pointer")
 _UNFINISHED = frozenset(("in_progress", "finished_partial_completion"))
 
 _MESSAGE = KnownFields(
-    frozenset(("author", "content", "status", "weight", "metadata", "recipient")),
-    frozenset(("id", "update_time", "end_turn", "channel")),
+    frozenset(("author", "content", "status", "weight", "metadata", "recipient", "channel")),
+    frozenset(("id", "update_time", "end_turn")),
 )
 # What is harmless here: ids, and how the page shows the message.
 _METADATA = KnownFields(
@@ -66,7 +66,7 @@ def read_message(message: object, place: str) -> tuple[Message | LostTurn, list[
         return LostTurn(TOOL, with_exchange=True), []
     if role not in ("system", "user", "assistant"):
         raise UserError(f"{place}.author.role: unknown role {role!r}")
-    reason = _hidden(kind, metadata, role) or _not_text(kind, metadata, role)
+    reason = _hidden(message, metadata, kind) or _not_text(kind, metadata, role)
     if reason:
         return LostTurn(reason, with_exchange=reason != HIDDEN, role=role), []
     text, media = _text(content, f"{place}.content")
@@ -90,11 +90,11 @@ def _turn(role: Role, text: str, message: Record, metadata: Record, place: str) 
     ), names
 
 
-def _hidden(kind: str, metadata: Record, role: Role) -> str | None:
-    if kind in _BEHIND_THE_SCENES:
+def _hidden(message: Record, metadata: Record, kind: str) -> str | None:
+    if kind in _BEHIND_THE_SCENES or message.get("channel") == "analysis":  # what was thought
         return HIDDEN
     # What the user or the maker of a custom GPT told the model beforehand is not shown, but answers follow it.
-    told = role == "system" and metadata.get("is_user_system_message")
+    told = message["author"]["role"] == "system" and metadata.get("is_user_system_message")
     return HIDDEN if metadata.get("is_visually_hidden_from_conversation") and not told else None
 
 

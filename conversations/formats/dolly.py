@@ -5,7 +5,7 @@ from camelid.message import record_id
 from conversations.formats.chat import Branches, Chat, make_chat
 from conversations.formats.fields import KnownFields, text_field
 from conversations.formats.record_format import RecordFormat
-from conversations.formats.turns import read_text
+from conversations.formats.turns import read_field, read_text
 from conversations.tokens.with_input import join_input
 
 _CONTEXT = ("context", "input")  # Dolly's; GPTeacher's
@@ -17,7 +17,7 @@ def _read(record: Record, place: str, branches: Branches) -> list[Chat]:
     context = "\n\n".join(text for text in given if text)
     turns = (
         read_text("user", join_input(instruction, context)),
-        read_text("assistant", text_field(record, "response", place)),
+        read_field("assistant", record, "response", place),
     )
     return [make_chat(record_id(record, place), turns, {"instruction": instruction, "input": context})]
 

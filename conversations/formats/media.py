@@ -8,11 +8,15 @@ from camelid.message import Message
 from conversations.formats.chat import LostTurn, exchanges, media_reason
 
 # Fields of LLaVA, LLaMA-Factory, ms-swift and Ollama; what they name is never in the text.
-MEDIA_FIELDS = frozenset(("image", "images", "audio", "audios", "video", "videos", "attachment", "attachments"))
-_MARK = re.compile(r"<(image|audio|video)>")
+_KINDS = ("image", "audio", "video")
+_NAMES = ("{}", "{}s", "{}_url", "{}_urls", "{}_path", "{}_paths", "{}_file", "{}_files")
+MEDIA_FIELDS = frozenset(("attachment", "attachments", *(name.format(kind) for kind in _KINDS for name in _NAMES)))
+# LLaVA's and LLaMA-Factory's mark; with bars and a number, Phi's.
+_MARK_TEXT = r"<\|?(image|audio|video)(?:_\d+)?\|?>"
+_MARK = re.compile(_MARK_TEXT)
 # Where nothing beside the text says that there is an image, a mark counts if it stands as LLaVA puts it, at the
 # beginning or the end of a line, and is not the tag of an element of XML.
-_PLACED = re.compile(r"^[ \t]*<(image|audio|video)>(?!.*</\1>)|<(image|audio|video)>[ \t]*$(?!.*</\2>)", re.M | re.S)
+_PLACED = re.compile(rf"^[ \t]*{_MARK_TEXT}(?!.*</\1>)|{_MARK_TEXT}[ \t]*$(?!.*</\2>)", re.MULTILINE | re.DOTALL)
 
 
 def media_field(item: Record) -> str | None:
@@ -24,9 +28,7 @@ def media_field(item: Record) -> str | None:
 
 def placed_mark(text: str) -> str | None:
     """The mark in a user's text that stands for an image, a sound or a video; None if there is none."""
-    if "<image>" not in text and "<audio>" not in text and "<video>" not in text:
-        return None
-    found = _PLACED.search(text)
+    found = _PLACED.search(text) if _MARK.search(text) else None
     return None if found is None else f"<{found[1] or found[2]}>"
 
 

@@ -6,7 +6,7 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message, Role
 from conversations.formats.branches import TrainedOnce
-from conversations.formats.chat import Branches, Chat, LostTurn, make_chat
+from conversations.formats.chat import NO_TEXT, Branches, Chat, LostTurn, make_chat
 from conversations.formats.fields import KnownFields, text_field
 from conversations.formats.record_format import PlacedRecords, RecordFormat
 
@@ -47,6 +47,8 @@ def _turn(node: Record, state: object, place: str) -> Message | LostTurn:
     reason = _refusal(node, node.get("tree_state") or state)
     if reason:
         return LostTurn(reason, with_exchange=True, role=role)
+    if node.get("text", "") is None:
+        return LostTurn(NO_TEXT, with_exchange=True, role=role)
     return Message(role, text_field(node, "text", place), meta=_NODE.others(node))
 
 

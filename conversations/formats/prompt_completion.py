@@ -4,9 +4,9 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import record_id
 from conversations.formats.chat import Branches, Chat, make_chat
-from conversations.formats.fields import KnownFields, text_field
+from conversations.formats.fields import KnownFields
 from conversations.formats.record_format import RecordFormat
-from conversations.formats.turns import TurnList, read_text
+from conversations.formats.turns import TurnList, read_field, read_text
 
 _BOTH = "prompt + completion"
 _TURNS = TurnList(_BOTH)
@@ -15,7 +15,7 @@ _TURNS = TurnList(_BOTH)
 def _read(record: Record, place: str, branches: Branches) -> list[Chat]:
     prompt, completion = record["prompt"], record["completion"]
     if isinstance(prompt, str):
-        turns = (read_text("user", prompt), read_text("assistant", text_field(record, "completion", place)))
+        turns = (read_text("user", prompt), read_field("assistant", record, "completion", place))
         return [make_chat(record_id(record, place), turns, {})]
     if not isinstance(prompt, list) or not isinstance(completion, list):
         raise UserError(f"{place}: fields 'prompt' and 'completion' must be both texts, or both lists of messages")

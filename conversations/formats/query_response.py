@@ -3,17 +3,17 @@
 from camelid.files.read import Record
 from camelid.message import record_id
 from conversations.formats.chat import Branches, Chat, make_chat
-from conversations.formats.fields import KnownFields, text_field
+from conversations.formats.fields import KnownFields
 from conversations.formats.history import read_history
 from conversations.formats.record_format import RecordFormat
-from conversations.formats.turns import read_text
+from conversations.formats.turns import read_field
 
 
 def _read(record: Record, place: str, branches: Branches) -> list[Chat]:
     turns = (
         *read_history(record.get("history"), place),
-        read_text("user", text_field(record, "query", place)),
-        read_text("assistant", text_field(record, "response", place)),
+        read_field("user", record, "query", place),
+        read_field("assistant", record, "response", place),
     )
     return [make_chat(record_id(record, place), turns, {})]
 

@@ -11,13 +11,14 @@ from conversations.formats.chat import (
     ENDLESS,
     NO_TEXT,
     TOOL,
+    UNEQUAL,
     Chat,
     LostTurn,
     continue_answer,
     make_chat,
     media_reason,
 )
-from conversations.formats.fields import KnownFields
+from conversations.formats.fields import KnownFields, text_field
 from conversations.formats.media import MEDIA_FIELDS, media_field, placed_mark
 from conversations.formats.parts import Content, join_parts
 from conversations.formats.thinking import join_reasoning, part_thinking
@@ -63,6 +64,17 @@ def read_text(role: Role, text: str) -> Message | LostTurn:
     if thought.answer is None:
         return LostTurn(ENDLESS, with_exchange=True)
     return Message(role, thought.answer, reasoning=thought.reasoning)
+
+
+def read_field(role: Role, record: Record, name: str, place: str) -> Message | LostTurn:
+    """A turn that is a field of a record; null is a turn without a text.
+
+    Raises:
+        UserError: the field is missing, or no string.
+    """
+    if record.get(name, "") is None:
+        return LostTurn(NO_TEXT, with_exchange=True, role=role)
+    return read_text(role, text_field(record, name, place))
 
 
 @dataclass(frozen=True)
@@ -111,8 +123,8 @@ class TurnList:
         )
         chat = make_chat(name, turns, {})
         chat.set_aside.update(reading.set_aside)
-        if len(turns) < len(items):
-            chat.repaired[CONTINUED] = len(items) - len(turns)
+        repaired = {CONTINUED: len(items) - len(turns), UNEQUAL: reading.unequal}
+        chat.repaired.update({change: count for change, count in repaired.items() if count})
         return chat
 
     def _plain_turn(self, item: object) -> Message | LostTurn | None:
@@ -133,12 +145,14 @@ class _Reading:
         place: the file, line and field.
         begun: which turns are only the beginning of the next.
         set_aside: the fields that went to a turn's `meta`.
+        unequal: how many turns have parts of different weights.
     """
 
     listed: TurnList
     place: str
     begun: set[int] = field(default_factory=set)
     set_aside: list[str] = field(default_factory=list)
+    unequal: int = 0
 
     def turn(self, item: object, index: int) -> Message | LostTurn:
         """One turn."""
@@ -170,7 +184,7 @@ class _Reading:
         """Who speaks; None for a tool, or for who calls one."""
         name = _found(item, self.listed.speaker, _SPEAKERS)
         speaker = item.get(name)
-        known = speaker.strip().lower() if isinstance(speaker, str) else ""
+        known = speaker.strip().lower().replace(" ", "_").replace("-", "_") if isinstance(speaker, str) else ""
         if known in ROLES:
             return ROLES[known]
         if known in _TOOL_ROLES:
@@ -194,6 +208,8 @@ class _Reading:
 
     def _with_rest(self, message: Message, item: Record, content: Content, where: str) -> Message:
         """The turn with its weight, its thoughts, and what is set aside."""
+        if len({1 if weight is None else weight for weight in content.weights}) > 1:
+            self.unequal += 1
         others = TURN.others(item)
         for name in (_found(item, self.listed.speaker, _SPEAKERS), _found(item, self.listed.text, _TEXTS)):
             others.pop(name, None)
@@ -209,7 +225,7 @@ class _Reading:
         return Message(
             message.role,
             message.content,
-            smallest(read_weight(item, f"{where}."), content.weight),
+            smallest(read_weight(item, f"{where}."), *content.weights),
             join_reasoning(*thoughts, content.reasoning, message.reasoning),
             bool(truncated),
             merge_meta(merge_meta(meta, others), content.others),

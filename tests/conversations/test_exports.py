@@ -4,14 +4,18 @@ The files in `exports/` hold one thing a record that readers have got wrong.
 """
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from camelid.app.cli import main
 from conversations.formats.readers import read_conversations
 from conversations.tokens.template import get_template
+from tests.conversations.formats.message_trees import chatgpt, node
 
 EXPORTS = Path(__file__).parent / "exports"
 
@@ -168,3 +172,38 @@ def test_records_in_one_object(converted: Any, name: str, count: int) -> None:
     assert [found.turns_of(f"r{index}") for index in range(count)] == [
         [f"u: question {index}?", f"a: answer {index}."] for index in range(count)
     ]
+
+
+def test_a_branch_without_an_answer_of_its_own_goes(tmp_path: Path) -> None:
+    a_user_went_back = chatgpt(
+        a=node("root", "user", "hi", "b"),
+        b=node("a", "assistant", "yes", "c1", "c2"),
+        c1=node("b", "user", "more?", "d1"),
+        d1=node("c1", "assistant", "More."),
+        c2=node("b", "user", "never asked"),
+    )
+    a_user_went_back["current_node"] = "d1"
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps([a_user_went_back]))
+    found = Converted(path, tmp_path)
+    assert list(found.by_id) == ["x"] and found.turns_of("x") == ["u: hi", "a: yes", "u: more?", "a: More."]
+    assert found.conversations["dropped"] == {"branch without an answer of its own": 1}
+    assert found.turns["read"] == found.turns["kept"] + sum(found.turns["dropped"].values()) == 7
+
+
+def test_what_only_a_table_can_hold(tmp_path: Path) -> None:
+    """Times, bytes, and numbers that are not there."""
+    when = datetime(2024, 5, 1, 12, 30, tzinfo=UTC)
+    asked, answered = {"role": "user", "content": "Why?", "timestamp": when}, {"role": "assistant", "content": "So."}
+    rows = [
+        {"id": "x", "conversation": [asked, answered], "timestamp": when, "score": 0.5, "icon": b"abc", "image": None},
+        {"id": "y", "conversation": [asked, answered], "timestamp": None, "score": float("nan"), "icon": None},
+        {"id": "z", "conversation": [asked, answered], "image": {"bytes": b"abc", "path": None}},
+    ]
+    path = tmp_path / "rows.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    found = Converted(path, tmp_path, "--repeats")
+    assert found.by_id["x"]["meta"] == {"timestamp": "2024-05-01T12:30:00+00:00", "score": 0.5, "icon": "3 bytes"}
+    assert found.by_id["x"]["messages"][0]["meta"] == {"timestamp": "2024-05-01T12:30:00+00:00"}
+    assert found.by_id["y"]["meta"] == {} and "z" not in found.by_id and not found.faults
+    assert found.turns["dropped"] == {"exchange with an image, sound or file (image)": 2}

@@ -57,7 +57,7 @@ def test_formats(tmp_path: Path, record: Any, expected: Conversation, as_array: 
     ("record", "message"),
     [
         ({"txt": "x"}, r"unknown record with fields \['txt'\]"),
-        ({"instruction": "a", "output": None}, "field 'output' must be a string, found None"),
+        ({"instruction": "a", "output": 3}, "field 'output' must be a string, found 3"),
         ({"messages": []}, "field 'messages' must be a non-empty list"),
         (
             {"messages": [{"role": "usr", "content": "x"}]},

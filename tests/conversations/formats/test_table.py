@@ -79,14 +79,14 @@ ROWS = {
                 "replies": [{"role": "assistant", "text": "Because.", "replies": []}],
             }
         },
-        {"prompt": {"role": "prompter", "text": None}},
-        "field 'text' must be a string, found None",
+        {"prompt": {"role": "prompter", "text": 3}},
+        "field 'text' must be a string, found 3",
     ),
     "capybara": Row(
         "'conversation' (Capybara, WildChat, LMSYS)",
         {"conversation": [{"input": "Why?", "output": "Because."}]},
-        {"conversation": [{"input": "Why?", "output": None}]},
-        "conversation[0]: field 'output' must be a string, found None",
+        {"conversation": [{"input": "Why?", "output": 3}]},
+        "conversation[0]: field 'output' must be a string, found 3",
         turns=1,
     ),
     "wildchat": Row(
@@ -131,14 +131,14 @@ ROWS = {
     "open-orca": Row(
         "'question' (OpenOrca)",
         {"question": "Why?", "response": "Because."},
-        {"question": None, "response": "Because."},
-        "field 'question' must be a string, found None",
+        {"question": 3, "response": "Because."},
+        "field 'question' must be a string, found 3",
     ),
     "oa-instructions": Row(
         "'INSTRUCTION' (OpenAssistant's instructions)",
         {"INSTRUCTION": "Why?", "RESPONSE": "Because."},
-        {"INSTRUCTION": "Why?", "RESPONSE": None},
-        "field 'RESPONSE' must be a string, found None",
+        {"INSTRUCTION": "Why?", "RESPONSE": 3},
+        "field 'RESPONSE' must be a string, found 3",
     ),
     "query-response": Row(
         "'query' (query and response)",
