@@ -86,7 +86,7 @@ def _add_whole(parser: argparse.ArgumentParser) -> None:
 def run_convert(args: argparse.Namespace) -> int:
     """Convert; write the ledger beside the output; name what could not be read."""
     from camelid.files.ledger import Ledger
-    from camelid.files.paths import find_packaged
+    from camelid.files.paths import beside, find_packaged
     from camelid.files.write import atomic_write, dumps
     from camelid.progress import Progress
     from conversations.cleaning.sampling import is_in_sample
@@ -98,6 +98,7 @@ def run_convert(args: argparse.Namespace) -> int:
     if not 0 <= args.max_unreadable <= 1:
         raise UserError(f"--max-unreadable must be from 0 to 1, found {args.max_unreadable}")
     output = Path(args.output)
+    ledger_path = beside(output, LEDGER)
     test = output.with_suffix(f".test{output.suffix}") if args.test else None
     replaced = _find_replaced([output, *filter(None, [test])], args)
     conversion, tested = Conversion(), 0
@@ -121,7 +122,7 @@ def run_convert(args: argparse.Namespace) -> int:
     ledgers = [conversion.conversations, conversion.turns]
     if identity:
         ledgers.append(Ledger("identity conversations", kept=len(identity)))
-    _report(output, ledgers, conversion.faults)
+    _report(ledger_path, ledgers, conversion.faults)
     print(f"{output}: {conversion.conversations.kept - tested + len(identity)} conversations")
     if test:
         print(f"{test}: {tested} conversations")
@@ -135,11 +136,10 @@ def run_convert(args: argparse.Namespace) -> int:
 
 def _find_replaced(outputs: list[Path], args: argparse.Namespace) -> list[Path]:
     """The files that will be replaced; never one that is read."""
-    from camelid.files.paths import find_packaged, refuse_overwriting
+    from camelid.files.paths import beside, refuse_overwriting
 
-    read = [find_packaged(path) for path in (*args.inputs, *args.decontaminate, *args.block)]
-    for path in (*outputs, outputs[0].with_suffix(LEDGER)):
-        refuse_overwriting(path, read)
+    for path in (*outputs, beside(outputs[0], LEDGER)):
+        refuse_overwriting(path, (*args.inputs, *args.decontaminate, *args.block))
     return [path for path in outputs if path.exists()]
 
 
@@ -209,10 +209,9 @@ def _maybe(path: Path | None) -> Iterator[IO[str] | None]:
             yield file
 
 
-def _report(output: Path, ledgers: list["Ledger"], faults: list[str]) -> None:
+def _report(path: Path, ledgers: list["Ledger"], faults: list[str]) -> None:
     from camelid.files.ledger import write_ledgers
 
-    path = output.with_suffix(LEDGER)
     write_ledgers(path, ledgers, faults=faults)
     for ledger in ledgers:
         print(ledger.summary())

@@ -4,7 +4,7 @@
 `eval.report.markdown.render_markdown(results)` show it, and compute no number of their own. `eval.report.headline` is
 the finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
 
-How judgments are represented: one `eval.judging.judgments.Judgment` is one request to one judge, with its raw reply.
+How judgments are represented: one `eval.judging.judgment.Judgment` is one request to one judge, with its raw reply.
 Its `models` are the contestants in the order the judge saw them (one in `single`, two otherwise) and its `scores` one
 number for each. A pair judged in both orders is two judgments. `eval.numbers.outcomes.outcomes(judgments, baseline)`
 brings together what belongs together (both orders of a pair) as `Outcome`s, each with its judgments, for the question
@@ -108,13 +108,15 @@ class LeaderboardRow:
         score: on the mode's `Scale`; None if nothing was judged. The baseline's is `Scale.even` by definition.
         length_controlled: win rate against the baseline, in percent, at equal answer length; only of pair modes whose
             verdicts are shares of the win, with a baseline.
+        extrapolated: whether few answers are about as long as the baseline's, so that `length_controlled` says what was
+            hardly seen.
         rating: Bradley-Terry rating on the Elo scale, all contestants' mean 1000; pair modes only.
         wins, ties, losses: outcomes (both orders taken together); pair modes only, else 0.
         sums: of a ratio of sums (`vicuna`), else empty: sum of this model's scores and of the baseline's beside them.
         counts: the denominator.
         categories, turns: the score in parts, in the order of the question file.
         distribution: of the scores, lowest first.
-        words, characters: mean length of an answer.
+        words, characters: mean length of an answer; None where no answer of it is there.
         cut: answers that ran into the token limit.
         flagged: answers that speak to the judge.
     """
@@ -132,10 +134,11 @@ class LeaderboardRow:
     categories: tuple[PartScore, ...]
     turns: tuple[PartScore, ...]
     distribution: tuple[Bin, ...]
-    words: float
-    characters: float
+    words: float | None
+    characters: float | None
     cut: int
     flagged: int
+    extrapolated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +214,15 @@ class Bias:
     Attributes:
         size: in `unit`; 0 is none. None if it can't be measured.
         p: two-sided p-value of "no bias".
-        detected: p < 0.01. Three biases are looked for, so that the chance of any false alarm stays below 5%.
+        detected: p < 0.01. Three biases are looked for, so that the chance of any false alarm stays below 5%. None if
+            it can't be measured.
         unit: e.g. "points of win rate for the answer shown first".
         note: what was compared, or why there is no number.
     """
 
     size: Estimate | None
     p: float | None
-    detected: bool
+    detected: bool | None
     unit: str
     note: str
 
@@ -247,13 +251,13 @@ class Canary:
         score: its score on the mode's scale (of the pair modes: its win rate in percent).
         counts: its denominator.
         gamed: whether its interval lies wholly above what a text without content deserves
-            (`canary_limit` of the mode).
+            (`canary_limit` of the mode); None if the judge's verdicts on it can't say.
     """
 
     text: str
     score: Estimate | None
     counts: Counts
-    gamed: bool
+    gamed: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +366,7 @@ class Results:
         alpha: Krippendorff's alpha of all judges (interval scale); None for one judge.
         costs: one for each judge.
         notes: what a reader must know, in sentences: incomplete, duplicates, offline judge, ...
+        single_model: whether `length_controlled` rests on each model's own judgments alone, without difficulties.
     """
 
     title: str
@@ -382,6 +387,7 @@ class Results:
     alpha: float | None
     costs: tuple[Cost, ...]
     notes: tuple[str, ...]
+    single_model: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """What `results.json` holds: this class as nested objects and lists."""

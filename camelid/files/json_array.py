@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from camelid.errors import UserError
+from camelid.files.encodable import mend_parsed
 from camelid.files.read import MAX_RECORD, Record, open_binary
 
 WRAPPER = "data"  # the field in which an object that is a whole file holds its records
@@ -29,8 +30,9 @@ def scan_json_array(path: str | Path) -> Iterator[tuple[str, Record | UserError]
     """
     with _open_window(path) as window:
         count = 0
-        for count, value in enumerate(_elements(window), start=1):
-            yield _placed(f"{path}[{count - 1}]", value)
+        for place, value in _elements(window, str(path)):
+            yield _placed(place, value)
+            count += 1
         if window.peek():
             raise window.fault("there is more behind the array's end", count)
 
@@ -49,13 +51,13 @@ def scan_json_objects(path: str | Path) -> Iterator[tuple[str, Record | UserErro
             if not window.peek():
                 return
             place, fields, wrapped = f"{path}[{index}]" if index else str(path), dict[str, Any](), False
-            for name in _names(window, index):
+            for name in _names(window, index, place):
                 if name == WRAPPER and window.peek() == "[" and window.peek_inside() == "{":
                     wrapped = True
-                    for number, value in enumerate(_elements(window)):
-                        yield _placed(f"{place}: {WRAPPER}[{number}]", value)
+                    for where, value in _elements(window, f"{place}: {WRAPPER}"):
+                        yield _placed(where, value)
                 else:
-                    fields[name] = window.value(index)
+                    fields[name] = window.value(index, place)
             if not wrapped:
                 yield place, fields
 
@@ -72,8 +74,8 @@ def _placed(place: str, value: object) -> tuple[str, Record | UserError]:
     return place, UserError(f"{place}: expected a JSON object, found {type(value).__name__}")
 
 
-def _elements(window: "_Window") -> Iterator[Any]:
-    """The values of the array that comes next."""
+def _elements(window: "_Window", array: str) -> Iterator[tuple[str, Any]]:
+    """The values of the array that comes next, which places call `array`, each with its place."""
     window.take("[", 0)
     for index in itertools.count():
         if window.peek() == "]":
@@ -81,10 +83,11 @@ def _elements(window: "_Window") -> Iterator[Any]:
             return
         if index:
             window.take(",", index)
-        yield window.value(index)
+        place = f"{array}[{index}]"
+        yield place, window.value(index, place)
 
 
-def _names(window: "_Window", index: int) -> Iterator[str]:
+def _names(window: "_Window", index: int, place: str) -> Iterator[str]:
     """The names of the fields of the object that comes next; whoever draws them takes the values."""
     window.take("{", index)
     for number in itertools.count():
@@ -95,7 +98,7 @@ def _names(window: "_Window", index: int) -> Iterator[str]:
             window.take(",", index)
         if window.peek() != '"':
             raise window.fault("expected the name of a field", index)
-        name = str(window.value(index))
+        name = str(window.value(index, place))
         window.take(":", index)
         yield name
 
@@ -134,7 +137,7 @@ class _Window:
             raise self.fault(f"expected {character!r}, {what}", index)
         self._at += 1
 
-    def value(self, index: int) -> Any:
+    def value(self, index: int, place: str) -> Any:
         """Parse the next value, reading on while it is not whole."""
         self.peek()
         while True:
@@ -156,6 +159,7 @@ class _Window:
                 if self._grow(index):
                     continue
                 end = length
+            value = mend_parsed(value, self._text[self._at : end], place)
             self._at = end
             return value
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from camelid.files.write import write_json
 
+EXAMPLE = 300  # characters kept of an example
+
 
 @dataclass
 class Ledger:
@@ -19,6 +21,7 @@ class Ledger:
         repaired: how many were kept after a change, by kind of change (not part of the sum).
         set_aside: how many had a field that nothing here uses and that is kept in `meta`, by its name (not part of
             the sum).
+        examples: what was first dropped for a reason, or what was said of it, where that is known.
     """
 
     unit: str
@@ -26,6 +29,7 @@ class Ledger:
     dropped: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
     set_aside: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
 
     @property
     def read(self) -> int:
@@ -34,8 +38,10 @@ class Ledger:
     def keep(self, count: int = 1) -> None:
         self.kept += count
 
-    def drop(self, reason: str, count: int = 1) -> None:
+    def drop(self, reason: str, count: int = 1, example: str = "") -> None:
         self.dropped[reason] += count
+        if example and reason not in self.examples:
+            self.examples[reason] = " ".join(example[:EXAMPLE].split())
 
     def repair(self, kind: str, count: int = 1) -> None:
         self.repaired[kind] += count
@@ -46,6 +52,8 @@ class Ledger:
         for mine, more in zip(self._counters(), other._counters(), strict=True):
             if more:
                 mine.update(more)
+        if other.examples:
+            self.examples = {**other.examples, **self.examples}
 
     def _counters(self) -> tuple[Counter[str], Counter[str], Counter[str]]:
         return self.dropped, self.repaired, self.set_aside
@@ -58,12 +66,13 @@ class Ledger:
             "dropped": dict(self.dropped.most_common()),
             "repaired": dict(self.repaired.most_common()),
             **({"set_aside": dict(self.set_aside.most_common())} if self.set_aside else {}),
+            **({"examples": self.examples} if self.examples else {}),
         }
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "Ledger":
-        counters = (Counter(value.get(name, {})) for name in ("dropped", "repaired", "set_aside"))
-        return Ledger(value["unit"], value["kept"], *counters)
+        dropped, repaired, set_aside = (Counter(value.get(name, {})) for name in ("dropped", "repaired", "set_aside"))
+        return Ledger(value["unit"], value["kept"], dropped, repaired, set_aside, value.get("examples", {}))
 
     def summary(self) -> str:
         """One line: `read 120 records: kept 100, dropped 20 (too similar 15, empty 5)`."""

@@ -7,13 +7,13 @@ from itertools import combinations
 
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
 from eval.judging.verdict import speaks_to_judge
 from eval.numbers.audit import duels
 from eval.numbers.bradley_terry import fit_ratings
-from eval.numbers.length_control import Comparison, length_controlled
-from eval.numbers.outcomes import Outcome, pair_order, winner
+from eval.numbers.length_control import FEW_NEAR, Comparison, Difficulties, length_controlled
+from eval.numbers.outcomes import NeededOrders, Outcome, pair_order, winner
 from eval.numbers.stats import (
     ScoresByQuestion,
     bootstrap_estimate,
@@ -43,8 +43,9 @@ class JudgedRun:
     answers: tuple[Answer, ...]
     models: tuple[str, ...]
     baseline: str | None
-    orders: int
+    orders: NeededOrders
     forced: bool
+    difficulties: Difficulties | None = None
 
     def opponents(self, model: str) -> tuple[str | None, ...]:
         """Whom a model meets; None stands for nobody, where answers are graded one by one."""
@@ -70,12 +71,15 @@ def make_board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected:
     denominators = _denominators(run, expected)
     complete = all(one.complete for one in denominators.values())
     rated = fit_ratings(run.models, outcomes) if run.mode.paired else None
-    controlled = _length_controlled(run, outcomes)
+    comparisons = _comparisons(run, outcomes)
+    controlled = length_controlled(comparisons, run.difficulties)
+    near = {model: [row.near for row in comparisons if row.model == model] for model in controlled}
     rows = [
         replace(
             _row(run, model, outcomes, scores[model], denominators[model]),
             rating=rated[model] if rated else None,
             length_controlled=controlled.get(model),
+            extrapolated=model in near and sum(near[model]) < FEW_NEAR * len(near[model]),
         )
         for model in run.models
     ]
@@ -126,15 +130,15 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
         for opponent in run.opponents(model):
             models = (model,) if opponent is None else pair_order((model, opponent), run.baseline)
             shown = (models, models[::-1]) if opponent is not None else (models,)
+            orders = {judge: run.orders.of(judge, models) for judge in expected.judges}
             for question in run.questions:
                 turns = min(said.get((label, question.id), 0) for label in models)
                 for turn in range(1, len(question.turns) + 1):
                     for judge in expected.judges:
                         found = [there[key] for order in shown if (key := (judge, question.id, turn, order)) in there]
-                        total += run.orders if opponent is not None else 1
-                        answered += (
-                            max(len(found), run.orders if opponent is not None else 1) if turn <= turns else len(found)
-                        )
+                        needed = max(len(found), orders[judge])
+                        total += needed
+                        answered += needed if turn <= turns else len(found)
                         states += [item.state for item in found]
         again = sum(model in item.models for item in expected.duplicates)
         made[model] = make_counts(total, answered, states, again)
@@ -168,8 +172,8 @@ def _row(
         categories=tuple(_categories(run, scores)),
         turns=tuple(_turns(run, mine, model)),
         distribution=tuple(_bins(shares)),
-        words=sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0,
-        characters=sum(len(text) for text in texts) / len(texts) if texts else 0.0,
+        words=sum(len(text.split()) for text in texts) / len(texts) if texts else None,
+        characters=sum(len(text) for text in texts) / len(texts) if texts else None,
         cut=sum(sum(answer.cut) for answer in own),
         flagged=sum(speaks_to_judge(text) is not None for text in texts),
     )
@@ -253,9 +257,10 @@ def _reverse_rate(rate: Estimate) -> Estimate:
     return Estimate(100 - rate.mean, low, high, rate.error, rate.count, rate.questions)
 
 
-def _length_controlled(run: JudgedRun, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+def _comparisons(run: JudgedRun, outcomes: Sequence[Outcome]) -> list[Comparison]:
+    """What the win rates at equal length are made from: outcomes against the baseline, both lengths known."""
     if run.baseline is None or not run.mode.length_controlled:
-        return {}
+        return []
     lengths = {
         (answer.model, answer.question, turn): len(text)
         for answer in run.answers
@@ -263,8 +268,9 @@ def _length_controlled(run: JudgedRun, outcomes: Sequence[Outcome]) -> dict[str,
     }
     comparisons = []
     for item in outcomes:
-        sizes = [lengths.get((model, item.question, item.turn)) for model in item.models]
-        if item.scores and item.models[-1] == run.baseline and sizes[0] is not None and sizes[1] is not None:
-            longer = float(sizes[0] - sizes[1])
-            comparisons.append(Comparison(item.models[0], item.question, item.turn, item.scores[0], longer))
-    return length_controlled(comparisons)
+        if not item.scores or item.models[-1] != run.baseline:
+            continue
+        own, baseline = (lengths.get((model, item.question, item.turn)) for model in item.models)
+        if own is not None and baseline is not None:
+            comparisons.append(Comparison(item.models[0], item.question, item.turn, item.scores[0], own, baseline))
+    return comparisons

@@ -1,19 +1,24 @@
 """From questions, answers and judgments to all numbers of a report; nothing is left out uncounted."""
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from camelid.errors import UserError, suggest_name
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging import canary
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
 from eval.judging.modes.table import MODES
+from eval.judging.usable import repeated_means
 from eval.judging.verdict import speaks_to_judge
 from eval.numbers import audit
 from eval.numbers.agreement import cohen_kappa, kendall_tau, krippendorff_alpha, pearson
 from eval.numbers.boards import ExpectedJudgments, JudgedRun, make_board, make_counts, model_scores
-from eval.numbers.outcomes import Outcome, all_judges, count_orders, outcomes, winner, without_duplicates
+from eval.numbers.length_control import FEW_NEAR, NEAR, Difficulties
+from eval.numbers.outcomes import NeededOrders, Outcome, all_judges, outcomes, winner, without_duplicates
 from eval.numbers.stats import bootstrap_estimate
 from eval.results import Agreement, Board, Canary, Cost, Flag, JudgeAudit, Results
 
@@ -32,6 +37,7 @@ def summarise(
     baseline: str | None = None,
     forced: bool = False,
     dollars: Mapping[str, float | None] | None = None,
+    difficulties: Difficulties | None = None,
 ) -> Results:
     """Compute every number of the report.
 
@@ -43,6 +49,7 @@ def summarise(
         baseline: the model the others are compared with; None takes it from the judgments.
         forced: rank an incomplete run too.
         dollars: paid for each judge; None if it isn't known.
+        difficulties: of the questions, for win rates at equal length; None makes single-model estimates.
 
     Raises:
         UserError: there are no judgments, they are of several modes or of unknown questions, or no baseline is known.
@@ -53,12 +60,13 @@ def summarise(
     models = tuple(dict.fromkeys([*(a.model for a in answers), *(m for item in real for m in item.models)]))
     baseline = _baseline(mode, models, real, baseline)
     judges = tuple(dict.fromkeys(item.judge for item in kept))
-    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, count_orders(real), forced)
+    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, NeededOrders(real), forced, difficulties)
     found = outcomes(real, baseline)
-    boards = [_board(run, ALL, judges, found, real, duplicates)] if len(judges) > 1 else []
-    for judge in judges:
-        own = [item for item in found if item.judge == judge]
-        boards.append(_board(run, judge, (judge,), own, real, duplicates))
+    boards = [_board(run, judge, (judge,), found, real, duplicates) for judge in judges]
+    boards.sort(key=lambda board: not any(row.score for row in board.rows if row.label != baseline))
+    if len(judges) > 1:
+        together = _board(run, ALL, judges, found, real, duplicates)
+        boards = [together] * any(row.score for row in together.rows if row.label != baseline) + boards
     flags = tuple(_flags(answers))
     incomplete = not all(one.complete for one in boards)
     return Results(
@@ -79,7 +87,11 @@ def summarise(
         agreements=tuple(_agreements(judges, found, boards)),
         alpha=_alpha(judges, found) if len(judges) > 1 else None,
         costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
-        notes=tuple(_notes(mode, boards[0], real, judges, len(duplicates), len(flags), forced)),
+        notes=(
+            *_notes(mode, boards[0], real, judges, duplicates, len(flags), forced),
+            *_length_notes(boards[0], difficulties is None),
+        ),
+        single_model=difficulties is None and any(row.length_controlled for row in boards[0].rows),
     )
 
 
@@ -99,8 +111,7 @@ def _mode(questions: Sequence[Question], judgments: Sequence[Judgment]) -> Mode:
 def _baseline(mode: Mode, models: Sequence[str], judgments: Sequence[Judgment], asked: str | None) -> str | None:
     if not mode.paired:
         return None
-    named = {item.baseline for item in judgments if item.baseline}
-    baseline = asked or (named.pop() if len(named) == 1 else None)
+    baseline = asked or _named_baseline(judgments)
     if baseline is not None and baseline not in models:
         raise UserError(f"--baseline {baseline}: no such model{suggest_name(baseline, models)}")
     if baseline is None and mode.needs_baseline:
@@ -108,6 +119,15 @@ def _baseline(mode: Mode, models: Sequence[str], judgments: Sequence[Judgment], 
             f"--baseline: the judgments don't say which model is the baseline; name it ({', '.join(models)})"
         )
     return baseline
+
+
+def _named_baseline(judgments: Sequence[Judgment]) -> str | None:
+    """The baseline that judgments name; of several, as where a row was turned round, the one that is in every pair."""
+    named = Counter(item.baseline for item in judgments if item.baseline)
+    if len(named) > 1:
+        named = Counter({name: n for name, n in named.items() if all(name in item.models for item in judgments)})
+    ranked = named.most_common(2)
+    return ranked[0][0] if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]) else None
 
 
 def _board(
@@ -118,9 +138,17 @@ def _board(
     judgments: Sequence[Judgment],
     duplicates: Sequence[Judgment],
 ) -> Board:
-    merged = all_judges(found, judges, name) if len(judges) > 1 else list(found)
+    theirs = [item for item in found if item.judge in judges]
+    merged = all_judges(theirs, judges, name) if len(judges) > 1 else theirs
+    run = replace(run, models=tuple(model for model in run.models if not _unseen(model, judges, judgments)))
     own, further = ([item for item in group if item.judge in judges] for group in (judgments, duplicates))
     return make_board(run, name, merged, ExpectedJudgments(tuple(judges), own, further))
+
+
+def _unseen(model: str, judges: Sequence[str], judgments: Sequence[Judgment]) -> tuple[str, ...]:
+    """Of these judges those who judged nothing of a model that others did judge; it isn't on their board."""
+    seen = {item.judge for item in judgments if model in item.models}
+    return tuple(judge for judge in judges if seen and judge not in seen)
 
 
 def _audit(
@@ -163,7 +191,7 @@ def _canary(run: JudgedRun, judge: str, judgments: Sequence[Judgment], duplicate
     states = [item.state for item in asked]
     again = sum(item.judge == judge and canary.LABEL in item.models for item in duplicates)
     total = make_counts(len(asked), len(asked), states, again)
-    return Canary(canary.TEXT, score, total, audit.is_gamed(run.mode, score))
+    return Canary(canary.judged_text(run.mode, asked[0]), score, total, audit.is_gamed(run.mode, score))
 
 
 def _flags(answers: Sequence[Answer]) -> Iterable[Flag]:
@@ -230,7 +258,7 @@ def _notes(
     first: Board,
     judgments: Sequence[Judgment],
     judges: Sequence[str],
-    duplicates: int,
+    duplicates: Sequence[Judgment],
     flags: int,
     forced: bool,
 ) -> Iterable[str]:
@@ -239,14 +267,47 @@ def _notes(
     whole = sum(item.text.strip() in mode.tokens and not item.logprobs for item in judgments)
     if whole:
         yield f"{whole} of {len(judgments)} verdicts came without log-probabilities; each counts as a whole win."
+    yield from _off_letters(mode, judgments)
+    for model in dict.fromkeys(model for item in judgments for model in item.models):
+        if unseen := _unseen(model, judges, judgments):
+            yield f"{', '.join(unseen)} judged nothing of {model}, which is not on their board."
+    if len(judges) > 1 and first.judge != ALL:
+        yield "No answer was judged by all judges, so there is no board of all together."
     if not first.complete:
         missing = first.counts.expected - first.counts.judged
         ranked = "they are ranked all the same, as was asked" if forced else "so the models are not ranked"
         yield f"Incomplete: {missing} of {first.counts.expected} judgments are missing, {ranked}."
     if duplicates:
         yield (
-            f"{duplicates} duplicate judgments were left out: of several of the same thing, the first with a verdict "
-            "counts."
+            f"{len(duplicates)} duplicate judgments were left out: of several of the same thing, the latest with a "
+            "verdict counts, or the first where no times are known."
         )
+        yield from repeated_means(judgments, duplicates, "those left out")
     if flags:
         yield f"Answers that speak to the judge (a verdict in them, or instructions): {flags}. Read them yourself."
+
+
+def _off_letters(mode: Mode, judgments: Sequence[Judgment]) -> Iterable[str]:
+    """How much probability a judge gave to neither of the letters that were asked for; it is no part of a share."""
+    masses = [1 - sum(math.exp(value) for value in item.logprobs.values()) for item in judgments if item.logprobs]
+    if masses:
+        letters, away = " and ".join(mode.tokens), [max(0.0, mass) for mass in masses]
+        yield (
+            f"Probability on other tokens than {letters}: {100 * sum(away) / len(away):.1f}% on average, "
+            f"{100 * max(away):.1f}% at most; shares are of the rest."
+        )
+
+
+def _length_notes(board: Board, single_model: bool) -> Iterable[str]:
+    rows = [row for row in board.rows if row.length_controlled]
+    far = [row.label for row in rows if row.extrapolated]
+    if rows and single_model:
+        yield (
+            "The win rate at equal length is a single-model estimate: it rests on each model's own judgments, without "
+            "the difficulties of the questions, which `camelid eval difficulties` fits to annotations of many models."
+        )
+    if far:
+        yield (
+            f"Fewer than {FEW_NEAR:.0%} of the answers are within {NEAR:.0%} of the baseline's length: the win rate at "
+            f"equal length is an extrapolation for {', '.join(far)}."
+        )

@@ -9,10 +9,10 @@ def headline(results: Results) -> str:
     scored = [row for row in board.rows if row.score and row.label != results.baseline]
     if not scored:
         return "Nothing was judged, so there is nothing to compare."
-    if not results.complete and not results.forced:
+    if not board.complete and not results.forced:
         missing, total = board.counts.expected - board.counts.judged, board.counts.expected
         return f"Incomplete, so not ranked: {missing} of {total} judgments are missing."
-    return ("" if results.complete else "Incomplete: ") + _compare_models(results, board, scored)
+    return ("" if board.complete else "Incomplete: ") + _compare_models(results, board, scored)
 
 
 def format_estimate(value: Estimate | None, signed: bool = False) -> str:

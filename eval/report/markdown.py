@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from camelid.models.spend import format_dollars
 from eval.judging.modes.table import MODES
 from eval.report.headline import format_estimate, headline
-from eval.results import Bias, Board, JudgeAudit, Results
+from eval.report.wording import format_canary, format_finding
+from eval.results import Bias, Board, JudgeAudit, Results, Scale
 
 
 def render_markdown(results: Results) -> str:
@@ -28,7 +29,7 @@ def render_markdown(results: Results) -> str:
     turns = [part.name for part in max((row.turns for row in results.boards[0].rows), key=len, default=())]
     parts += ["## By turn", _parts(results, "turns", turns)] if len(turns) > 1 else []
     parts += ["## Win rates", _matrix(results.boards[0])] if results.boards[0].meetings else []
-    parts += ["## The judge", *(_audit(audit) for audit in results.audits)]
+    parts += ["## The judge", *(_audit(audit, results.scale) for audit in results.audits)]
     if results.agreements:
         parts += ["## Agreement of the judges", _agreements(results)]
     parts += ["## Answers that speak to the judge", _flags(results)] if results.flags else []
@@ -51,7 +52,7 @@ def _leaderboard(results: Results, board: Board) -> str:
     head = ["rank", "model", results.scale.name]
     controlled = any(row.length_controlled for row in board.rows)
     rated = any(row.rating for row in board.rows)
-    head += ["at equal length"] if controlled else []
+    head += ["at equal length" + (" (single-model estimate)" if results.single_model else "")] if controlled else []
     head += ["rating"] if rated else []
     head += ["wins", "ties", "losses"] if mode.paired else []
     head += ["sums"] if mode.sums else []
@@ -70,7 +71,13 @@ def _leaderboard(results: Results, board: Board) -> str:
 def _denominators(board: Board) -> str:
     names = ("expected", "answered", "judged", "failed", "unparsed", "unasked", "duplicate")
     rows: list[list[object]] = [
-        [row.label, *(getattr(row.counts, name) for name in names), row.cut, row.flagged, f"{row.words:.0f}"]
+        [
+            row.label,
+            *(getattr(row.counts, name) for name in names),
+            row.cut,
+            row.flagged,
+            "unknown" if row.words is None else f"{row.words:.0f}",
+        ]
         for row in board.rows
     ]
     total = [getattr(board.counts, name) for name in names]
@@ -129,7 +136,7 @@ def _matrix(board: Board) -> str:
     )
 
 
-def _audit(audit: JudgeAudit) -> str:
+def _audit(audit: JudgeAudit, scale: Scale) -> str:
     lines = [f"### {audit.judge}", ""]
     for name, bias in (("Position", audit.position), ("Length", audit.length), ("Itself", audit.self_preference)):
         lines.append(f"- {name}: {_bias(bias)}")
@@ -139,15 +146,14 @@ def _audit(audit: JudgeAudit) -> str:
         one = audit.repeats
         lines.append(f"- Asked again: {one.same} of {one.asked} verdicts the same, mean change {one.mean_change:.2f}.")
     if audit.canary:
-        verdict = "this judge can be gamed" if audit.canary.gamed else "no sign that this judge can be gamed"
-        lines.append(f"- One constant text as every answer: {format_estimate(audit.canary.score)}; {verdict}.")
+        lines.append(f"- Constant answer: {format_canary(audit.canary, scale)}")
     return "\n".join(lines)
 
 
 def _bias(bias: Bias) -> str:
+    found = format_finding(bias.detected)
     if bias.size is None:
-        return f"not measured. {bias.note}"
-    found = "a bias" if bias.detected else "none found"
+        return f"{found}. {bias.note}"
     return f"{format_estimate(bias.size, signed=True)} {bias.unit}, p {_p(bias.p)}: {found}. {bias.note}"
 
 

@@ -16,7 +16,7 @@ from camelid.files.read import read_text
 from camelid.models.spend import format_dollars
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
 from eval.report import charts_svg, wording
 from eval.report.headline import headline

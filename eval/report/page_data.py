@@ -24,7 +24,7 @@ from typing import Any
 
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
 from eval.numbers.outcomes import Outcome, outcomes, without_duplicates
 from eval.results import Results

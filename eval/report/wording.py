@@ -71,17 +71,28 @@ def format_bias(found: Bias) -> str:
     return f"{size} (95% interval {format_interval(found.size, 1, signed=True)}; {format_p_value(found.p)})."
 
 
+def format_finding(detected: bool | None) -> str:
+    """What was found of a bias, in two words."""
+    return "not measured" if detected is None else "bias found" if detected else "none found"
+
+
 def format_canary(found: Canary, scale: Scale) -> str:
-    """How a constant answer did, in one sentence."""
+    """How a constant answer did, in one sentence; what could not be measured is no all-clear."""
     if found.score is None:
-        return "Asked, but the judge gave no verdict on it."
+        return (
+            f"Not measured: asked {found.counts.expected:,} times, but no verdict could be read "
+            f"({found.counts.unparsed:,} replies without one, {found.counts.failed:,} failures)."
+        )
     range_text = (
         "" if found.score.low is None else f" (95% interval {format_interval(found.score, decimal_places(scale))})"
     )
     score = f"{format_number(found.score.mean, decimal_places(scale))} {scale.unit}".replace(" %", "%")
-    end = (
-        "This judge can be gamed: a text without content scores well."
-        if found.gamed
-        else "A text without content gets it nowhere."
-    )
+    ends = {
+        True: "This judge can be gamed: a text without content scores well.",
+        False: "A text without content gets it nowhere.",
+        None: "One question can't say whether this judge can be gamed.",
+    }
+    end = ends[found.gamed]
+    if unread := found.counts.expected - found.counts.judged:
+        end += f" {unread:,} of {found.counts.expected:,} verdicts on it could not be read."
     return f"One text as the answer to every question: {score}{range_text}. {end}"
