@@ -19,6 +19,8 @@ class Ledger:
         kept: how many went into the output.
         dropped: how many did not, by reason.
         repaired: how many were kept after a change, by kind of change (not part of the sum).
+        set_aside: how many had a field that nothing here uses and that is kept in `meta`, by its name (not part of
+            the sum).
         examples: what was first dropped for a reason, or what was said of it, where that is known.
     """
 
@@ -26,6 +28,7 @@ class Ledger:
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
+    set_aside: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -46,9 +49,14 @@ class Ledger:
     def add(self, other: "Ledger") -> None:
         """Take over another ledger's counts."""
         self.kept += other.kept
-        self.dropped.update(other.dropped)
-        self.repaired.update(other.repaired)
-        self.examples = {**other.examples, **self.examples}
+        for mine, more in zip(self._counters(), other._counters(), strict=True):
+            if more:
+                mine.update(more)
+        if other.examples:
+            self.examples = {**other.examples, **self.examples}
+
+    def _counters(self) -> tuple[Counter[str], Counter[str], Counter[str]]:
+        return self.dropped, self.repaired, self.set_aside
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -57,22 +65,24 @@ class Ledger:
             "kept": self.kept,
             "dropped": dict(self.dropped.most_common()),
             "repaired": dict(self.repaired.most_common()),
+            **({"set_aside": dict(self.set_aside.most_common())} if self.set_aside else {}),
             **({"examples": self.examples} if self.examples else {}),
         }
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "Ledger":
-        counts = Counter(value["dropped"]), Counter(value["repaired"])
-        return Ledger(value["unit"], value["kept"], *counts, examples=value.get("examples", {}))
+        dropped, repaired, set_aside = (Counter(value.get(name, {})) for name in ("dropped", "repaired", "set_aside"))
+        return Ledger(value["unit"], value["kept"], dropped, repaired, set_aside, value.get("examples", {}))
 
     def summary(self) -> str:
         """One line: `read 120 records: kept 100, dropped 20 (too similar 15, empty 5)`."""
         reasons = ", ".join(f"{reason} {count}" for reason, count in self.dropped.most_common())
         dropped = f", dropped {self.dropped.total()} ({reasons})" if reasons else ", dropped 0"
-        changes = ", ".join(f"{kind} {count}" for kind, count in self.repaired.most_common())
-        return f"read {self.read} {self.unit}: kept {self.kept}{dropped}" + (
-            f"; repaired: {changes}" if changes else ""
-        )
+        line = f"read {self.read} {self.unit}: kept {self.kept}{dropped}"
+        for what, counts in (("repaired", self.repaired), ("set aside in meta", self.set_aside)):
+            if counts:
+                line += f"; {what}: " + ", ".join(f"{name} {count}" for name, count in counts.most_common())
+        return line
 
 
 def write_ledgers(path: str | Path, ledgers: list[Ledger], **facts: object) -> None:

@@ -83,7 +83,7 @@ def split_conversation(
               the end of turn, which the full answer would not have had there.
             - `keep-last`: its question is cut at the beginning; the answer stays whole.
 
-            An exchange that no cut can make fit (the other half alone is too long) is dropped.
+            An exchange that no cut can make fit (the other half, or the system message, alone is too long) is dropped.
         ledger: counts exchanges, so that kept + dropped = read: dropped by reason, repaired where cut.
 
     Returns:
@@ -111,6 +111,8 @@ def split_conversation(
         elif overlong is None:
             pieces.append((exchanges[done], False))
             ledger.keep()
+        elif system and not fits(_beginning(exchanges[done])):
+            ledger.drop("system message alone longer than max_tokens")
         else:
             kept = _shorten_exchange(exchanges[done], fits, overlong, ledger)
             pieces += [(kept, overlong == "truncate-answer")] if kept else []
@@ -175,6 +177,11 @@ def _shorten_exchange(
     ledger.keep()
     ledger.repair("answer truncated" if truncated else "question cut at its beginning")
     return kept
+
+
+def _beginning(exchange: Exchange) -> Exchange:
+    """An exchange of the same shape that takes next to no room."""
+    return tuple(replace(message, content=message.content[:1]) for message in exchange[:2])
 
 
 def _exchanges(turns: Sequence[Message]) -> list[Exchange]:

@@ -114,6 +114,7 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
 
 def run_import(args: argparse.Namespace) -> int:
     """Write Meta's or pickled weights as a Hugging Face folder with safetensors."""
+    from conversations.tokens.sentencepiece_model import read_tokenizer
     from finetune.folders import meta, weights
     from finetune.folders.generation_config import read_generation_config
     from finetune.folders.merge import copy_tokenizer

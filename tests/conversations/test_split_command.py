@@ -37,3 +37,21 @@ def test_split_writes_pieces_and_what_became_of_the_rest(
     assert main(command) == 0  # without a policy the long one stays, too long
     assert "long" in [record["id"] for _, record in read_jsonl(out)]
     assert main(["conversations", "split", data(), "--output", str(out), *options]) == 1
+
+
+@pytest.mark.parametrize("overlong", ["drop", "truncate-answer", "keep-last"])
+def test_an_overlong_system_message_is_named(
+    data: Callable[..., str], folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], overlong: str
+) -> None:
+    turns = chat("x", "Hi", "no " * 200, "Why?", "So.").messages
+    path = data(
+        Conversation("long system", (Message("system", "word " * 400), *turns)),
+        Conversation("short system", (Message("system", "Be brief."), *turns)),
+    )
+    out, options = tmp_path / "pieces.jsonl", ["--template", "chatml", "--tokenizer", folder, "--max-tokens", "300"]
+    assert main(["conversations", "split", path, "--output", str(out), *options, "--overlong", overlong]) == 0
+    _, exchanges = json.loads(out.with_suffix(".ledger.json").read_text())["ledgers"]
+    assert exchanges["dropped"].pop("system message alone longer than max_tokens") == 2
+    assert exchanges["dropped"].keys() <= {"exchange longer than max_tokens", "answer alone longer than max_tokens"}
+    assert {record["id"].split("_")[0] for _, record in read_jsonl(out)} == {"short system"}
+    assert "system message alone longer than max_tokens 2" in capsys.readouterr().out
