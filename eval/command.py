@@ -209,7 +209,7 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     kept = references_path(folder)
     questions = read_questions(args.questions, args.references or (kept if kept.is_file() else None))
     found = read_folder(folder, questions, args.mode, args.judge, args.baseline, Path(args.questions))
-    answers, judgments = found.answers, found.judgments
+    questions, answers, judgments = found.questions, found.answers, found.judgments
     dollars = read_costs(folder, judgments)
     known = read_difficulties(args.difficulties, questions) if args.difficulties else None
     comparing = Comparing(args.own, known)
