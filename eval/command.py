@@ -51,7 +51,11 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     )
     _add_estimate(parser)
     add_model_arguments(parser)
+    _register_reports(verbs, open_model)
 
+
+def _register_reports(verbs: Any, open_model: OpenModel) -> None:
+    """The verbs that ask no model."""
     parser = _verb(verbs, "report", "write report.html, report.md and results.json", run_report, open_model)
     parser.add_argument(
         "--mode", choices=tuple(MODES), help="which judgments, if there are several modes' in the folder"
