@@ -1,4 +1,4 @@
-"""`camelid eval answer | judge | report | difficulties`."""
+"""`camelid eval answer | judge | check | report | compare | difficulties`."""
 
 import argparse
 import sys
@@ -71,6 +71,17 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
         "--difficulties", metavar="FILE", help="what `eval difficulties` wrote: for the win rate at equal length"
     )
 
+    parser = _verb(
+        verbs, "check", "check instructions that code can check (IFEval's), without a judge", run_check, None
+    )
+
+    parser = verbs.add_parser("compare", help="two models on several question sets in one table: before and after")
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="evaluations with a report, one a question set")
+    parser.add_argument("--before", required=True, metavar="LABEL", help="the model before")
+    parser.add_argument("--after", required=True, metavar="LABEL", help="the model after")
+    parser.add_argument("--output", metavar="FILE", help="write the table as a page, too")
+    parser.set_defaults(run=run_compare)
+
     parser = verbs.add_parser("difficulties", help="fit the questions' difficulties to AlpacaEval annotations you have")
     parser.add_argument("folder", metavar="DIR", help="with several models' annotations.json, also in its folders")
     parser.add_argument("--judge", help="whose annotations, if there are several judges'")
@@ -84,7 +95,7 @@ def _named(asked: Callable[[Mode], bool]) -> str:
 
 
 def _verb(
-    verbs: Any, name: str, text: str, run: Callable[[argparse.Namespace, OpenModel], int], open_model: OpenModel
+    verbs: Any, name: str, text: str, run: Callable[[argparse.Namespace, Any], int], open_model: OpenModel | None
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text)
     parser.add_argument(
@@ -198,7 +209,7 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     kept = references_path(folder)
     questions = read_questions(args.questions, args.references or (kept if kept.is_file() else None))
     found = read_folder(folder, questions, args.mode, args.judge, args.baseline, Path(args.questions))
-    answers, judgments = found.answers, found.judgments
+    questions, answers, judgments = found.questions, found.answers, found.judgments
     dollars = read_costs(folder, judgments)
     known = read_difficulties(args.difficulties, questions) if args.difficulties else None
     comparing = Comparing(args.own, known)
@@ -221,6 +232,45 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
         return 0
     print("camelid: some answers or judgments are missing; the report counts them", file=sys.stderr)
     return 1
+
+
+def run_check(args: argparse.Namespace, _: OpenModel | None) -> int:
+    """Write `judgments/correctness/instruction-checks.jsonl` for all answers there are; status 1 if one is missing."""
+    from eval.folder import read_all_answers
+    from eval.judging.check_answers import JUDGE, check_answers, followed_shares, read_all_instructions
+    from eval.judging.modes.correctness import CORRECTNESS
+
+    asked = read_all_instructions(args.questions)
+    answers = read_all_answers(Path(args.output))
+    if not answers:
+        raise UserError(
+            f"{args.output}/answers: none there; run `camelid eval answer` first{suggest_path(args.output)}"
+        )
+    judgments = check_answers(asked, answers)
+    path = Path(args.output) / "judgments" / CORRECTNESS.name / f"{JUDGE}.jsonl"
+    write_jsonl(path, (item.to_json() for item in judgments))
+    models = list(dict.fromkeys(answer.model for answer in answers))
+    for model in models:
+        found = followed_shares(asked, [answer for answer in answers if answer.model == model])
+        strict, loose = (found.prompts, found.instructions), (found.loose_prompts, found.loose_instructions)
+        told = [f"{name} {100 * prompts:.1f}% of prompts, {100 * single:.1f}% of instructions"
+                for name, (prompts, single) in (("strict", strict), ("loose", loose))]  # fmt: skip
+        print(f"{model}: {'; '.join(told)}")
+    print(f"{path}: {len(judgments)} of {len(models) * len(asked)} answers checked")
+    return 0 if len(judgments) == len(models) * len(asked) else 1
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Print the table of two models on several sets."""
+    from eval.report.before_after import read_changes, render_changes, render_changes_page
+
+    changes = read_changes([Path(folder) for folder in args.folders], args.before, args.after)
+    print(render_changes(changes, args.before, args.after), end="")
+    if args.output:
+        with atomic_write(Path(args.output)) as file:
+            file.write(render_changes_page(changes, args.before, args.after))
+        print(Path(args.output).resolve())
+    return 0
 
 
 def run_difficulties(args: argparse.Namespace) -> int:

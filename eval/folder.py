@@ -31,7 +31,7 @@ from eval.judging.usable import (
 
 OWN_ANSWERS = "Camelid's answers"
 READ = (".json", ".jsonl", ".eval", ".json.gz", ".jsonl.gz")
-OTHER = ("results.json",)  # ours, and what ends in these
+OTHER = ("results.json", "difficulties.json")  # ours, and what ends in these
 OTHER_ENDS = (".run.json", ".journal.jsonl", ".ledger.json")
 
 
@@ -55,11 +55,13 @@ class FolderContents:
     """What a report is made of.
 
     Attributes:
-        answers: to the questions at hand, one by each model; those that judgments carry are among them.
+        questions: those that were asked; without those that only other pairs than the baseline's were asked.
+        answers: to these questions, one by each model; those that judgments carry are among them.
         judgments: of one mode, of these answers.
         notes: what was read, and what was left out and why, in sentences.
     """
 
+    questions: list[Question]
     answers: list[Answer]
     judgments: list[Judgment]
     notes: list[str]
@@ -134,10 +136,14 @@ def read_folder(
     notes += more
     judgments, more = present_judgments(judgments, answers)
     notes += more
-    judgments, answers, more = with_baseline(judgments, answers, baseline)
-    notes += [*more, *reread_differently(judgments)]
-    answers += judged_answers(judgments, answers)
-    return FolderContents(answers, judgments, notes)
+    kept, answers, more = with_baseline(judgments, answers, baseline)
+    others = {item.question for item in judgments} - {item.question for item in kept}
+    if others:
+        more.append(f"Questions that were put to other pairs only: {len(others):,}, left out.")
+        answers = [answer for answer in answers if answer.question not in others]
+    notes += [*more, *reread_differently(kept)]
+    answers += judged_answers(kept, answers)
+    return FolderContents([one for one in questions if one.id not in others], answers, kept, notes)
 
 
 def read_all_answers(
@@ -210,8 +216,11 @@ def find_files(folder: Path, question_file: Path | None = None) -> tuple[list[Ev
 
 def _candidates(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_dir() and not (path / "judgments").is_dir() and not (path / "results.json").is_file():
-            yield from _candidates(path)
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            its_own = path.is_symlink() or (path / "judgments").is_dir() or (path / "results.json").is_file()
+            yield from () if its_own else _candidates(path)
         elif path.name.endswith(READ) and path.name not in OTHER and not path.name.endswith(OTHER_ENDS):
             yield path
 

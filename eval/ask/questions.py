@@ -115,8 +115,7 @@ def _add_references(questions: dict[str, Question], path: str | Path) -> None:
 
 def _questions(record: Record, place: str) -> list[Question]:
     category = str(record.get("category", record.get("dataset", record.get("primary_tag", "all"))))
-    own = (record.get(name) for name in ("question_id", "id", "uid", "session_id"))
-    name = str(next((value for value in own if value is not None), place.rsplit("/", 1)[-1]))
+    name = question_name(record, place)
     system = text_at(record.get("system") or "", "system", place)
     if INSPECT in record:
         return [_from_log(record, place)]
@@ -148,6 +147,12 @@ def _questions(record: Record, place: str) -> list[Question]:
     return _from_chat(record, place, name, category)
 
 
+def question_name(record: Record, place: str) -> str:
+    """What a record calls its question, or else where it is."""
+    own = (record.get(name) for name in ("question_id", "id", "uid", "session_id", "key"))
+    return str(next((value for value in own if value is not None), place.rsplit("/", 1)[-1]))
+
+
 def _flat(talk: object, place: str) -> str:
     """WildBench's conversation before the answer, as one text where it has more than the user's question."""
     if not isinstance(talk, list) or not talk or not all(isinstance(one, dict) for one in talk):
@@ -162,8 +167,8 @@ def _from_log(sample: Record, place: str) -> Question:
     """An Inspect sample: what was asked, and its target."""
     asked = sample.get("input")
     talk = asked if isinstance(asked, list) else [{"role": "user", "content": asked}]
-    systems = [content_text(one.get("content")) for one in talk if one.get("role") == "system"]
-    turns = [content_text(one.get("content")) for one in talk if one.get("role") == "user"]
+    systems = [content_text(one.get("content"), sample) for one in talk if one.get("role") == "system"]
+    turns = [content_text(one.get("content"), sample) for one in talk if one.get("role") == "user"]
     target = sample.get("target")
     right = "\n".join(str(one) for one in target) if isinstance(target, list) else str(target or "")
     text = "\n\n".join(turns)

@@ -10,6 +10,7 @@ from camelid.files.read import Record, first_character, parse_json, read_json
 from camelid.files.records import read_records
 
 INSPECT = "inspect"  # the field in which a sample of a log brings the log's `eval`: its model and task
+ATTACHED = "attachment://"
 _WHOLE = 2 << 30  # bytes of a log that is unpacked: beyond any, before memory is
 
 
@@ -37,14 +38,19 @@ def inspect_id(sample: Record) -> str:
 def inspect_text(sample: Record) -> str | None:
     """What the model answered; None if it did not."""
     choices = (sample.get("output") or {}).get("choices") or []
-    return content_text(choices[0]["message"]["content"]) if choices else None
+    return content_text(choices[0]["message"]["content"], sample) if choices else None
 
 
-def content_text(content: object) -> str:
-    """A message's content: text, or parts of which the texts count."""
+def content_text(content: object, sample: Record) -> str:
+    """A message's content: text, or parts of which the texts count; a log may keep long ones beside the messages."""
     if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content)
+        return "".join(content_text(part.get("text", ""), sample) for part in content if isinstance(part, dict))
+    text = str(content)
+    return (
+        str((sample.get("attachments") or {}).get(text.removeprefix(ATTACHED), text))
+        if text.startswith(ATTACHED)
+        else text
+    )
 
 
 def _json_object(path: Path) -> Iterator[tuple[str, Record]]:

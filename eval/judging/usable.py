@@ -14,6 +14,7 @@ from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
 
 SHOWN = 3  # examples in a note
+LONG = 40  # characters of an answer that no prompt holds by chance
 
 Notes = list[str]
 
@@ -47,7 +48,7 @@ def without_self_pairs(judgments: Sequence[Judgment]) -> tuple[list[Judgment], N
     kept = [item for item in judgments if len(set(item.models)) == len(item.models)]
     alone = Counter(item.models[0] for item in judgments if len(set(item.models)) < len(item.models))
     return kept, [
-        f"{_count(count, 'judgment')} that compare {model} with itself: left out." for model, count in alone.items()
+        f"{model} compared with itself: {_count(count, 'judgment')} left out." for model, count in alone.items()
     ]
 
 
@@ -109,7 +110,10 @@ def reread_differently(judgments: Sequence[Judgment]) -> Notes:
     ]
     if not wrong:
         return []
-    return [f"{_count(wrong, 'stored score')} not what the judge's reply says, which counts ({_few(wrong, '; ')})."]
+    verb = "is" if len(wrong) == 1 else "are"
+    return [
+        f"{_count(wrong, 'stored score')} {verb} not what the judge's reply says, which counts ({_few(wrong, '; ')})."
+    ]
 
 
 def repeat_key(item: Judgment) -> tuple[object, ...]:
@@ -139,9 +143,15 @@ def _is_present(item: Judgment, said: dict[tuple[str, str], tuple[str, ...]]) ->
     for model, text in zip(item.models, item.answers, strict=False):
         turns = said.get((model, item.question))
         there = text if turns is None or len(turns) < item.turn else turns[item.turn - 1]
-        if there != text and question_key(there) != question_key(text):
+        if there != text and question_key(there) != question_key(text) and not _is_shown(there, item):
             return False
     return True
+
+
+def _is_shown(answer: str, item: Judgment) -> bool:
+    """Whether a prompt holds an answer word for word; a short one may stand in it by chance."""
+    key = question_key(answer)
+    return len(key) >= LONG and key in question_key(" ".join(item.prompt))
 
 
 def _value(item: Judgment) -> float:

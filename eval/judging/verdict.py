@@ -27,6 +27,7 @@ from camelid.text.thinking import split_thinking
 T = TypeVar("T")
 
 HIGHEST = 10.0  # grade
+NEAR = 200  # characters before a verdict in which its sentence says whose it is
 
 NUMBER = r"(\d+(?:\.\d+)?)(?:\s*/\s*10(?:\.0)?)?"
 NOTHING_MORE = r"(?![\d\]%]|[.,]\d|\s*[-/~\u2013]\s*\d|\s+(?:to|or|and)\s+\d)"
@@ -43,7 +44,7 @@ _QUOTED = re.compile(
     r"|^[ \t]*>[^\n]*$"  # a quoted line
     r'|(?<![\w"])"(?=\S)[^"]*"(?!\w)'
     r"|“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」|『[^』]*』|\u2018[^\u2019]*\u2019"
-    r"|(?<!\w)'[^'\n]*'(?!\w)|`[^`\n]*`|<(?P<tag>blockquote|quote|q)>.*?</(?P=tag)>",
+    r"|(?<!\w)'[^'\n]*'(?!\w)|`[^`\n]*`|<(?P<tag>blockquote|quote|q)>.{0,4000}?</(?P=tag)>",
     re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )
 _EXAMPLE = re.compile(
@@ -61,8 +62,20 @@ _DISOWNED = re.compile(
 )
 _JSON_END = re.compile(r"(?:\A|\n)[ \t]*(?:```\w*\n)?\s*(\{.*\})\s*(?:```)?\s*\Z", re.DOTALL)
 
+# One of these words is in each match of the two slow patterns below: most answers have none, and are not searched.
+_NEEDED_WORDS = {
+    "asks for a grade": ("rate", "grade", "score"),
+    "gives the judge instructions": (
+        *("ignore", "disregard", "forget", "judge", "grader", "evaluator"),
+        *("better", "preferred", "the winner", "ranked"),
+    ),
+}
 _SPEAKS_TO_JUDGE = (
     ("contains a verdict", re.compile(r"\[\[\s*(?:\d+(?:\.\d+)?(?:\s*/\s*10)?|[ABC])\s*\]\]")),
+    (
+        "contains a verdict",
+        re.compile(r"\[\[\s*(?:[AB]\s*(?:<<|<|>>|>|=)\s*[AB]|tie)\s*\]\]|\[RESULT\]\s*\d", re.IGNORECASE),
+    ),
     ("contains a verdict", re.compile(r"\brating:\s*\**\d+(?:\s*/\s*10)?\b", re.IGNORECASE)),
     ("contains a verdict", re.compile(r"['\"]model['\"]\s*:\s*['\"]\w+['\"]\s*,\s*['\"]rank['\"]", re.IGNORECASE)),
     ("imitates the judge's prompt", re.compile(r"\[\s*the\s+(?:start|end)\s+of\b", re.IGNORECASE)),
@@ -84,15 +97,15 @@ _SPEAKS_TO_JUDGE = (
 
 
 def plain_reply(text: str) -> str:
-    """A reply without its thinking, with plain brackets, digits and letters; without the quotes around the whole."""
-    text = (
-        _THINKING.sub("", split_thinking(text)[1])
-        .translate(_FULL_WIDTH)
-        .replace("\\[", "[")
-        .replace("\\]", "]")
-        .replace("&gt;", ">")
-    )
-    wrapped = _WRAPPED.match(text.strip())
+    """A reply without its thinking, with plain brackets, digits and letters; without the quotes around the whole.
+
+    Of several blanks or empty lines one is left, so that no pattern takes long over them.
+    """
+    text = _THINKING.sub("", split_thinking(text)[1])
+    text = text.translate(_FULL_WIDTH).replace("\\[", "[").replace("\\]", "]").replace("&gt;", ">")
+    lines = [" ".join(line.split()) for line in text.strip().split("\n")]
+    text = "\n".join(line for line, before in zip(lines, ["", *lines], strict=False) if line or before)
+    wrapped = _WRAPPED.match(text)
     return next(part for part in wrapped.groups() if part is not None) if wrapped else text
 
 
@@ -105,14 +118,18 @@ def find_verdict(text: str, forms: Sequence[re.Pattern[str]], value: Callable[[r
         value: what one says.
     """
     quotes = [found.span() for found in _QUOTED.finditer(text)]
-    for form in forms:
-        own = [one for one in form.finditer(text) if not _is_quoted(text, one, quotes)]
-        if own:
-            said = _without_choices(text, own)
-            standing = [one for one in said if _stands(text, one)]
-            if all(_is_disowned(text, one) for one in standing or said):
-                return None
-            return _only({value(one) for one in standing or said})
+    own = [[one for one in form.finditer(text) if not _is_quoted(text, one, quotes)] for form in forms]
+    for place, found in enumerate(own):
+        if not found:
+            continue
+        said = _without_choices(text, found)
+        standing = [one for one in said if _stands(text, one)]
+        if all(_is_disowned(text, one) for one in standing or said):
+            return None
+        values = {value(one) for one in standing or said}
+        if not standing:  # a looser one that stands may contradict it
+            values |= {value(one) for looser in own[place + 1 :] for one in looser if _stands(text, one)}
+        return _only(values)
     return None
 
 
@@ -144,8 +161,10 @@ def without_quotes(text: str) -> str:
 
 def speaks_to_judge(answer: str) -> tuple[str, str] | None:
     """Why an answer seems to address its judge, and its words that do; None if it doesn't seem to."""
+    small = answer.lower()
     for reason, pattern in _SPEAKS_TO_JUDGE:
-        found = pattern.search(answer)
+        words = _NEEDED_WORDS.get(reason, ("",))
+        found = pattern.search(answer) if any(word in small for word in words) else None
         if found:
             return reason, answer[max(0, found.start() - 20) : found.end() + 20].replace("\n", " ").strip()
     return None
@@ -164,7 +183,8 @@ def _without_choices(text: str, found: Sequence[re.Match[str]]) -> list[re.Match
 
 def _is_quoted(text: str, found: re.Match[str], quotes: Sequence[tuple[int, int]]) -> bool:
     """Whether it lies in a quotation, or follows "for example"; back quotes behind a label are the judge's own."""
-    if _EXAMPLE.search(text, text.rfind("\n", 0, found.start()) + 1, found.start()):
+    line = max(text.rfind("\n", 0, found.start()) + 1, found.start() - NEAR)
+    if _EXAMPLE.search(text, line, found.start()):
         return True
     for low, high in quotes:
         if low <= found.start() < high:
@@ -177,7 +197,7 @@ def _is_quoted(text: str, found: re.Match[str], quotes: Sequence[tuple[int, int]
 def _is_disowned(text: str, found: re.Match[str]) -> bool:
     """Whether its sentence, up to the verdict, denies it or says that it is another's."""
     start = max(text.rfind(mark, 0, found.start()) for mark in ("\n", ". ", "! ", "? ", "; "))
-    return bool(_DISOWNED.search(text, start + 1, found.start()))
+    return bool(_DISOWNED.search(text, max(start + 1, found.start() - NEAR), found.start()))
 
 
 def _parse(text: str) -> object:

@@ -164,15 +164,20 @@ def _board(
 ) -> Board:
     theirs = [item for item in found if item.judge in judges]
     merged = all_judges(theirs, judges, name) if len(judges) > 1 else theirs
-    run = replace(run, models=tuple(model for model in run.models if not _unseen(model, judges, judgments)))
+    unseen = _unseen(judges, judgments)
+    run = replace(run, models=tuple(model for model in run.models if model not in unseen))
     own, further = ([item for item in group if item.judge in judges] for group in (judgments, duplicates))
     return make_board(run, name, merged, ExpectedJudgments(tuple(judges), own, further))
 
 
-def _unseen(model: str, judges: Sequence[str], judgments: Sequence[Judgment]) -> tuple[str, ...]:
-    """Of these judges those who judged nothing of a model that others did judge; it isn't on their board."""
-    seen = {item.judge for item in judgments if model in item.models}
-    return tuple(judge for judge in judges if seen and judge not in seen)
+def _unseen(judges: Sequence[str], judgments: Sequence[Judgment]) -> dict[str, tuple[str, ...]]:
+    """Models of which some of these judges judged nothing, though others did: they aren't on the board of these."""
+    seen: dict[str, set[str]] = {}
+    for item in judgments:
+        for model in item.models:
+            seen.setdefault(model, set()).add(item.judge)
+    missing = {model: tuple(judge for judge in judges if judge not in by) for model, by in seen.items()}
+    return {model: without for model, without in missing.items() if without}
 
 
 def _audit(
@@ -288,13 +293,14 @@ def _notes(
 ) -> Iterable[str]:
     if "offline" in judges:
         yield OFFLINE_NOTE
-    whole = sum(item.text.strip() in mode.tokens and not item.logprobs for item in judgments)
+    whole = sum(item.text.strip() in mode.tokens and not item.logprobs and item.stored is None for item in judgments)
     if whole:
         yield f"{whole} of {len(judgments)} verdicts came without log-probabilities; each counts as a whole win."
     yield from _off_letters(mode, judgments)
-    for model in dict.fromkeys(model for item in judgments for model in item.models):
-        if unseen := _unseen(model, judges, judgments):
-            yield f"{', '.join(unseen)} judged nothing of {model}, which is not on their board."
+    unseen = _unseen(judges, judgments)
+    for without in dict.fromkeys(unseen.values()):
+        models = [model for model, those in unseen.items() if those == without]
+        yield f"{', '.join(without)} judged nothing of {', '.join(models)}: not on the board."
     if len(judges) > 1 and first.judge != ALL:
         yield "No answer was judged by all judges, so there is no board of all together."
     if not first.complete:

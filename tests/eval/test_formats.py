@@ -142,6 +142,20 @@ def test_arena_hard_v2(folder: Path, made: Made) -> None:
     assert "| o3-mini | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | unknown |" in (folder / "report.md").read_text()
 
 
+def test_each_category_of_arena_hard_v2_has_its_baseline(folder: Path, made: Made) -> None:
+    """Named, a baseline brings the questions that were put to its pairs."""
+    arena_hard_questions(folder)
+    rows = [
+        {"uid": f"q{n}", "category": "c", "judge": "gpt-4.1", "model": "mine", "baseline": baseline,
+         "games": [{"score": score, "judgment": {"answer": f"[[{score}]]"}, "prompt": []} for score in ("B>A", "A>B")]}
+        for n, baseline in enumerate(("o3-mini", "gemini", "o3-mini"))
+    ]  # fmt: skip
+    write(folder / "model_judgment" / "mine.jsonl", rows)
+    results, out = made("question.jsonl", "--baseline", "o3-mini")
+    assert results.complete and mean(results, "mine") == 100.0 and results.questions == 2
+    assert "Questions that were put to other pairs only: 1, left out." in out
+
+
 def test_arena_hard_v01_and_its_battles_say_the_same(folder: Path, made: Made) -> None:
     questions = [
         {"question_id": f"q{n}", "category": "arena-hard-v0.1", "turns": [{"content": f"Q{n}?"}]} for n in range(2)
@@ -235,7 +249,8 @@ def test_mt_bench_forks(folder: Path, made: Made) -> None:
     results, _ = made("q.jsonl", status=1)
     assert mean(results, "mine") == 5.0 and row(results, "mine").counts.failed == 1
     assert (
-        "1 stored score not what the judge's reply says, which counts (question 2, mine: 4, stored 8)." in results.notes
+        "1 stored score is not what the judge's reply says, which counts (question 2, mine: 4, stored 8)."
+        in results.notes
     )
 
 
@@ -286,7 +301,7 @@ def test_prometheus(folder: Path, made: Made) -> None:
     results, _ = made("feedback_bench.json")
     assert results.mode == "prometheus" and mean(results, "feedback_bench") == pytest.approx(10 / 3)
     assert any(
-        "1 stored score not what the judge's reply says" in note and "4, stored 3" in note for note in results.notes
+        "1 stored score is not what the judge's reply says" in note and "4, stored 3" in note for note in results.notes
     )
 
 
@@ -324,6 +339,50 @@ def test_inspect_logs(folder: Path, made: Made) -> None:
     results, out = made("logs/one.json")
     assert (mean(results, "org/one"), mean(results, "org/two")) == (62.5, 75.0) and results.complete
     assert row(results, "org/two").words == 3 and "Inspect log (2 files)" in out
+
+
+def test_an_inspect_log_keeps_long_texts_aside_and_scores_of_its_own(folder: Path, made: Made) -> None:
+    """`attachment://` is looked up, and a value that is no share of correct is counted as unread."""
+    log = inspect_log("org/one", ["C", 7])
+    log["samples"][0]["output"]["choices"][0]["message"]["content"] = "attachment://k"
+    log["samples"][0]["attachments"] = {"k": "four words of answer"}
+    write(folder / "one.json", log, lines=False)
+    results, _ = made("one.json", status=1)
+    assert mean(results, "org/one") == 100.0 and row(results, "org/one").counts.unparsed == 1
+    assert row(results, "org/one").words == (4 + 3) / 2
+
+
+def test_what_is_no_part_of_the_evaluation_is_left_alone(folder: Path, made: Made) -> None:
+    """Hidden folders, another evaluation inside, and a link to the folder itself."""
+    write(folder / "q.jsonl", [{"question_id": 1, "turns": ["?"]}])
+    judged = {"question_id": 1, "model": "mine", "judge": "gpt-4", "judgment": "[[6]]", "turn": 1}
+    write(folder / "single.jsonl", [judged])
+    write(folder / ".git" / "x.json", [{**judged, "model": "hidden"}], lines=False)
+    write(folder / "other" / "judgments" / "single" / "x.jsonl", [{**judged, "model": "other"}])
+    (folder / "loop").symlink_to(folder)
+    results, _ = made("q.jsonl")
+    assert results.models == ("mine",) and results.boards[0].counts.duplicate == 0
+
+
+def test_a_prompt_that_holds_the_present_answer_is_of_it(folder: Path, made: Made) -> None:
+    """However the answer's own text looks: one that imitates the prompt's markers can't make its judgment stale."""
+    answer = "I end here. [The End of Assistant's Answer] But no, there is a good deal more to be said."
+    prompt = f"[Question]\n?\n\n[The Start of Assistant's Answer]\n{answer}\n[The End of Assistant's Answer]"
+    judged = {
+        "question_id": 1,
+        "model": "mine",
+        "judge": "gpt-4",
+        "judgment": "[[6]]",
+        "turn": 1,
+        "user_prompt": prompt,
+    }
+    write(folder / "q.jsonl", [{"question_id": 1, "turns": ["?"]}])
+    write(
+        folder / "model_answer" / "mine.jsonl",
+        [{"question_id": 1, "model_id": "mine", "choices": [{"turns": [answer]}]}],
+    )
+    write(folder / "single.jsonl", [judged])
+    assert mean(made("q.jsonl")[0], "mine") == 6.0
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def win_rate(rows: Sequence[dict[str, Any]], model: str) -> tuple[float, int]:
     return 100 * sum(found.values()) / len(found), len(found)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_only_what_was_dropped_moves_a_number(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     rows = alpaca_rows(rng)
@@ -110,7 +110,7 @@ def test_nothing_changed_and_everything_reversed_are_the_same(tmp_path: Path) ->
         assert one.score.mean == pytest.approx(two.score.mean, abs=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_pairs_judged_in_both_orders(tmp_path: Path, seed: int) -> None:
     """MT-bench pairs: what lost a game lost its outcome, a doubled row is one, and a self-comparison is none."""
     rng = random.Random(seed)
@@ -139,4 +139,4 @@ def test_pairs_judged_in_both_orders(tmp_path: Path, seed: int) -> None:
     row = next(row for row in results.boards[0].rows if row.label == "x")
     assert row.score is not None and row.score.mean == pytest.approx(100 * sum(outcomes.values()) / len(outcomes))
     assert (row.counts.expected, row.counts.judged) == (2 * QUESTIONS, 2 * len(outcomes))
-    assert results.boards[0].counts.duplicate == doubled and "compare x with itself" in "\n".join(results.notes)
+    assert results.boards[0].counts.duplicate == doubled and "x compared with itself" in "\n".join(results.notes)

@@ -20,7 +20,7 @@ def alpaca_eval_shares(preference: float | None) -> tuple[float, float] | None:
 
 def _read(record: Record, source: Source) -> list[Judgment]:
     models = (text_of(record, "generator_1"), text_of(record, "generator_2"))
-    judge = str(record["annotator"])
+    judge = str(record.get("annotator") or source.path.parent.name)  # its folder has the annotator's name
     said = tuple(record[name] for name in ("output_1", "output_2") if isinstance(record.get(name), str))
     scores = alpaca_eval_shares(record["preference"])
     return [

@@ -20,7 +20,7 @@ def _read(record: Record, source: Source) -> list[Judgment]:
             turn=1,
             models=(str(record[INSPECT]["model"]),),
             judge=scorer,
-            scores=_share(score["value"], scorer),
+            scores=_share(score["value"]),
             text=str(score.get("explanation") or score["value"]),
             failure=f"the log says: {error.get('message', error)}" if isinstance(error, dict) else None,
             answers=() if answer is None else (answer,),
@@ -29,17 +29,13 @@ def _read(record: Record, source: Source) -> list[Judgment]:
     ]
 
 
-def _share(value: object, scorer: str) -> tuple[float] | None:
-    """Inspect's value as a share of correct.
-
-    Raises:
-        ValueError: it is a number beyond 0 to 1, or something else that is no share.
-    """
+def _share(value: object) -> tuple[float] | None:
+    """Inspect's value as a share of correct; None if it is none (a number beyond 0 to 1, several values)."""
     if isinstance(value, str) and value.upper() in _VALUES:
         return (_VALUES[value.upper()],)
     if isinstance(value, bool | int | float) and 0 <= value <= 1:
         return (float(value),)
-    raise ValueError(f"scorer {scorer!r}: value {value!r} is neither C, P, I, N nor a number from 0 to 1")
+    return None
 
 
 INSPECT_LOG = JudgmentFormat("Inspect log", lambda record: INSPECT in record, _read)

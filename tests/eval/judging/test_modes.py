@@ -172,6 +172,8 @@ def test_a_pair_mode_added_today_loses_nothing(
     )
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"<li>{ADDED.method}</li>" in page and "<th>at equal length<br>" in page
-    assert f'<td class="extra" data-name="at equal length"><span>{controlled:.1f}%</span>' in page
-    assert '<td class="extra" data-name="won · tied · lost">18 · 0 · 6</td>' in page
+    assert (
+        f'<td class="extra" data-name="at equal length" data-sort="{controlled}"><span>{controlled:.1f}%</span>' in page
+    )
+    assert '<td class="extra" data-name="won · tied · lost" data-sort="18">18 · 0 · 6</td>' in page
     assert "lost on the left, won on the right" in page and "How often each beats b" in page

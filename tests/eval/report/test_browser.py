@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -111,6 +112,30 @@ def test_filters_count_what_is_there(show: Any) -> None:
         assert page.locator("#count").inner_text() == f"{count} of 24 questions", value
     page.select_option("#outcome", "has-flagged")
     assert page.locator("#list a.item:visible .where").all_inner_texts() == ["q4 · coding"]
+
+
+def test_what_a_judge_was_asked_is_shown_to_the_letter(show: Any) -> None:
+    """The texts that the page has already are not in it twice; what is put together is the prompt."""
+    shown = made("pairwise")
+    prompts = {}
+    for place, judgment in enumerate(shown.judgments):
+        texts = [one.turns[0] for one in shown.answers if one.question == judgment.question and one.turns]
+        question = next(one for one in shown.questions if one.id == judgment.question)
+        material = f"[Question]\n{question.turns[0]}\n" + "\n[Answer]\n".join(texts) + f"\n[The End {place}]"
+        shown.judgments[place] = replace(
+            judgment, prompt=("Be <b>fair</b>.", material), prompt_version="judge_x-1", parameters={"temperature": 0.5}
+        )
+        prompts[judgment.question, judgment.models] = material
+    made.cache_clear()
+    page = show(shown, "#q=q8")
+    first, second = page.locator("#detail .answer header b").all_inner_texts()
+    boxes = page.locator("#detail .verdict details", has_text="what the judge was asked")
+    assert boxes.count() == 2 and "judge_x-1, temperature 0.5" in boxes.first.inner_text()
+    boxes.first.locator("summary").click()
+    boxes.first.locator("pre").nth(1).wait_for()
+    said = boxes.first.locator("pre").evaluate_all("(all) => all.map((box) => box.textContent)")
+    assert said[0] == "Be <b>fair</b>."
+    assert said[1] in (prompts["q8", (first, second)], prompts["q8", (second, first)])
 
 
 def test_the_leaderboard_sorts_and_models_are_searched(show: Any) -> None:

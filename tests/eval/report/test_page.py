@@ -96,6 +96,20 @@ def test_every_text_and_verdict_is_in_the_data(mode: str) -> None:
     assert replies == {(judgment.question, judgment.text) for judgment in made.judgments}
 
 
+def test_a_prompt_does_not_repeat_the_texts() -> None:
+    """A prompt that quotes the answers word for word takes a name for each; every other word is kept."""
+    question, long = Question("1", "c", ("What is so long that it is worth a name of its own?",)), "An answer. " * 20
+    judgment = Judgment(
+        "single", "1", 1, ("m",), "j", (3.0,), "ok", prompt=("Rules", f"Q: {question.turns[0]} A: {long}!"),
+        prompt_version="v", parameters={"max_tokens": 5},
+    )  # fmt: skip
+    answers = [Answer("1", "m", (long,), (False,))]
+    results = summarise("t", [question], answers, [judgment])
+    index, [detail] = Page(render_page(results, [question], answers, [judgment])).data()
+    assert index["settings"] == [["v", {"max_tokens": 5}, "Rules"]]
+    assert detail["outcomes"][0][5][0][4] == [0, ["Q: ", ["turns", 0], " A: ", ["answers", 0, 0], "!"]]
+
+
 def test_scores_pairs_and_issues_of_a_question() -> None:
     questions = [Question("1", "c", ("Q",)), Question("2", "c", ("Q",)), Question("3", "c", ("Q",))]
     answers = [Answer(question.id, model, ("t",), (False,)) for question in questions for model in "ab"]
