@@ -3,12 +3,16 @@
 Run: python benchmarks/train_gpu.py (on one H100). The last line is one JSON object. Every side runs in a process of
 its own, so that its peak memory is its own, one after the other on the same ShareGPT-like conversations:
 
-- native: `run_update` as the recipes use it. Full: bfloat16 weights and moments with stochastic rounding.
+- native: `run_update` as the recipes use it, layers compiled. Full: bfloat16 weights and moments with stochastic
+  rounding, gradients in float32.
+- native eager: the same without compiling.
 - HF packed: transformers, rows of 2048 with positions that start again, gradient checkpointing, flash-attn if there.
 - HF padded: the same, each batch padded to its longest conversation.
 - HF packed + Liger: the first with Liger's kernels, if liger-kernel is installed.
 
-transformers' full fine-tune holds weights and AdamW's moments in bfloat16 too, so that it fits.
+transformers' full fine-tune holds weights, gradients and AdamW's moments in bfloat16 too, so that it fits.
+
+Then answers: a random 7B writes 128 tokens to each of 1 and of 64 prompts of 128 tokens.
 """
 
 import importlib.util
@@ -34,8 +38,11 @@ from finetune.data.token_data import TokenData
 from finetune.engine.adapter import add_adapter
 from finetune.engine.optimizer import make_optimizer
 from finetune.engine.update import run_update
+from finetune.engine.wide_gradients import WideGradients
 from finetune.engine.worker import Worker
 from finetune.folders import weights
+from finetune.generate.decode import generate
+from finetune.generate.sampling import Sampling
 from finetune.llama.architectures import get_architecture
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import NextToken
@@ -43,8 +50,14 @@ from finetune.parallel.hardware import flops_per_token, peak_flops
 from finetune.plan import estimate_memory
 from finetune.recipe import AdapterSection, DataSection, DataSource, ModelSection, OptimSection, RunSection
 
-CAPACITY, WARM_UP, STEPS, CHATS = 2048, 3, 10, 2000
-OPTIM = OptimSection(lr=2e-5, global_batch=16, micro_batch=2, epochs=1)
+CAPACITY, WARM_UP, STEPS, CHATS = 2048, 2, 3, 2000
+# As many sequences a pass as the memory bars leave room for; of padded ones 8, transformers' default.
+OPTIMS = {
+    "full": OptimSection(lr=2e-5, global_batch=16, micro_batch=1, epochs=1),
+    "lora": OptimSection(lr=2e-5, global_batch=16, micro_batch=2, epochs=1),
+}
+PADDED_BATCH = 8
+PROMPT, ANSWER, BATCHES = 128, 128, (1, 64)
 ADAPTERS = {"full": AdapterSection(), "lora": AdapterSection(kind="lora", rank=16)}
 BARS = {"full": {"rate": 10_000, "gib": 72}, "lora": {"rate": 15_000, "gib": 32}}
 RATIOS = {"HF packed": 1.3, "HF padded": 2.5}
@@ -66,14 +79,14 @@ def conversations(vocab_size: int) -> TokenData:
     )
 
 
-def plan_of(data: TokenData) -> Plan:
+def plan_of(data: TokenData, kind: str) -> Plan:
     section = DataSection((DataSource("random ids"),), "vicuna_v1.1", CAPACITY)
-    return Plan(data, section, OPTIM, seed=0)
+    return Plan(data, section, OPTIMS[kind], seed=0)
 
 
-def native(kind: str, config: LlamaConfig, device: torch.device) -> dict[str, Any]:
-    """Seconds an update, and the planner's memory against the measured peak."""
-    pure, adapter = kind == "full", ADAPTERS[kind]
+def native(kind: str, config: LlamaConfig, device: torch.device, compiled: bool) -> dict[str, Any]:
+    """Tokens a second, and the planner's memory against the measured peak."""
+    pure, adapter, optim = kind == "full", ADAPTERS[kind], OPTIMS[kind]
     run, section = (
         RunSection("bench", precision="bf16-pure" if pure else "bf16"),
         ModelSection("bench", recompute="selective"),
@@ -81,21 +94,26 @@ def native(kind: str, config: LlamaConfig, device: torch.device) -> dict[str, An
     unwrapped = weights.init_model(config, seed=0, dtype=torch.bfloat16, device=str(device))
     unwrapped.set_recompute(section.recompute)
     model = unwrapped if kind == "full" else add_adapter(unwrapped, adapter, "bench", seed=0)
-    optimizer = make_optimizer(model.parameters(), OPTIM, pure)
+    optimizer = make_optimizer(model.parameters(), optim, pure)
+    wide = WideGradients() if pure else None
+    if wide is not None:
+        wide.watch(model.parameters())
+    unwrapped.set_compiled(compiled)
     accelerator = Accelerator(cpu=device.type == "cpu")
-    worker = Worker(
-        accelerator, model.to(device), unwrapped, optimizer, "none", not pure, 0, 1, OPTIM.micro_batch, OPTIM.clip_norm
-    )
+    worker = Worker(  # as `make_worker` makes it, of random weights
+        accelerator, model.to(device), unwrapped, optimizer, "none", not pure, 0, 1, optim.micro_batch,
+        optim.clip_norm, wide,
+    )  # fmt: skip
     data = conversations(config.vocab_size)
-    plan = plan_of(data)
+    plan = plan_of(data, kind)
 
     def update(number: int) -> int:
-        facts = run_update(worker, plan, number, OPTIM.lr, NextToken(), lambda: False, lambda: None)
+        facts = run_update(worker, plan, number, optim.lr, NextToken(), lambda: False, lambda: None)
         assert facts is not None and not facts.skipped
         return facts.tokens
 
     facts = timed(update, device)
-    planned = sum(estimate_memory(config, section, OPTIM, adapter, run, CAPACITY, "none", 1).values())
+    planned = sum(estimate_memory(config, section, optim, adapter, run, CAPACITY, "none", 1).values())
     return facts | {"planned_gib": planned / 2**30}
 
 
@@ -124,13 +142,15 @@ def transformers(kind: str, config: LlamaConfig, device: torch.device, packed: b
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=2e-5, fused=True)
     data = conversations(config.vocab_size)
-    plan = plan_of(data)
+    plan = plan_of(data, kind)
 
     def update(number: int) -> int:
         rows = plan.rows(number)
         documents = np.concatenate(rows)
         count = torch.tensor(data.trained_tokens(documents), device=device)
-        for batch in packed_batches(data, rows) if packed else padded_batches(data, documents):
+        for batch in (
+            packed_batches(data, rows, OPTIMS[kind].micro_batch) if packed else padded_batches(data, documents)
+        ):
             on_device = {name: tensor.to(device) for name, tensor in batch.items()}
             with torch.autocast(device.type, torch.bfloat16, enabled=kind == "lora"):
                 loss = model(**on_device, num_items_in_batch=count).loss
@@ -152,10 +172,10 @@ def labelled(data: TokenData, document: int) -> tuple[Tensor, Tensor]:
     return ids, torch.where(trained, ids, -100)
 
 
-def packed_batches(data: TokenData, rows: list[Any]) -> list[dict[str, Tensor]]:
+def packed_batches(data: TokenData, rows: list[Any], micro_batch: int) -> list[dict[str, Tensor]]:
     batches = []
-    for start in range(0, len(rows), OPTIM.micro_batch):  # one long row, as DataCollatorWithFlattening makes it
-        parts = [labelled(data, document) for row in rows[start : start + OPTIM.micro_batch] for document in row]
+    for start in range(0, len(rows), micro_batch):  # one long row, as DataCollatorWithFlattening makes it
+        parts = [labelled(data, document) for row in rows[start : start + micro_batch] for document in row]
         batches.append(
             {
                 "input_ids": torch.cat([ids for ids, _ in parts])[None],
@@ -168,8 +188,8 @@ def packed_batches(data: TokenData, rows: list[Any]) -> list[dict[str, Tensor]]:
 
 def padded_batches(data: TokenData, documents: Any) -> list[dict[str, Tensor]]:
     batches = []
-    for start in range(0, len(documents), OPTIM.micro_batch):
-        parts = [labelled(data, document) for document in documents[start : start + OPTIM.micro_batch]]
+    for start in range(0, len(documents), PADDED_BATCH):
+        parts = [labelled(data, document) for document in documents[start : start + PADDED_BATCH]]
         pad = partial(torch.nn.utils.rnn.pad_sequence, batch_first=True)
         batches.append(
             {
@@ -198,6 +218,26 @@ def timed(update: Any, device: torch.device) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated() / 2**30 if device.type == "cuda" else 0.0
     late = counters["stats"]["unique_graphs"] - graphs
     return {"rate": statistics.median(rates[WARM_UP:]), "peak_gib": peak, "recompiles": late}
+
+
+class NoWords:
+    """A tokenizer of a model that has no words."""
+
+    def decode(self, ids: list[int], **options: Any) -> str:
+        return "." * len(ids)
+
+
+def answering(batch: int, config: LlamaConfig, device: torch.device) -> dict[str, Any]:
+    """Tokens a second that a random model answers with, over all answers, the second time."""
+    model = weights.init_model(config, seed=0, dtype=torch.bfloat16, device=str(device)).eval()
+    prompts = torch.randint(3, config.vocab_size, (batch, PROMPT), generator=torch.Generator().manual_seed(0)).tolist()
+    seconds = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        answers = generate(model, prompts, list(range(batch)), NoWords(), [], Sampling(ANSWER, temperature=1.0))
+        seconds = time.perf_counter() - started
+        assert all(len(answer.ids) == ANSWER for answer in answers)
+    return {"rate": batch * ANSWER / seconds}
 
 
 def leg(kind: str, side: str) -> dict[str, Any] | str:
@@ -259,12 +299,19 @@ def main() -> None:
     skipped = []
     if torch.cuda.is_available():
         config = get_architecture("llama-7b")
-        sides = ["HF packed", "HF padded"]
+        sides = ["native eager", "HF packed", "HF padded"]
         if importlib.util.find_spec("liger_kernel"):
             sides.append("HF packed + Liger")
         else:
             skipped.append("HF packed + Liger: liger-kernel is not installed")
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
+        for batch in BATCHES:
+            written = leg("answers", str(batch))
+            if isinstance(written, str):
+                skipped.append(f"answers to {batch}: {written}")
+            else:
+                what = f"tokens/s of answers to {batch} prompts"
+                results.append({"what": what, "ours": round(written["rate"], 1), "bar": "none", "met": True})
         for kind in ADAPTERS:
             mine, peers = leg(kind, "native"), {side: leg(kind, side) for side in sides}
             skipped += [f"{kind} {side}: {why}" for side, why in peers.items() if isinstance(why, str)]
@@ -272,7 +319,7 @@ def main() -> None:
                 skipped.append(f"{kind} native: {mine}")
                 continue
             results += rows_of(kind, mine, {k: v for k, v in peers.items() if not isinstance(v, str)}, config)
-            for result in results[-8:]:
+            for result in results:
                 print(result, flush=True)
     else:
         skipped += [f"{bar}: no CUDA device" for bar in all_bars()]
@@ -281,8 +328,10 @@ def main() -> None:
 
 
 def one_leg(kind: str, side: str, config: LlamaConfig, device: torch.device) -> dict[str, Any]:
-    if side == "native":
-        return native(kind, config, device)
+    if kind == "answers":
+        return answering(int(side), config, device)
+    if side.startswith("native"):
+        return native(kind, config, device, compiled=side == "native")
     return transformers(kind, config, device, packed="packed" in side, liger="Liger" in side)
 
 

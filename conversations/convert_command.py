@@ -73,7 +73,7 @@ def _add_whole(parser: argparse.ArgumentParser) -> None:
 def run_convert(args: argparse.Namespace) -> int:
     """Convert; write the ledger beside the output; name what could not be read."""
     from camelid.files.ledger import Ledger
-    from camelid.files.paths import find_packaged, refuse_overwriting
+    from camelid.files.paths import beside, find_packaged, refuse_overwriting
     from camelid.files.write import atomic_write, dumps
     from camelid.progress import Progress
     from conversations.cleaning.sampling import is_in_sample
@@ -84,6 +84,7 @@ def run_convert(args: argparse.Namespace) -> int:
     _check_count("--workers", args.workers)
     refuse_overwriting(args.output, args.inputs)
     output = Path(args.output)
+    ledger_path = beside(output, ".ledger.json")
     test = output.with_suffix(f".test{output.suffix}") if args.test else None
     conversion, tested = Conversion(), 0
     name, _, maker = (args.identity or "").partition(",")
@@ -106,7 +107,7 @@ def run_convert(args: argparse.Namespace) -> int:
     ledgers = [conversion.conversations, conversion.turns]
     if identity:
         ledgers.append(Ledger("identity conversations", kept=len(identity)))
-    _report(output, ledgers, conversion.faults)
+    _report(ledger_path, ledgers, conversion.faults)
     print(f"{output}: {conversion.conversations.kept - tested + len(identity)} conversations")
     if test:
         print(f"{test}: {tested} conversations")
@@ -170,10 +171,9 @@ def _maybe(path: Path | None) -> Iterator[IO[str] | None]:
             yield file
 
 
-def _report(output: Path, ledgers: list["Ledger"], faults: list[str]) -> None:
+def _report(path: Path, ledgers: list["Ledger"], faults: list[str]) -> None:
     from camelid.files.ledger import write_ledgers
 
-    path = output.with_suffix(".ledger.json")
     write_ledgers(path, ledgers, faults=faults)
     for ledger in ledgers:
         print(ledger.summary())

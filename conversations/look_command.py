@@ -41,10 +41,13 @@ def run_show(args: argparse.Namespace) -> int:
     """Print one conversation, or write it as a page."""
     from rich.console import Console
 
+    from camelid.files.paths import refuse_overwriting
     from camelid.files.write import atomic_write
     from conversations.formats.read_inputs import read_inputs
     from conversations.look.show import pick_conversation, summary_line, to_html, to_terminal
 
+    if args.html:
+        refuse_overwriting(args.html, args.inputs)
     conversation = pick_conversation(read_inputs(args.inputs), args.inputs[0], args.id, args.index)
     tokens = open_encoder(args, args.last_turn_only).explain(conversation)
     if args.html:

@@ -28,7 +28,7 @@ def register_split(verbs: Any) -> None:
 def run_split(args: argparse.Namespace) -> int:
     """Split; write the ledger beside the output; 1 if nothing is left."""
     from camelid.files.ledger import write_ledgers
-    from camelid.files.paths import refuse_overwriting
+    from camelid.files.paths import beside, refuse_overwriting
     from camelid.files.write import write_jsonl
     from conversations.formats.read_inputs import read_inputs
     from conversations.tokens.split import Splitting
@@ -36,13 +36,14 @@ def run_split(args: argparse.Namespace) -> int:
     if args.max_tokens < 1:
         raise UserError(f"--max-tokens {args.max_tokens}: must be at least 1 token")
     refuse_overwriting(args.output, args.inputs)
+    ledger_path = beside(args.output, ".ledger.json")
     splitting = Splitting(open_encoder(args), args.max_tokens, args.overlong)
     write_jsonl(args.output, (piece.to_json() for piece in splitting.run(read_inputs(args.inputs))))
     ledgers = [splitting.conversations, splitting.exchanges]
-    write_ledgers(args.output.with_suffix(".ledger.json"), ledgers, faults=splitting.faults)
+    write_ledgers(ledger_path, ledgers, faults=splitting.faults)
     for ledger in ledgers:
         print(ledger.summary())
     if splitting.faults:
-        print(f"dropped: {splitting.faults[0]}; all in {args.output.with_suffix('.ledger.json')}", file=sys.stderr)
+        print(f"dropped: {splitting.faults[0]}; all in {ledger_path}", file=sys.stderr)
     print(f"{args.output}: {splitting.pieces} pieces of {splitting.conversations.kept} conversations")
     return 0 if splitting.pieces else 1

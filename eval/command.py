@@ -1,14 +1,16 @@
-"""`camelid eval answer | judge | report`."""
+"""`camelid eval answer | judge | check | report | compare | difficulties`."""
 
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.lock import exclusive_lock
 from camelid.files.paths import suggest_path
+from camelid.files.read import read_text
 from camelid.files.write import atomic_write, write_json, write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.spend import CostEstimate
@@ -23,8 +25,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
 
     parser = _verb(verbs, "answer", "ask a model every question", run_answer, open_model)
     parser.add_argument("--label", help="the model's name in the report (default: its own)")
-    parser.add_argument("--temperature", type=float, help="for all questions (default: by category, as MT-bench)")
-    parser.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="of one answer (default 1024)")
+    parser.add_argument("--system", metavar="FILE", help="a system message for the questions that have none")
     _add_estimate(parser)
     add_model_arguments(parser)
 
@@ -61,6 +62,31 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     parser.add_argument("--baseline", metavar="LABEL", help="where the judgments don't name it")
     parser.add_argument("--force", action="store_true", help="rank the models although judgments are missing")
     parser.add_argument("--title", default="Camelid evaluation", help="heading of the page")
+    parser.add_argument(
+        "--own",
+        metavar="LABEL",
+        help="your own model, whose differences from all others are tested (default: the first; all: every pair)",
+    )
+    parser.add_argument(
+        "--difficulties", metavar="FILE", help="what `eval difficulties` wrote: for the win rate at equal length"
+    )
+
+    parser = _verb(
+        verbs, "check", "check instructions that code can check (IFEval's), without a judge", run_check, None
+    )
+
+    parser = verbs.add_parser("compare", help="two models on several question sets in one table: before and after")
+    parser.add_argument("folders", nargs="+", metavar="DIR", help="evaluations with a report, one a question set")
+    parser.add_argument("--before", required=True, metavar="LABEL", help="the model before")
+    parser.add_argument("--after", required=True, metavar="LABEL", help="the model after")
+    parser.add_argument("--output", metavar="FILE", help="write the table as a page, too")
+    parser.set_defaults(run=run_compare)
+
+    parser = verbs.add_parser("difficulties", help="fit the questions' difficulties to AlpacaEval annotations you have")
+    parser.add_argument("folder", metavar="DIR", help="with several models' annotations.json, also in its folders")
+    parser.add_argument("--judge", help="whose annotations, if there are several judges'")
+    parser.add_argument("--output", metavar="FILE", help="default: DIR/difficulties.json")
+    parser.set_defaults(run=run_difficulties)
 
 
 def _named(asked: Callable[[Mode], bool]) -> str:
@@ -69,7 +95,7 @@ def _named(asked: Callable[[Mode], bool]) -> str:
 
 
 def _verb(
-    verbs: Any, name: str, text: str, run: Callable[[argparse.Namespace, OpenModel], int], open_model: OpenModel
+    verbs: Any, name: str, text: str, run: Callable[[argparse.Namespace, Any], int], open_model: OpenModel | None
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text)
     parser.add_argument(
@@ -94,19 +120,19 @@ def run_answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     from eval.ask.questions import read_questions
     from eval.folder import answer_path, file_name
 
-    if args.max_tokens < 1:
-        raise UserError("--max-tokens must be at least 1")
     questions = read_questions(args.questions, args.references)
+    if args.system:
+        system = read_text(args.system).strip()
+        questions = [replace(question, system=question.system or system) for question in questions]
     folder = Path(args.output) / "answers"
     model = open_model(args, lambda name: folder / f"{file_name(args.label or name)}.journal.jsonl")
     label = args.label or model.name
     path = answer_path(Path(args.output), label)
     with exclusive_lock(folder / f"{file_name(label)}.lock"):
         with model:
-            job = (model, label, questions, args.temperature, args.max_tokens, args.quiet)
             if args.estimate:
-                return _print_estimate(model, model.run(estimate_all(*job)))
-            answers = model.run(answer_all(*job))
+                return _print_estimate(model, model.run(estimate_all(model, label, questions, quiet=args.quiet)))
+            answers = model.run(answer_all(model, label, questions, quiet=args.quiet))
         write_jsonl(path, (item.to_json() for item in answers))
     failures = [f"question {item.question}: {item.failure}" for item in answers if item.failure]
     print(f"{path}: {len(answers) - len(failures)} of {len(questions)} questions answered by {model.name}")
@@ -117,8 +143,10 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `judgments/<mode>/<judge>.jsonl` for all answers in the folder; status 1 if a verdict is missing."""
     from camelid.models.model_run import sample_cost
     from eval.ask.questions import read_questions
-    from eval.folder import file_name, read_all_answers, run_path
+    from eval.folder import file_name, keep_references, read_all_answers, references_path, run_path
+    from eval.judging import canary
     from eval.judging.judge import judge_all, plan_requests
+    from eval.judging.usable import asked_answers
 
     if args.audit < 0:
         raise UserError("--audit must be at least 0")
@@ -128,8 +156,11 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     if args.model == "offline" and mode.paired:
         grading = _named(lambda mode: not mode.paired)
         raise UserError(f"--model offline: it grades answers one by one; use --mode {grading}, or name another judge")
-    questions = read_questions(args.questions, args.references)
-    answers = read_all_answers(Path(args.output))
+    kept = references_path(Path(args.output))
+    questions = read_questions(args.questions, args.references or (kept if kept.is_file() else None))
+    answers, notes = asked_answers(questions, read_all_answers(Path(args.output), questions, Path(args.questions)))
+    for note in notes:
+        print(note)
     if not answers:
         raise UserError(
             f"{args.output}/answers: none there; run `camelid eval answer` first{suggest_path(args.output)}"
@@ -143,35 +174,49 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
             if args.estimate:
                 requests = {task.request.key(model.name): task.request for task in tasks}  # equal ones are asked once
                 return _print_estimate(model, model.run(sample_cost(model, list(requests.values()))))
+            if args.references:
+                keep_references(Path(args.output), questions)
             judgments = model.run(judge_all(model, tasks, args.quiet))
         path = folder / f"{file_name(model.name)}.jsonl"
         write_jsonl(path, (item.to_json() for item in judgments))
         write_json(run_path(path), model.to_json())
+    without = [item for item in judgments if item.scores is None]
+    print(f"{path}: {len(judgments) - len(without)} of {len(judgments)} judgments made by {model.name}")
+    missing = [item for item in without if item.failure or canary.LABEL not in item.models]
+    if len(missing) < len(without):
+        unread = len(without) - len(missing)
+        print(f"{unread} verdicts on the canary could not be read; the report says what that leaves open")
     failures = [
         f"question {item.question}, turn {item.turn}, {' and '.join(item.models)}: "
         + (item.failure or "the reply holds no verdict")
-        for item in judgments
-        if item.scores is None
+        for item in missing
     ]
-    print(f"{path}: {len(judgments) - len(failures)} of {len(judgments)} judgments made by {model.name}")
     return _status(model, failures)
 
 
 def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     """Write the three report files; status 1 if an answer or a judgment is missing."""
     from eval.ask.questions import read_questions
-    from eval.folder import read_all_answers, read_all_judgments, read_costs
+    from eval.folder import read_costs, read_earlier_tokens, read_folder, references_path
+    from eval.numbers.boards import Comparing
+    from eval.numbers.difficulties import read_difficulties
     from eval.numbers.summarise import summarise
     from eval.report.headline import headline
     from eval.report.markdown import render_markdown
     from eval.report.page import render_page
 
     folder = Path(args.output)
-    questions = read_questions(args.questions, args.references)
-    answers = read_all_answers(folder)
-    judgments = read_all_judgments(folder, questions, answers, args.mode, args.judge)
+    kept = references_path(folder)
+    questions = read_questions(args.questions, args.references or (kept if kept.is_file() else None))
+    found = read_folder(folder, questions, args.mode, args.judge, args.baseline, Path(args.questions))
+    answers, judgments = found.answers, found.judgments
     dollars = read_costs(folder, judgments)
-    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars)
+    known = read_difficulties(args.difficulties, questions) if args.difficulties else None
+    comparing = Comparing(args.own, known)
+    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars, comparing)
+    earlier = read_earlier_tokens(folder, judgments)
+    costs = (replace(one, earlier_tokens=earlier.get(one.judge, 0)) for one in results.costs)
+    results = replace(results, notes=(*found.notes, *results.notes), costs=tuple(costs))
     write_json(folder / "results.json", results.to_json())
     for name, page in (
         ("report.md", render_markdown(results)),
@@ -179,12 +224,71 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     ):
         with atomic_write(folder / name) as file:
             file.write(page)
+    for note in found.notes:
+        print(note)
     print(headline(results))
     print((folder / "report.html").resolve())
     if results.complete:
         return 0
     print("camelid: some answers or judgments are missing; the report counts them", file=sys.stderr)
     return 1
+
+
+def run_check(args: argparse.Namespace, _: OpenModel | None) -> int:
+    """Write `judgments/correctness/instruction-checks.jsonl` for all answers there are; status 1 if one is missing."""
+    from eval.folder import read_all_answers
+    from eval.judging.check_answers import JUDGE, check_answers, followed_shares, read_all_instructions
+    from eval.judging.modes.correctness import CORRECTNESS
+
+    asked = read_all_instructions(args.questions)
+    answers = read_all_answers(Path(args.output))
+    if not answers:
+        raise UserError(
+            f"{args.output}/answers: none there; run `camelid eval answer` first{suggest_path(args.output)}"
+        )
+    judgments = check_answers(asked, answers)
+    path = Path(args.output) / "judgments" / CORRECTNESS.name / f"{JUDGE}.jsonl"
+    write_jsonl(path, (item.to_json() for item in judgments))
+    models = list(dict.fromkeys(answer.model for answer in answers))
+    for model in models:
+        found = followed_shares(asked, [answer for answer in answers if answer.model == model])
+        strict, loose = (found.prompts, found.instructions), (found.loose_prompts, found.loose_instructions)
+        told = [f"{name} {100 * prompts:.1f}% of prompts, {100 * single:.1f}% of instructions"
+                for name, (prompts, single) in (("strict", strict), ("loose", loose))]  # fmt: skip
+        print(f"{model}: {'; '.join(told)}")
+    print(f"{path}: {len(judgments)} of {len(models) * len(asked)} answers checked")
+    return 0 if len(judgments) == len(models) * len(asked) else 1
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Print the table of two models on several sets."""
+    from eval.report.before_after import read_changes, render_changes, render_changes_page
+
+    changes = read_changes([Path(folder) for folder in args.folders], args.before, args.after)
+    print(render_changes(changes, args.before, args.after), end="")
+    if args.output:
+        with atomic_write(Path(args.output)) as file:
+            file.write(render_changes_page(changes, args.before, args.after))
+        print(Path(args.output).resolve())
+    return 0
+
+
+def run_difficulties(args: argparse.Namespace) -> int:
+    """Write `difficulties.json` beside the annotations it was fitted to."""
+    from eval.numbers.difficulties import FILE, fit_difficulties, read_annotations, write_difficulties
+
+    folder = Path(args.folder)
+    comparisons, others = read_annotations(folder, args.judge)
+    fitted = fit_difficulties(comparisons)
+    models = {row.model for row in comparisons}
+    path = Path(args.output) if args.output else folder / FILE
+    write_difficulties(path, fitted, models)
+    if others:
+        names = [str(one.relative_to(folder)) for one in others]
+        print(f"{len(names)} files hold no annotations: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}")
+    made = f"difficulties of {len(fitted.log_odds):,} questions"
+    print(f"{path}: {made}, from {len(comparisons):,} annotations of {len(models)} models")
+    return 0
 
 
 def _print_estimate(model: ModelRun, estimate: CostEstimate) -> int:

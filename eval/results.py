@@ -4,7 +4,7 @@
 `eval.report.markdown.render_markdown(results)` show it, and compute no number of their own. `eval.report.headline` is
 the finding in one sentence, the same everywhere. A number that cannot be known is None, and a note says why.
 
-How judgments are represented: one `eval.judging.judgments.Judgment` is one request to one judge, with its raw reply.
+How judgments are represented: one `eval.judging.judgment.Judgment` is one request to one judge, with its raw reply.
 Its `models` are the contestants in the order the judge saw them (one in `single`, two otherwise) and its `scores` one
 number for each. A pair judged in both orders is two judgments. `eval.numbers.outcomes.outcomes(judgments, baseline)`
 brings together what belongs together (both orders of a pair) as `Outcome`s, each with its judgments, for the question
@@ -108,13 +108,17 @@ class LeaderboardRow:
         score: on the mode's `Scale`; None if nothing was judged. The baseline's is `Scale.even` by definition.
         length_controlled: win rate against the baseline, in percent, at equal answer length; only of pair modes whose
             verdicts are shares of the win, with a baseline.
+        extrapolated: whether few answers are about as long as the baseline's, so that `length_controlled` says what was
+            hardly seen.
+        style_controlled: the `rating` at equal style: of models whose answers are as long and have as many headers,
+            list items and bold words as the others'. None where that can't be told, or the answers aren't there.
         rating: Bradley-Terry rating on the Elo scale, all contestants' mean 1000; pair modes only.
         wins, ties, losses: outcomes (both orders taken together); pair modes only, else 0.
         sums: of a ratio of sums (`vicuna`), else empty: sum of this model's scores and of the baseline's beside them.
         counts: the denominator.
         categories, turns: the score in parts, in the order of the question file.
         distribution: of the scores, lowest first.
-        words, characters: mean length of an answer.
+        words, characters: mean length of an answer; None where no answer of it is there.
         cut: answers that ran into the token limit.
         flagged: answers that speak to the judge.
     """
@@ -132,10 +136,12 @@ class LeaderboardRow:
     categories: tuple[PartScore, ...]
     turns: tuple[PartScore, ...]
     distribution: tuple[Bin, ...]
-    words: float
-    characters: float
+    words: float | None
+    characters: float | None
     cut: int
     flagged: int
+    extrapolated: bool = False
+    style_controlled: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +152,11 @@ class Difference:
         first, second: the higher score first.
         gap: mean of first - second over the questions both were judged on, on the mode's scale.
         p: two-sided p-value of the paired test; None with fewer than two questions.
-        p_adjusted: the same after Holm's correction for all pairs on this board.
+        p_adjusted: the same after Holm's correction for all differences on this board.
         settled: whether p_adjusted < 0.05.
-        needed: questions at which a gap of this size would be found 80% of the time; None if the gap is 0.
+        needed: questions at which a gap of `planned` would be found 80% of the time, to two digits; None if unknown.
         detectable: the smallest gap found 80% of the time with as many questions as there are.
+        planned: a gap that would matter, chosen before anything was judged: a twentieth of the scale.
     """
 
     first: str
@@ -160,6 +167,7 @@ class Difference:
     settled: bool
     needed: int | None
     detectable: float | None
+    planned: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +190,20 @@ class WinMatrixCell:
 
 
 @dataclass(frozen=True, slots=True)
+class StyleEffect:
+    """What one trait of style does to a judge.
+
+    Attributes:
+        name: of the trait, e.g. "length".
+        points: of rating that an answer gains which has all of it against one which has none; (first - second) /
+            (first + second) of it is what counts.
+    """
+
+    name: str
+    points: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """The scores by one judge, or by all together.
 
@@ -189,10 +211,11 @@ class Board:
         judge: its name; "all judges" for the mean of several.
         complete: no judgment is missing.
         rows: best score first; the constant-answer canary is not among them.
-        differences: every pair of rows, best first.
+        differences: one's own model and each other, or every pair; best first.
         meetings: the win matrix.
         connected: whether Bradley-Terry can rate all models on one scale; False leaves ratings None.
         counts: the denominator of the whole board (a pair that is in two rows' counts is one here).
+        style: what style does to this judge; empty where that can't be told.
     """
 
     judge: str
@@ -202,6 +225,7 @@ class Board:
     meetings: tuple[WinMatrixCell, ...]
     connected: bool
     counts: Counts
+    style: tuple[StyleEffect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +235,15 @@ class Bias:
     Attributes:
         size: in `unit`; 0 is none. None if it can't be measured.
         p: two-sided p-value of "no bias".
-        detected: p < 0.01. Three biases are looked for, so that the chance of any false alarm stays below 5%.
+        detected: p < 0.01. Three biases are looked for, so that the chance of any false alarm stays below 5%. None if
+            it can't be measured.
         unit: e.g. "points of win rate for the answer shown first".
         note: what was compared, or why there is no number.
     """
 
     size: Estimate | None
     p: float | None
-    detected: bool
+    detected: bool | None
     unit: str
     note: str
 
@@ -247,13 +272,13 @@ class Canary:
         score: its score on the mode's scale (of the pair modes: its win rate in percent).
         counts: its denominator.
         gamed: whether its interval lies wholly above what a text without content deserves
-            (`canary_limit` of the mode).
+            (`canary_limit` of the mode); None if the judge's verdicts on it can't say.
     """
 
     text: str
     score: Estimate | None
     counts: Counts
-    gamed: bool
+    gamed: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +355,8 @@ class Cost:
         prompt_tokens, completion_tokens: billed.
         dollars: paid by all runs of this judge; None if the price isn't known.
         answered_by: the model names the provider reported, which should be one.
+        earlier_tokens: billed by all runs of this judge for what is in none of these judgments: other answers, prompts
+            or questions of before.
     """
 
     judge: str
@@ -338,6 +365,7 @@ class Cost:
     completion_tokens: int
     dollars: float | None
     answered_by: tuple[str, ...]
+    earlier_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,6 +390,8 @@ class Results:
         alpha: Krippendorff's alpha of all judges (interval scale); None for one judge.
         costs: one for each judge.
         notes: what a reader must know, in sentences: incomplete, duplicates, offline judge, ...
+        single_model: whether `length_controlled` rests on each model's own judgments alone, without difficulties.
+        own: the model whose differences from the others are tested; None where every pair is.
     """
 
     title: str
@@ -382,6 +412,8 @@ class Results:
     alpha: float | None
     costs: tuple[Cost, ...]
     notes: tuple[str, ...]
+    single_model: bool = False
+    own: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """What `results.json` holds: this class as nested objects and lists."""

@@ -92,6 +92,16 @@ def exclusions() -> tuple[Exclusion, ...]:
             "DeepSpeed would cut the matrices again",
             "use run.sharding=fsdp2",
         ),
+        *(
+            Exclusion(
+                {"model.compile": ("true",), **other}, "its layers are no single graph", "leave model.compile out"
+            )
+            for other in (
+                {"run.sharding": ZERO},
+                {"adapter.kind": ("qlora",)},
+                {"run.tensor_parallel": ("> 1",)},
+            )
+        ),
         Exclusion(
             {"run.sharding": ("fsdp2",), "offload": ("true",), "device": ("cpu",)},
             "without a GPU the weights are in the machine's memory already",

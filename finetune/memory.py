@@ -124,9 +124,9 @@ def estimate_memory(
     state = OPTIMIZERS[optim.optimizer].stepping(pure and not frozen).state_bytes
     state += 4.0 if deepspeed and half else 0.0  # DeepSpeed's float32 copy
     largest = max(config.vocab_size, config.intermediate_size) * config.hidden_size
-    gradients = (largest if optim.in_backward and optim.global_batch <= optim.micro_batch else trained) * (
-        2.0 if stored == 2 and not frozen else 4.0
-    )
+    wide = not (stored == 2 and not frozen) or sharding == "none"  # bfloat16 weights: see `WideGradients`
+    one_pass = optim.in_backward and optim.global_batch <= optim.micro_batch
+    gradients = (largest if one_pass else trained) * (4.0 if wide else 2.0)
     stream = 4 if stored == 4 and sharding != "fsdp2" else 2 if half else 4
     tokens = optim.micro_batch * capacity
     kept, working = activation_bytes(config, model.recompute, stream, 2 if half else 4)
@@ -150,7 +150,7 @@ def estimate_memory(
         casts += linear * _adapter_precision(run.precision, sharding)  # it multiplies what dropout let through anew
     logits = min(CHUNK, tokens) * config.vocab_size * 8.0
     if not frozen:
-        logits += config.vocab_size * config.hidden_size * (stored + 2.0)
+        logits += config.vocab_size * config.hidden_size * (4.0 + 2.0)  # its gradient, and a product on its way there
     return {
         "weights": weights * weights_cut,
         "bfloat16 copies or gathered layers": casts,

@@ -8,8 +8,9 @@ import numpy as np
 
 from camelid.errors import UserError
 from conversations.tokens.open_tokenizer import open_tokenizer
-from finetune.data.batches import Plan
+from finetune.data.batches import Plan, warn_of_few_updates
 from finetune.data.token_data import load_tokens
+from finetune.folders.hub import suggest_download
 from finetune.folders.vocabulary import require_rows
 from finetune.layout import Layout, check
 from finetune.llama.architectures import ARCHITECTURES
@@ -60,7 +61,7 @@ def get_config(model: ModelSection) -> LlamaConfig:
         return ARCHITECTURES[name]
     raise UserError(
         f"model.path = {model.path!r}: no such folder, and no published model of that name; "
-        f"known: {', '.join(ARCHITECTURES)}"
+        f"known: {', '.join(ARCHITECTURES)}{suggest_download(model.path)}"
     )
 
 
@@ -134,6 +135,8 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
             f"a pass       {tokens.rows:,} sequences of {recipe.data.max_length}, {tokens.fill:.2%} full",
             f"updates      {tokens.updates:,}, {tokens.seen:,.0f} tokens; all of it takes about",
         ]
+        few = warn_of_few_updates(tokens.updates, tokens.rows, optim)
+        lines += [f"warning      {few}"] if few else []
         seen, share, length = tokens.seen, tokens.trained, tokens.mean_length
     work = seen * flops_per_token(config, length, share, recipe.adapter.kind != "none")
     hours = work / (kind.flops * MFU * processes) / 3600

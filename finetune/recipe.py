@@ -33,10 +33,12 @@ class ModelSection:
         path: model folder in Hugging Face layout to start from.
         recompute: activations recomputed in the backward pass: `none`, `selective` (keeps the outputs of
             linear layers and attention) or `full` (keeps only each layer's input).
+        compile: whether torch compiles the layers; `auto`: on CUDA, where precision, sharding and adapter allow it.
     """
 
     path: str
     recompute: Literal["none", "selective", "full"] = "none"
+    compile: Literal["auto", True, False] = "auto"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", expand_home(self.path))
@@ -271,7 +273,7 @@ def recipe_choices(recipe: Recipe) -> dict[str, str]:
     optim, run = recipe.optim, recipe.run
     choices = {"optim.optimizer": optim.optimizer, "optim.in_backward": "true" if optim.in_backward else "false"}
     choices |= {"run.precision": run.precision, "adapter.kind": recipe.adapter.kind}
-    choices["run.tensor_parallel"] = number(run.tensor_parallel)
+    choices |= {"run.tensor_parallel": number(run.tensor_parallel), "model.compile": str(recipe.model.compile).lower()}
     if run.sharding is not None:
         choices["run.sharding"] = run.sharding
     return choices

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
+from camelid.files.paths import beside, refuse_overwriting
 from camelid.files.read import Record, read_json, read_jsonl
 from camelid.files.write import atomic_write, write_bytes, write_json
 from camelid.text.words import unicode_tokens
@@ -40,20 +41,28 @@ def write_card(records_path: Path, folder: Path, title: str) -> int:
     """Write `README.md`, `plots/`, `data/train.parquet` and `alpaca_data.json`; return the number of records.
 
     Raises:
-        UserError: there are no records, or the ledger that `generate` writes beside them is missing.
+        UserError: there are no records, the ledger that `generate` writes beside them is missing, or a file of another
+            origin would be replaced.
     """
     records = [record for _, record in read_jsonl(records_path)]
-    ledger = records_path.with_suffix(".ledger.json")
+    ledger = beside(records_path, ".ledger.json")
     if not records:
         raise UserError(f"{records_path}: no records")
     if not ledger.exists():
         raise UserError(f"{ledger}: no such file; the card needs the ledger that `selfinstruct generate` wrote")
+    readme, alpaca_data, parquet = folder / "README.md", folder / "alpaca_data.json", folder / "data" / "train.parquet"
+    for path in (readme, alpaca_data, parquet):
+        refuse_overwriting(path, [records_path, ledger])
+    if readme.exists() and not alpaca_data.exists():
+        raise UserError(f"{readme}: is there, and is no card of ours; give another --output")
     facts = read_json(ledger)
-    write_bytes(folder / "data" / "train.parquet", to_parquet(records))
+    if "model" not in facts["asked"]:
+        raise UserError(f"{records_path}: is of `selfinstruct filter`; a card tells how `generate` made records")
+    write_bytes(parquet, to_parquet(records))
     alpaca = [{name: record[name] for name in ("instruction", "input", "output")} for record in records]
-    write_json(folder / "alpaca_data.json", alpaca)
+    write_json(alpaca_data, alpaca)
     plots = _draw(records, folder / "plots")
-    with atomic_write(folder / "README.md") as file:
+    with atomic_write(readme) as file:
         file.write(render_card(records, facts, title, plots))
     return len(records)
 
@@ -115,6 +124,7 @@ def _facts(facts: dict[str, Any]) -> dict[str, str]:
     rows = {
         "teacher": asked["model"],
         "method": asked["method"],
+        "answers": _answers(asked.get("answers"), asked["model"]),
         "format of the replies": asked["format"] if METHODS[asked["method"]].formats else None,
         "seed tasks": f"`{asked['seeds'][:12]}` (SHA-256)",
         "instruction rules": asked["rules"],
@@ -125,6 +135,14 @@ def _facts(facts: dict[str, Any]) -> dict[str, str]:
         "records file": f"`{facts['sha256'][:12]}` (SHA-256)",
     }
     return {name: value for name, value in rows.items() if value}
+
+
+def _answers(apart: dict[str, Any] | None, teacher: str) -> str | None:
+    """Who answered how, where answers were asked for apart from the tasks."""
+    if apart is None:
+        return None
+    best = f", the best of {apart['count']}" if apart["count"] > 1 else ""
+    return f"by {apart['model'] or teacher}{best}" + (f", up to {apart['tokens']:,} tokens" if apart["tokens"] else "")
 
 
 def _tokens(spent: dict[str, Any]) -> str:

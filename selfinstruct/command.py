@@ -1,22 +1,42 @@
-"""`camelid selfinstruct generate|card|dedup`."""
+"""`camelid selfinstruct generate|card|filter|dedup`."""
 
 import argparse
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camelid.errors import UserError
 from camelid.files.ledger import write_ledgers
 from camelid.files.lock import exclusive_lock
-from camelid.files.paths import short_name
-from camelid.files.read import file_hash, read_json
+from camelid.files.read import file_hash
 from camelid.files.write import write_jsonl
+from camelid.models.failure_streak import PATIENCE
 from camelid.models.model_run import ModelRun, OpenModel
+from camelid.models.request_options import read_request_options
 from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
+from selfinstruct.answer_arguments import (
+    add_answer_arguments,
+    are_answers_apart,
+    check_answer_arguments,
+    describe_answer_arguments,
+    open_answerer,
+)
+from selfinstruct.filter_command import register_filter
+from selfinstruct.keep_arguments import (
+    add_keep_arguments,
+    check_keep_arguments,
+    describe_keep_arguments,
+    keep_inputs,
+    open_scorer,
+)
 from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.table import METHODS
+from selfinstruct.run import BARREN
+from selfinstruct.run_files import RunFiles
+from selfinstruct.seeds import KINDS
 
 if TYPE_CHECKING:
     from selfinstruct.run import GenerationRun
@@ -33,6 +53,8 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     card.add_argument("--output", required=True, metavar="DIR", help="the folder; datasets.load_dataset opens it")
     card.add_argument("--title", metavar="TEXT", help="of the card (default: the file's name)")
     card.set_defaults(run=run_card)
+    passing = verbs.add_parser("filter", help="an existing set through the rules, similarity and quality of generate")
+    register_filter(passing, open_model, add_model_arguments)
     _register_dedup(verbs.add_parser("dedup", help="drop near-duplicates from records of any number, on any cluster"))
 
 
@@ -46,22 +68,28 @@ def _register_generate(
         "--method", choices=tuple(METHODS), default=default.name, help=f"default: {default.name}, {default.help}"
     )
     parser.add_argument("--seeds", metavar="FILE", help="seed tasks in Self-Instruct's format (default: our own)")
+    parser.add_argument(
+        "--seed-kinds", nargs="+", choices=KINDS, default=[], help="further seed tasks of our own to add (default none)"
+    )
     parser.add_argument("--instructions", metavar="FILE", help=f"records to evolve (only --method {_evolving()})")
+    parser.add_argument("--texts", metavar="FILE", help=f"what becomes answers (only --method {_texts()}): field text")
+    parser.add_argument("--prompt", metavar="FILE", help=f"what the teacher is told (only --method {_prompted()})")
+    parser.add_argument("--persona", metavar="FILE", help="people whose tasks to write, one a line (as --prompt)")
+    parser.add_argument(
+        "--turns", type=int, default=1, metavar="N", help=f"of the user in a record (only --method {_turning()})"
+    )
     choices = {choice.name: None for method in METHODS.values() for choice in method.formats}
     formats = "; ".join(_describe_formats(method) for method in METHODS.values() if method.formats)
     parser.add_argument("--format", choices=tuple(choices), default=AUTO, help=f"of the replies {formats}")
-    parser.add_argument(
-        "--rules", default="en", metavar="NAME|FILE", help="instruction rules: en, zh or a YAML file (default en)"
-    )
-    parser.add_argument(
-        "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out of the records"
-    )
-    parser.add_argument("--quality-model", metavar="MODEL", help="drop what this model scores below the threshold")
-    parser.add_argument("--quality-price", metavar="PROMPT,COMPLETION", help="like --price, for the quality model")
-    parser.add_argument(
-        "--quality-threshold", type=float, default=4.5, metavar="0..5", help="lowest score kept (default 4.5)"
-    )  # AlpaGasus (Chen et al. 2023), section 3
+    add_keep_arguments(parser)
+    add_answer_arguments(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the tasks shown (default 0)")
+    parser.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help=f"replies without a record to stop after (default {PATIENCE} where one reason took all, else {BARREN})",
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     add_model_arguments(parser)
 
@@ -73,17 +101,22 @@ def _register_dedup(parser: argparse.ArgumentParser) -> None:
 
 def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Generate, or say that it has been done; the journal answers whatever was asked before."""
-    if args.count < 1:
-        raise UserError("--count must be at least 1")
+    for option, value in (("--count", args.count), ("--patience", args.patience)):
+        if value is not None and value < 1:
+            raise UserError(f"{option} must be at least 1")
     method = METHODS[args.method]
     if method.evolves != (args.instructions is not None):
         raise UserError(f"--method {_evolving()} and --instructions FILE go together")
     _check_options(method, args.model, args.format)
-    if args.quality_model == "offline":
-        raise UserError("--quality-model offline: the embedded model cannot judge without a reference; name another")
-    output = Path(args.output)
-    with exclusive_lock(output.with_suffix(".lock")):
-        return _generate(args, output, open_model)
+    _check_method_options(method, args)
+    check_keep_arguments(args)
+    check_answer_arguments(args)
+    files = RunFiles(Path(args.output))
+    files.check(
+        filter(None, (args.seeds, args.instructions, args.texts, args.prompt, args.persona, *keep_inputs(args)))
+    )
+    with exclusive_lock(files.lock):
+        return _generate(args, files, open_model)
 
 
 def _check_options(method: Method, model: str, format: str) -> None:
@@ -96,9 +129,41 @@ def _check_options(method: Method, model: str, format: str) -> None:
         raise UserError(f"--method {method.name} {' and '.join(limits)}")
 
 
+def _check_method_options(method: Method, args: argparse.Namespace) -> None:
+    """Refuse options that the method has no use for."""
+    if method.from_texts != (args.texts is not None):
+        raise UserError(f"--method {_texts()} and --texts FILE go together")
+    if (args.prompt or args.persona) and not method.has_prompt:
+        raise UserError(f"--prompt and --persona: only with --method {_prompted()}")
+    if args.turns < 1 or (args.turns > 1 and (not method.has_turns or are_answers_apart(args))):
+        raise UserError(f"--turns: at least 1; more only with --method {_turning()} and its own answers")
+    if are_answers_apart(args) and not method.answers_apart:
+        raise UserError(f"--method {method.name} has its answers; leave --answers, --answer-model, --answer-tokens out")
+
+
+def _named(asked: Callable[[Method], bool]) -> str:
+    """The methods of which something is true, for a sentence."""
+    return " or ".join(method.name for method in METHODS.values() if asked(method))
+
+
 def _evolving() -> str:
     """The methods that start from `--instructions`."""
-    return " or ".join(method.name for method in METHODS.values() if method.evolves)
+    return _named(lambda method: method.evolves)
+
+
+def _texts() -> str:
+    """The methods that start from `--texts`."""
+    return _named(lambda method: method.from_texts)
+
+
+def _prompted() -> str:
+    """The methods whose prompt the user can write."""
+    return _named(lambda method: method.has_prompt)
+
+
+def _turning() -> str:
+    """The methods that make conversations."""
+    return _named(lambda method: method.has_turns)
 
 
 def _describe_formats(method: Method) -> str:
@@ -107,26 +172,35 @@ def _describe_formats(method: Method) -> str:
     return f"(only --method {method.name}): {', '.join(others)}, or {last}"
 
 
-def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> int:
+def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) -> int:
     from camelid.progress import Progress
     from selfinstruct.keep.quality import Quality
     from selfinstruct.keep.rules import read_rules
-    from selfinstruct.keep.selection import EvaluationQuestions, Selection
+    from selfinstruct.keep.selection import Selection, read_evaluations
+    from selfinstruct.methods.task_prompt import AS_SHOWN, SHORT, read_task_prompt
     from selfinstruct.run import GenerationRun
-    from selfinstruct.seeds import OWN, read_seeds, read_tasks
+    from selfinstruct.seeds import OWN, read_seeds, read_tasks, read_texts
 
     method = METHODS[args.method]
     seeds_path = args.seeds or OWN
-    seeds, rules = read_seeds(seeds_path), read_rules(args.rules)
-    questions = [EvaluationQuestions(path) for path in args.decontaminate]
-    teacher = open_model(args, output.with_suffix(".journal.jsonl"))
+    seeds, rules = read_seeds(seeds_path, args.seed_kinds), read_rules(args.rules)
+    questions = read_evaluations(args.decontaminate)
+    teacher = open_model(args, files.journal)
     asked = _asked(args, teacher.name, seeds_path)
-    ledger = output.with_suffix(".ledger.json")
-    if _is_finished(output, ledger, asked):
-        print(f"{output}: already made")
+    if files.is_finished(asked):
+        print(f"{files.output}: already made")
         return 0
     instructions = read_tasks(args.instructions) if method.evolves else []
-    inputs = MethodInputs(seeds, instructions, args.seed, rules.language, args.format)
+    inputs = MethodInputs(
+        seeds,
+        instructions,
+        args.seed,
+        rules.language,
+        args.format,
+        texts=read_texts(args.texts) if method.from_texts else (),
+        prompt=read_task_prompt(args.prompt, args.persona, AS_SHOWN if args.seed_kinds else SHORT),
+        turns=args.turns,
+    )
     before = [] if method.evolves else [task.instruction for task in seeds]
     selection = Selection(before, rules, questions, compat=method.is_compat(args.format))
     models = [teacher]
@@ -134,45 +208,49 @@ def _generate(args: argparse.Namespace, output: Path, open_model: OpenModel) -> 
         stack.enter_context(teacher)
         quality = None
         if args.quality_model:
-            scorer = _open_scorer(args, open_model, output)
+            scorer = open_scorer(args, open_model, files)
             scorer.limits = teacher.limits
             models.append(stack.enter_context(scorer))
-            quality = Quality(scorer, args.quality_threshold)
+            quality = Quality(scorer, args.quality_threshold, args.quality_prompt)
         bar = stack.enter_context(Progress("generate", args.count, args.quiet))
         run = GenerationRun(teacher, selection, args.count, quality, bar)
+        run.barren, run.patience = args.patience or BARREN, args.patience or PATIENCE
+        run.answerer, more = open_answerer(args, open_model, files, teacher, stack)
+        if run.answerer:
+            run.answerer.judge = quality
+        models += more
         teacher.run(_make(run, method, inputs, models[1:]))
-    return _finish(args, run, models, output, asked)
+    return _finish(args, run, models, files, asked)
 
 
 def _finish(
-    args: argparse.Namespace, run: "GenerationRun", models: list[ModelRun], output: Path, asked: dict[str, object]
+    args: argparse.Namespace, run: "GenerationRun", models: list[ModelRun], files: RunFiles, asked: dict[str, object]
 ) -> int:
     """Write what there is, explain it, and return the exit status."""
-    write_jsonl(output, run.records)
+    write_jsonl(files.output, run.records)
+    if run.answerer:
+        write_jsonl(files.candidates, run.answerer.candidates)
+    if args.turns > 1:  # a record is read as its first exchange
+        names = ("id", "messages")
+        write_jsonl(files.conversations, ({name: record[name] for name in names} for record in run.records))
     write_ledgers(
-        output.with_suffix(".ledger.json"),
+        files.ledger,
         run.ledgers,
         asked=asked,
         complete=run.stopped is None,
         stopped=run.stopped,
-        sha256=file_hash(output),
+        sha256=file_hash(files.output),
         spent=[model.to_json() for model in models],
     )
     for counts in run.ledgers:
         print(counts.summary())
-    print(f"{output}: {len(run.records)} records")
+    print(f"{files.output}: {len(run.records)} records")
     for model in models:
         print(f"{model.name}: {model.summary()}")
     if run.stopped:
         print(f"camelid: stopped with {len(run.records)} of {args.count} records: {run.stopped}", file=sys.stderr)
         return 1
     return 0
-
-
-def _open_scorer(args: argparse.Namespace, open_model: OpenModel, output: Path) -> ModelRun:
-    """The quality model, opened like the teacher."""
-    values = {**vars(args), "model": args.quality_model, "price": args.quality_price}
-    return open_model(argparse.Namespace(**values), output.with_suffix(".quality.journal.jsonl"))
 
 
 async def _make(run: "GenerationRun", method: Method, inputs: MethodInputs, others: list[ModelRun]) -> None:
@@ -209,16 +287,11 @@ def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str,
         "count": args.count,
         "seeds": file_hash(seeds),
         "instructions": file_hash(args.instructions) if args.instructions else None,
-        "rules": args.rules if not Path(args.rules).is_file() else file_hash(args.rules),
-        "decontaminate": {short_name(path): file_hash(path) for path in args.decontaminate},
-        "quality": [args.quality_model, args.quality_threshold] if args.quality_model else None,
+        **describe_keep_arguments(args),
+        **describe_answer_arguments(args),
+        **{name: file_hash(path) for name in ("texts", "prompt", "persona") if (path := getattr(args, name))},
+        **({"seed_kinds": sorted(args.seed_kinds)} if args.seed_kinds else {}),
+        **({"turns": args.turns} if args.turns > 1 else {}),
         "seed": args.seed,
+        **{name: value for name, value in asdict(read_request_options(args)).items() if value is not None},
     }
-
-
-def _is_finished(output: Path, ledger: Path, asked: dict[str, object]) -> bool:
-    """Whether the same command has already run to its end and its output is still what it wrote."""
-    if not (output.is_file() and ledger.is_file()):
-        return False
-    facts = read_json(ledger)
-    return bool(facts["asked"] == asked and facts["complete"] and facts["sha256"] == file_hash(output))

@@ -8,7 +8,7 @@ from camelid.errors import UserError
 from camelid.files.read import parse_json
 from camelid.text.corpus_kind import CorpusKind, ReasonToDrop, TextComparison
 from camelid.text.words import unicode_tokens
-from selfinstruct.keep.selection import EvaluationQuestions
+from selfinstruct.keep.selection import EvaluationQuestions, read_evaluations
 
 DUPLICATE = "near another record"
 
@@ -31,7 +31,7 @@ def _task(record: Any, place: str) -> str:
 
 
 def _keep_out(paths: Sequence[str]) -> ReasonToDrop:
-    return partial(_reason_to_drop, questions=[EvaluationQuestions(path) for path in paths])
+    return partial(_reason_to_drop, questions=read_evaluations(paths))
 
 
 def _reason_to_drop(record: Any, questions: Sequence[EvaluationQuestions]) -> str | None:

@@ -8,24 +8,27 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from camelid.files.ledger import Ledger
 from camelid.files.read import Record
+from camelid.models.failure_streak import PATIENCE
 from camelid.models.llm import FATAL, Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
 from selfinstruct.keep.nearness import DIFFERENT, Nearness
 from selfinstruct.seeds import Task
+from selfinstruct.standstill import Standstill
 
 if TYPE_CHECKING:  # the command line imports the methods, and they this: it stays light
     from camelid.progress import Progress
+    from selfinstruct.answers import Answerer
     from selfinstruct.keep.quality import Quality
     from selfinstruct.keep.rouge import Similarity
     from selfinstruct.keep.selection import Selection
 
-BARREN = 200  # replies in a row without a single record after which a run gives up
+BARREN = 200  # replies in a row without a single record after which a run gives up, unless the user says otherwise
 ENOUGH = "not needed: the run had ended"
 
 
@@ -59,11 +62,14 @@ class GenerationRun:
         selection: decides which tasks are kept.
         count: records wanted.
         quality: scores what the selection would keep; None for no such filter.
+        answerer: asks for the outputs of what else would be kept, apart from its tasks; None: they come with these.
         bar: the progress display.
         records: instruction records with `id`, `most_similar`, `avg_similarity`, `request`, `model`.
         replies: what became of the requests.
         tasks: what became of the tasks in the replies.
         instructions: what became of the instructions, where a method makes them in a step of their own.
+        barren: replies in a row without a single record after which it gives up.
+        patience: the same where one reason took all that was in them.
         stopped: why the run ends before it has all records; None while it goes on or when it has them.
     """
 
@@ -77,11 +83,15 @@ class GenerationRun:
     tasks: Ledger = field(default_factory=lambda: Ledger("records"))
     instructions: Ledger | None = None
     stopped: str | None = None
+    answerer: "Answerer | None" = None
+    barren: int = BARREN
+    patience: int = PATIENCE
 
     def __post_init__(self) -> None:
         self._estimate = CostEstimate(self.model.price, self.count)
         self._announced = False
         self._failed: list[tuple[Request, Failure]] = []  # since the last reply
+        self._standstills: dict[str, Standstill] = {}  # by the unit of their ledger
 
     @property
     def ledgers(self) -> list[Ledger]:
@@ -104,13 +114,13 @@ class GenerationRun:
         Args:
             requests: asked lazily; may be endless.
             needed: how many more replies the method expects to use.
-            tasks_of: for replies that give records; their tasks are scored as soon as they arrive, and `BARREN`
+            tasks_of: for replies that give records; their tasks are scored as soon as they arrive, and `barren`
                 replies without a record end the run.
         """
         if self.ended:
             return
         barren = 0
-        llm = _ScoredAhead(self, tasks_of) if self.quality and tasks_of else self.model
+        llm = _ScoredAhead(self, tasks_of) if self.quality and tasks_of and not self.answerer else self.model
         async with aclosing(complete_in_order(llm, requests, self.model.concurrency, needed)) as done:
             async for request, result in done:
                 before = len(self.records)
@@ -118,28 +128,46 @@ class GenerationRun:
                     self.count_failure(request, result)
                 else:
                     self.replies.keep()
+                    self.count_mended(result.mended)
                     await self._keep_failures()
                     yield request, result
                 barren = 0 if len(self.records) > before else barren + 1
-                if tasks_of and barren >= BARREN and not self.ended:
-                    self.stopped = f"{BARREN} replies in a row gave no new record; the ledger says why"
+                if tasks_of and barren >= self.barren and not self.ended:
+                    self.stopped = f"{self.barren} replies in a row gave no new record; the ledger says why"
+                if tasks_of:
+                    self.stop_at_standstill(self.tasks)
                 self._show(result, len(self.records) - before)
                 if self.ended:
                     return
 
     def count_failure(self, request: Request, failure: Failure) -> None:
-        """Count a failure; end the run if every other request would fail too."""
-        self.replies.drop(failure.kind)
+        """Count a failure; end the run if every other request would fail too, or if so many have that they would."""
+        self.replies.drop(failure.kind, example=failure.detail)
         if failure.kind in FATAL:
             self.stopped = f"{failure.kind}: {failure.detail}"
-        else:
-            self._failed.append((request, failure))
+            return
+        self._failed.append((request, failure))
+        sent = [failure for _, failure in self._failed if failure.attempts][-PATIENCE:]  # the others are of the journal
+        if len(sent) == PATIENCE and {failure.kind for failure in sent} == {failure.kind}:
+            self.stopped = f"{PATIENCE} requests in a row failed with {failure.kind}: {failure.detail}"
+
+    def count_mended(self, characters: int) -> None:
+        """Count broken characters of a reply that were replaced."""
+        if characters:
+            self.replies.repair("broken characters replaced", characters)
 
     async def _keep_failures(self) -> None:
         """Now that a later request got a reply, the run goes on without those that failed, in a replay too."""
         failed, self._failed = self._failed, []
         for request, failure in failed:
             await self.model.keep(request, failure)
+
+    def stop_at_standstill(self, ledger: Ledger) -> None:
+        """End the run if one reason takes all that its replies hold; asked whenever a ledger has what they held."""
+        bought = max(0, self.replies.read - self.model.replayed)
+        reason = self._standstills.setdefault(ledger.unit, Standstill(ledger, self.patience, ENOUGH)).reason(bought)
+        if reason and not self.ended:
+            self.stopped = reason
 
     async def answers(self, requests: Sequence[Request]) -> dict[int, Reply]:
         """The replies by `Request.sample`, which must differ; a request without one has failed and is counted."""
@@ -163,9 +191,26 @@ class GenerationRun:
         Returns:
             Those kept.
         """
+        kept = []
+        if self.answerer:  # no more at a time than are wanted: each answer is paid for
+            while candidates and not self.ended:
+                size = self.count - len(self.records)
+                group, candidates = candidates[:size], candidates[size:]
+                kept += await self._keep(await self._answered(self.answerer, group, nearness), nearness, True)
+            if candidates:
+                self.tasks.drop(ENOUGH, len(candidates))
+        else:
+            kept += await self._keep(candidates, nearness, together)
+        self.stop_at_standstill(self.tasks)
+        return kept
+
+    async def _keep(self, candidates: Sequence[Candidate], nearness: Nearness, together: bool) -> list[Candidate]:
+        """As `keep_passing`, of candidates that have their outputs."""
         if together:
             candidates = [candidate for candidate in candidates if self._passes_alone(candidate)]
-            await self._score_ahead(candidate.task for candidate in candidates)
+            await self._score_ahead(
+                candidate.task for candidate in candidates if not nearness.reason_to_drop(self._similarity(candidate))
+            )
         self.selection.look_ahead([candidate.task.instruction for candidate in candidates if not candidate.similarity])
         kept = []
         for candidate in candidates:
@@ -175,6 +220,28 @@ class GenerationRun:
                 kept.append(candidate)
         return kept
 
+    async def _answered(
+        self, answerer: "Answerer", candidates: Sequence[Candidate], nearness: Nearness
+    ) -> list[Candidate]:
+        """Those that are worth an answer, with it; the others are counted."""
+        worth: list[Candidate] = []
+        for candidate in candidates:
+            reason = candidate.fault or self.selection.reason_to_drop_question(candidate.task)
+            reason = reason or nearness.reason_to_drop(self._similarity(candidate))
+            if reason:
+                self.tasks.drop(reason, example=_shown(candidate.task))
+            else:
+                worth.append(candidate)
+        answered = []
+        for candidate, answer in zip(worth, await answerer.answer_all([one.task for one in worth]), strict=True):
+            if isinstance(answer, Task):
+                answered.append(replace(candidate, task=answer, model=answerer.model.name))
+            else:
+                self.tasks.drop(answer, example=_shown(candidate.task))
+        if answerer.fatal and not self.ended:
+            self.stopped = f"answers: {answerer.fatal.kind}: {answerer.fatal.detail}"
+        return answered
+
     def keep_instructions(self, texts: Sequence[str]) -> "list[tuple[str, Similarity]]":
         """Keep and remember the instructions that pass the same filters, as far as they need no answer."""
         assert self.instructions
@@ -182,30 +249,35 @@ class GenerationRun:
         self.selection.look_ahead(texts)
         for text in texts:
             if reason := self.selection.reason_to_drop_instruction(text):
-                self.instructions.drop(reason)
+                self.instructions.drop(reason, example=text)
                 continue
             similarity = self.selection.compare(text)
             if reason := DIFFERENT.reason_to_drop(similarity):
-                self.instructions.drop(reason)
+                self.instructions.drop(reason, example=text)
                 continue
             self.instructions.keep()
             self.selection.add(text)
             kept.append((text, similarity))
+        self.stop_at_standstill(self.instructions)
         return kept
 
     def _passes_alone(self, candidate: Candidate) -> bool:
         """Whether nothing is wrong with a candidate by itself; counts the reason."""
         reason = candidate.fault or self.selection.reason_to_drop(candidate.task)
         if reason:
-            self.tasks.drop(reason)
+            self.tasks.drop(reason, example=_shown(candidate.task))
         return reason is None
+
+    def _similarity(self, candidate: Candidate) -> "Similarity":
+        """How near a candidate is to what is kept; of one whose instruction was kept before, how near it was then."""
+        return candidate.similarity or self.selection.compare(candidate.task.instruction)
 
     async def _keep_different(self, candidate: Candidate, nearness: Nearness) -> bool:
         """Keep a candidate that passes alone, unless it is near to what is kept or of low quality; counts either."""
         task = candidate.task
-        similarity = candidate.similarity or self.selection.compare(task.instruction)
+        similarity = self._similarity(candidate)
         if reason := nearness.reason_to_drop(similarity) or await self._quality_reason(task):
-            self.tasks.drop(reason)
+            self.tasks.drop(reason, example=_shown(task))
             return False
         if not candidate.similarity:
             self.selection.add(task.instruction)
@@ -261,6 +333,11 @@ class GenerationRun:
             dropped = f"dropped {self.tasks.dropped.total()}{f' ({reasons})' if reasons else ''}"
             money = self.model.facts() + (f", {self._estimate.facts()}" if self._estimate.whole else "")
             self.bar.update(len(self.records), f"asked {self.replies.read} | {dropped} | {money}")
+
+
+def _shown(task: Task) -> str:
+    """A task as an example of why it was dropped."""
+    return f"{task.instruction} -> {task.output}"
 
 
 class _ScoredAhead:

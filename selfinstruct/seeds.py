@@ -1,13 +1,17 @@
 """Seed tasks, in Self-Instruct's file format."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.files.read import read_jsonl
+from camelid.files.read import Record, read_jsonl
 from conversations.formats.readers import read_records
 
 OWN = Path(__file__).parent / "data" / "seed_tasks.jsonl"
+MORE = OWN.with_name("seed_tasks_more.jsonl")  # marked with their kind; none is used unless it is asked for
+KINDS = ("long-form", "reasoning", "multi-turn")
 
 
 @dataclass(frozen=True)
@@ -20,14 +24,19 @@ class Task:
     classification: bool = False
 
 
-def read_seeds(path: str | Path = OWN) -> list[Task]:
+def read_seeds(path: str | Path = OWN, kinds: Collection[str] = ()) -> list[Task]:
     """Read seed tasks: `{"instruction", "instances": [{"input", "output"}, ...]}` a line; the first instance counts.
+
+    Args:
+        path: the file.
+        kinds: of our own further tasks (`KINDS`) that are added.
 
     Raises:
         UserError: a field is missing or of the wrong type (with file and line), or fewer than 3 tasks.
     """
     tasks = []
-    for place, record in read_jsonl(path):
+    more = ((place, record) for place, record in read_jsonl(MORE) if record["kind"] in kinds)
+    for place, record in chain(read_jsonl(path), more):
         instances = record.get("instances")
         if not isinstance(instances, list) or not instances or not isinstance(instances[0], dict):
             raise UserError(f"{place}: field 'instances' must be a list with one {{input, output}} object at least")
@@ -48,13 +57,37 @@ def read_tasks(path: str | Path) -> list[Task]:
     Raises:
         UserError: a field is missing or of the wrong type (with file and line), or there is no record.
     """
-    tasks = []
-    for place, record in read_records(path):
-        values = {"input": "", "output": "", **record}
-        for name in ("instruction", "input", "output"):
-            if not isinstance(values.get(name), str):
-                raise UserError(f"{place}: field {name!r} must be a string, found {values.get(name)!r}")
-        tasks.append(Task(values["instruction"], values["input"], values["output"]))
+    tasks = [read_task(record, place) for place, record in read_records(path)]
     if not tasks:
         raise UserError(f"{path}: no records")
     return tasks
+
+
+def read_task(record: Record, place: str) -> Task:
+    """The task of an instruction record; without an input, or with null for one, its input is empty.
+
+    Raises:
+        UserError: a field is missing or of the wrong type.
+    """
+    values = {"output": "", **record, "input": record.get("input") or ""}
+    for name in ("instruction", "input", "output"):
+        if not isinstance(values.get(name), str):
+            raise UserError(f"{place}: field {name!r} must be a string, found {values.get(name)!r}")
+    return Task(values["instruction"], values["input"], values["output"])
+
+
+def read_texts(path: str | Path) -> list[str]:
+    """Read texts: field `text` (or `output`) of JSON Lines, an array or Parquet.
+
+    Raises:
+        UserError: the field is missing or no text (with file and line), or there is no record.
+    """
+    texts = []
+    for place, record in read_records(path):
+        text = record.get("text", record.get("output"))
+        if not isinstance(text, str) or not text.strip():
+            raise UserError(f"{place}: field 'text' must be a string, found {text!r}")
+        texts.append(text.strip())
+    if not texts:
+        raise UserError(f"{path}: no texts")
+    return texts

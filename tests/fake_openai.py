@@ -58,11 +58,15 @@ class FakeOpenAI:
         most_at_once: a request beyond so many in flight gets a 429 at once.
         json_schema: whether `response_format` json_schema is understood; if not, it gets OpenAI's 400.
         lost_batches: so many batches are made while their creator's connection breaks.
+        breaks_at_schema: `response_format` gets a 500.
+        respond: makes the response to a request body; None for one that is answered as usual.
 
     Attributes:
         requests: every chat request body received, in order; those of batches too.
+        heads: target and headers of everything received.
         answered: the bodies that got a good reply, in order.
         good_replies: how many good replies each `body_key` got.
+        refuse_after: after so many requests the model refuses; None = never.
         bill: USD for the good replies.
         most_in_flight: chat requests.
         batches: the batch objects by id.
@@ -79,14 +83,19 @@ class FakeOpenAI:
         most_at_once: int | None = None,
         json_schema: bool = False,
         lost_batches: int = 0,
+        breaks_at_schema: bool = False,
+        respond: Callable[[dict[str, Any]], tuple[int, dict[str, str], bytes] | None] | None = None,
     ) -> None:
         unknown = set(faults or {}) - set(FAULTS)
         assert not unknown, unknown
         self.answer, self.faults, self.latency, self.price = answer, faults or {}, latency, price
         self.most_at_once, self.json_schema, self.lost_batches = most_at_once, json_schema, lost_batches
         self.requests: list[dict[str, Any]] = []
+        self.heads: list[tuple[str, dict[str, str]]] = []
         self.answered: list[dict[str, Any]] = []
         self.good_replies: Counter[str] = Counter()
+        self.breaks_at_schema, self.respond = breaks_at_schema, respond
+        self.refuse_after: int | None = None
         self.bill = 0.0
         self.in_flight = self.most_in_flight = 0
         self.files: dict[str, bytes] = {}
@@ -127,8 +136,9 @@ class FakeOpenAI:
                 method, target, _ = head[0].split(" ")
                 headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in head[1:] if line)}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
+                self.heads.append((target, headers))
                 path = urlsplit(target).path.removeprefix("/v1").strip("/")
-                if path == "chat/completions":
+                if path.endswith("chat/completions"):
                     reply = await self._chat(json.loads(body))
                 else:
                     reply = await self._batch_api(method, path, headers, body)
@@ -177,6 +187,8 @@ class FakeOpenAI:
     async def _outcome(
         self, body: dict[str, Any], fault: str | None, share: float
     ) -> tuple[int, dict[str, str], bytes]:
+        if self.respond and (scripted := self.respond(body)):
+            return scripted
         if fault in ("429", "429-after"):
             wait = {"retry-after-ms": "20"} if fault == "429-after" else {}
             return _error(429, "rate_limit_exceeded", "slow down", wait)
@@ -192,10 +204,13 @@ class FakeOpenAI:
             return 200, {}, b"<html>gateway</html>"
         if fault == "empty":
             return 200, {}, json.dumps({"id": "x", "model": body["model"], "choices": []}).encode()
+        if self.breaks_at_schema and "response_format" in body:
+            return _error(500, "server_error", "grammar compiler crashed")
         if body.get("response_format", {}).get("type") == "json_schema" and not self.json_schema:
             return _error(400, "invalid_request_error", NO_SCHEMA)
         text = await asyncio.to_thread(self.answer, body)
-        return 200, {}, json.dumps(self._completion(body, text, fault == "refusal", share)).encode()
+        refuse = fault == "refusal" or (self.refuse_after is not None and len(self.requests) > self.refuse_after)
+        return 200, {}, json.dumps(self._completion(body, text, refuse, share)).encode()
 
     def _completion(self, body: dict[str, Any], text: str, refuse: bool, share: float) -> dict[str, Any]:
         asked = sum(len(message["content"].split()) for message in body["messages"])

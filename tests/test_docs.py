@@ -23,6 +23,9 @@ from camelid.app.cli import build_parser
 from camelid.config import from_tree
 from camelid.files.ledger import Ledger
 from camelid.models.journal import Journal
+from camelid.models.llm import Reply
+from camelid.models.model_run import ModelRun
+from camelid.models.offline.model import Offline
 from conversations.formats.readers import read_conversations
 from docs.generate import generated
 from eval.ask.answer import read_answers
@@ -31,7 +34,8 @@ from eval.judging.judgments import read_judgments
 from eval.results import Counts, Estimate, LeaderboardRow
 from finetune.layout import read_launch_file
 from finetune.recipe import KINDS, read_recipe
-from selfinstruct.seeds import read_seeds, read_tasks
+from selfinstruct.answers import Answerer
+from selfinstruct.seeds import Task, read_seeds, read_tasks
 from tests import toy_world
 from tests.fake_openai import FakeOpenAI
 
@@ -158,10 +162,20 @@ def _result(path: Path) -> None:
     from_tree(Counts, row["counts"], "counts")
 
 
+def _candidates(path: Path) -> None:
+    """What `Answerer` writes of a task, and nothing else: no command reads it back."""
+    [line] = _lines(path)
+    model = ModelRun(Offline(), path.with_suffix(".journal"))
+    answerer = Answerer(model, count=2)
+    written = answerer._record(Task("Explain tides.", "", ""), [(Reply("...", "gpt-4.1"), 4.5)])
+    assert line == written
+
+
 # What reads the example of each section of file-formats.md, and raises if it is no such thing.
 READERS: dict[str, Callable[[Path], object]] = {
     "Instruction record": read_tasks,
     "Seed task": lambda path: read_seeds(_repeated(path, 3)),  # it wants at least three
+    "Candidates": _candidates,
     "Conversation": lambda path: list(read_conversations(path)),
     "Ledger": _ledger,
     "Journal": lambda path: Journal(path).get(_lines(path)[0]["key"]).text,  # type: ignore[union-attr]

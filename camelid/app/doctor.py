@@ -22,7 +22,7 @@ from camelid.models.llm import Failure
 # What a missing extra means; every extra of pyproject.toml is here (tests/camelid/app/test_doctor.py).
 EXTRAS = {
     "deepspeed": "recipes/launch/deepspeed-*.yaml need it; DDP and FSDP2 don't",
-    "flash": "on CUDA, attention uses torch's varlen_attn instead; it needs CUDA to build",
+    "flash": "on CUDA, attention uses torch's own flash-attention instead; it needs CUDA to build",
     "meta": "`weights import` of Meta's folders needs it to read tokenizer.model",
     "quant": "adapter.kind=qlora and 8-bit optimizers need it",
     "scale": "`conversations dedup` and `selfinstruct dedup` need it",
@@ -129,7 +129,7 @@ def gpu() -> Iterator[Finding]:
     """GPUs, their driver, and what attention will use on them."""
     driver = nvidia_driver()
     try:
-        from finetune.parallel.devices import cuda_build, has_varlen_attention, list_gpus
+        from finetune.parallel.devices import cuda_build, list_gpus
 
         devices = list_gpus()
     except (ImportError, OSError, RuntimeError) as error:
@@ -144,10 +144,8 @@ def gpu() -> Iterator[Finding]:
             yield Finding("warning", f"GPU {number}", f"{text}, no bfloat16: train with run.precision=fp32")
     if devices and importlib.util.find_spec("flash_attn"):
         yield Finding("ok", "attention", "flash-attn")
-    elif devices and has_varlen_attention():
-        yield Finding("ok", "attention", "torch's varlen_attn")
     elif devices:
-        yield Finding("warning", "attention", "one document at a time; for speed: pip install -U torch")
+        yield Finding("ok", "attention", "torch's own flash-attention")
     elif driver and cuda_build() is None:
         yield Finding(
             "problem", "GPU", f"driver {driver} is here, but torch is a CPU build: see pytorch.org/get-started"

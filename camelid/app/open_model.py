@@ -9,6 +9,7 @@ from camelid.errors import UserError
 from camelid.files.paths import suggest_path
 from camelid.models.llm import LLM
 from camelid.models.model_run import ModelRun
+from camelid.models.request_options import add_request_arguments, read_request_options
 from camelid.models.spend import Price, list_price, parse_price
 
 CONCURRENCY = 16
@@ -31,11 +32,14 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--engine", choices=("native", "vllm"), default="native", help="what runs a local model folder (default native)"
     )
+    add_request_arguments(parser)
     parser.add_argument("--concurrency", type=int, metavar="N", help=f"requests in flight (default {CONCURRENCY})")
     parser.add_argument("--max-cost", type=float, metavar="USD", help="stop before more than this is spent")
     parser.add_argument("--max-requests", type=int, metavar="N", help="stop after this many requests")
     parser.add_argument(
-        "--price", metavar="PROMPT,COMPLETION", help="USD per million tokens (default: the list price, if known)"
+        "--price",
+        metavar="PROMPT,COMPLETION",
+        help="USD per million tokens, or a file like camelid/models/prices.yaml (default: the list price, if known)",
     )
     parser.add_argument(
         "--batch", action="store_true", help="use the Batch API: half the price, replies within 24 hours"
@@ -61,19 +65,17 @@ def open_model(args: argparse.Namespace, journal: Path | Callable[[str], Path]) 
     ):
         if value is not None and not value >= least:
             raise UserError(f"{option} must be at least {least}")
+    options = read_request_options(args)
     price = _price(args)
     if args.max_cost is not None and price is None:
         raise UserError(f"--max-cost: the price of {args.model} is not known; add --price PROMPT,COMPLETION")
     llm = _open(args, concurrency, journal)
-    return ModelRun(llm, journal, concurrency, price, args.max_cost, args.max_requests, args.batch)
+    return ModelRun(llm, journal, concurrency, price, args.max_cost, args.max_requests, args.batch, options)
 
 
 def _price(args: argparse.Namespace) -> Price | None:
-    """What the user says; at OpenAI the list price; a server of one's own has none."""
-    if args.price is not None:
-        price: Price | None = parse_price(args.price)
-    else:
-        price = None if args.base_url else list_price(args.model)
+    """What the user says, or the list price of that name, whoever serves it (`Price.origin` says so)."""
+    price = parse_price(args.price, args.model) if args.price is not None else list_price(args.model)
     return price.in_batch() if price and args.batch else price
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from camelid.errors import UserError
+from camelid.files.encodable import mend_parsed
 from camelid.files.read import MAX_RECORD, Record, open_binary
 
 _BLOCK = 1 << 20  # characters read at a time
@@ -34,8 +35,8 @@ def scan_json_array(path: str | Path) -> Iterator[tuple[str, Record | UserError]
                 break
             if index:
                 window.take(",", index)
-            value = window.value(index)
             place = f"{path}[{index}]"
+            value = window.value(index, place)
             wrong = f"{place}: expected a JSON object, found {type(value).__name__}"
             yield place, value if isinstance(value, dict) else UserError(wrong)
         if window.peek():
@@ -67,7 +68,7 @@ class _Window:
             raise self.fault(f"expected {character!r}, {what}", index)
         self._at += 1
 
-    def value(self, index: int) -> Any:
+    def value(self, index: int, place: str) -> Any:
         """Parse the next value, reading on while it is not whole."""
         self.peek()
         while True:
@@ -86,6 +87,7 @@ class _Window:
                 raise self.fault(str(error), index) from None
             if end == len(self._text) and self._grow(index):
                 continue
+            value = mend_parsed(value, self._text[self._at : end], place)
             self._at = end
             return value
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from camelid.files.write import write_json
 
+EXAMPLE = 300  # characters kept of an example
+
 
 @dataclass
 class Ledger:
@@ -17,12 +19,14 @@ class Ledger:
         kept: how many went into the output.
         dropped: how many did not, by reason.
         repaired: how many were kept after a change, by kind of change (not part of the sum).
+        examples: what was first dropped for a reason, or what was said of it, where that is known.
     """
 
     unit: str
     kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
 
     @property
     def read(self) -> int:
@@ -31,8 +35,10 @@ class Ledger:
     def keep(self, count: int = 1) -> None:
         self.kept += count
 
-    def drop(self, reason: str, count: int = 1) -> None:
+    def drop(self, reason: str, count: int = 1, example: str = "") -> None:
         self.dropped[reason] += count
+        if example and reason not in self.examples:
+            self.examples[reason] = " ".join(example[:EXAMPLE].split())
 
     def repair(self, kind: str, count: int = 1) -> None:
         self.repaired[kind] += count
@@ -42,6 +48,7 @@ class Ledger:
         self.kept += other.kept
         self.dropped.update(other.dropped)
         self.repaired.update(other.repaired)
+        self.examples = {**other.examples, **self.examples}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -50,11 +57,13 @@ class Ledger:
             "kept": self.kept,
             "dropped": dict(self.dropped.most_common()),
             "repaired": dict(self.repaired.most_common()),
+            **({"examples": self.examples} if self.examples else {}),
         }
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> "Ledger":
-        return Ledger(value["unit"], value["kept"], Counter(value["dropped"]), Counter(value["repaired"]))
+        counts = Counter(value["dropped"]), Counter(value["repaired"])
+        return Ledger(value["unit"], value["kept"], *counts, examples=value.get("examples", {}))
 
     def summary(self) -> str:
         """One line: `read 120 records: kept 100, dropped 20 (too similar 15, empty 5)`."""

@@ -23,9 +23,33 @@ def expand_home(path: str) -> str:
         raise UserError(f"{path}: no such user; write the folder out") from None
 
 
-def short_name(path: str | Path) -> str:
-    """A file's name with its folder: evaluation sets are often called `question.jsonl`."""
-    return "/".join(Path(path).parts[-2:])
+def short_names(paths: Iterable[str | Path]) -> dict[str, Path]:
+    """Files, the user's or Camelid's, by their names with as much of their folders as tells them apart.
+
+    One folder at least: evaluation sets are often called `question.jsonl`. A file that is named twice is there once.
+    """
+    files = list({find_packaged(path).resolve(): Path(path) for path in paths}.items())
+    names: dict[str, Path] = {}
+    for length in range(2, 2 + max((len(whole.parts) for whole, _ in files), default=0)):
+        names = {"/".join((path if length == 2 else whole).parts[-length:]): whole for whole, path in files}
+        if len(names) == len(files):
+            break
+    return names
+
+
+def beside(output: Path, ending: str) -> Path:
+    """The file that explains an output or helps to make it: `data/x.ledger.json` of `data/x.jsonl`.
+
+    Only `.jsonl` is left out of the name, so that `gpt-4.1` and `gpt-4.5`, or `x.json` and `x.jsonl`, share nothing.
+
+    Raises:
+        UserError: `x` is asked for where there is an `x.jsonl`, or the other way round: these would.
+    """
+    name = output.name.removesuffix(".jsonl")
+    twin = output.with_name(name if name != output.name else f"{name}.jsonl")
+    if twin.is_file():
+        raise UserError(f"{output}: {twin} is there, whose {name}{ending} it would share; give another name")
+    return output.with_name(f"{name}{ending}")
 
 
 class MissingFileError(UserError):
@@ -73,5 +97,5 @@ def refuse_overwriting(output: str | Path, inputs: Iterable[str | Path]) -> None
     Raises:
         UserError: `output` is one of the inputs.
     """
-    if Path(output).resolve() in {Path(path).resolve() for path in inputs}:
+    if Path(output).resolve() in {find_packaged(path).resolve() for path in inputs}:
         raise UserError(f"--output {output}: is an input, too, and would be replaced; give another name")

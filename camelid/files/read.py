@@ -1,4 +1,7 @@
-"""Files read, with errors that name file and line: text, JSON, JSON Lines, bytes."""
+"""Files read, with errors that name file and line: text, JSON, JSON Lines, bytes.
+
+A file that comes with Camelid is found by its name from anywhere (`find_packaged`).
+"""
 
 import gzip
 import hashlib
@@ -11,7 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from camelid.errors import UserError
-from camelid.files.paths import missing_file_error
+from camelid.files.encodable import mend_parsed
+from camelid.files.paths import find_packaged, missing_file_error
 
 Record = dict[str, Any]
 
@@ -26,7 +30,7 @@ def read_text(path: str | Path) -> str:
     """
     path = Path(path)
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return find_packaged(path).read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise missing_file_error(path) from None
     except IsADirectoryError:
@@ -38,7 +42,7 @@ def read_text(path: str | Path) -> str:
 def parse_json(text: str, place: str) -> Any:
     """Parse one JSON document; `place` (`file` or `file:line`) goes into the error."""
     try:
-        return json.loads(text)
+        return mend_parsed(json.loads(text), text, place)
     except json.JSONDecodeError as error:
         where = place if error.lineno == 1 else f"{place}:{error.lineno}"
         raise UserError(f"{where}: broken JSON at column {error.colno}: {error.msg}") from None
@@ -143,7 +147,8 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
     if path.is_dir():
         raise UserError(f"{path}: is a folder, expected a file")
     try:
-        with _naming_gzip_errors(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        found = find_packaged(path)
+        with _naming_gzip_errors(path), gzip.open(found) if path.suffix == ".gz" else found.open("rb") as file:
             yield file  # type: ignore[misc]
     except FileNotFoundError:
         raise missing_file_error(path) from None
@@ -160,7 +165,7 @@ def _naming_gzip_errors(name: str | Path) -> Iterator[None]:
 def file_hash(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
+    with find_packaged(path).open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

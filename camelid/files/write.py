@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -100,7 +100,7 @@ class AppendLog:
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.torn = _cut_torn_line(self.path)
-        self._file = self.path.open("a", encoding="utf-8", newline="\n")
+        self._file = self.path.open("ab", buffering=0)
 
     def __enter__(self) -> "AppendLog":
         return self
@@ -115,10 +115,17 @@ class AppendLog:
         self.append_all([record])
 
     def append_all(self, records: Iterable[Record]) -> None:
-        """Write records with one fsync for all of them."""
-        self._file.write("".join(dumps(record) + "\n" for record in records))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Write records with one fsync for all of them; all or, if the disk does not take them, none."""
+        left = memoryview("".join(dumps(record) + "\n" for record in records).encode())
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            with suppress(OSError):  # what comes later must not join a torn line
+                os.ftruncate(self._file.fileno(), before)
+            raise
 
     def close(self) -> None:
         self._file.close()

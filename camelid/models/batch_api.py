@@ -16,8 +16,11 @@ from typing import Any
 
 from camelid.files.read import read_jsonl
 from camelid.files.write import AppendLog
+from camelid.models.batch_results import LineResult, TooLarge, as_failure, call_failure, missing, read_result_lines
 from camelid.models.llm import FATAL, Failure, Reply, Request
-from camelid.models.protocol import TIMEOUT, BodyWriter, connect, connection_failure, read_completion, status_failure
+from camelid.models.protocol import connect
+from camelid.models.request_body import REFUSED, BodyWriter
+from camelid.models.server_error import ServerError
 
 # A file may hold 50,000 requests and 200 MB (platform.openai.com/docs/api-reference/batch/create).
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
@@ -28,7 +31,29 @@ POLL = 30.0  # seconds between looks at a batch
 RETRIES = 5  # of calls that can be repeated without harm, by the openai package
 DONE = frozenset({"completed", "failed", "expired", "cancelled"})
 
-_WaitingRequest = tuple[bytes, asyncio.Future[Reply | Failure]]  # its line in the file, and where its reply goes
+SPLITS = 8  # times a batch that is too large is halved, before its requests fail
+
+
+@dataclass
+class _WaitingRequest:
+    """A request for the next batch.
+
+    Attributes:
+        request: what to ask.
+        answered: where its reply goes.
+        body: as it is written now.
+        room: the most tokens its prompt leaves for the answer, where the server has said so.
+    """
+
+    request: Request
+    answered: asyncio.Future[Reply | Failure]
+    body: dict[str, Any]
+    room: int | None = None
+
+    def line(self, key: str) -> bytes:
+        """Its line in the batch's file."""
+        line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": self.body}
+        return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
 
 @dataclass
@@ -76,10 +101,9 @@ class BatchModel:
             if isinstance(result, Reply):
                 return result  # else it is asked anew, like any failure of an earlier run
         if self._fatal is not None:
-            return replace(self._fatal, attempts=0)
-        line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": self._writer.body(request)}
+            return self._fatal
         answered: asyncio.Future[Reply | Failure] = asyncio.get_running_loop().create_future()
-        self._waiting[key] = (json.dumps(line, ensure_ascii=False).encode() + b"\n", answered)
+        self._waiting[key] = _WaitingRequest(request, answered, self._writer.body(request))
         if self._collector is None or self._collector.done():
             self._collector = asyncio.create_task(self._collect())
         return await answered
@@ -107,22 +131,49 @@ class BatchModel:
 
     async def _send(self, group: dict[str, _WaitingRequest]) -> None:
         """Make one batch, wait for it, hand out its results."""
-        token = uuid.uuid4().hex
         try:
-            batch = await self._create(token, group)
-            results = batch if isinstance(batch, Failure) else await self._results(batch, list(group))
+            await self._answer(group, SPLITS)
         except Exception as error:  # the futures must not hang, whatever it was
-            for _, answered in group.values():
-                if not answered.done():
-                    answered.set_exception(error)
-            return
-        if isinstance(results, Failure) and results.kind in FATAL:
-            self._fatal = results
-        for key, (_, answered) in group.items():
-            if not answered.done():
-                answered.set_result(results if isinstance(results, Failure) else results[key])
+            for waiting in group.values():
+                if not waiting.answered.done():
+                    waiting.answered.set_exception(error)
 
-    async def _create(self, token: str, group: dict[str, _WaitingRequest]) -> str | Failure:
+    async def _answer(self, group: dict[str, _WaitingRequest], splits: int) -> None:
+        """Hand out the result of each request: of one batch, or of two where one is too large.
+
+        What a server refuses for how it is written goes into another, written as the server takes it.
+        """
+        batch = self._fatal or await self._create(uuid.uuid4().hex, group)
+        results = await self._results(batch, list(group)) if isinstance(batch, str) else batch
+        if isinstance(results, TooLarge) and len(group) > 1 and splits:
+            print(f"{results.failure.detail}; halved", file=sys.stderr, flush=True)
+            keys = list(group)
+            for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):  # one at a time: the queue's room is limited
+                await self._answer({key: group[key] for key in half}, splits - 1)
+            return
+        if not isinstance(results, dict):
+            failure = as_failure(results)
+            if failure.kind in FATAL and self._fatal is None:
+                self._fatal = replace(failure, attempts=0)
+            results = dict.fromkeys(group, failure)
+        rewritten = {key: item for key, item in group.items() if self._rewrite(item, results[key])}
+        for key, waiting in group.items():
+            if key not in rewritten and not waiting.answered.done():
+                waiting.answered.set_result(_final(results[key]))
+        if rewritten:
+            await self._answer(rewritten, splits)
+
+    def _rewrite(self, waiting: _WaitingRequest, result: LineResult) -> bool:
+        """Whether a request was refused for how it was written and is now written differently (see `BodyWriter`)."""
+        if not isinstance(result, ServerError) or result.status not in REFUSED:
+            return False
+        waiting.room = self._writer.room(result, waiting.body) or waiting.room
+        if self._writer.body(waiting.request, waiting.room) == waiting.body:
+            self._writer.learn(result, waiting.body)
+        before, waiting.body = waiting.body, self._writer.body(waiting.request, waiting.room)
+        return waiting.body != before
+
+    async def _create(self, token: str, group: dict[str, _WaitingRequest]) -> str | Failure | TooLarge:
         """Upload a file and make a batch of it; return its id once it is on disk.
 
         The intention is written down first: if this process dies, or the connection breaks, between the provider making
@@ -132,7 +183,7 @@ class BatchModel:
 
         with AppendLog(self._path) as log:
             log.append({"token": token, "keys": list(group)})
-        content = b"".join(line for line, _ in group.values())
+        content = b"".join(waiting.line(key) for key, waiting in group.items())
         try:
             file = await self._client.files.create(file=(f"{token}.jsonl", content), purpose="batch")
             batch = None
@@ -154,7 +205,7 @@ class BatchModel:
                     break
                 await asyncio.sleep(min(self._poll, 2**attempt))
         except openai.OpenAIError as error:
-            return _failure(error)
+            return call_failure(error)
         assert batch is not None
         with AppendLog(self._path) as log:
             log.append({"token": token, "batch": batch})
@@ -182,13 +233,14 @@ class BatchModel:
         try:
             batch = sent.batch or await self._find(token)
         except openai.OpenAIError as error:
-            return dict.fromkeys(sent.keys, _failure(error))
+            return dict.fromkeys(sent.keys, as_failure(call_failure(error)))
         if batch is None:
             return {}
         print(f"batch {batch}: picked up, {len(sent.keys):,} requests", file=sys.stderr, flush=True)
-        return await self._results(batch, sent.keys)
+        results = await self._results(batch, sent.keys)
+        return {key: _final(result) for key, result in results.items()} if isinstance(results, dict) else {}
 
-    async def _results(self, batch: str, keys: list[str]) -> dict[str, Reply | Failure]:
+    async def _results(self, batch: str, keys: list[str]) -> dict[str, LineResult] | Failure | TooLarge:
         """Wait for a batch and read a result for each key."""
         import openai
 
@@ -199,25 +251,30 @@ class BatchModel:
                 if state.status in DONE:
                     break
             except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
-                failure = _failure(error)
+                failure = as_failure(call_failure(error))
             except openai.OpenAIError as error:
-                return dict.fromkeys(keys, _failure(error))
+                return as_failure(call_failure(error))
             else:
                 failure = Failure("timeout", f"batch {batch} is still {state.status} after its window has passed")
             if time.monotonic() > until:
-                return dict.fromkeys(keys, failure)
+                return failure
             await asyncio.sleep(self._poll)
-        results: dict[str, Reply | Failure] = {}
-        try:
-            for file in (state.output_file_id, state.error_file_id):
-                if file:
-                    text = (await self._client.files.content(file)).text
-                    results.update(_line_result(json.loads(line)) for line in text.split("\n") if line.strip())
-        except (openai.OpenAIError, ValueError, KeyError, TypeError, AttributeError) as error:
-            missing = _failure(error)
-        else:
-            missing = _missing(state)
-        return {key: results.get(key, missing) for key in keys}
+        texts: list[str] = []
+        problem: Failure | TooLarge | None = None
+        for file in filter(None, (state.output_file_id, state.error_file_id)):
+            try:
+                texts.append((await self._client.files.content(file)).text)
+            except openai.OpenAIError as error:
+                problem = call_failure(error)
+        results, broken = read_result_lines(texts)
+        problem = problem or broken or missing(state)
+        if isinstance(problem, TooLarge) and not results:
+            return problem
+        return {key: results.get(key, as_failure(problem)) for key in keys}
+
+
+def _final(result: LineResult) -> Reply | Failure:
+    return result.failure()[0] if isinstance(result, ServerError) else result
 
 
 def _read_log(path: Path) -> dict[str, _Sent]:
@@ -240,46 +297,11 @@ def _files(
     group: dict[str, _WaitingRequest] = {}
     size = 0
     for key, item in waiting.items():
-        if group and (len(group) == MOST_REQUESTS or size + len(item[0]) > MOST_BYTES):
+        length = len(item.line(key))
+        if group and (len(group) == MOST_REQUESTS or size + length > MOST_BYTES):
             yield group
             group, size = {}, 0
         group[key] = item
-        size += len(item[0])
+        size += length
     if group:
         yield group
-
-
-def _line_result(record: dict[str, Any]) -> tuple[str, Reply | Failure]:
-    """One line of an output or error file: the request's key and what became of it."""
-    key, response, error = record["custom_id"], record.get("response"), record.get("error") or {}
-    if response and response["status_code"] < 400:
-        outcome = read_completion(response["body"])
-        return key, outcome if isinstance(outcome, Reply) else outcome[0]
-    if response:
-        body = response.get("body") or {}
-        error = body.get("error") or {}
-        return key, status_failure(response["status_code"], error, str(error.get("message")), {})[0]
-    detail = f"{error.get('code')}: {error.get('message')}"
-    return key, Failure("timeout" if error.get("code") == "batch_expired" else "server", detail)
-
-
-def _missing(state: Any) -> Failure:
-    """Why a batch holds nothing for a request."""
-    errors = (state.errors.data or []) if state.errors else []
-    detail = "; ".join(f"{error.code}: {error.message}" for error in errors[:3]) or "it has no line for this request"
-    detail = f"batch {state.id} is {state.status}: {detail}"
-    if state.status == "failed":
-        limited = any(error.code == "token_limit_exceeded" for error in errors)  # too much enqueued at once
-        return Failure("rate_limit" if limited else "bad_request", detail)
-    return Failure("timeout" if state.status == "expired" else "server", detail)
-
-
-def _failure(error: Exception) -> Failure:
-    """A call about a file or a batch that went wrong, as a failure of all its requests."""
-    import openai
-
-    if isinstance(error, openai.APIStatusError):
-        return status_failure(error.status_code, error.body, error.message, error.response.headers)[0]
-    if isinstance(error, openai.APIConnectionError):
-        return connection_failure(error, "Batch API", TIMEOUT)
-    return Failure("malformed", f"Batch API: {error}")

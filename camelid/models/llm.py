@@ -18,11 +18,15 @@ from camelid.message import Message
 
 FailureKind = Literal[
     "authentication",  # 401, 403: the key is wrong; nothing else will work either
+    "come_back",  # the server asks to wait longer than a run should
+    "no_progress",  # so many requests in a row have failed in one way that the next would, too; nothing was sent
     "quota",  # 429 insufficient_quota, 402: the account is out of money
     "budget",  # --max-cost or --max-requests was reached; nothing was sent
     "not_found",  # 404: no such model or endpoint
     "bad_request",  # other 4xx: this request is at fault
-    "content_filter",  # the provider refused the text
+    "content_filter",  # the provider withheld the answer, or refused to show the model this prompt
+    "refusal",  # the model declined
+    "cut_off",  # the model used up its tokens before it began to answer
     "rate_limit",  # 429, retries used up
     "timeout",  # no answer in time, retries used up
     "connection",  # could not connect, or the connection broke, retries used up
@@ -31,7 +35,12 @@ FailureKind = Literal[
     "malformed",  # the answer was not what the protocol promises, retries used up
 ]
 
-FATAL: frozenset[FailureKind] = frozenset({"authentication", "quota", "not_found", "budget", "unreachable"})
+# Every other request would fail, too.
+FATAL: frozenset[FailureKind] = frozenset(
+    {"authentication", "quota", "not_found", "budget", "unreachable", "come_back", "no_progress"}
+)
+# The request has its outcome, which was paid for: sent again, it would most likely be the same.
+FINAL: frozenset[FailureKind] = frozenset({"content_filter", "refusal", "cut_off"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +75,23 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens billed."""
+    """Tokens billed.
+
+    Attributes:
+        prompt_tokens, completion_tokens: read and written.
+        reckoned: how many of both the server did not count: they were reckoned from the texts.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reckoned: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.reckoned + other.reckoned,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +99,14 @@ class Reply:
     """One finished answer.
 
     Attributes:
-        text: the assistant's words.
+        text: the assistant's answer, without its thinking.
         model: the model the provider says answered.
         finish_reason: "stop" (ended by itself or by a stop string) or "length" (cut at max_tokens).
         usage: tokens billed.
         top_logprobs: for each generated token, the natural-log probability of it and of its likeliest rivals by
             their text; empty unless the request's `extra` asks for `logprobs` (and `top_logprobs`).
+        reasoning: what the model thought before it answered, where the provider shows it.
+        mended: how many broken characters of the text (halves of surrogate pairs) were replaced.
     """
 
     text: str
@@ -93,6 +114,8 @@ class Reply:
     finish_reason: str = "stop"
     usage: Usage = field(default_factory=Usage)
     top_logprobs: tuple[dict[str, float], ...] = ()
+    reasoning: str = ""
+    mended: int = 0
 
 
 @dataclass(frozen=True, slots=True)

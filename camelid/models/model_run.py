@@ -10,8 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from camelid.files.encodable import mend_text
+from camelid.models.failure_streak import FailureStreak
 from camelid.models.journal import Journal
-from camelid.models.llm import FATAL, LLM, Failure, Reply, Request, Usage, complete_in_order
+from camelid.models.llm import FATAL, FINAL, LLM, Failure, Reply, Request, Usage, complete_in_order
+from camelid.models.read_reply import finish_reply
+from camelid.models.request_options import UNSET, RequestOptions
 from camelid.models.spend import SAMPLE, CostEstimate, Meter, Price, SpendingLimits, format_dollars
 
 T = TypeVar("T")
@@ -30,9 +34,11 @@ class ModelRun:
         price: of its tokens; None where it is not known.
         max_cost, max_requests: hard limits; replies in the journal count.
         batch: whether requests go through a Batch API, where a reply may take hours.
+        options: what the user sets of every request.
 
     Attributes:
         replayed: requests answered from what earlier runs have paid for.
+        mended: broken characters (halves of surrogate pairs) of replies that were replaced.
         limits: what may be spent; before the `with` block, another run's can take their place to be shared.
     """
 
@@ -45,20 +51,23 @@ class ModelRun:
         max_cost: float | None = None,
         max_requests: int | None = None,
         batch: bool = False,
+        options: RequestOptions = UNSET,
     ) -> None:
-        self.concurrency, self.price, self.batch = concurrency, price, batch
-        self.replayed = 0
+        self.concurrency, self.price, self.batch, self.options = concurrency, price, batch, options
+        self.replayed = self.mended = 0
         self._llm = llm
         self._path = journal(llm.name) if callable(journal) else journal
         self.limits = SpendingLimits(max_cost, max_requests)
         self._asking: dict[str, asyncio.Task[Reply | Failure]] = {}
         self._bought: set[str] = set()
+        self._given_up: Failure | None = None
 
     def __enter__(self) -> "ModelRun":
-        self._journal = Journal(self._path)
+        self._journal = Journal(self._path, self.name)
         self._earlier = self._journal.usage
+        self._failing = FailureStreak(self._journal.answered)
         self._meter = Meter(
-            self._llm, self.price, self.limits, self._earlier, len(self._journal), self._journal.longest
+            self._llm, self.price, self.limits, self._earlier, self._journal.answered, self._journal.longest
         )
         return self
 
@@ -90,28 +99,47 @@ class ModelRun:
 
     async def complete(self, request: Request) -> Reply | Failure:
         """Answer from the journal, or ask the model and keep its reply."""
+        request = self.options.apply(request)
         key = request.key(self.name)
         known = self._journal.get(key)
         if known is not None:
-            self.replayed += key not in self._bought
-            return known
+            if key not in self._bought:
+                self.replayed += 1
+                self.mended += known.mended if isinstance(known, Reply) else 0
+            # A reply may be of an earlier version; a failure was not sent for this.
+            return finish_reply(known) if isinstance(known, Reply) else replace(known, attempts=0)
         if key not in self._asking:  # the same question twice at once is paid for once
             self._asking[key] = asyncio.create_task(self._buy(key, request))
         return await asyncio.shield(self._asking[key])
 
     async def _buy(self, key: str, request: Request) -> Reply | Failure:
         try:
-            result = await self._meter.complete(request)
+            if self._journal.fault:
+                raise self._journal.fault  # what is bought now could not be kept
+            hopeless = None if self.batch else self._failing.hopeless  # a batch fails as one
+            result = self._given_up or hopeless or await self._meter.complete(request)
             if isinstance(result, Reply):
+                result = finish_reply(result)
+                self.mended += result.mended if isinstance(result, Reply) else 0
+            if isinstance(result, Failure):
+                result = replace(result, detail=mend_text(result.detail)[0])
+            self._failing.add(result)
+            if isinstance(result, Reply) or (result.kind in FINAL and result.attempts):
                 await self._journal.append(key, result)
                 self._bought.add(key)
             return result
         finally:
             del self._asking[key]
 
+    def give_up(self, why: str) -> None:
+        """Send nothing more: replies come, and they are of no use. What the journal holds is still answered."""
+        self._given_up = self._given_up or Failure("no_progress", why, attempts=0)
+
     async def keep(self, request: Request, failure: Failure) -> None:
         """Write down that a job goes on without a request that failed; asked again, it fails without being sent."""
-        await self._journal.append(request.key(self.name), replace(failure, usage=Usage(), attempts=0))
+        key = self.options.apply(request).key(self.name)
+        if self._journal.get(key) is None:  # else it is there from an earlier run
+            await self._journal.append(key, replace(failure, usage=Usage(), attempts=0))
 
     @property
     def sent(self) -> int:
@@ -138,12 +166,15 @@ class ModelRun:
         used = self.usage
         line = f"{self.sent} requests sent, {self.replayed} answered from the journal; "
         line += f"{used.prompt_tokens:,} prompt + {used.completion_tokens:,} completion tokens"
+        if used.reckoned:
+            line += f" ({used.reckoned:,} of them reckoned from the texts: the server did not count them)"
+        if self.mended:
+            line += f"; broken characters replaced: {self.mended:,}"
         if self.cost is None or self.price is None:
-            return f"{line}, price unknown"
+            return f"{line}, price unknown: {self.name} is not in the list of prices, see --price"
         before = self.price.cost(self._earlier)
-        return f"{line}, {format_dollars(self.cost)}" + (
-            f" ({format_dollars(before)} of it by earlier runs)" if before else ""
-        )
+        earlier = f", {format_dollars(before)} of it by earlier runs" if before else ""
+        return f"{line}, {format_dollars(self.cost)} ({self.price.origin}{earlier})"
 
     def to_json(self) -> dict[str, Any]:
         """For a ledger: the model, what was asked and what it cost, earlier runs included."""
@@ -153,8 +184,12 @@ class ModelRun:
             "answered_from_journal": self.replayed,
             "prompt_tokens": self.usage.prompt_tokens,
             "completion_tokens": self.usage.completion_tokens,
+            "reckoned_tokens": self.usage.reckoned,
+            "broken_characters_replaced": self.mended,
             "cost_usd": self.cost,
             "price_usd_per_million": [self.price.prompt, self.price.completion] if self.price else None,
+            "price_from": self.price.origin if self.price else None,
+            "not_counted": f"what was in flight when a run was killed (up to {self.concurrency}) is bought again",
         }
 
 

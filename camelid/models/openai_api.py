@@ -9,12 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from camelid.models.llm import FATAL, Failure, Reply, Request, Usage
-from camelid.models.protocol import TIMEOUT, BodyWriter, connect, connection_failure, read_completion, status_failure
+from camelid.models.protocol import TIMEOUT, connect, connection_failure
+from camelid.models.read_reply import read_completion
+from camelid.models.request_body import REFUSED, BodyWriter
+from camelid.models.server_error import AttemptResult, ServerError, error_in
 from camelid.models.throttle import Throttle
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 6  # how often one request is sent at most
+PAID_ATTEMPTS = 2  # of those that were billed and gave nothing
+REWRITES = 10  # times a request is written anew for what a server says it does not take
+LONG = 30.0  # seconds; a server that asks to wait longer is said to
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between attempts, doubling, where the server names no time
 
 
@@ -72,14 +78,15 @@ class OpenAIModel:
         self._gate = asyncio.Semaphore(concurrency)
         self._timeout, self._first_wait = timeout, first_wait
         self._writer = BodyWriter(name, at_openai=base_url is None)
-        self._answered = False  # whether any server has said anything yet
+        self._answered = self._replied = False  # whether any server has said anything yet; given a reply
+        self._said_until = 0.0  # when a pause that was said is over
         self._fatal: Failure | None = None  # once something fails for good, nothing more is sent
         self._fatal_known = asyncio.Event()
 
     async def complete(self, request: Request) -> Reply | Failure:
         """Send a request, again where that can help; see `FailureKind` for what cannot be helped."""
         failure = Failure("connection", "not sent", 0)
-        billed = Usage()
+        billed, paid = Usage(), 0
         async with self._gate:
             for attempt in range(1, ATTEMPTS + 1):
                 server = self._pick()
@@ -88,16 +95,18 @@ class OpenAIModel:
                     return replace(outcome, usage=outcome.usage + billed)
                 failure, wait = outcome
                 billed += failure.usage
+                paid += failure.usage != Usage()
                 failure = replace(failure, attempts=attempt - 1 + failure.attempts, usage=billed)
                 if failure.kind == "connection" and attempt == ATTEMPTS and not self._answered:
                     failure = replace(failure, kind="unreachable")
                 if failure.kind in FATAL and self._fatal is None:
                     self._fatal = failure
                     self._fatal_known.set()
-                if wait is None:
+                if wait is None or paid == PAID_ATTEMPTS:
                     return failure
                 elsewhere = failure.kind == "connection" and self._pick() is not server
                 if attempt < ATTEMPTS and not elsewhere:
+                    self._say_long(wait, failure)
                     await self._pause(
                         wait or random.uniform(0.5, 1) * min(LONGEST_WAIT, self._first_wait * 2 ** (attempt - 1))
                     )
@@ -116,7 +125,7 @@ class OpenAIModel:
             return min(self._servers, key=lambda server: server.down_until)
         return min(up, key=lambda server: (server.throttle.load, server.used))
 
-    async def _attempt(self, server: _Server, request: Request) -> Reply | tuple[Failure, float | None]:
+    async def _attempt(self, server: _Server, request: Request) -> AttemptResult:
         """Send once, when the server's throttle lets it: a reply, or a failure and how long to wait before another."""
         server.used = time.monotonic()
         async with server.throttle:
@@ -128,6 +137,7 @@ class OpenAIModel:
             outcome = await self._send(server.client, request)
         self._answered |= isinstance(outcome, Reply) or outcome[0].kind != "connection"
         if isinstance(outcome, Reply):
+            self._replied = True
             server.failed, server.down_until = 0, 0.0
             server.throttle.replied()
         elif outcome[0].kind == "rate_limit":
@@ -136,21 +146,49 @@ class OpenAIModel:
             server.connection_failed(outcome[0].detail)
         return outcome
 
-    async def _send(self, client: Any, request: Request) -> Reply | tuple[Failure, float | None]:
+    async def _send(self, client: Any, request: Request) -> AttemptResult:
+        """Send once, and again at once as often as the server's refusals teach to write the request differently."""
+        room: int | None = None
+        body = self._writer.body(request)
+        rewrites = 0
+        while True:
+            outcome = await self._post(client, body)
+            if not isinstance(outcome, ServerError):
+                return outcome
+            if outcome.status in REFUSED:
+                room = self._writer.room(outcome, body) or room
+                if self._writer.body(request, room) == body:  # else another request has taught it meanwhile
+                    self._writer.learn(outcome, body)
+            rewritten = self._writer.body(request, room)
+            if outcome.status not in REFUSED or rewritten == body or rewrites == REWRITES:
+                return self._meaning(outcome)
+            body, rewrites = rewritten, rewrites + 1
+
+    async def _post(self, client: Any, body: dict[str, Any]) -> AttemptResult | ServerError:
         import openai
 
         try:
             # Parsed JSON as it came: the package's models would cost more time than all the rest.
-            answer = await client.post("/chat/completions", body=self._writer.body(request), cast_to=object)
+            answer = await client.post("/chat/completions", body=body, cast_to=object)
         except openai.APIConnectionError as error:
             return connection_failure(error, client.base_url, self._timeout), 0.0
         except openai.APIStatusError as error:
-            if self._writer.adapt(error.status_code, str(error.message)):
-                return Failure("bad_request", str(error.message)), 0.001
-            return status_failure(error.status_code, error.body, error.message, error.response.headers)
-        except (openai.APIError, ValueError, TypeError) as error:
+            return ServerError.read(error.status_code, error.body, error.response.headers)
+        except (openai.APIError, ValueError, TypeError, RecursionError) as error:
             return Failure("malformed", f"not an OpenAI reply: {error}"), 0.0
-        return read_completion(answer)
+        return error_in(answer) or read_completion(answer)
+
+    def _meaning(self, error: ServerError) -> tuple[Failure, float | None]:
+        failure, wait = error.failure()
+        if error.status == 403 and self._replied and failure.kind == "authentication":
+            return replace(failure, kind="bad_request"), None  # the key has opened the door before
+        return failure, wait
+
+    def _say_long(self, wait: float, failure: Failure) -> None:
+        """Tell the user why nothing happens, once for all the requests that wait."""
+        if wait >= LONG and time.monotonic() >= self._said_until:
+            self._said_until = time.monotonic() + wait
+            logger.warning("camelid: %s; waiting %.0f s, as the server asks", failure.detail, wait)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, unless meanwhile something fails for good."""
@@ -178,7 +216,6 @@ async def list_models(base_url: str | None, timeout: float) -> list[str] | Failu
         except openai.APIConnectionError as error:
             return connection_failure(error, client.base_url, timeout)
         except openai.APIStatusError as error:
-            failure, _ = status_failure(error.status_code, error.body, error.message, error.response.headers)
-            return failure
+            return ServerError.read(error.status_code, error.body, error.response.headers).failure()[0]
         except (openai.APIError, ValueError, TypeError) as error:
             return Failure("malformed", f"not an OpenAI reply: {error}")

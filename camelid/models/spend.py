@@ -4,11 +4,12 @@ import asyncio
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.models.llm import LLM, Failure, Reply, Request, Usage
+from camelid.files.read import read_text
+from camelid.models.llm import FINAL, LLM, Failure, Reply, Request, Usage
 
 PRICES = Path(__file__).with_name("prices.yaml")
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
@@ -16,6 +17,9 @@ _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 BYTES_A_TOKEN = 4  # "one token generally corresponds to ~4 characters of text for common English text" (OpenAI,
 # platform.openai.com/tokenizer). Byte pairs are merged from UTF-8, so bytes also fit scripts of 2 or 3 bytes a letter.
 TOKENS_A_MESSAGE, TOKENS_A_REPLY = 3, 3  # of the chat format (OpenAI Cookbook, "How to count tokens with tiktoken")
+# Tokenizers cut text before words, marks and every third digit; a word of more than six letters is taken for two. On
+# purpose more than tokenizers give for common text, so that a limit on money holds.
+_PIECE = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|\n+|\S")
 UNBOUNDED = 1024  # tokens reckoned for a reply whose request sets no max_tokens, until replies show better
 
 SAMPLE = 10  # replies before an estimate is worth showing
@@ -30,11 +34,13 @@ class Price:
     Attributes:
         prompt, completion: for tokens read and written.
         batch_discount: the share taken off by the Batch API.
+        origin: where the figures are from, for who reads the bill.
     """
 
     prompt: float
     completion: float
     batch_discount: float = 0.5
+    origin: str = field(default="--price", compare=False)
 
     def cost(self, usage: Usage) -> float:
         """USD for so many tokens."""
@@ -46,41 +52,92 @@ class Price:
         return replace(self, prompt=self.prompt * share, completion=self.completion * share, batch_discount=0.0)
 
 
-def parse_price(text: str) -> Price:
-    """Read `--price PROMPT,COMPLETION`.
+def parse_price(text: str, model: str = "") -> Price:
+    """Read `--price`: PROMPT,COMPLETION, or a YAML file like `prices.yaml`.
+
+    Args:
+        text: the argument.
+        model: whose price is looked up in a file.
 
     Raises:
-        UserError: these are not two numbers, both 0 or more.
+        UserError: these are not two numbers, both 0 or more, nor a file that holds such a price of the model.
     """
+    if "," not in text and text.endswith((".yaml", ".yml")):
+        price = _price_in(Path(text), model)
+        if price is None:
+            raise UserError(f"--price {text}: has no price of {model}; add {model}: {{prompt: 1, completion: 2}}")
+        return price
     try:
         prompt, completion = (float(part) for part in text.split(","))
     except ValueError:
         prompt = completion = -1.0
     if not (0 <= prompt < math.inf and 0 <= completion < math.inf):
-        raise UserError(f"--price {text}: expected PROMPT,COMPLETION in USD per million tokens, such as 2.50,10")
+        raise UserError(
+            f"--price {text}: expected PROMPT,COMPLETION in USD per million tokens, such as 2.50,10, or a YAML file"
+        )
     return Price(prompt, completion)
 
 
-def list_price(model: str, override: Price | None = None) -> Price | None:
+def list_price(model: str) -> Price | None:
     """The price of a model at OpenAI, or of `offline`.
 
     Args:
-        model: its name; a dated snapshot has the price of its name unless `prices.yaml` says otherwise.
-        override: what the user says it costs.
+        model: its name; a dated snapshot has the price of its name unless `prices.yaml` says otherwise, and routers
+            such as OpenRouter write `openai/` before it.
+    """
+    return _price_in(PRICES, model.removeprefix("openai/"))
+
+
+def _price_in(path: Path, model: str) -> Price | None:
+    """The price of a model in a file like `prices.yaml`, where there only `prompt` and `completion` must be.
+
+    Raises:
+        UserError: the file is no such YAML.
     """
     import yaml
 
-    if override is not None:
-        return override
-    prices = yaml.safe_load(PRICES.read_text("utf-8"))
-    entry = prices.get(model) or prices.get(_DATE.sub("", model))
-    return Price(entry["prompt"], entry["completion"], entry["batch_discount"]) if entry else None
+    try:
+        prices = yaml.safe_load(read_text(path))
+        entry = prices.get(model) or prices.get(_DATE.sub("", model))
+        if entry is None:
+            return None
+        figures = [float(entry[name]) for name in ("prompt", "completion")]
+        discount = float(entry.get("batch_discount", 0.5))
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a file of prices: {model}: {' '.join(str(error).split())}") from None
+    if not all(0 <= figure < math.inf for figure in figures) or not 0 <= discount <= 1:
+        raise UserError(f"{path}: {model}: prices must be 0 or more, batch_discount from 0 to 1")
+    dated = f" of {entry['as_of']}" if "as_of" in entry else ""
+    return Price(figures[0], figures[1], discount, f"list price{dated}" if path == PRICES else path.name)
 
 
 def estimate_prompt_tokens(request: Request) -> int:
     """About how many tokens a request's messages have, known without any tokeniser (`BYTES_A_TOKEN`)."""
     text = sum(len(message.content.encode()) for message in request.messages)
     return round(text / BYTES_A_TOKEN) + TOKENS_A_MESSAGE * len(request.messages) + TOKENS_A_REPLY
+
+
+def reckon_tokens(text: str) -> int:
+    """About how many tokens a text has, rather more than fewer, where a server does not say what it billed."""
+    return sum(1 for _ in _PIECE.finditer(text))
+
+
+def reckon_usage(request: Request, result: Reply | Failure) -> Usage:
+    """What a result was billed: as its server says or, where it says nothing, reckoned from the texts.
+
+    A failure that is an answer costs its prompt each time; one that nobody answered costs nothing.
+    """
+    usage, text = result.usage, result.reasoning + result.text if isinstance(result, Reply) else ""
+    answered = isinstance(result, Reply) or result.kind in FINAL | {"malformed"}
+    prompt = completion = 0
+    if answered and not usage.prompt_tokens:
+        once = sum(reckon_tokens(message.content) + TOKENS_A_MESSAGE for message in request.messages) + TOKENS_A_REPLY
+        prompt = once * (1 if isinstance(result, Reply) else result.attempts)
+    if text and not usage.completion_tokens:
+        completion = reckon_tokens(text)
+    if isinstance(result, Failure) and result.kind == "cut_off" and not usage.completion_tokens:
+        completion = request.max_tokens or UNBOUNDED
+    return usage + Usage(prompt, completion, reckoned=prompt + completion)
 
 
 class SpendingLimits:
@@ -164,6 +221,7 @@ class Meter:
             limits.flying -= 1
             limits.reserved -= expected
             limits.landed.set()
+        result = replace(result, usage=reckon_usage(request, result))
         self._bill(result.usage)
         if isinstance(result, Failure) and result.attempts == 0:  # after a fatal failure the model sends nothing
             self.sent -= 1
@@ -206,22 +264,24 @@ class Meter:
 
 
 def estimate_before_asking(sample: Sequence[Request], requests: int, price: Price | None) -> str:
-    """What a run may cost, in words, from nothing but a few of its requests: rough, and an upper bound on replies.
+    """What a run may cost, in words, from nothing but a few of its requests.
+
+    Rough, and no bound: how many requests it will take is not known, for replies are dropped and failures repeated.
 
     Args:
         sample: some of the requests, chosen like the others.
-        requests: about how many there will be.
+        requests: about how many there will be if nothing is dropped.
         price: None if it is not known; then the tokens are given alone.
     """
     share = requests / max(1, len(sample))
     prompts = round(share * sum(estimate_prompt_tokens(request) for request in sample))
     replies = round(share * sum(request.max_tokens or UNBOUNDED for request in sample))
-    text = f"rough estimate before the first call: {requests:,} requests, about {prompts:,} prompt tokens"
+    text = f"rough estimate before the first call: {requests:,} requests if nothing is dropped and none repeated"
     if price is None:
-        return f"{text}, at most {replies:,} completion tokens"
-    least, most = price.cost(Usage(prompts)), price.cost(Usage(prompts, replies))
-    bounds = f"{format_dollars(least)} for prompts alone, at most {format_dollars(most)}"
-    return f"{text}, {bounds} if every reply has its full length"
+        return f"{text}, about {prompts:,} prompt tokens, {replies:,} completion tokens if no reply ends early"
+    least, full = format_dollars(price.cost(Usage(prompts))), format_dollars(price.cost(Usage(prompts, replies)))
+    text = f"{text}, about {prompts:,} prompt tokens, {least} for prompts alone, {full} if no reply ends early"
+    return f"{text} ({price.origin})"
 
 
 class CostEstimate:

@@ -6,7 +6,7 @@ from pathlib import Path
 from camelid.errors import UserError
 from camelid.files.ledger import write_ledgers
 from camelid.files.lock import exclusive_lock
-from camelid.files.paths import short_name, suggest_path
+from camelid.files.paths import short_names, suggest_path
 from camelid.files.read import file_hash, read_json
 from camelid.files.write import write_json
 from camelid.text.corpus_kind import CorpusKind
@@ -50,6 +50,7 @@ def dedup_corpus(args: argparse.Namespace, kind: CorpusKind) -> int:
         raise UserError(f"dedup needs datatrove ({error}); pip install 'camelid[scale]'") from None
 
     output, source = Path(args.output).resolve(), _find_folder(args.source)
+    _refuse_meeting(source, output)
     records, journals = record_files(source)
     if not records:
         raise UserError(f"{args.source}: no *.jsonl or *.jsonl.gz file there")
@@ -57,7 +58,7 @@ def dedup_corpus(args: argparse.Namespace, kind: CorpusKind) -> int:
         print(f"not read, for they hold API replies and no records: {', '.join(journals)}")
     options = parse_options(args.executor_option, args.executor)
     reason_to_drop = kind.keep_out(args.decontaminate) if args.decontaminate else None
-    decontaminate = {short_name(path): file_hash(path) for path in args.decontaminate}
+    decontaminate = {name: file_hash(path) for name, path in short_names(args.decontaminate).items()}
     asked = {"source": source, "tasks": args.tasks, "decontaminate": decontaminate}
     with exclusive_lock(output / "lock"):
         if (output / "asked.json").exists() and read_json(output / "asked.json") != asked:
@@ -73,6 +74,13 @@ def dedup_corpus(args: argparse.Namespace, kind: CorpusKind) -> int:
     for counts in ledgers:
         print(counts.summary())
     return 0
+
+
+def _refuse_meeting(source: str, output: Path) -> None:
+    """Refuse an output that would be read the next time, or a source that would be written over."""
+    written = {output / name for name in ("data", "work", "logs")}
+    if output.is_relative_to(source) or written & {Path(source), *Path(source).parents}:
+        raise UserError(f"--output {output}: lies in {source}, which is read, or holds it; give another folder")
 
 
 def _find_folder(source: str) -> str:

@@ -1,5 +1,6 @@
 """De-duplication and decontamination of a folder of records: the first and last steps around datatrove's MinHash."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -42,9 +43,9 @@ def dedup_stages(
 
 
 def record_files(folder: str) -> tuple[list[str], list[str]]:
-    """The files of a folder that hold records, and the journals that `generate` keeps beside its own."""
+    """The files of a folder that hold records, and those in which `generate` keeps other things beside its own."""
     paths = get_datafolder(folder).list_files(recursive=True, glob_pattern="*.jsonl*")
-    journals = [path for path in paths if ".journal.jsonl" in path]
+    journals = [path for path in paths if re.search(r"\.(journal|candidates|conversations)\.jsonl", path)]
     return [path for path in paths if path not in journals], journals
 
 

@@ -45,8 +45,14 @@ def detect_language(conversation: Conversation) -> str:
         text += " ".join(message.content.split("```")[::2]) + " "  # what stands outside code fences
         if len(text) > _READ:
             break
+    language, score = guess_language(text)
+    return language if score >= _SURE else UNKNOWN
+
+
+def guess_language(text: str) -> tuple[str, float]:
+    """The likeliest language of the start of a text, however unlikely, and how likely it is (0..1)."""
     best = _detector().detect(text[:_READ].encode(errors="replace").decode())[0]
-    return str(best["lang"]) if best["score"] >= _SURE else UNKNOWN
+    return str(best["lang"]), float(best["score"])
 
 
 @cache

@@ -148,6 +148,17 @@ class Encoder:
         spans = self.template.prompt(messages)
         return self._start + self._ids(self._tokenise(spans, [self._spell(span) for span in spans]))
 
+    def encode_open_turn(self, messages: Sequence[Message]) -> tuple[list[int], str]:
+        """Token ids of a chat up to where the user would begin to speak again, and the text that would end that turn.
+
+        A blank before the turn is left out: it is part of the turn's first token.
+        """
+        spans = list(self.template.prompt((*messages, Message("user", "x"))))
+        place = max(index for index, span in enumerate(spans) if span.typed)
+        closing = "".join(span.text for span in spans[place + 1 :])
+        opened = [*spans[: place - 1], replace(spans[place - 1], text=spans[place - 1].text.rstrip(" "))]
+        return self._start + self._ids(self._tokenise(opened, [self._spell(span) for span in opened])), closing
+
     def length(self, conversation: Conversation) -> int:
         """Number of tokens of a whole conversation."""
         return len(self._start) + len(self._tokenise(*self._written(conversation)).ids)

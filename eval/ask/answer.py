@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.files.read import Record, read_jsonl
+from camelid.files.read import Record
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request, Usage
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
 from camelid.progress import Progress
-from eval.ask.questions import Question
+from eval.ask.fields import first_choice, text_at, texts_at
+from eval.ask.questions import Question, QuestionTexts
+from eval.ask.records import read_file_records
 
 # Sampling temperature per category and the default for all others: github.com/lm-sys/FastChat,
 # fastchat/llm_judge/common.py, `temperature_config`, and gen_model_answer.py.
@@ -28,6 +30,7 @@ TEMPERATURES = {
 }
 DEFAULT_TEMPERATURE = 0.7
 MAX_TOKENS = 1024  # FastChat, gen_model_answer.py, --max-new-token
+API_ERROR = "$ERROR$"  # what FastChat writes in place of an answer or a judgment (llm_judge/common.py)
 SAMPLED = 20  # questions answered for an estimate
 
 
@@ -61,27 +64,70 @@ class Answer:
         return {**record, "cut": list(self.cut), "failure": self.failure, "tokens": tokens}
 
 
-def read_answers(path: str | Path) -> list[Answer]:
-    """Read an answer file: ours, MT-bench's (`choices[0].turns`) or Vicuna's (`text`).
+def answer_format(record: Record) -> str | None:
+    """What a report calls the format of an answer, of those that `read_answers` reads; None if it is none."""
+    if {"question_id", "model_id"} <= record.keys() and ("choices" in record or "text" in record):
+        return (
+            "Camelid's answers" if "cut" in record else "Vicuna's answers" if "text" in record else "MT-bench answers"
+        )
+    if {"uid", "model", "messages"} <= record.keys():
+        return "Arena-Hard answers"
+    if {"output", "generator"} <= record.keys() and "generator_2" not in record:
+        return (
+            "AlpacaEval outputs" if "instruction" in record else "WildBench results" if "session_id" in record else None
+        )
+    return None
+
+
+def read_answers(path: str | Path, questions: Sequence[Question] = ()) -> list[Answer]:
+    """Read an answer file: ours, or a published one.
+
+    MT-bench's and Arena-Hard v0.1's (`choices[0].turns`, of texts or of `{"content"}`), Vicuna's (`text`), Arena-Hard
+    v2's (`messages`), AlpacaEval's `model_outputs.json` (`instruction`, `output`, `generator`) and WildBench's results
+    (`session_id`, `output`, `generator`). An answer that says `$ERROR$` is a failed one.
+
+    Args:
+        path: JSON Lines or a JSON array.
+        questions: to find the question of an answer that has only its text, as AlpacaEval's.
 
     Raises:
-        UserError: a line is none of these.
+        UserError: a record is none of these, or what was answered is no text (with file, line and field).
     """
-    answers = []
-    for place, record in read_jsonl(path):
-        try:
-            said = [record["text"]] if "text" in record else record["choices"][0]["turns"]
-            turns = tuple(str(turn) for turn in said)
-            question, model = str(record["question_id"]), str(record["model_id"])
-        except (KeyError, IndexError, TypeError):
-            raise UserError(
-                f"{place}: not an answer; needs question_id, model_id, and choices[0].turns or text"
-            ) from None
-        cut = tuple(record.get("cut") or [False] * len(turns))
-        usage = Usage(*record.get("tokens", ()))
-        own = str(record.get("answer_id", ""))
-        answers.append(Answer(question, model, turns, cut, record.get("failure"), usage, own))
-    return answers
+    texts = QuestionTexts(questions)
+    return [_read_answer(record, place, texts) for place, record in read_file_records(path)]
+
+
+def _read_answer(record: Record, place: str, texts: QuestionTexts) -> Answer:
+    if answer_format(record) is None:
+        raise UserError(f"{place}: not an answer; needs question_id, model_id, and choices[0].turns or text")
+    question = record.get("question_id", record.get("uid", record.get("session_id")))
+    if "generator" in record and question is None:
+        text = text_at(record["instruction"], "instruction", place)
+        question = texts.find(text, str(record["generator"])) or text  # its text names a question that isn't asked
+    said = _said(record, place)
+    answered = said[: said.index(API_ERROR)] if API_ERROR in said else said
+    failure = f"the file says {API_ERROR}" if len(answered) < len(said) else record.get("failure")
+    model = str(record.get("model_id", record.get("model", record.get("generator"))))
+    cut = tuple(record.get("cut") or [False] * len(answered))[: len(answered)]
+    usage = Usage(*record.get("tokens", ()))
+    own = str(record.get("answer_id", record.get("ans_id", "")))
+    return Answer(str(question), model, answered, cut, failure, usage, own)
+
+
+def _said(record: Record, place: str) -> tuple[str, ...]:
+    """The answers, turn by turn."""
+    if "choices" in record:
+        return first_choice(record, place)
+    if "messages" in record:
+        talk = record["messages"]
+        if not isinstance(talk, list) or not all(isinstance(one, dict) for one in talk):
+            raise UserError(f"{place}: field 'messages' must be a list of objects")
+        said = [(at, one.get("content")) for at, one in enumerate(talk) if one.get("role") == "assistant"]
+        return tuple(text_at(content, f"messages[{at}].content", place) for at, content in said)
+    name = "text" if "text" in record else "output"
+    return (
+        texts_at(record[name], name, place) if isinstance(record[name], list) else (text_at(record[name], name, place),)
+    )
 
 
 async def answer_all(
@@ -159,7 +205,7 @@ def add_answer(estimate: CostEstimate, answer: Answer) -> None:
 
 async def _answer(model: ModelRun, label: str, question: Question, temperature: float, max_tokens: int) -> Answer:
     """All turns of one question; the first failure ends it."""
-    messages: list[Message] = []
+    messages = [Message("system", question.system)] if question.system else []
     said: list[str] = []
     cut: list[bool] = []
     usage = Usage()

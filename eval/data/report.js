@@ -15,6 +15,7 @@ const state = {
   blocks: new Map(), // promises of unpacked blocks by number
   texts: null, // all texts of each question in lower case, once a search needs them
   words: [], // searched words
+  order: "", // how the list is ordered: a choice of #order
 };
 
 /* ---- the data ---- */
@@ -94,14 +95,25 @@ function fits(question, place) {
   return state.words.every((word) => text.includes(word));
 }
 
+// Places of all questions in the chosen order: the file's, or by what one model gains on the other; unknown ones last.
+function ordered() {
+  const { questions } = state.index;
+  const side = find("order").value;
+  const gains = questions.map((question) => {
+    const [one, two] = scoresOf(question);
+    return one == null || two == null ? -Infinity : side === "b" ? two - one : one - two;
+  });
+  return [...questions.keys()].sort((one, two) => (side ? gains[two] - gains[one] || one - two : one - two));
+}
+
 function filter() {
   const { questions } = state.index;
-  state.shown = [];
-  questions.forEach((question, place) => {
-    const there = fits(question, place);
-    state.rows[place].hidden = !there;
-    if (there) state.shown.push(place);
-  });
+  const places = ordered();
+  state.shown = places.filter((place) => fits(questions[place], place));
+  for (const row of state.rows) row.hidden = true;
+  for (const place of state.shown) state.rows[place].hidden = false;
+  if (find("order").value !== state.order || state.order) find("list").append(...places.map((place) => state.rows[place]));
+  state.order = find("order").value;
   find("count").textContent = `${state.shown.length} of ${questions.length} questions`;
   find("tally").textContent = tally();
   find("none").hidden = state.shown.length > 0;
@@ -223,7 +235,7 @@ function move(by) {
 }
 
 function clearFilters() {
-  for (const id of ["search", "category", "outcome"]) find(id).value = "";
+  for (const id of ["search", "category", "outcome", "order"]) find(id).value = "";
   state.words = [];
   filter();
   highlight();
@@ -295,7 +307,8 @@ function controls() {
   const categories = [...new Set(questions.map((question) => question.category))];
   find("category").append(...categories.map((text) => new Option(text, text)));
   find("category").hidden = categories.length === 1;
-  find("category").onchange = find("outcome").onchange = filter;
+  find("category").onchange = find("outcome").onchange = find("order").onchange = filter;
+  find("order").hidden = models.length === 1;
   let waiting;
   find("search").oninput = () => {
     clearTimeout(waiting);
@@ -338,6 +351,42 @@ async function start() {
 }
 
 /* ---- the numbers above ---- */
+
+// A click on a heading of the leaderboard sorts by its column, another one the other way round; unknown values stay last.
+function makeSortable(table) {
+  const body = table.tBodies[0];
+  const heads = [...table.tHead.rows[0].cells];
+  const rows = [...body.rows].filter((row) => row.cells.length === heads.length);
+  heads.forEach((head, place) => {
+    const value = (row) => row.cells[place].dataset.sort;
+    if (!rows.some(value)) return;
+    const choice = make("button", "sort", ...head.childNodes);
+    choice.type = "button";
+    choice.onclick = () => {
+      const down = head.getAttribute("aria-sort") !== "descending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const compare = (one, two) => (isNaN(one) ? one.localeCompare(two) : one - two) * (down ? -1 : 1);
+      const unknown = rows.filter((row) => !value(row));
+      const known = rows.filter(value).sort((one, two) => compare(value(one), value(two)));
+      body.prepend(...known, ...unknown);
+    };
+    head.append(choice);
+  });
+}
+document.querySelectorAll(".leader").forEach(makeSortable);
+
+// What is typed above the leaderboard leaves the models that fit, in every table and drawing that has one a row.
+if (find("models")) {
+  const named = "#scores, #categories, #pairs, #spread, #basis".split(", ")
+    .flatMap((part) => [...document.querySelectorAll(`${part} tbody tr:not(.total):not(.scale), ${part} figure`)])
+    .map((box) => [box, box.querySelector("th.name, figcaption")?.textContent.toLowerCase()])
+    .filter(([, name]) => name !== undefined);
+  find("models").oninput = () => {
+    const words = find("models").value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const [box, name] of named) box.hidden = !words.every((word) => name.includes(word));
+  };
+}
 
 // A click on a name in the legend shows or hides its line in the radar.
 for (const choice of document.querySelectorAll(".legend button")) {

@@ -60,13 +60,14 @@ function scoreStrip(question) {
 // One turn. Verdicts on both models together stand below the answers; others stand below the answer they are about.
 function exchange(detail, turn) {
   const label = detail.turns.length > 1 ? `Question, turn ${turn + 1}` : "Question";
-  const nodes = [make("p", "label", label), make("div", "ask", markdown(detail.turns[turn]))];
+  const nodes = [make("p", "label", label), make("div", "ask", reachable(markdown(detail.turns[turn])))];
   if (detail.references[turn] !== undefined) {
-    const reference = markdown(detail.references[turn]);
+    const reference = reachable(markdown(detail.references[turn]));
     nodes.push(make("details", "reference", make("summary", "", "Reference answer"), reference));
   }
   const sides = state.a === state.b ? [state.a] : [state.a, state.b];
   const here = detail.outcomes.filter((outcome) => outcome[1] === turn + 1);
+  const shownVerdict = (outcome) => verdict(outcome, detail);
   const together =
     sides.length === 2 ? here.filter(([, , models]) => sides.every((side) => models.includes(side))) : [];
   const columns = sides.map((model, place) => {
@@ -74,7 +75,7 @@ function exchange(detail, turn) {
     return answer(detail, turn, model, "ab"[place], alone);
   });
   nodes.push(make("div", sides.length === 1 ? "pair alone" : "pair", ...columns));
-  if (together.length) nodes.push(make("div", "verdicts", make("p", "label", "Verdicts"), ...together.map(verdict)));
+  if (together.length) nodes.push(make("div", "verdicts", make("p", "label", "Verdicts"), ...together.map(shownVerdict)));
   return nodes;
 }
 
@@ -105,30 +106,57 @@ function answer(detail, turn, model, side, outcomes) {
       box.append(make("p", "warn", `Speaks to the judge: ${reason} (“${excerpt}”)`));
     }
   }
-  if (outcomes.length) box.append(make("div", "verdicts", ...outcomes.map(verdict)));
+  if (outcomes.length) box.append(make("div", "verdicts", ...outcomes.map((outcome) => verdict(outcome, detail))));
   return box;
 }
 
 function rendered(text) {
-  return text.trim() ? markdown(text) : make("p", "warn", "(an empty answer)");
+  return text.trim() ? reachable(markdown(text)) : make("p", "warn", "(an empty answer)");
+}
+
+// Code that is wider than its box can be scrolled with the keyboard, too.
+function reachable(box) {
+  for (const code of box.querySelectorAll("pre")) code.tabIndex = 0;
+  return box;
 }
 
 // What one judge decided, and below it each of its replies: one for every order in which it saw the two answers.
-function verdict([judge, , models, scores, contradiction, replies]) {
+function verdict([judge, , models, scores, contradiction, replies], detail) {
   const head = make("p", "", make("span", "judge", state.index.judges[judge] || "judge"), " ");
   head.append(make("b", "", verdictWords(models, scores)));
   if (contradiction) head.append(" ", make("span", "badge", "changed with the order"));
-  return make("div", "verdict", head, ...replies.map(reply));
+  return make("div", "verdict", head, ...replies.flatMap((one) => reply(one, detail)));
 }
 
-function reply([shown, scores, text, failure]) {
+function reply([shown, scores, text, failure, prompt], detail) {
   const summary = make("summary");
   if (shown.length === 2) summary.append("first ", modelName(shown[0]), ", second ", modelName(shown[1]), ": ");
   if (failure) summary.append(`no reply (${failure})`);
   else if (!scores) summary.append("no verdict in the reply");
   else summary.append(shown.length === 2 ? verdictWords(shown, scores) : "what the judge said");
-  if (!text) return make("p", "warn", ...summary.childNodes);
-  return make("details", scores ? "" : "bad", summary, make("pre", "raw", text));
+  const said = text
+    ? make("details", scores ? "" : "bad", summary, make("pre", "raw", text))
+    : make("p", "warn", ...summary.childNodes);
+  return prompt ? [said, asked(prompt, detail)] : [said];
+}
+
+// What the judge was sent: the version of its instructions, the request's parameters, and every word. It is put together
+// when it is opened, from the texts of the question (see eval/report/packed_prompts.py).
+function asked([setting, parts], detail) {
+  const [version, parameters, instructions] = state.index.settings[setting];
+  const words = Object.entries(parameters).map(([name, value]) => `${name} ${JSON.stringify(value)}`);
+  const box = make("details", "", make("summary", "", `what the judge was asked (${[version, ...words].join(", ")})`));
+  box.ontoggle = () => {
+    if (box.childNodes.length > 1) return;
+    const part = (piece) => {
+      if (typeof piece === "string") return piece;
+      const [kind, place, turn] = piece;
+      return kind === "answers" ? detail.answers[place][0][turn] : detail[kind][place];
+    };
+    const texts = [instructions, parts.map(part).join("")].filter(Boolean);
+    box.append(...texts.map((text) => make("pre", "raw", text)));
+  };
+  return box;
 }
 
 function verdictWords(models, scores) {

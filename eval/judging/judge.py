@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from camelid.errors import UserError, suggest_name
+from camelid.models.failure_streak import LONGEST_PATIENCE, PATIENCE
 from camelid.models.llm import Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
@@ -14,8 +15,8 @@ from camelid.progress import Progress
 from eval.ask.answer import Answer, sample_evenly
 from eval.ask.questions import Question
 from eval.judging import canary, prompts
-from eval.judging.judgments import Judgment, subject_hash
-from eval.judging.modes.mode import Mode
+from eval.judging.judgment import Judgment, subject_hash
+from eval.judging.modes.mode import Mode, read_reply
 from eval.judging.modes.table import MODES
 
 
@@ -61,7 +62,7 @@ def plan_requests(
     said = _by_model(questions, answers)
     pairs = _pairs(mode, list(said), baseline)
     chosen = sample_evenly(questions, audit)
-    decoys = {answer.question: answer for answer in canary.canary_answers(chosen)}
+    decoys = {answer.question: answer for answer in canary.canary_answers(mode, chosen)}
     against = (baseline or next(iter(said), ""),) if mode.paired else ()
     tasks: list[JudgeRequest] = []
     for models in pairs:
@@ -89,8 +90,8 @@ def plan_requests(
 async def judge_all(model: ModelRun, tasks: Sequence[JudgeRequest], quiet: bool = False) -> list[Judgment]:
     """Make the requests; return the judgments in their order.
 
-    After a failure that no other request can escape (a wrong key, a budget that is used up) the model sends nothing
-    more, but what the journal holds still comes out.
+    After a failure that no other request can escape (a wrong key, a budget that is used up), or after `PATIENCE` new
+    replies in a row without a verdict, the model sends nothing more, but what the journal holds still comes out.
 
     Args:
         model: the judge.
@@ -99,27 +100,39 @@ async def judge_all(model: ModelRun, tasks: Sequence[JudgeRequest], quiet: bool 
     """
     judgments: list[Judgment] = []
     estimate = CostEstimate(model.price, len(tasks))
-    without = 0
+    without = useless = 0
     with Progress("judge", len(tasks), quiet) as bar:
         async with aclosing(complete_in_order(model, (task.request for task in tasks), model.concurrency)) as results:
             async for _, result in results:
-                judgments.append(_judged(tasks[len(judgments)].judgment, result))
+                task = tasks[len(judgments)]
+                judgments.append(_judged(task.judgment, model.options.apply(task.request), result))
                 without += judgments[-1].scores is None
+                if isinstance(result, Reply) and len(judgments) > model.replayed:
+                    useless = useless + 1 if judgments[-1].scores is None else 0
+                    if useless >= min(LONGEST_PATIENCE, max(PATIENCE, len(judgments) - without)):
+                        model.give_up(f"{useless} replies in a row held no verdict, such as {result.text[:200]!r}")
                 estimate.add(result, done=isinstance(result, Reply))
                 bar.update(len(judgments), f"{without} without a verdict | {model.facts()} | {estimate.facts()}")
     return judgments
 
 
-def _judged(judgment: Judgment, result: Reply | Failure) -> Judgment:
+def _judged(judgment: Judgment, request: Request, result: Reply | Failure) -> Judgment:
+    parameters = {"temperature": request.temperature, "max_tokens": request.max_tokens, **request.extra}
+    judgment = replace(judgment, parameters=parameters)
     if isinstance(result, Failure):
         return replace(judgment, failure=f"{result.kind}: {result.detail}")
     mode = MODES[judgment.mode]
     tokens = (result.usage.prompt_tokens, result.usage.completion_tokens)
     first = result.top_logprobs[0] if result.top_logprobs else {}
     logprobs = {token: value for token, value in first.items() if token in mode.tokens}
-    scores = mode.parse(result.text, logprobs)
     return replace(
-        judgment, text=result.text, scores=scores, tokens=tokens, answered_by=result.model, logprobs=logprobs
+        judgment,
+        text=result.text,
+        scores=read_reply(mode, result.text, logprobs, result.finish_reason),
+        tokens=tokens,
+        answered_by=result.model,
+        logprobs=logprobs,
+        finish_reason=result.finish_reason,
     )
 
 
@@ -172,8 +185,19 @@ def _tasks(
             request = Request(
                 messages, temperature=asking.temperature, max_tokens=asking.max_tokens, extra=dict(asking.extra)
             )
-            of = subject_hash(question, shown, turn)
-            judgment = Judgment(mode.name, question.id, turn + 1, order, judge, None, "", baseline=baseline, subject=of)
+            judgment = Judgment(
+                mode=mode.name,
+                question=question.id,
+                turn=turn + 1,
+                models=order,
+                judge=judge,
+                scores=None,
+                text="",
+                baseline=baseline,
+                subject=subject_hash(question, shown, turn),
+                prompt=tuple(message.content for message in messages),
+                prompt_version=prompts.prompt_version(asking),
+            )
             yield JudgeRequest(judgment, request)
 
 

@@ -6,6 +6,7 @@ fastchat/eval/table/prompt.jsonl); `m` or `M`, and the ranking as a list, are Al
 (github.com/tatsu-lab/alpaca_eval, weighted_alpaca_eval_gpt4_turbo and alpaca_eval_gpt4).
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -18,6 +19,14 @@ from eval.judging.modes.mode import Asking
 REFERENCE_RULE = (
     "\n\nA reference answer is given. It is right; compare the {what} with it, and name every mistake. "
     "Other wording is fine where it says the same."
+)
+# What `eval.judging.modes` reads as a verdict in double brackets: `[[10]]`, `[[A>B]]`, full-width or not.
+_VERDICT = re.compile(
+    r"([\[\u3010\uff3b])([\[\u3010\uff3b])"
+    r"(\s*(?:\d+(?:\.\d+)?(?:\s*/\s*10)?|tie|draw|(?:assistant\s+)?[abc\uff21-\uff23](?:\s+is\s+better)?"
+    r"|[ab]\s*[<>=~\u226a\u226b]{1,2}\s*[ab])\s*)"
+    r"([\]\u3011\uff3d])([\]\u3011\uff3d])",
+    re.IGNORECASE,
 )
 _MARKER = re.compile(r"\[(?=\s*(?:the\s+(?:start|end)\s+of\b|question\s*\]))", re.IGNORECASE)
 
@@ -35,9 +44,17 @@ def judge_prompt(asking: Asking, question: Question, turns: Sequence[Sequence[st
     return build(asking, question, turns, turn)
 
 
+def prompt_version(asking: Asking) -> str:
+    """Which instructions a judge had: the file's name and a digest of its text, which changes with every word."""
+    return f"{asking.prompt.removesuffix('.txt')}-{hashlib.sha256(_rules(asking.prompt).encode()).hexdigest()[:8]}"
+
+
 def quote_answer(answer: str) -> str:
-    """An answer as data: it cannot close its own section or open another, since a marker's bracket becomes round."""
-    return _MARKER.sub("(", answer)
+    """An answer as data: it can neither leave its section nor hand the judge a verdict that would be read as its own.
+
+    A marker's bracket becomes round, and the double brackets around what could be a verdict are parted.
+    """
+    return _VERDICT.sub(r"\1 \2\3\4 \5", _MARKER.sub("(", answer))
 
 
 def _single_prompt(
@@ -69,7 +86,8 @@ def _pair_prompt(asking: Asking, question: Question, turns: Sequence[Sequence[st
 
 
 def _question(question: Question, turn: int) -> list[str]:
-    sections = [f"[Question]\n{question.turns[turn]}"]
+    sections = [_section("the System Message", question.system)] if question.system else []
+    sections.append(f"[Question]\n{question.turns[turn]}")
     if question.references:
         sections.append(f"[The Start of Reference Answer]\n{question.references[turn]}\n[The End of Reference Answer]")
     return sections

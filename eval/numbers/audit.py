@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
 from eval.numbers.outcomes import Outcome, first_share, winner
-from eval.numbers.stats import Floats, estimate_of_values, p_value
+from eval.numbers.stats import Floats, estimate_of_differences
 from eval.results import Bias, Estimate, RepeatAgreement
 
 LEVEL = 0.01  # of one alarm; with three biases the chance of any false one stays below 5%
@@ -128,9 +128,9 @@ def repeat_agreement(judgments: Sequence[Judgment]) -> RepeatAgreement | None:
     return RepeatAgreement(len(known), same, float(np.mean(changes)))
 
 
-def is_gamed(mode: Mode, score: Estimate | None) -> bool:
-    """Whether the canary's interval lies wholly above what a text without content deserves."""
-    return score is not None and score.low is not None and score.low > mode.canary_limit
+def is_gamed(mode: Mode, score: Estimate | None) -> bool | None:
+    """Whether the canary's interval lies wholly above what a text without content deserves; None if there is none."""
+    return None if score is None or score.low is None else score.low > mode.canary_limit
 
 
 def duels(outcomes: Sequence[Outcome]) -> list[tuple[tuple[str, str], str, int, float]]:
@@ -175,9 +175,9 @@ def _slope(rows: Sequence[tuple[str, str, float, float]], unit: str, note: str, 
 
 
 def _bias(values: Floats, count: int, unit: str, note: str) -> Bias:
-    p = p_value(values)
-    return Bias(estimate_of_values(values, None, count), p, p is not None and p < LEVEL, unit, note)
+    size, p = estimate_of_differences(values, count, (-100.0, 100.0))
+    return Bias(size, p, p is not None and p < LEVEL, unit, note)
 
 
 def _unknown(unit: str, note: str) -> Bias:
-    return Bias(None, None, False, unit, note)
+    return Bias(None, None, None, unit, note)

@@ -7,31 +7,51 @@ from itertools import combinations
 
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
-from eval.judging.verdict import speaks_to_judge
 from eval.numbers.audit import duels
 from eval.numbers.bradley_terry import fit_ratings
-from eval.numbers.length_control import Comparison, length_controlled
-from eval.numbers.outcomes import Outcome, pair_order, winner
+from eval.numbers.length_control import FEW_NEAR, Comparison, Difficulties, length_controlled
+from eval.numbers.outcomes import NeededOrders, Outcome, pair_order, winner
 from eval.numbers.stats import (
     ScoresByQuestion,
-    bootstrap_estimate,
     detectable_gap,
     equally_weighted,
     holm,
     paired_difference,
+    planned_questions,
+    score_estimate,
 )
+from eval.numbers.style import Style, rate_at_equal_style, style_of
 from eval.results import (
     Bin,
     Board,
     Counts,
     Difference,
     Estimate,
+    Flag,
     LeaderboardRow,
     PartScore,
+    StyleEffect,
     WinMatrixCell,
 )
+
+ALL_PAIRS = "all"
+PLANNED_GAP = 0.05  # of the scale: the gap for which the questions needed are told, 5 points of a win rate
+
+
+@dataclass(frozen=True)
+class Comparing:
+    """How models are compared, beyond their scores.
+
+    Attributes:
+        own: the model whose differences from all others are tested; None takes the first that is not the baseline.
+            `ALL_PAIRS` tests every pair.
+        difficulties: of the questions, for win rates at equal length; None makes single-model estimates.
+    """
+
+    own: str | None = None
+    difficulties: Difficulties | None = None
 
 
 @dataclass(frozen=True)
@@ -43,8 +63,10 @@ class JudgedRun:
     answers: tuple[Answer, ...]
     models: tuple[str, ...]
     baseline: str | None
-    orders: int
+    orders: NeededOrders
     forced: bool
+    comparing: Comparing
+    flags: tuple[Flag, ...]
 
     def opponents(self, model: str) -> tuple[str | None, ...]:
         """Whom a model meets; None stands for nobody, where answers are graded one by one."""
@@ -70,23 +92,30 @@ def make_board(run: JudgedRun, name: str, outcomes: Sequence[Outcome], expected:
     denominators = _denominators(run, expected)
     complete = all(one.complete for one in denominators.values())
     rated = fit_ratings(run.models, outcomes) if run.mode.paired else None
-    controlled = _length_controlled(run, outcomes)
+    alike = rate_at_equal_style(run.models, outcomes, _styles(run)) if run.mode.paired else None
+    comparisons = _comparisons(run, outcomes)
+    controlled = length_controlled(comparisons, run.comparing.difficulties)
+    near = {model: [row.near for row in comparisons if row.model == model] for model in controlled}
     rows = [
         replace(
             _row(run, model, outcomes, scores[model], denominators[model]),
-            rating=rated[model] if rated else None,
+            rating=rated.models[model] if rated else None,
+            style_controlled=alike[0].models[model] if alike else None,
             length_controlled=controlled.get(model),
+            extrapolated=model in near and sum(near[model]) < FEW_NEAR * len(near[model]),
         )
         for model in run.models
     ]
-    rows.sort(key=lambda row: -(row.score.mean if row.score else float("-inf")))
+    met = _pair_of_each_question(run, expected)
+    rows.sort(key=lambda row: -_standing(row, by_rating=bool(met)))
     if complete or run.forced:
-        rows = _with_ranks(rows, run.baseline)
+        rows = _with_ranks(rows, run.baseline, by_rating=bool(met))
     differences = _differences(run, [row.label for row in rows if row.score], scores)
     meetings = tuple(_meetings(outcomes))
     connected = not run.mode.paired or rated is not None
     total = _total(denominators.values(), shared=run.mode.paired and run.baseline is None)
-    return Board(name, complete, tuple(rows), tuple(differences), meetings, connected, total)
+    style = tuple(map(StyleEffect, alike[1], alike[0].effects)) if alike else ()
+    return Board(name, complete, tuple(rows), tuple(differences), meetings, connected, total, style)
 
 
 def model_scores(mode: Mode, outcomes: Sequence[Outcome], model: str, baseline: str | None) -> ScoresByQuestion:
@@ -119,6 +148,7 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
         (item.judge, item.question, item.turn, item.models): item for item in expected.judgments if not item.repeat
     }
     said = {(answer.model, answer.question): len(answer.turns) for answer in run.answers}
+    put_to = _pair_of_each_question(run, expected)
     made = {}
     for model in run.models:
         total, answered = 0, 0
@@ -126,17 +156,19 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
         for opponent in run.opponents(model):
             models = (model,) if opponent is None else pair_order((model, opponent), run.baseline)
             shown = (models, models[::-1]) if opponent is not None else (models,)
+            orders = {judge: run.orders.of(judge, models) for judge in expected.judges}
             for question in run.questions:
+                if put_to.get(question.id, models) != models:
+                    continue
                 turns = min(said.get((label, question.id), 0) for label in models)
                 for turn in range(1, len(question.turns) + 1):
                     for judge in expected.judges:
                         found = [there[key] for order in shown if (key := (judge, question.id, turn, order)) in there]
-                        total += run.orders if opponent is not None else 1
-                        answered += (
-                            max(len(found), run.orders if opponent is not None else 1) if turn <= turns else len(found)
-                        )
+                        needed = max(len(found), orders[judge])
+                        total += needed
+                        answered += needed if turn <= turns else len(found)
                         states += [item.state for item in found]
-        again = sum(model in item.models for item in expected.duplicates)
+        again = sum(model in item.models for item in expected.duplicates) if run.opponents(model) else 0
         made[model] = make_counts(total, answered, states, again)
     return made
 
@@ -157,7 +189,7 @@ def _row(
     return LeaderboardRow(
         label=model,
         rank=None,
-        score=by_definition or bootstrap_estimate(scores, bounds),
+        score=by_definition or score_estimate(scores, bounds),
         length_controlled=None,
         rating=None,
         wins=results.count(1),
@@ -168,10 +200,10 @@ def _row(
         categories=tuple(_categories(run, scores)),
         turns=tuple(_turns(run, mine, model)),
         distribution=tuple(_bins(shares)),
-        words=sum(len(text.split()) for text in texts) / len(texts) if texts else 0.0,
-        characters=sum(len(text) for text in texts) / len(texts) if texts else 0.0,
+        words=sum(len(text.split()) for text in texts) / len(texts) if texts else None,
+        characters=sum(len(text) for text in texts) / len(texts) if texts else None,
         cut=sum(sum(answer.cut) for answer in own),
-        flagged=sum(speaks_to_judge(text) is not None for text in texts),
+        flagged=sum(flag.model == model for flag in run.flags),
     )
 
 
@@ -183,7 +215,7 @@ def _sums(model: str, mine: Sequence[Outcome]) -> tuple[float, float]:
 def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]:
     for category in dict.fromkeys(question.category for question in run.questions):
         ids = {question.id for question in run.questions if question.category == category}
-        value = bootstrap_estimate({name: values for name, values in scores.items() if name in ids}, run.mode.bounds)
+        value = score_estimate({name: values for name, values in scores.items() if name in ids}, run.mode.bounds)
         if value:
             yield PartScore(category, value)
 
@@ -191,7 +223,7 @@ def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]
 def _turns(run: JudgedRun, mine: Sequence[Outcome], model: str) -> Iterable[PartScore]:
     for turn in range(1, max(len(question.turns) for question in run.questions) + 1):
         part = [item for item in mine if item.turn == turn]
-        value = bootstrap_estimate(model_scores(run.mode, part, model, run.baseline), run.mode.bounds)
+        value = score_estimate(model_scores(run.mode, part, model, run.baseline), run.mode.bounds)
         if value:
             yield PartScore(str(turn), value)
 
@@ -204,27 +236,47 @@ def _bins(scores: Sequence[float]) -> Iterable[Bin]:
         yield Bin(value, rounded[value])
 
 
-def _with_ranks(rows: Sequence[LeaderboardRow], baseline: str | None) -> list[LeaderboardRow]:
-    means = [row.score.mean for row in rows if row.score and row.label != baseline]
+def _with_ranks(rows: Sequence[LeaderboardRow], baseline: str | None, by_rating: bool) -> list[LeaderboardRow]:
+    standings = [_standing(row, by_rating) for row in rows if row.score and row.label != baseline]
     return [
-        replace(row, rank=1 + sum(mean > row.score.mean for mean in means))
+        replace(row, rank=1 + sum(standing > _standing(row, by_rating) for standing in standings))
         if row.score and row.label != baseline
         else row
         for row in rows
     ]
 
 
+def _standing(row: LeaderboardRow, by_rating: bool) -> float:
+    """What models are ranked by: their score, or, where they met different opponents, their rating."""
+    value = row.rating if by_rating and row.rating else row.score
+    return value.mean if value else float("-inf")
+
+
+def _pair_of_each_question(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, tuple[str, ...]]:
+    """The pair that each question was put to, where all were put to one pair only, as votes are; else nothing."""
+    if not run.mode.paired or run.baseline is not None or len(run.models) < 3:
+        return {}
+    pairs: dict[str, set[tuple[str, ...]]] = {}
+    for item in expected.judgments:
+        pairs.setdefault(item.question, set()).add(pair_order(item.models, None))
+    if any(len(found) > 1 for found in pairs.values()):
+        return {}
+    return {question: found.pop() for question, found in pairs.items()}
+
+
 def _differences(run: JudgedRun, labels: Sequence[str], scores: dict[str, ScoresByQuestion]) -> Iterable[Difference]:
-    """Every pair of contestants; the baseline's score is a definition, so it is compared in the win matrix only."""
+    """One's own model and each other, or every pair; the baseline's score is a definition, so it isn't among them."""
     rivals = [label for label in labels if label != run.baseline or not run.mode.paired]
-    found = [
-        (one, two, paired_difference(scores[one], scores[two], run.mode.bounds)) for one, two in combinations(rivals, 2)
-    ]
+    own = run.comparing.own
+    pairs = [pair for pair in combinations(rivals, 2) if own == ALL_PAIRS or own in pair]
+    found = [(one, two, paired_difference(scores[one], scores[two], run.mode.bounds)) for one, two in pairs]
     known = [(one, two, value) for one, two, value in found if value]
     adjusted = holm([p for _, _, (_, p) in known])
+    planned = PLANNED_GAP * (run.mode.scale.highest - run.mode.scale.lowest)
     for (one, two, (gap, p)), p_adjusted in zip(known, adjusted, strict=True):
-        needed, detectable = detectable_gap(gap.mean, gap.error, gap.questions)
-        yield Difference(one, two, gap, p, p_adjusted, p_adjusted is not None and p_adjusted < 0.05, needed, detectable)
+        settled = p_adjusted is not None and p_adjusted < 0.05
+        needed = planned_questions(planned, gap.error, gap.questions)
+        yield Difference(one, two, gap, p, p_adjusted, settled, needed, detectable_gap(gap.error), planned)
 
 
 def _meetings(outcomes: Sequence[Outcome]) -> Iterable[WinMatrixCell]:
@@ -237,7 +289,7 @@ def _meetings(outcomes: Sequence[Outcome]) -> Iterable[WinMatrixCell]:
     for models, question, _, result in duels(outcomes):
         results.setdefault(models, {}).setdefault(question, []).append(50 + 50 * result)
     for (one, two), shares in results.items():
-        rate = bootstrap_estimate(equally_weighted(shares), (0.0, 100.0))
+        rate = score_estimate(equally_weighted(shares), (0.0, 100.0))
         assert rate is not None
         flat = [share for found in shares.values() for share in found]
         wins, ties = sum(share > 50 for share in flat), sum(share == 50 for share in flat)
@@ -253,9 +305,18 @@ def _reverse_rate(rate: Estimate) -> Estimate:
     return Estimate(100 - rate.mean, low, high, rate.error, rate.count, rate.questions)
 
 
-def _length_controlled(run: JudgedRun, outcomes: Sequence[Outcome]) -> dict[str, Estimate]:
+def _styles(run: JudgedRun) -> dict[tuple[str, str, int], Style]:
+    return {
+        (answer.model, answer.question, turn): style_of(text)
+        for answer in run.answers
+        for turn, text in enumerate(answer.turns, start=1)
+    }
+
+
+def _comparisons(run: JudgedRun, outcomes: Sequence[Outcome]) -> list[Comparison]:
+    """What the win rates at equal length are made from: outcomes against the baseline, both lengths known."""
     if run.baseline is None or not run.mode.length_controlled:
-        return {}
+        return []
     lengths = {
         (answer.model, answer.question, turn): len(text)
         for answer in run.answers
@@ -263,8 +324,9 @@ def _length_controlled(run: JudgedRun, outcomes: Sequence[Outcome]) -> dict[str,
     }
     comparisons = []
     for item in outcomes:
-        sizes = [lengths.get((model, item.question, item.turn)) for model in item.models]
-        if item.scores and item.models[-1] == run.baseline and sizes[0] is not None and sizes[1] is not None:
-            longer = float(sizes[0] - sizes[1])
-            comparisons.append(Comparison(item.models[0], item.question, item.turn, item.scores[0], longer))
-    return length_controlled(comparisons)
+        if not item.scores or item.models[-1] != run.baseline:
+            continue
+        own, baseline = (lengths.get((model, item.question, item.turn)) for model in item.models)
+        if own is not None and baseline is not None:
+            comparisons.append(Comparison(item.models[0], item.question, item.turn, item.scores[0], own, baseline))
+    return comparisons

@@ -1,12 +1,12 @@
 """What the judgments of the same answers come to: both orders of a pair taken together, several judges too."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
+from eval.judging.usable import repeat_key
 
 OutcomeScores = tuple[float, ...] | None
 
@@ -40,16 +40,16 @@ class Outcome:
 def without_duplicates(judgments: Sequence[Judgment]) -> tuple[list[Judgment], list[Judgment]]:
     """Part judgments from further ones of the same thing.
 
-    The rule: of judgments with the same judge, mode, question, turn, models in the same order, and repeat, the first
-    with a verdict counts; if none has one, the first.
+    The rule: of judgments with the same judge, mode, question, turn, models in the same order, and repeat, the latest
+    with a verdict counts, or the first where no times are known; if none has a verdict, the same among all.
 
     Returns:
         those that count, and the duplicates.
     """
     chosen: dict[object, int] = {}
     for place, judgment in enumerate(judgments):
-        key = (judgment.judge, judgment.mode, judgment.question, judgment.turn, judgment.models, judgment.repeat)
-        if key not in chosen or (not judgments[chosen[key]].scores and judgment.scores):
+        key = repeat_key(judgment)
+        if key not in chosen or _weight(judgment) > _weight(judgments[chosen[key]]):
             chosen[key] = place
     kept = set(chosen.values())
     return (
@@ -63,21 +63,45 @@ def pair_order(models: Iterable[str], baseline: str | None) -> tuple[str, ...]:
     return tuple(sorted(models, key=lambda model: (model == baseline, model)))
 
 
-def count_orders(judgments: Sequence[Judgment]) -> int:
-    """2 if any pair was judged in both orders, else 1."""
-    seen = {(judgment.judge, judgment.question, judgment.turn, judgment.models) for judgment in judgments}
-    both = any(
-        len(models) == 2 and (judge, question, turn, models[::-1]) in seen for judge, question, turn, models in seen
-    )
-    return 2 if both else 1
+class NeededOrders:
+    """In how many orders of showing a pair must be judged by a judge: one pair's rows say nothing of another's.
+
+    Where the mode draws an order, one. Otherwise two, if that judge saw the pair in both orders on at least half of its
+    questions: then an order that is missing is missing, and where one is there in a published file of single orders, it
+    is a further verdict. A pair that a judge has not seen is like the judge's others.
+
+    Args:
+        judgments: of one mode.
+    """
+
+    def __init__(self, judgments: Sequence[Judgment]) -> None:
+        self._drawn = bool(judgments) and MODES[judgments[0].mode].orders == "drawn"
+        seen = dict[tuple[str, str, int, frozenset[str]], set[tuple[str, ...]]]()
+        for item in judgments:
+            if len(item.models) == 2 and item.repeat == 0:
+                thing = (item.judge, item.question, item.turn, frozenset(item.models))
+                seen.setdefault(thing, set()).add(item.models)
+        self._pairs = dict[tuple[str, frozenset[str]], list[int]]()
+        for (judge, _, _, pair), orders in seen.items():
+            self._pairs.setdefault((judge, pair), []).append(len(orders))
+
+    def of(self, judge: str, models: Iterable[str]) -> int:
+        """Of one contestant, or of a pair."""
+        pair = frozenset(models)
+        if len(pair) < 2 or self._drawn:
+            return 1
+        known = self._pairs.get((judge, pair)) or [
+            n for (one, _), found in self._pairs.items() if one == judge for n in found
+        ]
+        return 2 if known and 2 * known.count(2) >= len(known) else 1
 
 
 def outcomes(judgments: Sequence[Judgment], baseline: str | None = None) -> list[Outcome]:
     """Bring together what belongs together; repeats are left to the audit, duplicates must be gone.
 
-    If any pair was judged in both orders, an outcome needs both. The order is that of first appearance.
+    An outcome needs as many orders as `NeededOrders` says. The order is that of first appearance.
     """
-    needed = count_orders(judgments)
+    needed = NeededOrders(judgments)
     groups: dict[tuple[str, str, int, tuple[str, ...]], list[Judgment]] = {}
     for judgment in judgments:
         if judgment.repeat == 0:
@@ -86,7 +110,7 @@ def outcomes(judgments: Sequence[Judgment], baseline: str | None = None) -> list
     made = []
     for (judge, question, turn, models), group in groups.items():
         group.sort(key=lambda judgment: judgment.models != models)
-        scores, contradiction = _combine_orders(models, group, needed if len(models) == 2 else 1)
+        scores, contradiction = _combine_orders(models, group, needed.of(judge, models))
         made.append(Outcome(judge, question, turn, models, scores, contradiction, tuple(group)))
     return made
 
@@ -132,5 +156,10 @@ def _combine_orders(models: tuple[str, ...], group: Sequence[Judgment], needed: 
     return _mean(known), changed
 
 
+def _weight(judgment: Judgment) -> tuple[bool, float]:
+    """Of two judgments of the same thing the one with the larger counts."""
+    return judgment.scores is not None, judgment.time
+
+
 def _mean(scores: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    return tuple(float(value) for value in np.mean(scores, axis=0))
+    return tuple(math.fsum(column) / len(scores) for column in zip(*scores, strict=True))

@@ -16,11 +16,8 @@ ScoresByQuestion = Mapping[str, Sequence[tuple[float, float]]]
 sum of all denominators. A grade g is (g, 1), so that the statistic is the mean; Vicuna's relative score has the
 model's grade over the baseline's."""
 
-RESAMPLES = 4_000
 SEED = 0
-EXACT = (
-    50  # up to so many questions p-values come from sign flips; beyond, Student's t gives the same and reaches lower
-)
+EXACT = 50  # up to so many questions tests flip signs; beyond, Student's t says the same and reaches lower
 FLIPS = 20_000
 
 
@@ -29,16 +26,15 @@ def equally_weighted(scores: Mapping[str, Sequence[float]]) -> ScoresByQuestion:
     return {question: [(value, 1.0) for value in values] for question, values in scores.items()}
 
 
-def bootstrap_estimate(scores: ScoresByQuestion, bounds: tuple[float, float]) -> Estimate | None:
-    """The statistic with its bootstrap interval, whole questions resampled.
+def score_estimate(scores: ScoresByQuestion, bounds: tuple[float, float]) -> Estimate | None:
+    """The statistic with its interval, which is Wilson's between the bounds (see `_wilson`).
 
-    Resampling questions, not scores, keeps turns, orders and judges of one question together (Miller 2024, "Adding
-    Error Bars to Evals"). With few questions percentile intervals are too narrow, so they are taken further out
-    (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", section 5.3, "expanded percentile").
+    The standard error is that of questions, not of scores, which keeps turns, orders and judges of one question
+    together (Miller 2024, "Adding Error Bars to Evals").
 
     Args:
         scores: see `ScoresByQuestion`.
-        bounds: the lowest and highest possible score, for the interval of scores that don't vary at all.
+        bounds: the lowest and highest possible score.
 
     Returns:
         None if there is no score at all.
@@ -48,7 +44,7 @@ def bootstrap_estimate(scores: ScoresByQuestion, bounds: tuple[float, float]) ->
         return None
     table = np.array([_sums(values) for values in kept.values()])
     count = sum(len(values) for values in kept.values())
-    return _interval(table, np.ones(1), bounds, count)
+    return estimate_of_values(_linear(table, np.ones(1)), bounds, count)
 
 
 def paired_difference(
@@ -68,34 +64,113 @@ def paired_difference(
     table = np.array([_sums(first[question]) + _sums(second[question]) for question in both])
     width = bounds[1] - bounds[0]
     count = sum(min(len(first[question]), len(second[question])) for question in both)
-    gap = _interval(table, np.array([1.0, -1.0]), (-width, width), count)
-    return gap, p_value(_linear(table, np.array([1.0, -1.0])))
+    return estimate_of_differences(_linear(table, np.array([1.0, -1.0])), count, (-width, width))
 
 
-def estimate_of_values(values: Floats, bounds: tuple[float, float] | None = None, count: int | None = None) -> Estimate:
-    """The mean of one value a question, with interval."""
-    table = np.column_stack([values, np.ones(len(values))])
-    return _interval(table, np.ones(1), bounds, len(values) if count is None else count)
+def estimate_of_values(values: Floats, bounds: tuple[float, float], count: int) -> Estimate:
+    """The mean of one value a question, with Wilson's interval between the bounds.
 
-
-def p_value(values: Floats) -> float | None:
-    """Two-sided p-value of "the mean is 0" for one value a question; None for fewer than two.
-
-    Up to `EXACT` questions the signs are flipped, all ways or `FLIPS` of them (Fisher's randomisation test), which
-    assumes nothing of the distribution; beyond, Student's t.
+    Args:
+        values: whose mean is the statistic.
+        bounds: of the statistic.
+        count: scores that went in.
     """
-    if len(values) < 2:
-        return None
-    if np.allclose(values, values[0], rtol=0, atol=1e-12) and abs(values[0]) < 1e-12:
-        return 1.0
-    if len(values) <= EXACT:
-        signs = _signs(len(values))
-        at_least = np.abs(signs @ values) >= abs(values.sum()) * (1 - 1e-9)
-        exact = len(signs) == 2 ** len(values)
-        return float(at_least.mean()) if exact else float((at_least.sum() + 1) / (len(signs) + 1))
-    if np.ptp(values) == 0:
-        return float(2.0 ** (1 - len(values)))
-    return float(stats.ttest_1samp(values, 0.0).pvalue)
+    questions, mean = len(values), float(values.mean())
+    if questions == 1:
+        return Estimate(mean, None, None, None, count, 1)
+    error = _error(values)
+    low, high = _wilson(mean, error, bounds, questions) if error else _without_variation(mean, bounds, questions)
+    return Estimate(mean, low, high, error, count, questions)
+
+
+def estimate_of_differences(values: Floats, count: int, bounds: tuple[float, float]) -> tuple[Estimate, float | None]:
+    """The mean of one difference a question, its interval, and the two-sided p-value of "the mean is 0".
+
+    Interval and p-value are one test: 0 lies outside the interval exactly if p < 0.05. Up to `EXACT` questions it is
+    Fisher's randomisation test, which flips the signs all ways or `FLIPS` of them and assumes nothing of the
+    distribution but its symmetry; beyond, Student's t.
+
+    Args:
+        values: whose mean is the statistic; differences that could as well be the other way round if it were 0.
+        count: scores that went in.
+        bounds: of the statistic: the ends where the signs of a few questions flip too few ways to exclude anything.
+    """
+    questions, mean = len(values), float(values.mean())
+    if questions == 1:
+        return Estimate(mean, None, None, None, count, 1), None
+    error = _error(values)
+    if not error:
+        p = 1.0 if mean == 0 else 2.0 ** (1 - questions)
+        sure = p < 0.05  # of the sign, so that what was never seen goes no further than to 0
+        ends = (max(bounds[0], 0.0), bounds[1]) if sure and mean > 0 else (bounds[0], 0.0) if sure else bounds
+        low, high = _without_variation(mean, ends, questions)
+    elif questions <= EXACT:
+        low, high, p = _sign_flips(values)
+    else:
+        reach = float(stats.t.ppf(0.975, questions - 1)) * error
+        low, high = mean - reach, mean + reach
+        p = float(stats.ttest_1samp(values, 0.0).pvalue)
+    return Estimate(mean, max(low, bounds[0]), min(high, bounds[1]), error, count, questions), p
+
+
+def _error(values: Floats) -> float:
+    """The standard error of the mean; exactly 0 for values that don't vary."""
+    error = float(values.std(ddof=1) / np.sqrt(len(values)))
+    return 0.0 if error < 1e-12 * max(1.0, abs(float(values.mean()))) else error
+
+
+def _without_variation(mean: float, bounds: tuple[float, float], questions: int) -> tuple[float, float]:
+    """No variation is no certainty.
+
+    What was never seen in n questions is the case in at most 1 - 0.025^(1/n) of all (Clopper & Pearson 1934), and
+    changes a score no further than to its bounds.
+    """
+    unseen = 1 - 0.025 ** (1 / questions)
+    return mean - unseen * (mean - bounds[0]), mean + unseen * (bounds[1] - mean)
+
+
+def _wilson(mean: float, error: float, bounds: tuple[float, float], questions: int) -> tuple[float, float]:
+    """The interval of a mean between bounds, at a rare win as at an even one.
+
+    Wilson's (1927) interval of a share, with the mean as share of the way between the bounds, as many trials as would
+    have its standard error (Korn & Graubard 1998 do so for clustered samples), and Student's t for few questions.
+    """
+    low, width = bounds[0], bounds[1] - bounds[0]
+    share = min(1.0, max(0.0, (mean - low) / width))
+    trials = share * (1 - share) / (error / width) ** 2
+    if not trials:  # at the bound, or beyond it as a linearised ratio may be
+        return mean, mean
+    reach = float(stats.t.ppf(0.975, questions - 1))
+    middle = (share + reach**2 / (2 * trials)) / (1 + reach**2 / trials)
+    half = reach * math.sqrt(share * (1 - share) / trials + reach**2 / (4 * trials**2)) / (1 + reach**2 / trials)
+    return low + width * max(0.0, middle - half), low + width * min(1.0, middle + half)
+
+
+def _sign_flips(values: Floats) -> tuple[float, float, float]:
+    """The ends of the means that the randomisation test does not reject at 5%, and its p-value for 0.
+
+    If the mean were m, flipping the signs of (values - m) would be as likely. A flip's sum is as far from 0 as the one
+    seen for all m above the mean of the flipped values or above that of the others (m below the mean seen), so that
+    each flip has one threshold, and the interval ends where 5% of them are passed.
+    """
+    signs = _signs(len(values))
+    flipped = signs < 0
+    counts, total = flipped.sum(axis=1), float(values.sum())
+    sums = flipped @ values
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ours, others = sums / counts, (total - sums) / (len(values) - counts)
+    lower, upper = np.fmin(ours, others), np.fmax(ours, others)
+    none = (counts == 0) | (counts == len(values))  # nothing flipped, or all: as far as the one seen whatever m
+    lower[none], upper[none] = -np.inf, np.inf
+    seen = 0 if len(signs) == 2 ** len(values) else 1  # the values as they are, where flips are drawn
+    slack = 1e-9 * float(np.abs(values).max())  # ends at 0 but for rounding are at 0
+    lower[np.abs(lower) <= slack] = upper[np.abs(upper) <= slack] = 0.0
+    at_least = (lower <= 0) & (upper >= 0)
+    p = float((at_least.sum() + seen) / (len(signs) + seen))
+    # With so many flips as extreme as what was seen, p is 5%.
+    needed = math.ceil(0.05 * (len(signs) + seen) - 1e-9) - seen
+    low, high = (float(np.partition(ends, needed - 1)[needed - 1]) for ends in (lower, -upper))
+    return low, -high, p
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -109,67 +184,39 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def detectable_gap(gap: float, error: float | None, questions: int) -> tuple[int | None, float | None]:
-    """How many questions would settle a gap, and which gap these questions would settle.
+def planned_questions(gap: float, error: float | None, questions: int) -> int | None:
+    """How many questions would find a gap chosen beforehand 80% of the time, to two digits; None if it isn't known.
 
-    Both for a two-sided test at 5% that finds it 80% of the time: n = ((z_0.975 + z_0.8) sd / gap)^2 (Cohen 1988,
-    "Statistical Power Analysis", chapter 2, by the normal approximation).
+    For a two-sided test at 5%: n = ((z_0.975 + z_0.8) sd / gap)^2 (Cohen 1988, "Statistical Power Analysis", chapter 2,
+    by the normal approximation). Not for the gap that was seen: that says nothing which its p-value does not (Hoenig &
+    Heisey 2001, "The Abuse of Power").
 
     Args:
-        gap: the difference seen.
-        error: its standard error.
+        gap: the difference that would matter.
+        error: the standard error of a difference seen.
         questions: from so many questions.
     """
-    if error is None:
-        return None, None
-    reach = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
-    deviation = error * np.sqrt(questions)
-    needed = None if gap == 0 else max(2, int(np.ceil((reach * deviation / abs(gap)) ** 2)))
-    return needed, float(reach * error)
+    if not error:
+        return None
+    return _two_digits((_REACH * error / gap) ** 2 * questions)
 
 
-def _interval(table: Floats, weights: Floats, bounds: tuple[float, float] | None, count: int) -> Estimate:
-    """The weighted sum of ratios of column sums, resampling rows.
+def detectable_gap(error: float | None) -> float | None:
+    """The gap that as many questions as there are find 80% of the time; None if it isn't known."""
+    return _REACH * error if error is not None else None
 
-    Args:
-        table: one row a question; columns in pairs (numerator, denominator).
-        weights: one for each pair of columns.
-        bounds: of the statistic.
-        count: scores that went in.
-    """
-    questions = len(table)
-    mean = float(_ratios(table.sum(axis=0)[None], weights)[0])
-    if questions == 1:
-        return Estimate(mean, None, None, None, count, 1)
-    linear = _linear(table, weights)
-    error = float(linear.std(ddof=1) / np.sqrt(questions))
-    if error < 1e-12 * max(1.0, abs(mean)):
-        # No variation: the bootstrap would claim certainty. What was never seen in n questions is the case in at most
-        # 1 - 0.025^(1/n) of all (Clopper & Pearson 1934), and changes a score no further than to its bounds.
-        unseen = 1 - 0.025 ** (1 / questions)
-        low, high = bounds or (mean, mean)
-        return Estimate(mean, mean - unseen * (mean - low), mean + unseen * (high - mean), 0.0, count, questions)
-    # Column by column, which keeps small products out of BLAS's threads; a constant column has the same sum every time.
-    sums = [
-        np.full(RESAMPLES, column.sum())
-        if np.ptp(column) == 0
-        else _resamples(questions) @ np.ascontiguousarray(column)
-        for column in table.T
-    ]
-    draws = _ratios(np.stack(sums, axis=1), weights)
-    tail = float(stats.norm.cdf(np.sqrt(questions / (questions - 1)) * stats.t.ppf(0.025, questions - 1)))
-    low, high = np.nanquantile(draws, [tail, 1 - tail])
-    return Estimate(mean, float(low), float(high), error, count, questions)
+
+_REACH = float(stats.norm.ppf(0.975) + stats.norm.ppf(0.8))
+
+
+def _two_digits(value: float) -> int:
+    """Rounded up to two digits that count."""
+    unit = 10 ** max(0, math.floor(math.log10(value)) - 1) if value >= 1 else 1
+    return max(2, math.ceil(value / unit) * unit)
 
 
 def _sums(scores: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return math.fsum(score[0] for score in scores), math.fsum(score[1] for score in scores)
-
-
-def _ratios(sums: Floats, weights: Floats) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        ratios: Floats = sums[:, 0::2] / sums[:, 1::2]
-    return ratios @ weights
 
 
 def _linear(table: Floats, weights: Floats) -> Floats:
@@ -178,13 +225,6 @@ def _linear(table: Floats, weights: Floats) -> Floats:
     ratios = numerators.sum(axis=0) / denominators.sum(axis=0)
     shares: Floats = ((numerators - ratios * denominators) / denominators.mean(axis=0) + ratios) @ weights
     return shares
-
-
-@lru_cache(maxsize=4)
-def _resamples(questions: int) -> Floats:
-    """How often each question is drawn in each resample: (RESAMPLES, questions)."""
-    random = np.random.default_rng(SEED)
-    return random.multinomial(questions, np.full(questions, 1 / questions), size=RESAMPLES).astype(np.float64)
 
 
 @lru_cache(maxsize=4)

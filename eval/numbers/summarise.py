@@ -1,20 +1,33 @@
 """From questions, answers and judgments to all numbers of a report; nothing is left out uncounted."""
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from camelid.errors import UserError, suggest_name
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging import canary
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.mode import Mode
 from eval.judging.modes.table import MODES
+from eval.judging.usable import repeated_means
 from eval.judging.verdict import speaks_to_judge
 from eval.numbers import audit
 from eval.numbers.agreement import cohen_kappa, kendall_tau, krippendorff_alpha, pearson
-from eval.numbers.boards import ExpectedJudgments, JudgedRun, make_board, make_counts, model_scores
-from eval.numbers.outcomes import Outcome, all_judges, count_orders, outcomes, winner, without_duplicates
-from eval.numbers.stats import bootstrap_estimate
+from eval.numbers.boards import (
+    ALL_PAIRS,
+    Comparing,
+    ExpectedJudgments,
+    JudgedRun,
+    make_board,
+    make_counts,
+    model_scores,
+)
+from eval.numbers.length_control import FEW_NEAR, NEAR
+from eval.numbers.outcomes import NeededOrders, Outcome, all_judges, outcomes, winner, without_duplicates
+from eval.numbers.stats import score_estimate
 from eval.results import Agreement, Board, Canary, Cost, Flag, JudgeAudit, Results
 
 ALL = "all judges"
@@ -32,6 +45,7 @@ def summarise(
     baseline: str | None = None,
     forced: bool = False,
     dollars: Mapping[str, float | None] | None = None,
+    comparing: Comparing | None = None,
 ) -> Results:
     """Compute every number of the report.
 
@@ -43,6 +57,7 @@ def summarise(
         baseline: the model the others are compared with; None takes it from the judgments.
         forced: rank an incomplete run too.
         dollars: paid for each judge; None if it isn't known.
+        comparing: how models are compared; None takes the first for one's own, and no difficulties.
 
     Raises:
         UserError: there are no judgments, they are of several modes or of unknown questions, or no baseline is known.
@@ -52,14 +67,17 @@ def summarise(
     real = [item for item in kept if canary.LABEL not in item.models]
     models = tuple(dict.fromkeys([*(a.model for a in answers), *(m for item in real for m in item.models)]))
     baseline = _baseline(mode, models, real, baseline)
+    comparing = _comparing(comparing or Comparing(), [label for label in models if label != baseline])
     judges = tuple(dict.fromkeys(item.judge for item in kept))
-    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, count_orders(real), forced)
-    found = outcomes(real, baseline)
-    boards = [_board(run, ALL, judges, found, real, duplicates)] if len(judges) > 1 else []
-    for judge in judges:
-        own = [item for item in found if item.judge == judge]
-        boards.append(_board(run, judge, (judge,), own, real, duplicates))
     flags = tuple(_flags(answers))
+    orders = NeededOrders(real)
+    run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, orders, forced, comparing, flags)
+    found = outcomes(real, baseline)
+    boards = [_board(run, judge, (judge,), found, real, duplicates) for judge in judges]
+    boards.sort(key=lambda board: not any(row.score for row in board.rows if row.label != baseline))
+    if len(judges) > 1:
+        together = _board(run, ALL, judges, found, real, duplicates)
+        boards = [together] * any(row.score for row in together.rows if row.label != baseline) + boards
     incomplete = not all(one.complete for one in boards)
     return Results(
         title=title,
@@ -70,6 +88,7 @@ def summarise(
         models=models,
         questions=len(questions),
         turns=sum(len(question.turns) for question in questions),
+        own=None if comparing.own == ALL_PAIRS else comparing.own,
         categories=tuple(dict.fromkeys(question.category for question in questions)),
         complete=not incomplete,
         forced=forced and incomplete,
@@ -79,7 +98,12 @@ def summarise(
         agreements=tuple(_agreements(judges, found, boards)),
         alpha=_alpha(judges, found) if len(judges) > 1 else None,
         costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
-        notes=tuple(_notes(mode, boards[0], real, judges, len(duplicates), len(flags), forced)),
+        notes=(
+            *_notes(mode, boards[0], real, judges, duplicates, len(flags), forced),
+            *_cut_notes(answers),
+            *_length_notes(boards[0], comparing.difficulties is None),
+        ),
+        single_model=comparing.difficulties is None and any(row.length_controlled for row in boards[0].rows),
     )
 
 
@@ -99,8 +123,7 @@ def _mode(questions: Sequence[Question], judgments: Sequence[Judgment]) -> Mode:
 def _baseline(mode: Mode, models: Sequence[str], judgments: Sequence[Judgment], asked: str | None) -> str | None:
     if not mode.paired:
         return None
-    named = {item.baseline for item in judgments if item.baseline}
-    baseline = asked or (named.pop() if len(named) == 1 else None)
+    baseline = asked or _named_baseline(judgments)
     if baseline is not None and baseline not in models:
         raise UserError(f"--baseline {baseline}: no such model{suggest_name(baseline, models)}")
     if baseline is None and mode.needs_baseline:
@@ -108,6 +131,27 @@ def _baseline(mode: Mode, models: Sequence[str], judgments: Sequence[Judgment], 
             f"--baseline: the judgments don't say which model is the baseline; name it ({', '.join(models)})"
         )
     return baseline
+
+
+def _comparing(asked: Comparing, rivals: Sequence[str]) -> Comparing:
+    if asked.own is None:
+        return replace(asked, own=rivals[0] if rivals else None)
+    if asked.own != ALL_PAIRS and asked.own not in rivals:
+        raise UserError(f"--own {asked.own}: no such model beside the baseline{suggest_name(asked.own, rivals)}")
+    return asked
+
+
+def _named_baseline(judgments: Sequence[Judgment]) -> str | None:
+    """The baseline that judgments name; of several, as where a row was turned round, the one that is in every pair.
+
+    Where two models are all there is, that is both; then the one that is named more often.
+    """
+    named = Counter(item.baseline for item in judgments if item.baseline)
+    if len(named) > 1:
+        everywhere = set.intersection(*(set(item.models) for item in judgments))
+        named = Counter({name: named[name] for name in everywhere})
+    ranked = named.most_common(2)
+    return ranked[0][0] if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]) else None
 
 
 def _board(
@@ -118,9 +162,22 @@ def _board(
     judgments: Sequence[Judgment],
     duplicates: Sequence[Judgment],
 ) -> Board:
-    merged = all_judges(found, judges, name) if len(judges) > 1 else list(found)
+    theirs = [item for item in found if item.judge in judges]
+    merged = all_judges(theirs, judges, name) if len(judges) > 1 else theirs
+    unseen = _unseen(judges, judgments)
+    run = replace(run, models=tuple(model for model in run.models if model not in unseen))
     own, further = ([item for item in group if item.judge in judges] for group in (judgments, duplicates))
     return make_board(run, name, merged, ExpectedJudgments(tuple(judges), own, further))
+
+
+def _unseen(judges: Sequence[str], judgments: Sequence[Judgment]) -> dict[str, tuple[str, ...]]:
+    """Models of which some of these judges judged nothing, though others did: they aren't on the board of these."""
+    seen: dict[str, set[str]] = {}
+    for item in judgments:
+        for model in item.models:
+            seen.setdefault(model, set()).add(item.judge)
+    missing = {model: tuple(judge for judge in judges if judge not in by) for model, by in seen.items()}
+    return {model: without for model, without in missing.items() if without}
 
 
 def _audit(
@@ -159,11 +216,11 @@ def _canary(run: JudgedRun, judge: str, judgments: Sequence[Judgment], duplicate
     opponents = [model for item in asked for model in item.models if model != canary.LABEL]
     opponent = opponents[0] if opponents else None
     scores = model_scores(run.mode, outcomes(asked, opponent), canary.LABEL, opponent)
-    score = bootstrap_estimate(scores, run.mode.bounds)
+    score = score_estimate(scores, run.mode.bounds)
     states = [item.state for item in asked]
     again = sum(item.judge == judge and canary.LABEL in item.models for item in duplicates)
     total = make_counts(len(asked), len(asked), states, again)
-    return Canary(canary.TEXT, score, total, audit.is_gamed(run.mode, score))
+    return Canary(canary.judged_text(run.mode, asked[0]), score, total, audit.is_gamed(run.mode, score))
 
 
 def _flags(answers: Sequence[Answer]) -> Iterable[Flag]:
@@ -230,23 +287,70 @@ def _notes(
     first: Board,
     judgments: Sequence[Judgment],
     judges: Sequence[str],
-    duplicates: int,
+    duplicates: Sequence[Judgment],
     flags: int,
     forced: bool,
 ) -> Iterable[str]:
     if "offline" in judges:
         yield OFFLINE_NOTE
-    whole = sum(item.text.strip() in mode.tokens and not item.logprobs for item in judgments)
+    whole = sum(item.text.strip() in mode.tokens and not item.logprobs and item.stored is None for item in judgments)
     if whole:
         yield f"{whole} of {len(judgments)} verdicts came without log-probabilities; each counts as a whole win."
+    yield from _off_letters(mode, judgments)
+    unseen = _unseen(judges, judgments)
+    for without in dict.fromkeys(unseen.values()):
+        models = [model for model, those in unseen.items() if those == without]
+        yield f"{', '.join(without)} judged nothing of {', '.join(models)}: not on the board."
+    if len(judges) > 1 and first.judge != ALL:
+        yield "No answer was judged by all judges, so there is no board of all together."
     if not first.complete:
         missing = first.counts.expected - first.counts.judged
-        ranked = "they are ranked all the same, as was asked" if forced else "so the models are not ranked"
+        asked = "they are ranked all the same, as was asked"
+        ranked = asked if forced else "so the models are not ranked (--force ranks them all the same)"
         yield f"Incomplete: {missing} of {first.counts.expected} judgments are missing, {ranked}."
     if duplicates:
         yield (
-            f"{duplicates} duplicate judgments were left out: of several of the same thing, the first with a verdict "
-            "counts."
+            f"{len(duplicates)} duplicate judgments were left out: of several of the same thing, the latest with a "
+            "verdict counts, or the first where no times are known."
         )
+        yield from repeated_means(judgments, duplicates, "those left out")
     if flags:
         yield f"Answers that speak to the judge (a verdict in them, or instructions): {flags}. Read them yourself."
+
+
+def _off_letters(mode: Mode, judgments: Sequence[Judgment]) -> Iterable[str]:
+    """How much probability a judge gave to neither of the letters that were asked for; it is no part of a share."""
+    masses = [1 - sum(math.exp(value) for value in item.logprobs.values()) for item in judgments if item.logprobs]
+    if masses:
+        letters, away = " and ".join(mode.tokens), [max(0.0, mass) for mass in masses]
+        yield (
+            f"Probability on other tokens than {letters}: {100 * sum(away) / len(away):.1f}% on average, "
+            f"{100 * max(away):.1f}% at most; shares are of the rest."
+        )
+
+
+def _cut_notes(answers: Sequence[Answer]) -> Iterable[str]:
+    """Who ran into the token limit: their scores are of beginnings."""
+    by_model: dict[str, list[bool]] = {}
+    for answer in answers:
+        by_model.setdefault(answer.model, []).extend(answer.cut)
+    cut = sorted((turns for turns in by_model.items() if any(turns[1])), key=lambda item: -sum(item[1]))
+    if cut:
+        told = [f"{model}: {sum(turns)} of {len(turns)}" for model, turns in cut[:3]]
+        told += [f"fewer of {len(cut) - 3} more models"] * (len(cut) > 3)
+        yield f"Answers that were cut off at the token limit ({'; '.join(told)}). Ask again with a higher --max-tokens."
+
+
+def _length_notes(board: Board, single_model: bool) -> Iterable[str]:
+    rows = [row for row in board.rows if row.length_controlled]
+    far = [row.label for row in rows if row.extrapolated]
+    if rows and single_model:
+        yield (
+            "The win rate at equal length is a single-model estimate: it rests on each model's own judgments, without "
+            "the difficulties of the questions, which camelid eval difficulties fits to annotations of many models."
+        )
+    if far:
+        yield (
+            f"Fewer than {FEW_NEAR:.0%} of the answers are within {NEAR:.0%} of the baseline's length: the win rate at "
+            f"equal length is an extrapolation for {', '.join(far)}."
+        )

@@ -262,9 +262,9 @@ def outcome_bar(meeting: WinMatrixCell) -> Markup:
 
 def scatter(rows: Sequence[LeaderboardRow], scale: Scale) -> Markup:
     """Mean length of an answer against the score, with intervals and names that don't cover each other."""
-    known = [(row, row.score) for row in rows if row.score]
+    known = [(row, row.score, row.words) for row in rows if row.score and row.words is not None]
     width, height, left, right, top, bottom = 720.0, 390.0, 52.0, 20.0, 30.0, 44.0
-    across = axis([row.words for row, _ in known], max(10.0, 0.2 * max((row.words for row, _ in known), default=0)))
+    across = axis([words for *_, words in known], max(10.0, 0.2 * max((words for *_, words in known), default=0)))
     across = axis([max(0.0, across.low), across.high], 0)
     up = score_axis(rows, scale)
     parts = []
@@ -285,12 +285,12 @@ def scatter(rows: Sequence[LeaderboardRow], scale: Scale) -> Markup:
         )
     spots = [
         (
-            left + (width - left - right) * across.share(row.words),
+            left + (width - left - right) * across.share(words),
             height - bottom - (height - bottom - top) * up.share(score.mean),
         )
-        for row, score in known
+        for _, score, words in known
     ]
-    for (row, score), (x, y) in zip(known, spots, strict=True):
+    for (row, score, words), (x, y) in zip(known, spots, strict=True):
         if score.low is not None and score.high is not None:
             ends = [height - bottom - (height - bottom - top) * up.share(end) for end in (score.low, score.high)]
             parts.append(
@@ -300,11 +300,11 @@ def scatter(rows: Sequence[LeaderboardRow], scale: Scale) -> Markup:
             Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="5"><title>{}</title></circle>').format(
                 x,
                 y,
-                f"{row.label}: {format_number(score.mean, decimal_places(scale))}, {format_number(row.words, 0)} words",
+                f"{row.label}: {format_number(score.mean, decimal_places(scale))}, {format_number(words, 0)} words",
             )
         )
     parts += _labels(
-        [shortened(row.label, LABEL) for row, _ in known], spots, (left, width - right, top, height - bottom)
+        [shortened(row.label, LABEL) for row, *_ in known], spots, (left, width - right, top, height - bottom)
     )
     return Markup(
         '<svg class="chart scatter" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="Words an answer against '

@@ -1,5 +1,7 @@
 """The finding of a report in one sentence, no stronger than the numbers."""
 
+from collections.abc import Sequence
+
 from eval.results import Board, Difference, Estimate, LeaderboardRow, Results
 
 
@@ -9,10 +11,10 @@ def headline(results: Results) -> str:
     scored = [row for row in board.rows if row.score and row.label != results.baseline]
     if not scored:
         return "Nothing was judged, so there is nothing to compare."
-    if not results.complete and not results.forced:
+    if not board.complete and not results.forced:
         missing, total = board.counts.expected - board.counts.judged, board.counts.expected
         return f"Incomplete, so not ranked: {missing} of {total} judgments are missing."
-    return ("" if results.complete else "Incomplete: ") + _compare_models(results, board, scored)
+    return ("" if board.complete else "Incomplete: ") + _compare_models(results, board, scored)
 
 
 def format_estimate(value: Estimate | None, signed: bool = False) -> str:
@@ -30,7 +32,27 @@ def _compare_models(results: Results, board: Board, scored: list[LeaderboardRow]
         return _compare_with_baseline(results, scored[0])
     if len(scored) == 1 or not board.differences:
         return f"{scored[0].label} scores {_number(scored[0].score, results)}."
+    if results.own is not None and len(board.differences) > 1:
+        return _own_against_the_others(results.own, board.differences)
     return _gap(results, board.differences[0])
+
+
+def _own_against_the_others(own: str, differences: Sequence[Difference]) -> str:
+    """One's own model and two or more others: how many it beats, and by whom it is beaten."""
+    better = [one.second for one in differences if one.settled and one.first == own]
+    worse = [one.first for one in differences if one.settled and one.second == own]
+    unclear = [one.second if one.first == own else one.first for one in differences if not one.settled]
+    parts = [f"beats {_models(better)}"] if better else []
+    parts += [f"loses to {_models(worse)}"] if worse else []
+    parts += [f"cannot be told apart from {_models(unclear)}"] if unclear else []
+    return f"{own} {', '.join(parts)} ({len(differences)} differences tested, corrected for that)."
+
+
+def _models(labels: Sequence[str]) -> str:
+    """Up to three by name, more as a number."""
+    if len(labels) > 3:
+        return f"{len(labels)} models"
+    return " and ".join(part for part in (", ".join(labels[:-1]), labels[-1]) if part)
 
 
 def _compare_with_baseline(results: Results, row: LeaderboardRow) -> str:
@@ -55,7 +77,7 @@ def _gap(results: Results, first: Difference) -> str:
     if first.settled:
         return f"{first.first} beats {first.second} by {first.gap.mean:.2f} {unit} ({interval})."
     if first.p_adjusted is not None and first.gap.low is not None and first.gap.low > 0:
-        interval += f"; p = {first.p_adjusted:.2g} after correction for all pairs of models"
+        interval += f"; p = {first.p_adjusted:.2g} after correction for all differences"
     return (
         f"{first.first} and {first.second} cannot be told apart: the difference is {first.gap.mean:.2f} {unit} "
         f"({interval})."

@@ -1,18 +1,20 @@
 """The tables of a report as a Markdown page."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from camelid.models.spend import format_dollars
 from eval.judging.modes.table import MODES
 from eval.report.headline import format_estimate, headline
-from eval.results import Bias, Board, JudgeAudit, Results
+from eval.report.wording import format_canary, format_finding
+from eval.results import Bias, Board, JudgeAudit, Results, Scale
 
 
 def render_markdown(results: Results) -> str:
     """Render `report.md`."""
     judges = ", ".join(results.judges)
-    parts = [f"# {results.title}", headline(results)]
-    parts += [f"> {note}" for note in results.notes]
+    parts = [f"# {_cell(results.title)}", _cell(headline(results))]
+    parts += [f"> {_cell(note)}" for note in results.notes]
     counts = results.boards[0].counts
     parts.append(
         f"{results.questions:,} questions, {len(results.models)} models, {counts.judged:,} of {counts.expected:,} "
@@ -22,13 +24,15 @@ def render_markdown(results: Results) -> str:
     for board in results.boards:
         heading = f" by {board.judge}" if len(results.boards) > 1 else ""
         parts += [f"## Scores{heading}", _leaderboard(results, board), _denominators(board)]
+        if board.style:
+            parts += [f"### What style is worth{heading}", _style(board)]
         if board.differences:
             parts += [f"### Differences{heading}", _differences(board)]
     parts += ["## By category", _parts(results, "categories", results.categories)]
     turns = [part.name for part in max((row.turns for row in results.boards[0].rows), key=len, default=())]
     parts += ["## By turn", _parts(results, "turns", turns)] if len(turns) > 1 else []
     parts += ["## Win rates", _matrix(results.boards[0])] if results.boards[0].meetings else []
-    parts += ["## The judge", *(_audit(audit) for audit in results.audits)]
+    parts += ["## The judge", *(_audit(audit, results.scale) for audit in results.audits)]
     if results.agreements:
         parts += ["## Agreement of the judges", _agreements(results)]
     parts += ["## Answers that speak to the judge", _flags(results)] if results.flags else []
@@ -42,8 +46,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """A label or an excerpt cannot end its cell or its row, and is no HTML."""
-    return str(value).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    """A label or an excerpt cannot end its cell or its row, makes no link and no emphasis, and is no HTML."""
+    return re.sub(r"([\\|*]|(?<=\])\()", r"\\\1", str(value)).replace("\n", " ").replace("<", "&lt;")
 
 
 def _leaderboard(results: Results, board: Board) -> str:
@@ -51,8 +55,9 @@ def _leaderboard(results: Results, board: Board) -> str:
     head = ["rank", "model", results.scale.name]
     controlled = any(row.length_controlled for row in board.rows)
     rated = any(row.rating for row in board.rows)
-    head += ["at equal length"] if controlled else []
+    head += ["at equal length" + (" (single-model estimate)" if results.single_model else "")] if controlled else []
     head += ["rating"] if rated else []
+    head += ["rating at equal style"] if board.style else []
     head += ["wins", "ties", "losses"] if mode.paired else []
     head += ["sums"] if mode.sums else []
     rows = []
@@ -61,6 +66,7 @@ def _leaderboard(results: Results, board: Board) -> str:
         line.append("baseline" if row.label == results.baseline else format_estimate(row.score))
         line += [format_estimate(row.length_controlled) if row.length_controlled else ""] if controlled else []
         line += [format_estimate(row.rating)] if rated else []
+        line += [format_estimate(row.style_controlled)] if board.style else []
         line += [row.wins, row.ties, row.losses] if mode.paired else []
         line += [" / ".join(f"{value:g}" for value in row.sums)] if mode.sums else []
         rows.append(line)
@@ -70,12 +76,23 @@ def _leaderboard(results: Results, board: Board) -> str:
 def _denominators(board: Board) -> str:
     names = ("expected", "answered", "judged", "failed", "unparsed", "unasked", "duplicate")
     rows: list[list[object]] = [
-        [row.label, *(getattr(row.counts, name) for name in names), row.cut, row.flagged, f"{row.words:.0f}"]
+        [
+            row.label,
+            *(getattr(row.counts, name) for name in names),
+            row.cut,
+            row.flagged,
+            "unknown" if row.words is None else f"{row.words:.0f}",
+        ]
         for row in board.rows
     ]
     total = [getattr(board.counts, name) for name in names]
     rows.append(["total", *total, sum(row.cut for row in board.rows), sum(row.flagged for row in board.rows), ""])
     return _table(["model", *names, "cut off", "flagged", "words"], rows)
+
+
+def _style(board: Board) -> str:
+    head = ["trait", "points of rating, all of it against none"]
+    return _table(head, ([effect.name, format_estimate(effect.points, signed=True)] for effect in board.style))
 
 
 def _differences(board: Board) -> str:
@@ -86,8 +103,8 @@ def _differences(board: Board) -> str:
         "p (Holm)",
         "settled",
         "questions",
-        "needed to settle",
-        "smallest gap to be found",
+        "gap found in 4 of 5",
+        "questions for a planned gap",
     ]
     return _table(
         head,
@@ -99,8 +116,8 @@ def _differences(board: Board) -> str:
                 _p(one.p_adjusted),
                 "yes" if one.settled else "no",
                 one.gap.questions,
-                "" if one.needed is None else one.needed,
                 "" if one.detectable is None else f"{one.detectable:.2f}",
+                "" if one.needed is None else f"{one.needed} for {one.planned:g}",
             ]
             for one in board.differences
         ),
@@ -129,7 +146,7 @@ def _matrix(board: Board) -> str:
     )
 
 
-def _audit(audit: JudgeAudit) -> str:
+def _audit(audit: JudgeAudit, scale: Scale) -> str:
     lines = [f"### {audit.judge}", ""]
     for name, bias in (("Position", audit.position), ("Length", audit.length), ("Itself", audit.self_preference)):
         lines.append(f"- {name}: {_bias(bias)}")
@@ -139,15 +156,14 @@ def _audit(audit: JudgeAudit) -> str:
         one = audit.repeats
         lines.append(f"- Asked again: {one.same} of {one.asked} verdicts the same, mean change {one.mean_change:.2f}.")
     if audit.canary:
-        verdict = "this judge can be gamed" if audit.canary.gamed else "no sign that this judge can be gamed"
-        lines.append(f"- One constant text as every answer: {format_estimate(audit.canary.score)}; {verdict}.")
+        lines.append(f"- Constant answer: {format_canary(audit.canary, scale)}")
     return "\n".join(lines)
 
 
 def _bias(bias: Bias) -> str:
+    found = format_finding(bias.detected)
     if bias.size is None:
-        return f"not measured. {bias.note}"
-    found = "a bias" if bias.detected else "none found"
+        return f"{found}. {bias.note}"
     return f"{format_estimate(bias.size, signed=True)} {bias.unit}, p {_p(bias.p)}: {found}. {bias.note}"
 
 
@@ -171,7 +187,7 @@ def _flags(results: Results) -> str:
 
 
 def _costs(results: Results) -> str:
-    head = ["judge", "answered as", "replies", "prompt tokens", "completion tokens", "paid"]
+    head = ["judge", "answered as", "replies", "prompt tokens", "completion tokens", "tokens of earlier runs", "paid"]
     return _table(
         head,
         (
@@ -181,6 +197,7 @@ def _costs(results: Results) -> str:
                 one.requests,
                 one.prompt_tokens,
                 one.completion_tokens,
+                one.earlier_tokens,
                 "unknown" if one.dollars is None else format_dollars(one.dollars),
             ]
             for one in results.costs

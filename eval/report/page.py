@@ -16,13 +16,14 @@ from camelid.files.read import read_text
 from camelid.models.spend import format_dollars
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
 from eval.report import charts_svg, wording
 from eval.report.headline import headline
 from eval.report.page_data import pack_page
 from eval.results import Board, Difference, Results, WinMatrixCell
 
+MANY_MODELS = 8  # so many are seen at once; more can be searched
 SHOWN_SERIES = 5  # lines in the radar at first; more than a handful can't be told apart, and a click adds them
 
 
@@ -51,6 +52,7 @@ def render_page(
         places=wording.decimal_places(results.scale),
         percent_sign="%" if results.scale.unit == "%" else "",
         shown_series=SHOWN_SERIES,
+        many=MANY_MODELS,
         num=wording.format_number,
         words=wording,
         charts=charts_svg,

@@ -11,7 +11,8 @@ What the page finds in it; models and judges are places in the index's `models` 
   `pairs` (model, model, score, score), `issues` (names of `_issues`);
 - texts: turns, references, `answers` (one for each model, null or [turns, cut off, failure]), `flags` (model, turn,
   reason, excerpt), and `outcomes` (judge, turn, models, scores, contradiction, replies), whose replies are each
-  (models in the order shown, scores, text, failure).
+  (models in the order shown, scores, text, failure, prompt: see `eval.report.packed_prompts`), and whose prompts share
+  the index's `settings`.
 """
 
 import base64
@@ -24,11 +25,13 @@ from typing import Any
 
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
-from eval.judging.judgments import Judgment
+from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
 from eval.numbers.outcomes import Outcome, outcomes, without_duplicates
+from eval.report.packed_prompts import PackedPrompts
 from eval.results import Results
 
+LEVEL = 4  # of gzip: a tenth larger than the usual 6, in a fifth of the time
 BLOCK = 500_000  # characters of text in a block: unpacked in about 10 ms
 SNIPPET = 240  # characters of a question in the list: more than its two lines show
 
@@ -46,7 +49,7 @@ class PackedPage:
 def pack_value(value: object) -> str:
     """JSON, gzipped (the same bytes each time), in base64."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), LEVEL, mtime=0)).decode("ascii")
 
 
 def pack_page(
@@ -55,7 +58,8 @@ def pack_page(
     """All questions with answers and verdicts, ready to embed."""
     labels = contestants(results, answers, judgments)
     entries, blocks, block, size = list[Entry](), list[str](), list[Entry](), 0
-    for entry, detail in _entries(results, labels, questions, answers, judgments):
+    prompts = PackedPrompts()
+    for entry, detail in _entries(results, labels, questions, answers, judgments, prompts):
         if size > BLOCK:
             blocks.append(pack_value(block))
             block, size = [], 0
@@ -71,6 +75,7 @@ def pack_page(
         "ranked": [row.label for row in results.boards[0].rows] if results.boards else labels,
         "baseline": results.baseline,
         "judges": list(results.judges),
+        "settings": prompts.settings,
         "questions": entries,
     }
     return PackedPage(pack_value(index), blocks)
@@ -90,6 +95,7 @@ def _entries(
     questions: Sequence[Question],
     answers: Sequence[Answer],
     judgments: Sequence[Judgment],
+    prompts: PackedPrompts,
 ) -> Iterable[tuple[Entry, Entry]]:
     """For each question its entry in the index and its texts."""
     said = {(answer.question, answer.model): answer for answer in answers}
@@ -104,13 +110,16 @@ def _entries(
     for question in questions:
         given = [said.get((question.id, label)) for label in labels]
         here = found[question.id]
-        detail = {
+        detail: Entry = {
             "turns": question.turns,
             "references": question.references,
             "answers": [answer and [answer.turns, answer.cut, answer.failure] for answer in given],
             "flags": flags[question.id],
-            "outcomes": [_outcome(outcome, place, judges) for outcome in here],
         }
+        detail["outcomes"] = [
+            _outcome(outcome, place, judges, [prompts.pack(one, detail, place) for one in outcome.judgments])
+            for outcome in here
+        ]
         expected = given[: len(results.models)]
         issues = _issues(question, expected, here, bool(flags[question.id]))
         scores, pairs = _scores(here, place)
@@ -118,10 +127,10 @@ def _entries(
         yield {**entry, "scores": scores, "pairs": pairs, "issues": issues}, detail
 
 
-def _outcome(outcome: Outcome, place: dict[str, int], judges: dict[str, int]) -> list[Any]:
+def _outcome(outcome: Outcome, place: dict[str, int], judges: dict[str, int], prompts: Sequence[Any]) -> list[Any]:
     asked = [
-        [[place[model] for model in judgment.models], judgment.scores, judgment.text, judgment.failure]
-        for judgment in outcome.judgments
+        [[place[model] for model in one.models], one.scores, one.text, one.failure, prompt]
+        for one, prompt in zip(outcome.judgments, prompts, strict=True)
     ]
     models = [place[model] for model in outcome.models]
     return [judges.get(outcome.judge, -1), outcome.turn, models, outcome.scores, outcome.contradiction, asked]

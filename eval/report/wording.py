@@ -36,20 +36,20 @@ def format_share(part: int, whole: int) -> str:
     return f"{part:,} of {whole:,} ({100 * part / whole:.0f}%)" if whole else f"{part:,} of {whole:,}"
 
 
-def format_verdict(difference: Difference, decimals: int) -> str:
-    """What a comparison settles, and what it would take; a gap that isn't seen in so many decimals is none."""
-    if difference.settled:
-        return "settled"
-    if difference.needed is None or not round(difference.gap.mean, decimals):
-        return "not settled; there is no gap"
-    return f"not settled; needs about {difference.needed:,} questions"
+def format_verdict(difference: Difference) -> str:
+    """What a comparison settles."""
+    return "settled" if difference.settled else "not settled"
 
 
-def format_detectable(difference: Difference, decimals: int) -> str:
-    """The gap that the questions at hand can show, for a comparison that isn't settled; empty if it isn't known."""
+def format_power(difference: Difference, decimals: int) -> str:
+    """What the questions at hand can show, and how many a planned gap would take; empty if it isn't known."""
     if difference.settled or not difference.detectable or not round(difference.detectable, decimals):
         return ""
-    return f"these {difference.gap.questions:,} can show a gap of {format_number(difference.detectable, decimals)}"
+    gap = format_number(difference.detectable, decimals)
+    found = f"these {difference.gap.questions:,} find a gap of {gap} in 4 of 5 cases"
+    if difference.needed is None or not difference.planned:
+        return found
+    return f"{found}; one of {difference.planned:g} would take about {difference.needed:,} questions"
 
 
 def format_cell(found: WinMatrixCell) -> str:
@@ -71,17 +71,28 @@ def format_bias(found: Bias) -> str:
     return f"{size} (95% interval {format_interval(found.size, 1, signed=True)}; {format_p_value(found.p)})."
 
 
+def format_finding(detected: bool | None) -> str:
+    """What was found of a bias, in two words."""
+    return "not measured" if detected is None else "bias found" if detected else "none found"
+
+
 def format_canary(found: Canary, scale: Scale) -> str:
-    """How a constant answer did, in one sentence."""
+    """How a constant answer did, in one sentence; what could not be measured is no all-clear."""
     if found.score is None:
-        return "Asked, but the judge gave no verdict on it."
+        return (
+            f"Not measured: asked {found.counts.expected:,} times, but no verdict could be read "
+            f"({found.counts.unparsed:,} replies without one, {found.counts.failed:,} failures)."
+        )
     range_text = (
         "" if found.score.low is None else f" (95% interval {format_interval(found.score, decimal_places(scale))})"
     )
     score = f"{format_number(found.score.mean, decimal_places(scale))} {scale.unit}".replace(" %", "%")
-    end = (
-        "This judge can be gamed: a text without content scores well."
-        if found.gamed
-        else "A text without content gets it nowhere."
-    )
+    ends = {
+        True: "This judge can be gamed: a text without content scores well.",
+        False: "A text without content gets it nowhere.",
+        None: "One question can't say whether this judge can be gamed.",
+    }
+    end = ends[found.gamed]
+    if unread := found.counts.expected - found.counts.judged:
+        end += f" {unread:,} of {found.counts.expected:,} verdicts on it could not be read."
     return f"One text as the answer to every question: {score}{range_text}. {end}"

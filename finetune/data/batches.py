@@ -5,7 +5,7 @@ without talking to the others, and a resumed run finds its place in constant tim
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -18,6 +18,8 @@ from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
 from finetune.recipe import DataSection, OptimSection
 
+# Below it a warm-up of 3% is one update, and Adam's second moment (decay 0.999) has hardly seen anything.
+FEW_UPDATES = 50
 PackedRow = npt.NDArray[np.int64]  # indices of the documents that share a sequence
 
 
@@ -65,6 +67,22 @@ class Plan:
         else:
             self._rows = list(shuffled[:, None])
         self._epoch = epoch
+
+
+def warn_of_few_updates(updates: int, rows: int, optim: OptimSection) -> str | None:
+    """What to change where a run makes too few updates to learn; None where it makes enough, or as many as asked for.
+
+    Args:
+        updates: of the run.
+        rows: sequences of a pass.
+        optim: batch and passes.
+    """
+    if updates >= FEW_UPDATES or optim.updates is not None:
+        return None
+    return (
+        f"{updates} updates ({rows:,} sequences a pass / {optim.global_batch} an update x {optim.epochs:g} epochs) are "
+        f"few to learn from; lower optim.global_batch, or raise optim.epochs (or optim.lr, with an adapter)"
+    )
 
 
 def validation_rows(data: TokenData, capacity: int) -> list[PackedRow]:
@@ -124,23 +142,46 @@ class MicroBatch:
         return self.input_ids.numel()
 
 
-def make_micro_batch(data: TokenData, rows: Sequence[PackedRow], device: torch.device) -> MicroBatch:
+@dataclass(frozen=True)
+class BatchShape:
+    """What compiled code wants to be the same of every micro-batch.
+
+    Attributes:
+        tokens: of the micro-batch; what its documents lack is filled up with documents that train nothing.
+        longest: no document has more.
+    """
+
+    tokens: int
+    longest: int
+
+    def filler(self, used: int) -> list[int]:
+        """Lengths of the documents that fill it up."""
+        whole, rest = divmod(self.tokens - used, self.longest)
+        return [self.longest] * whole + [rest] * (rest > 0)
+
+
+def make_micro_batch(
+    data: TokenData, rows: Sequence[PackedRow], device: torch.device, shape: BatchShape | None = None
+) -> MicroBatch:
     """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing."""
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
     spans = [(int(data.bounds[index]), int(data.bounds[index + 1])) for index in indices]
     if not spans:
         spans = [(0, 1)]
-    ids = np.concatenate([data.ids[start:end] for start, end in spans]).astype(np.int64)
-    weights = np.concatenate([data.weights[start:end] for start, end in spans])
     lengths = [end - start for start, end in spans]
-    positions = np.concatenate([np.arange(length) for length in lengths])
+    filler = shape.filler(sum(lengths)) if shape else []
+    padding = np.zeros(sum(filler), dtype=np.int64)
+    ids = np.concatenate([*(data.ids[start:end] for start, end in spans), padding]).astype(np.int64)
+    weights = np.concatenate([data.weights[start:end] for start, end in spans])
+    positions = np.concatenate([np.arange(length) for length in (*lengths, *filler)])
     # A trained token is the target of the place before it; a document's first token is never trained.
     target_places = np.flatnonzero(weights)
+    documents = Documents.from_lengths([*lengths, *filler], device)
     return MicroBatch(
         numbers=indices,
         input_ids=torch.from_numpy(ids).to(device),
         positions=torch.from_numpy(positions).to(device),
-        documents=Documents.from_lengths(lengths, device),
+        documents=replace(documents, longest=shape.longest) if shape else documents,
         trained=torch.from_numpy(target_places - 1).to(device),
         targets=torch.from_numpy(ids[target_places]).to(device),
         weights=torch.from_numpy(weights[target_places].astype(np.float32)).to(device),

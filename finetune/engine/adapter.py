@@ -11,14 +11,15 @@ from finetune.llama.model import Llama
 from finetune.recipe import AdapterSection
 
 
-def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> nn.Module:
-    """Freeze the model and give its linear layers trainable low-rank matrices; these and whole layers in float32.
+def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int, widen: bool = True) -> nn.Module:
+    """Freeze the model and give its linear layers trainable low-rank matrices, in float32.
 
     Args:
         model: is changed in place; of one without storage the adapter has none either.
         adapter: the recipe's section; its kind is not `none`.
         base: the folder the model came from, recorded in the adapter's configuration.
         seed: of the matrices' random start.
+        widen: whether layers that are trained whole are held in float32, too, not in the base's precision.
     """
     from peft import LoraConfig, PeftModel
 
@@ -39,7 +40,7 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int) -> 
     )
     wrapped: nn.Module = PeftModel(model, config, low_cpu_mem_usage=empty)
     for weight in wrapped.parameters():
-        if weight.requires_grad:
+        if weight.requires_grad and widen:
             weight.data = weight.data.float()
     return wrapped
 

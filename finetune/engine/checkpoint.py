@@ -200,7 +200,7 @@ def load_checkpoint(worker: Worker, path: Path, config: LlamaConfig) -> Checkpoi
         worker.engine.load_checkpoint(str(path), tag="deepspeed", load_module_strict=False)
         return where
     state = _state(worker)
-    load_sharded(state, checkpoint_id=path)
+    load_sharded(state, checkpoint_id=path, process_group=worker.patience.group)  # another disk may be slower
     set_state_dict(
         worker.model,
         _optimizers(worker),

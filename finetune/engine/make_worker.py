@@ -7,6 +7,7 @@ from torch import nn
 from finetune.engine.adapter import add_adapter
 from finetune.engine.load import fill_cut_model, load_in_parts, load_quantised
 from finetune.engine.optimizer import make_optimizer
+from finetune.engine.wide_gradients import WideGradients
 from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.layout import Sharding
@@ -25,12 +26,16 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
     model, unwrapped = _load(accelerator, sharding, recipe)
     patience.wait()  # another process may read from a slower disk
     optimizer = make_optimizer(model.parameters(), optim, pure)
+    wide = WideGradients() if pure and sharding == "none" and not optim.in_backward else None
     if sharding.startswith("zero"):
         model, optimizer = accelerator.prepare(model, optimizer)
+    elif wide is not None:
+        wide.watch(model.parameters())  # the worker averages them: DistributedDataParallel would do it in bfloat16
     elif sharding == "none":
         # Tensor-parallel processes hold different weights, so DistributedDataParallel must not wrap them.
         model = accelerator.prepare_model(model, evaluation_mode=run.tensor_parallel > 1)
     launch.check_sharding(model, sharding, processes)
+    unwrapped.set_compiled(compiles(recipe, sharding, accelerator.device.type))
     model.train()  # DeepSpeed's engine returns nothing here
     autocast = run.precision == "bf16" and sharding == "none"  # the others are told to compute in bfloat16 themselves
     rank = accelerator.process_index // run.tensor_parallel
@@ -46,15 +51,24 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
         ranks,
         optim.micro_batch,
         optim.clip_norm,
+        wide,
         patience=patience,
     )
+
+
+def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
+    """Whether layers run compiled: as the recipe says, or, if it leaves it open, where all of them can on CUDA."""
+    chosen = recipe.model.compile
+    whole = recipe.run.tensor_parallel == 1 and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
+    able = whole and recipe.run.precision != "fp32"
+    return device == "cuda" and able if chosen == "auto" else chosen
 
 
 def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple[nn.Module, Llama]:
     """What is trained, and the LLaMA in it, spread over the processes (but for what DeepSpeed does later)."""
     run, adapter, path = recipe.run, recipe.adapter, recipe.model.path
-    frozen = adapter.kind != "none"
-    half = run.precision == "bf16-pure" or (run.precision == "bf16" and (frozen or sharding == "zero3"))
+    frozen, pure = adapter.kind != "none", run.precision == "bf16-pure"
+    half = pure or (run.precision == "bf16" and (frozen or sharding == "zero3"))
     dtype = torch.bfloat16 if half else torch.float32
     device = str(accelerator.device if sharding in ("none", "zero1", "zero2") else torch.device("cpu"))
     # A tied matrix that is trained beside an adapter is two modules, which only loading whole keeps one.
@@ -64,7 +78,7 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
         model, unwrapped = load_in_parts(path, dtype, adapter, run.seed, settings)
     elif sharding == "fsdp2" and not whole:
         unwrapped = weights.load_without_storage(path, dtype)
-        model = add_adapter(unwrapped, adapter, path, run.seed) if frozen else unwrapped
+        model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
     else:
         quantised = adapter.kind == "qlora"
         unwrapped = (
@@ -72,7 +86,7 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
             if quantised
             else weights.load_model(path, dtype, device)
         )
-        model = add_adapter(unwrapped, adapter, path, run.seed) if frozen else unwrapped
+        model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
     unwrapped.set_recompute(recipe.model.recompute)
     launch.shard(model, unwrapped, launch.make_mesh(accelerator, run.tensor_parallel), sharding, run.precision)
     if sharding == "fsdp2" and not whole:

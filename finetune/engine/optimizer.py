@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from finetune.engine.wide_gradients import WideGradients
 from finetune.optimizers.table import OPTIMIZERS, OptimizerMaker
 from finetune.recipe import OptimSection
 
@@ -61,10 +62,11 @@ class InBackward:
         self.armed = False
         self.bad = 0
         self._squares: list[Tensor] = []
+        self._wide = WideGradients()
         self._of: dict[nn.Parameter, torch.optim.Optimizer] = {}
         for group in groups:
             for weight in group["params"]:
-                self._of[weight] = make([{**group, "params": [weight]}], options)
+                self._of[weight] = make([{**group, "params": [weight], "number": len(self._of)}], options)
                 weight.register_post_accumulate_grad_hook(self._arrived)
 
     @property
@@ -81,13 +83,20 @@ class InBackward:
         return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
     def zero_grad(self) -> None:
+        self._wide.forget()
         for optimizer in self._of.values():
             optimizer.zero_grad()
 
     def _arrived(self, weight: Tensor) -> None:
-        assert isinstance(weight, nn.Parameter) and weight.grad is not None
+        assert isinstance(weight, nn.Parameter)
+        narrow = weight.dtype == torch.bfloat16
+        if narrow:
+            self._wide.add(weight)
         if not self.armed:
             return
+        if narrow:
+            self._wide.hand_over_one(weight)
+        assert weight.grad is not None
         square = weight.grad.float().pow(2).sum()
         self._squares.append(square)
         if torch.isfinite(square):

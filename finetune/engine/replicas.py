@@ -30,7 +30,7 @@ def require_equal_replicas(worker: Worker, update: int) -> None:
     held = _replicated(worker)
     if worker.accelerator.num_processes == 1 or not held:
         return
-    sums = torch.stack([_sum_of_bits(tensor) for tensor in held.values()]).to(worker.accelerator.device)
+    sums = torch.stack([_sum_of_bits(tensor).to(worker.accelerator.device) for tensor in held.values()])
     most = torch.cat([sums, ~sums])  # the largest ~x belongs to the smallest x
     distributed.all_reduce(most, distributed.ReduceOp.MAX)
     largest, smallest = most[: len(sums)], ~most[len(sums) :]

@@ -15,7 +15,7 @@ from finetune.engine.adapter import save_adapter
 from finetune.engine.replicas import require_equal_replicas
 from finetune.engine.run_summary import plot_loss, summarise_run, summary_line, write_model_card
 from finetune.engine.worker import Worker
-from finetune.folders import weights
+from finetune.folders import generation_config, weights
 from finetune.folders.generation_config import end_texts_with_turns, find_end_ids, tuned_generation_config
 from finetune.recipe import Recipe
 
@@ -47,7 +47,6 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
     if worker.accelerator.is_main_process:
         beside = final.with_name(f".{final.name}.partial")
         shutil.rmtree(beside, ignore_errors=True)
-        shutil.rmtree(final, ignore_errors=True)
         template = template_for(recipe.data.template, tokenizer)
         end_texts_with_turns(tokenizer, template)
         generation = tuned_generation_config(recipe.model.path, find_end_ids(tokenizer, template))
@@ -58,9 +57,11 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
         else:
             adapter = {name: tensor.to("cpu", dtype) for name, tensor in state.items()}
             save_adapter(worker.accelerator.unwrap_model(worker.model), adapter, beside)
+            write_json(beside / generation_config.NAME, generation)
         tokenizer.save_pretrained(beside)
         summary = summarise_run(folder / "metrics.jsonl", ledgers)
         write_model_card(beside, recipe, summary)
+        shutil.rmtree(final, ignore_errors=True)  # of a run that goes on after its end
         beside.rename(final)
         plot_loss(folder / "metrics.jsonl", folder / "loss.svg")
         write_json(folder / "summary.json", summary)

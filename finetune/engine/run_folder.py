@@ -10,10 +10,12 @@ import yaml
 
 from camelid.config import to_tree
 from camelid.errors import UserError
+from camelid.files.paths import suggest_path
 from camelid.files.read import read_json, read_jsonl
 from camelid.files.write import atomic_write, dumps, write_json
 from finetune.data.sources import source_fingerprint, source_name
 from finetune.folders.fingerprint import weights_fingerprint
+from finetune.folders.hub import suggest_download
 from finetune.recipe import OptimSection, Recipe, read_recipe
 
 PACKAGES = (
@@ -58,14 +60,13 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
         The summary of a run that has already finished with this recipe, else None.
 
     Raises:
-        UserError: the folder belongs to a run with another recipe, or a data file or the base is missing or has changed.
+        UserError: the folder belongs to a run with another recipe, or data or base are missing or have changed.
     """
     data = {source_name(source): source_fingerprint(source) for source in recipe.data.train}
-    base = {"path": recipe.model.path, "weights": weights_fingerprint(recipe.model.path)}
     path, summary = folder / "recipe.yaml", folder / "summary.json"
     if not path.is_file():
         write_json(folder / "data.json", data)
-        write_json(folder / "base.json", base)
+        write_json(folder / "base.json", _base(recipe.model.path))
         _write_recipe(path, recipe)
         return None
     before = read_recipe(path)
@@ -76,22 +77,28 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     changed = sorted(name for name, digest in read_json(folder / "data.json").items() if data.get(name) != digest)
     if changed:
         raise _refusal(folder, f"on other data ({', '.join(changed)} changed since)")
+    finished = dict(read_json(summary)) if summary.is_file() else None
+    until = folder / f"recipe-until-{finished['updates'] if finished else 0}.yaml"
+    if finished and not going_on and not until.is_file():
+        return finished
+    base = _base(recipe.model.path)
     if not (folder / "base.json").is_file():  # of version 0.2 or before
         write_json(folder / "base.json", base)
     if read_json(folder / "base.json") != base:
         raise _refusal(folder, f"from other weights ({recipe.model.path} changed since)")
-    if not summary.is_file():
-        return None
-    finished = dict(read_json(summary))
-    until = folder / f"recipe-until-{finished['updates']}.yaml"
-    if going_on:
+    if finished and going_on:
         _require_last_state(folder, before.optim, recipe.optim, finished["updates"])
         _write_recipe(until, before)
         _write_recipe(path, recipe)
-    if until.is_file():  # also after a kill between these lines
-        summary.unlink()
-        return None
-    return finished
+    summary.unlink(missing_ok=True)  # after a kill between these lines, `until` says that it is to go
+    return None
+
+
+def _base(path: str) -> dict[str, str]:
+    """What `base.json` says of the base."""
+    if not Path(path).is_dir():
+        raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path) or suggest_download(path)}")
+    return {"path": path, "weights": weights_fingerprint(path)}
 
 
 def _require_last_state(folder: Path, before: OptimSection, now: OptimSection, done: int) -> None:

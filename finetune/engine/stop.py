@@ -12,7 +12,7 @@ LAUNCHER = os.getppid()  # as this process begins
 class StopSignal:
     """While it is entered, the first SIGTERM or SIGINT sets `wanted`; a second SIGINT interrupts at once.
 
-    A launcher that was killed passes no signal on: its workers, which have another parent from then on, count it as one.
+    A launcher that was killed passes no signal on: its workers, which have another parent then, count that as one.
     """
 
     def __init__(self) -> None:

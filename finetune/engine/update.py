@@ -87,7 +87,7 @@ def run_update(
     for group in worker.optimizer.param_groups:
         group["lr"] = lr
     while True:
-        _seed(plan.seed, update, worker.rank)
+        torch.manual_seed(int(np.random.SeedSequence([plan.seed, update, worker.rank]).generate_state(1)[0]))
         micro_rows = rows_of_worker(worker, data, rows)
         try:
             objective.before(make_share(worker, data, documents, micro_rows))
@@ -102,7 +102,6 @@ def run_update(
         worker.forget_gradients()
         return None
     settle()
-    _seed(plan.seed, update, 0, 1)  # stochastic rounding writes the same weights on every process: no rank in it
     finite = math.isfinite(loss_sum)
     if finite or not isinstance(worker.optimizer, InBackward):
         norm, stepped = worker.step()
@@ -117,11 +116,6 @@ def run_update(
         skipped=not stepped,
         objective_facts=objective.facts(worker.sum),
     )
-
-
-def _seed(*numbers: int) -> None:
-    """Begin torch's random numbers anew, as a function of these."""
-    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
 def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow]) -> MicroRows:
@@ -164,7 +158,7 @@ def _accumulate(
     for index, rows in enumerate(micro_rows):
         if stopped():
             return None
-        batch = make_micro_batch(plan.data, rows, device)
+        batch = make_micro_batch(plan.data, rows, device, worker.shape(plan.capacity))
         last = index == len(micro_rows) - 1
         with worker.accumulating(last), objective.around(worker.unwrapped, batch):
             loss = worker.forward(batch, objective.head(batch, passes))
@@ -202,6 +196,7 @@ def _split(worker: Worker, micro_batches: MicroRows, reason: str) -> None:
     if worker.accelerator.device.type == "cuda":
         torch.cuda.empty_cache()
     worker.splits *= 2
+    worker.unwrapped.set_compiled(False)  # the parts differ in shape
     print(
         f"out of memory: micro-batches are cut into {worker.splits} parts from here on; the update stays the same",
         flush=True,

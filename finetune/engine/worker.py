@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.distributed.tensor import DTensor, Partial
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_
 
-from finetune.data.batches import MicroBatch
+from finetune.data.batches import BatchShape, MicroBatch
 from finetune.engine.optimizer import InBackward
+from finetune.engine.wide_gradients import WideGradients
 from finetune.layout import Sharding
 from finetune.llama.model import Head, Llama
 from finetune.objectives.next_token import CHUNK
@@ -35,6 +36,7 @@ class Worker:
         rank, ranks: this process's share of the data, of how many; fewer than processes with tensor parallelism.
         micro_batch: sequences of a forward pass.
         clip_norm: largest global gradient norm; 0 does not clip.
+        wide: where gradients of bfloat16 weights are summed, if this is the one that sums them.
         splits: in how many parts (a power of two) each micro-batch is cut because it did not fit into memory.
         patience: waits for what other processes do on the host.
     """
@@ -49,12 +51,17 @@ class Worker:
     ranks: int
     micro_batch: int
     clip_norm: float
+    wide: WideGradients | None = None
     splits: int = 1
     patience: Patience = field(default_factory=Patience)
 
     def passes(self, capacity: int) -> int | None:
         """How often the output layer is called for a micro-batch of such sequences; None if that may differ."""
         return math.ceil(self.micro_batch * capacity / CHUNK) if self.sharding == "zero3" else None
+
+    def shape(self, capacity: int) -> BatchShape | None:
+        """What micro-batches of such sequences are filled up to; None if they may differ."""
+        return BatchShape(self.micro_batch * capacity, capacity) if self.unwrapped.compiled else None
 
     def forward(self, batch: MicroBatch, head: Head) -> Tensor:
         """A forward pass in the precision of the run; what `head` makes of its hidden states."""
@@ -125,7 +132,10 @@ class Worker:
         if isinstance(self.optimizer, InBackward):
             bad, self.optimizer.bad = self.optimizer.bad, 0
             return self.optimizer.norm(), bad == 0
+        if self.wide is not None:
+            self.wide.hand_over()
         weights = [weight for weight in self.model.parameters() if weight.grad is not None]
+        self._reduce(weights)
         norm = _global_norm([weight.grad for weight in weights if weight.grad is not None])
         good = bool(torch.isfinite(norm))
         if good:
@@ -136,6 +146,14 @@ class Worker:
         self.optimizer.zero_grad()
         return float(norm), good
 
+    def _reduce(self, weights: list[nn.Parameter]) -> None:
+        """Average gradients over replicas that nothing wraps."""
+        if self.sharding == "none" and self.ranks > 1 and not isinstance(self.model, DistributedDataParallel):
+            for weight in weights:
+                assert weight.grad is not None
+                distributed.all_reduce(weight.grad)
+                weight.grad /= self.ranks
+
     def _step_engine(self) -> tuple[float, bool]:
         optimizer = self.engine.optimizer
         optimizer.check_grad_overflow = True  # in float32, DeepSpeed would step on NaN
@@ -145,6 +163,8 @@ class Worker:
         return float(self.engine.get_global_grad_norm()), True
 
     def forget_gradients(self) -> None:
+        if self.wide is not None:
+            self.wide.forget()
         (self.engine or self.optimizer).zero_grad()
 
 

@@ -17,7 +17,7 @@ ABOUT_THE_FILE = ("_from_model_config", "transformers_version")  # how it came a
 
 
 def read_generation_config(folder: str | Path) -> dict[str, Any]:
-    """A folder's sampling defaults; those of an adapter's folder hold at most the tokens that end a text.
+    """The sampling defaults of a folder of a model or an adapter.
 
     Returns:
         The file's fields; `eos_token_id` names the tokens of both `generation_config.json` and `config.json`.
@@ -26,6 +26,11 @@ def read_generation_config(folder: str | Path) -> dict[str, Any]:
     settings, config = (read_json(path) if path.is_file() else {} for path in paths)
     kept = {key: value for key, value in settings.items() if key not in ABOUT_THE_FILE}
     return add_end_ids(kept, _as_list(config.get("eos_token_id")))
+
+
+def end_ids_of_folder(folder: str | Path) -> list[int]:
+    """The tokens that a folder's two files name."""
+    return _as_list(read_generation_config(folder).get("eos_token_id"))
 
 
 def add_end_ids(settings: dict[str, Any], end_ids: Iterable[int]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from camelid.files.read import read_json
 from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.folders import weights
 from finetune.folders.generation_config import (
+    end_ids_of_folder,
     end_ids_of_tokenizer,
     read_generation_config,
     tuned_generation_config,
@@ -31,8 +32,8 @@ TOKENIZER_FILES = (
 def merge_adapter(base: str | Path, adapter: str | Path, output: str | Path) -> None:
     """Write the base with a PEFT adapter added into its weights, in the base's dtype; see `apply_adapter`."""
     model = apply_adapter(weights.load_model(base), adapter, base)
-    ends = end_ids_of_tokenizer(open_tokenizer(adapter)) if has_tokenizer(adapter) else []
-    generation = tuned_generation_config(base, ends)
+    own = end_ids_of_tokenizer(open_tokenizer(adapter)) if has_tokenizer(adapter) else []
+    generation = tuned_generation_config(base, [*own, *end_ids_of_folder(adapter)])
     weights.save_model(model.state_dict(), model.config, output, generation=generation)
     copy_tokenizer([adapter, base], output)
 

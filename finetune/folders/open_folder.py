@@ -14,7 +14,7 @@ from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import get_template, template_from_tokenizer
 from conversations.tokens.tokenize import Encoder
 from finetune.folders import weights
-from finetune.folders.generation_config import find_end_ids, tuned_generation_config
+from finetune.folders.generation_config import end_ids_of_folder, find_end_ids
 from finetune.folders.vocabulary import require_rows
 from finetune.llama.model import Llama
 
@@ -45,8 +45,8 @@ def open_chat_tokenizer(folder: Path, template: str | None = None) -> ChatTokeni
     own_ends = find_end_ids(tokenizer, encoder.template)
     if (folder / "config.json").is_file():
         require_rows([*encoder.encode_prompt([Message("user", "Hi")]), *own_ends[:1]], tokenizer, folder)
-    ends = tuned_generation_config(folder, own_ends).get("eos_token_id", [])
-    return ChatTokenizer(tokenizer, encoder, [ends] if isinstance(ends, int) else ends)
+    ends = list(dict.fromkeys([*own_ends, *end_ids_of_folder(folder)]))
+    return ChatTokenizer(tokenizer, encoder, ends)
 
 
 def open_weights(folder: Path) -> Llama:

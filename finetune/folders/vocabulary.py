@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from camelid.errors import UserError
+from finetune.folders import weights
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 
@@ -33,6 +34,27 @@ def require_rows(ids: Sequence[int] | npt.NDArray[np.int32], tokenizer: Any, fol
             f"{folder}: token {tokenizer.convert_ids_to_tokens(highest)!r} has id {highest}, but the embedding has "
             f"{rows} rows; make room with `camelid weights resize {folder} {folder}-resized` and use that folder"
         )
+
+
+def find_untaught(ids: npt.NDArray[np.int32], folder: str | Path) -> list[int]:
+    """Those of the ids whose row of the embedding is still what `resize_vocabulary` began it with.
+
+    Args:
+        ids: all that is to be trained on.
+        folder: of the model.
+    """
+    embedding_VD = weights.open_tensors(folder)["model.embed_tokens.weight"]()
+    last_D = embedding_VD[-1]
+    older = len(embedding_VD)
+    while older > 0 and torch.equal(embedding_VD[older - 1], last_D):
+        older -= 1
+    if older == 0:
+        return []
+    parts = torch.split(embedding_VD[:older], 8192)
+    mean_D = torch.stack([part.float().sum(0) for part in parts]).sum(0) / older
+    if not torch.allclose(last_D.float(), mean_D, rtol=2**-7, atol=1e-6):  # two roundings of bfloat16
+        return []
+    return [int(token) for token in np.unique(ids[ids >= older])]
 
 
 def resize_vocabulary(model: Llama, tokens: int, multiple_of: int = 1) -> None:

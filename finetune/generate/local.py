@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
+from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request, Usage
 from finetune.folders.open_folder import ChatTokenizer, folder_fingerprint, open_chat_tokenizer, open_weights
 from finetune.generate.decode import Generated
@@ -62,12 +63,19 @@ class LocalModel:
 
     async def complete(self, request: Request) -> Reply | Failure:
         """Answer one request, together with whatever else is open."""
-        prompt = self._words.encoder.encode_prompt(request.messages)
+        stop: tuple[str, ...] = ()
+        if request.extra.get("continue_final_message"):  # the user's next turn, as vLLM understands such a request
+            if request.messages[-1] != Message("user", ""):
+                return Failure("bad_request", "only an empty turn of the user can be continued")
+            prompt, closing = self._words.encoder.encode_open_turn(request.messages[:-1])
+            stop = tuple(closing.strip().split("\n")[:1]) if closing.strip() else ()
+        else:
+            prompt = self._words.encoder.encode_prompt(request.messages)
         if len(prompt) >= self._context:
             return Failure(
                 "bad_request", f"the prompt has {len(prompt)} tokens, the model takes fewer than {self._context}"
             )
-        answer = await self._engine.answer(prompt, _seed(request), _sampling(request))
+        answer = await self._engine.answer(prompt, _seed(request), _sampling(request, stop))
         usage = Usage(len(prompt), len(answer.ids))
         logprobs = tuple(self._by_text(step) for step in answer.logprobs)
         return Reply(answer.text.strip(), self.name, answer.finish_reason, usage, logprobs)
@@ -85,12 +93,12 @@ def _seed(request: Request) -> int:
     return request.seed + request.sample if request.seed is not None else int(request.key("seed")[:12], 16)
 
 
-def _sampling(request: Request) -> Sampling:
+def _sampling(request: Request, stop: tuple[str, ...]) -> Sampling:
     return Sampling(
         max_new_tokens=request.max_tokens or DEFAULT_NEW_TOKENS,
         temperature=request.temperature,
         top_p=request.top_p,
-        stop=request.stop,
+        stop=(*request.stop, *stop),
         top_k=int(request.extra.get("top_k", 0)),
         repetition_penalty=float(request.extra.get("repetition_penalty", 1.0)),
         top_logprobs=int(request.extra.get("top_logprobs") or 0) if request.extra.get("logprobs") else None,

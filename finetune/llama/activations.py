@@ -10,16 +10,21 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 
+def _norm(x_TD: Tensor, weight_D: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    wide_TD = x_TD.float()
+    scale_T1 = torch.rsqrt(wide_TD.pow(2).mean(-1, keepdim=True) + eps)
+    # Rounded to the input's precision before the weight comes in, as LLaMA and transformers do.
+    return ((wide_TD * scale_T1).to(x_TD.dtype) * weight_D).to(dtype), scale_T1
+
+
 class _RMSNormFunction(torch.autograd.Function):
     """Keeps its input and one number a token; autograd would keep three tensors as wide as the input."""
 
     @staticmethod
     def forward(ctx: Any, x_TD: Tensor, weight_D: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
-        wide_TD = x_TD.float()
-        scale_T1 = torch.rsqrt(wide_TD.pow(2).mean(-1, keepdim=True) + eps)
+        out_TD, scale_T1 = _norm(x_TD, weight_D, eps, dtype)
         ctx.save_for_backward(x_TD, weight_D, scale_T1)
-        # Rounded to the input's precision before the weight comes in, as LLaMA and transformers do.
-        return ((wide_TD * scale_T1).to(x_TD.dtype) * weight_D).to(dtype)
+        return out_TD
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -46,6 +51,8 @@ def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """
     device = x_TD.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_TD.dtype
+    if torch.compiler.is_compiling():  # the compiler chooses itself what is kept
+        return _norm(x_TD, weight_D, eps, dtype)[0]
     out: Tensor = _RMSNormFunction.apply(x_TD, weight_D, eps, dtype)  # type: ignore[no-untyped-call]
     return out
 
@@ -66,5 +73,7 @@ class _SwiGLUFunction(torch.autograd.Function):
 
 def swiglu(gate_TF: Tensor, up_TF: Tensor) -> Tensor:
     """silu(gate) * up (Shazeer 2020, "GLU Variants Improve Transformer", eq. 6)."""
+    if torch.compiler.is_compiling():
+        return silu(gate_TF) * up_TF
     out: Tensor = _SwiGLUFunction.apply(gate_TF, up_TF)  # type: ignore[no-untyped-call]
     return out

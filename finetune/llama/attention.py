@@ -4,19 +4,17 @@ Shapes: T tokens of all documents back to back, H query heads, K key and value h
 queries and m keys.
 """
 
-import importlib.util
-import inspect
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-logger = logging.getLogger(__name__)
+from finetune.llama.packed_attention import packed_attention, seen
+
+HAS_FLASH_ATTN = find_spec("flash_attn") is not None
 
 
 @dataclass(frozen=True)
@@ -110,6 +108,11 @@ class Documents:
         places, starts = _pad(self.prompts.places, keys), _pad(self.prompts.starts, pieces + 1)
         return replace(padded, prompts=replace(self.prompts, places=places, starts=starts))
 
+    def on_device_alone(self) -> "Documents":
+        """The same without what the host alone knows, which compiled code must not depend on."""
+        prompts = None if self.prompts is None else replace(self.prompts, spans=())
+        return replace(self, lengths=(), prompts=prompts)
+
     @property
     def spans(self) -> tuple[tuple[int, int], ...]:
         """(start, tokens) of the prompt that each piece sees before itself."""
@@ -133,33 +136,17 @@ def _pad(values: Tensor, count: int) -> Tensor:
 def attention(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
     """Softmax attention from each token to what `documents` lets it see, scaled by 1 / sqrt(d) (Vaswani et al. 2017).
 
-    On CUDA flash-attn's varlen kernel if it is installed, else torch's `varlen_attn`; elsewhere, and for
-    float32 (which neither kernel takes), torch's SDPA one piece at a time.
+    On CUDA in 16 bits flash-attn's varlen kernel if it is installed, else `packed_attention`, which compiled layers use
+    everywhere; else torch's SDPA one piece at a time.
 
     Returns:
         (T, H, d) outputs.
     """
+    if torch.compiler.is_compiling():
+        return _packed(q_THd, k_TKd, v_TKd, documents)
     if q_THd.is_cuda and q_THd.dtype in (torch.bfloat16, torch.float16):
-        kernel = _cuda_kernel()
-        if kernel == "flash-attn":
-            return _flash(q_THd, k_TKd, v_TKd, documents)
-        if kernel == "torch varlen_attn":
-            return _varlen(q_THd, k_TKd, v_TKd, documents)
+        return (_flash if HAS_FLASH_ATTN else _packed)(q_THd, k_TKd, v_TKd, documents)
     return _per_piece(q_THd, k_TKd, v_TKd, documents)
-
-
-@cache
-def _cuda_kernel() -> str:
-    """The packed kernel to use on CUDA; announced once."""
-    if importlib.util.find_spec("flash_attn"):
-        kernel = "flash-attn"
-    elif importlib.util.find_spec("torch.nn.attention.varlen"):
-        kernel = "torch varlen_attn"
-    else:
-        kernel = "per-document SDPA"
-    if kernel != "flash-attn":
-        logger.warning("flash-attn is not installed; attention uses %s", kernel)
-    return kernel
 
 
 def _flash(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
@@ -167,37 +154,19 @@ def _flash(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) ->
 
     k_TKd, v_TKd, key_starts = _gather_keys(k_TKd, v_TKd, documents)
     starts, longest = documents.starts, documents.longest
+    window = (-1 if documents.window is None else documents.window, 0)  # to the left (-1: all), and to the right
     # With fewer queries than keys flash-attn, from 2.1 on, lets the last query see the last key: what pieces want.
     out: Tensor = flash_attn_varlen_func(
-        q_THd, k_TKd, v_TKd, starts, key_starts, longest, longest, causal=True, window_size=_flash_window(documents)
+        q_THd, k_TKd, v_TKd, starts, key_starts, longest, longest, causal=True, window_size=window
     )
     return out
 
 
-def _varlen(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
-    names = inspect.signature(varlen_attn).parameters
-    # torch 2.11 says `is_causal` and knows no window; 2.13 a window: none to the right, so many to the left.
-    if "is_causal" in names and documents.window is not None:
-        return _per_piece(q_THd, k_TKd, v_TKd, documents)
-    windowed: dict[str, Any] = {"window_size": _flash_window(documents)}
-    causal: dict[str, Any] = {"is_causal": True} if "is_causal" in names else windowed
-    groups = q_THd.shape[1] // k_TKd.shape[1]
+def _packed(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
     k_TKd, v_TKd, key_starts = _gather_keys(k_TKd, v_TKd, documents)
-    if groups > 1 and "enable_gqa" in names:
-        causal["enable_gqa"] = True
-    elif groups > 1:
-        k_TKd, v_TKd = (x.repeat_interleave(groups, dim=1) for x in (k_TKd, v_TKd))
-    starts, longest = documents.starts, documents.longest
-    out = varlen_attn(q_THd, k_TKd, v_TKd, starts, key_starts, longest, longest, **causal)
-    assert isinstance(out, Tensor)
+    window = -1 if documents.window is None else documents.window
+    out: Tensor = packed_attention(q_THd, k_TKd, v_TKd, documents.starts, key_starts, documents.longest, window)[0]
     return out
-
-
-def _flash_window(documents: Documents) -> tuple[int, int]:
-    """Tokens seen to the left (-1: all) and to the right, as the CUDA kernels want it."""
-    return (-1 if documents.window is None else documents.window, 0)
 
 
 def _gather_keys(k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> tuple[Tensor, Tensor, Tensor]:
@@ -225,15 +194,9 @@ def _per_piece(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents
             q_nHd.transpose(0, 1)[None],
             k_mKd.transpose(0, 1)[None],
             v_mKd.transpose(0, 1)[None],
-            attn_mask=None if plain else _seen(len(q_nHd), len(k_mKd), window, q_nHd.device),
+            attn_mask=None if plain else seen(len(q_nHd), len(k_mKd), window, q_nHd.device),
             is_causal=plain,
             enable_gqa=grouped,
         )
         outs.append(out_1Hnd[0].transpose(0, 1))
     return torch.cat(outs) if len(outs) > 1 else outs[0]
-
-
-def _seen(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor:
-    """(n, m) whether a query sees a key: the last query is at the place of the last key."""
-    seen_nm = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
-    return seen_nm if window is None else seen_nm.triu(keys - queries - window)

@@ -17,7 +17,7 @@ from finetune.llama.activations import rms_norm, swiglu
 from finetune.llama.attention import Documents, attention
 from finetune.llama.cache import KeyValues
 from finetune.llama.config import LlamaConfig
-from finetune.llama.recompute import Recompute, remade, run_layer
+from finetune.llama.recompute import Recompute, remade, run_compiled, run_layer
 from finetune.llama.rope import apply_rotary, rotary_cos_sin
 
 Head = Callable[[Tensor, nn.Module], Tensor]
@@ -90,6 +90,22 @@ class LlamaDecoderLayer(nn.Module):
         documents: Documents,
         cache: KeyValues | None = None,
         layer: int = 0,
+        compiled: Recompute | None = None,
+    ) -> Tensor:
+        """See `_compute`; in code compiled for a way to recompute, if `compiled` says one."""
+        # In here, so that the hooks that sharding adds to layers run outside of what is compiled.
+        if compiled is not None:
+            return run_compiled(compiled, self._compute, x_TD, cos_Td, sin_Td, documents)
+        return self._compute(x_TD, cos_Td, sin_Td, documents, cache, layer)
+
+    def _compute(
+        self,
+        x_TD: Tensor,
+        cos_Td: Tensor,
+        sin_Td: Tensor,
+        documents: Documents,
+        cache: KeyValues | None = None,
+        layer: int = 0,
     ) -> Tensor:
         """h = x + attention(norm(x)); out = h + mlp(norm(h))."""
         normed_TD = remade(self.input_layernorm, x_TD)
@@ -116,6 +132,7 @@ class Llama(nn.Module):
         recompute: what the backward pass computes again: nothing; all but the outputs of linear layers and of
             attention (LLaMA, section 2.4: "the activations that are expensive to compute"); or all but each
             layer's input (Chen et al. 2016).
+        compiled: whether layers run in compiled code.
     """
 
     _no_split_modules = ("LlamaDecoderLayer",)  # what FSDP and DeepSpeed wrap
@@ -125,6 +142,7 @@ class Llama(nn.Module):
         super().__init__()
         self.config = config
         self.recompute: Recompute = "none"
+        self.compiled = False
         self.model = LlamaModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
@@ -136,6 +154,10 @@ class Llama(nn.Module):
 
     def set_recompute(self, mode: Recompute) -> None:
         self.recompute = mode
+
+    def set_compiled(self, compiled: bool) -> None:
+        """Whether layers run compiled while gradients are recorded; wants batches of one shape."""
+        self.compiled = compiled
 
     def forward(
         self,
@@ -160,8 +182,14 @@ class Llama(nn.Module):
         """
         x_TD = self.model.embed_tokens(input_ids_T)
         cos_Td, sin_Td = rotary_cos_sin(self.config, positions_T, documents, x_TD.dtype)
-        for index, layer in enumerate(self.model.layers):
-            x_TD = run_layer(self.recompute, layer, x_TD, cos_Td, sin_Td, documents, cache, index)
+        if self.compiled and cache is None and torch.is_grad_enabled():
+            torch._dynamo.mark_dynamic(documents.starts, 0)  # one graph for any number of documents
+            seen = documents.on_device_alone()
+            for layer in self.model.layers:
+                x_TD = layer(x_TD, cos_Td, sin_Td, seen, compiled=self.recompute)
+        else:
+            for index, layer in enumerate(self.model.layers):
+                x_TD = run_layer(self.recompute, layer, x_TD, cos_Td, sin_Td, documents, cache, index)
         hidden_TD = self.model.norm(x_TD)
         out: Tensor = self.lm_head(hidden_TD) if head is None else head(hidden_TD, self.lm_head)
         return out
@@ -169,7 +197,7 @@ class Llama(nn.Module):
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
         """Random weights: normal(0, initializer_range) for matrices, 1 for norms, 0 for biases."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator(self.lm_head.weight.device).manual_seed(seed)
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 parameter.zero_()

@@ -14,9 +14,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 Recompute = Literal["none", "selective", "full"]
+WIDENING = 8  # LLaMA's layers widen 4 times at most; adapters of rank 256 and less 16 times and more from width 4096 on
 
 
 def run_layer(mode: Recompute, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
@@ -37,9 +38,50 @@ def run_layer(mode: Recompute, layer: Callable[..., Tensor], *inputs: Any) -> Te
         return layer(*inputs)
 
 
+def run_compiled(mode: Recompute, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    """The same in code that torch has compiled: one graph for all layers of a shape, whatever documents come.
+
+    Args:
+        mode: as for `run_layer`; what `selective` keeps is `_kept`'s to say.
+        layer: as for `run_layer`, without hooks.
+        inputs: as for `run_layer`.
+    """
+    return _compiled(mode, layer, *inputs)
+
+
+def _trace(mode: Recompute, layer: Callable[..., Tensor], *inputs: Any) -> Tensor:
+    if mode == "none" or not torch.is_grad_enabled():
+        return layer(*inputs)
+    if mode == "selective":
+        out: Tensor = checkpoint(layer, *inputs, use_reentrant=False, context_fn=_selective)
+    else:
+        out = checkpoint(layer, *inputs, use_reentrant=False)
+    return out
+
+
+_compiled = torch.compile(_trace, fullgraph=True, dynamic=False)
+
+
+def _selective() -> Any:
+    return create_selective_checkpoint_contexts(_kept)  # type: ignore[no-untyped-call]
+
+
+def _kept(context: Any, operator: Any, *inputs: Any, **options: Any) -> CheckpointPolicy:
+    """What `selective` keeps of a compiled layer: products of matrices, and attention."""
+    aten = torch.ops.aten
+    if operator in (aten.mm.default, aten.addmm.default):
+        (_, inner), (_, width) = (each.shape for each in inputs[-2:])
+        # The second product of a low-rank adapter is as large as what it is added to, and nearly free.
+        return CheckpointPolicy.PREFER_RECOMPUTE if width > WIDENING * inner else CheckpointPolicy.MUST_SAVE
+    attention = torch.ops.camelid.packed_attention.default
+    return CheckpointPolicy.MUST_SAVE if operator == attention else CheckpointPolicy.PREFER_RECOMPUTE
+
+
 def remade(make: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
     """`make(*inputs)`, which the backward pass may make again: so `make` must be cheap, and the same every time."""
     made = make(*inputs)
+    if torch.compiler.is_compiling():  # `_kept` decides
+        return made
     active = _active.get()
     if active is not None and torch.is_grad_enabled():
         active.add(made, make, inputs)

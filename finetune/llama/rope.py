@@ -20,7 +20,8 @@ def apply_rotary(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
     # they are. (a, b) turned by an angle is (a cos - b sin, b cos + a sin): hence the minus on what stands first.
     first, second = x_THd.chunk(2, dim=-1)
     turned_THd = torch.cat((-second, first), dim=-1)
-    return x_THd * cos_Td[:, None] + turned_THd * sin_Td[:, None]
+    # Back to what came: under autocast cosines are float32, and queries and keys must have the values' precision.
+    return (x_THd * cos_Td[:, None] + turned_THd * sin_Td[:, None]).to(x_THd.dtype)
 
 
 def rotary_cos_sin(

@@ -140,7 +140,7 @@ class _LinearLoss(torch.autograd.Function):
     ) -> Tensor:
         total = torch.zeros((), device=hidden_ND.device)
         grad_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
-        grad_VD = torch.zeros_like(matrix_VD) if ctx.needs_input_grad[1] else None
+        grad_VD = torch.zeros_like(matrix_VD, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         cast_VD = matrix_VD.to(hidden_ND.dtype)  # once, not for every chunk
         start = 0
         for hidden_nD, targets_n, weights_n in zip(*_chunks(hidden_ND, targets_N, weights_N), strict=True):

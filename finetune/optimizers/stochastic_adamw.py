@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -26,6 +27,9 @@ class StochasticAdamW(torch.optim.Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(groups, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        weights = [weight for group in self.param_groups for weight in group["params"]]
+        first = groups[0].get("number", 0)  # told apart from other optimizers' weights
+        self._numbers = {weight: first + number for number, weight in enumerate(weights)}
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -42,19 +46,51 @@ class StochasticAdamW(torch.optim.Optimizer):
             state["step"] = torch.zeros(())
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
         state["step"] += 1
-        step, (beta1, beta2) = float(state["step"]), group["betas"]
+        step, (beta1, beta2) = int(state["step"]), group["betas"]
         size, root = group["lr"] / (1 - beta1**step), (1 - beta2**step) ** 0.5
+        kept, eps = 1 - group["lr"] * group["weight_decay"], group["eps"]
+        numbers = torch.tensor([beta1, beta2, 1 - beta2, size, root, kept, eps])
         assert weight.grad is not None
-        tensors = (weight, weight.grad, state["exp_avg"], state["exp_avg_sq"])
-        chunks = (torch.split(_local(tensor), CHUNK) for tensor in tensors)
-        for value, gradient, first, second in zip(*chunks, strict=True):
-            grad = gradient.float()
-            mean = first.float().lerp_(grad, 1 - beta1)
-            square = second.float().mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            new = value.float().mul_(1 - group["lr"] * group["weight_decay"])
-            new.addcdiv_(mean, square.sqrt().div_(root).add_(group["eps"]), value=-size)
-            for target, wide in ((value, new), (first, mean), (second, square)):
-                round_stochastically(wide, target)
+        tensors = [_local(tensor) for tensor in (weight, weight.grad, state["exp_avg"], state["exp_avg_sq"])]
+        compiled = weight.is_cuda
+        if compiled:
+            numbers = numbers.pin_memory().to(weight.device, non_blocking=True)
+        chunks = zip(*(torch.split(tensor, len(tensor) if compiled else CHUNK) for tensor in tensors), strict=True)
+        for index, (value, gradient, first, second) in enumerate(chunks):
+            # By step, weight and place alone: replicas of a weight are rounded alike.
+            words = np.random.SeedSequence([step, self._numbers[weight], index]).generate_state(2).view(np.int32)
+            seeds = torch.from_numpy(words.copy()).to(weight.device)
+            (_compiled if compiled else _update)(value, gradient, first, second, numbers, seeds)
+
+
+def _update(value: Tensor, gradient: Tensor, first: Tensor, second: Tensor, numbers: Tensor, seeds: Tensor) -> None:
+    """One step of flat weights, in place.
+
+    Args:
+        value, gradient, first, second: (n,) weights, their gradients, and both moments.
+        numbers: float32 beta1, beta2, 1 - beta2, step size, root of the second moment's correction, 1 - lr * decay,
+            epsilon.
+        seeds: (2,) int32.
+    """
+    beta1, beta2, rest, size, root, kept, eps = numbers.unbind()
+    grad = gradient.float()
+    mean = torch.lerp(grad, first.float(), beta1)
+    square = second.float() * beta2 + grad * grad * rest
+    new = value.float() * kept - size * mean / (square.sqrt() / root + eps)
+    place = torch.arange(len(value), dtype=torch.int32, device=value.device)
+    bits, more = _hash(place ^ seeds[0]), _hash(place ^ seeds[1])
+    for target, wide, noise in ((value, new, bits), (first, mean, bits >> 16), (second, square, more)):
+        target.copy_(round_stochastically(wide, noise) if target.dtype == torch.bfloat16 else wide)
+
+
+_compiled = torch.compile(_update, dynamic=True)  # one kernel, which reads and writes each number once
+
+
+def _hash(words: Tensor) -> Tensor:
+    """Scramble int32 words: MurmurHash3's finaliser (Appleby 2011, `fmix32`)."""
+    words = (words ^ ((words >> 16) & 0xFFFF)) * -0x7A143595  # 0x85EBCA6B as int32
+    words = (words ^ ((words >> 13) & 0x7FFFF)) * -0x3D4D51CB  # 0xC2B2AE35
+    return words ^ ((words >> 16) & 0xFFFF)
 
 
 def _local(tensor: Tensor) -> Tensor:
@@ -63,14 +99,14 @@ def _local(tensor: Tensor) -> Tensor:
     return whole.detach().view(-1)
 
 
-def round_stochastically(wide: Tensor, target: Tensor) -> None:
-    """Write float32 values into a bfloat16 tensor, each to one of its two neighbours; unbiased.
+def round_stochastically(wide: Tensor, noise: Tensor) -> Tensor:
+    """Float32 values as bfloat16, each as one of its two neighbours; unbiased.
 
     A bfloat16 is a float32 without its last 16 bits: adding 16 random bits carries over in proportion to those bits.
+
+    Args:
+        wide: the values.
+        noise: int32 of which the last 16 bits are random.
     """
-    if target.dtype != torch.bfloat16:
-        target.copy_(wide)
-        return
-    bits = wide.view(torch.int32)
-    noise = torch.randint(0, 1 << 16, bits.shape, dtype=torch.int32, device=bits.device)
-    target.copy_(((bits + noise) & -(1 << 16)).view(torch.float32))
+    bits = wide.view(torch.int32) + (noise & 0xFFFF)
+    return (bits & -(1 << 16)).view(torch.float32).bfloat16()

@@ -1,6 +1,5 @@
 """What torch finds on this machine: GPUs, how the processor computes, which attention kernel training will use."""
 
-import importlib.util
 from dataclasses import dataclass
 
 import torch
@@ -30,11 +29,6 @@ def cuda_build() -> str | None:
     """The CUDA version that this torch was built for; None for a CPU build."""
     version: str | None = torch.version.cuda
     return version
-
-
-def has_varlen_attention() -> bool:
-    """Whether this torch has a kernel for packed attention of its own."""
-    return importlib.util.find_spec("torch.nn.attention.varlen") is not None
 
 
 def cpu_has_bf16() -> bool:

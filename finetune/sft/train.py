@@ -1,5 +1,6 @@
 """The loop of supervised fine-tuning: update after update, with metrics, evaluations and checkpoints."""
 
+import os
 import signal
 import sys
 import time
@@ -14,13 +15,12 @@ from accelerate import Accelerator
 from camelid.config import to_tree
 from camelid.errors import UserError
 from camelid.files.lock import exclusive_lock
-from camelid.files.paths import suggest_path
 from camelid.files.write import AppendLog
 from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
-from finetune.data.batches import PackedRow, Plan, validation_rows
-from finetune.data.token_data import load_tokens
+from finetune.data.batches import PackedRow, Plan, validation_rows, warn_of_few_updates
+from finetune.data.token_data import TokenData, load_tokens
 from finetune.engine import run_folder
 from finetune.engine.checkpoint import CheckpointSaver, checkpoint_position
 from finetune.engine.evaluate import sample_answers, validation_loss
@@ -33,7 +33,7 @@ from finetune.engine.stop import StopSignal
 from finetune.engine.update import run_update
 from finetune.engine.worker import Worker
 from finetune.folders.generation_config import find_end_ids
-from finetune.folders.vocabulary import require_rows
+from finetune.folders.vocabulary import find_untaught, require_rows
 from finetune.layout import Sharding, check
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import NextToken
@@ -63,7 +63,6 @@ def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
 
 def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quiet: bool) -> signal.Signals | None:
     folder, patience = Path(recipe.run.output), Patience()
-    require_model_folder(recipe.model.path)
     with patience.main_first():
         finished = run_folder.claim_run_folder(folder, recipe)
     if finished:
@@ -74,12 +73,18 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     with patience.main_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
     require_rows(data.ids, tokenizer, recipe.model.path)
+    if accelerator.is_main_process:
+        warn_of_untaught(data, recipe, tokenizer)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
     worker = make_worker(accelerator, sharding, recipe, patience)
     if accelerator.is_main_process:
         run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))
         if not quiet:
             print_plan(plan, worker)
+            print(f"to stop with a checkpoint: kill {os.getpid()} (or Ctrl-C)", flush=True)
+            few = warn_of_few_updates(plan.updates, plan.rows_per_epoch, recipe.optim)
+            if few:
+                print(f"camelid: warning: {few}", file=sys.stderr)
         warn_if_slow(worker, recipe.run.precision)
     if recipe.run.trackers:
         accelerator.init_trackers("camelid", config=run_folder.flatten_recipe(to_tree(recipe)))
@@ -99,10 +104,18 @@ def config_if_here(folder: str) -> LlamaConfig | None:
     return LlamaConfig.from_folder(folder) if (Path(folder) / "config.json").is_file() else None
 
 
-def require_model_folder(path: str) -> None:
-    """Refuse a base that is not there."""
-    if not Path(path).is_dir():
-        raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path)}")
+def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None:
+    """Say so if an adapter alone is to teach tokens that were added: it can't, for it leaves their rows as they are."""
+    if recipe.adapter.kind == "none" or recipe.adapter.also:
+        return
+    found = tokenizer.convert_ids_to_tokens(find_untaught(data.ids, recipe.model.path))
+    if found:
+        what = f"{', '.join(map(repr, found[:3]))}{f' and {len(found) - 3} more' if len(found) > 3 else ''}"
+        fix = "add adapter.also=[embed_tokens,lm_head], or the model will not learn to say them"
+        print(
+            f"camelid: warning: new in the vocabulary, and not to be learned by an adapter: {what}; {fix}",
+            file=sys.stderr,
+        )
 
 
 def load_tokenizer(path: str, template: str) -> Any:

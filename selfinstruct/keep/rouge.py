@@ -31,6 +31,22 @@ class Similarity:
     most_similar: dict[str, float]
 
 
+class WordCodes:
+    """Texts as strings of one private character per distinct token; frequent tokens, seen early, get the small ones.
+
+    Args:
+        tokenize: what a token is.
+    """
+
+    def __init__(self, tokenize: WordSplitter) -> None:
+        self._tokenize = tokenize
+        self._ids: dict[str, int] = {}
+
+    def encode(self, text: str) -> str:
+        ids = self._ids
+        return "".join(_character(ids.setdefault(token, len(ids))) for token in self._tokenize(text))
+
+
 class SimilarTexts:
     """The texts kept so far.
 
@@ -43,8 +59,7 @@ class SimilarTexts:
     """
 
     def __init__(self, texts: Iterable[str] = (), tokenize: WordSplitter = unicode_tokens) -> None:
-        self._tokenize = tokenize
-        self._ids: dict[str, int] = {}
+        self._ids = WordCodes(tokenize)
         self._texts: list[str] = []
         self._encoded: list[str] = []
         self._lengths = np.zeros(1024, dtype=np.int64)  # of `_encoded`; grows by doubling
@@ -55,7 +70,7 @@ class SimilarTexts:
 
     def add(self, text: str) -> None:
         """Remember a text."""
-        encoded = self._encode(text)
+        encoded = self._ids.encode(text)
         if len(self._texts) == len(self._lengths):
             self._lengths = np.concatenate((self._lengths, np.zeros_like(self._lengths)))
         self._lengths[len(self._texts)] = len(encoded)
@@ -68,12 +83,12 @@ class SimilarTexts:
 
         Handing the kept texts over costs several times what comparing one text with them does.
         """
-        encoded = [self._encode(text) for text in texts]
+        encoded = [self._ids.encode(text) for text in texts]
         self._ahead = dict(zip(texts, _common(encoded, self._encoded), strict=True)) if texts else {}
 
     def compare(self, text: str) -> Similarity:
         """ROUGE-L F-measure of `text` with every text kept, as rouge_score computes it."""
-        encoded = self._encode(text)
+        encoded = self._ids.encode(text)
         ahead = self._ahead.get(text, _NONE)
         row = np.concatenate((ahead, _common([encoded], self._encoded[len(ahead) :])[0]))
         return self._similarity(len(encoded), row)
@@ -84,30 +99,22 @@ class SimilarTexts:
             return Similarity(0.0, 0.0, {})
         lengths, width = self._lengths[: len(common)], self._longest + 1
         if (length + 1) * width < len(common):  # far fewer different scores than texts: each is computed once
-            table = _f_measure(np.arange(length + 1)[:, None], np.arange(width), length)
+            table = f_measure(np.arange(length + 1)[:, None], np.arange(width), length)
             scores = table.ravel().take(common * np.int64(width) + lengths)
         else:
-            scores = _f_measure(common, lengths, length)
+            scores = f_measure(common, lengths, length)
         most_similar = {self._texts[index]: float(scores[index]) for index in _nearest(scores)}
         return Similarity(float(scores.max()), float(scores.mean()), most_similar)
-
-    def _encode(self, text: str) -> str:
-        """One private character per distinct token; frequent tokens, seen early, get the small ones."""
-        ids = self._ids
-        return "".join(_character(ids.setdefault(token, len(ids))) for token in self._tokenize(text))
 
 
 def _common(texts: Sequence[str], others: Sequence[str]) -> NDArray[Any]:
     """LCS length of each text (row) with each of the others (column)."""
     dtype = np.uint8 if max(map(len, texts)) <= 255 else np.uint32
-    if len(texts) == 1:
-        return cdist(texts, others, scorer=LCSseq.similarity, dtype=dtype)
-    # The many come first, as it is those that the library shares out to the cores.
-    workers = -1 if len(texts) * len(others) > 50_000 else 1  # threads cost more than they bring below that
-    return np.ascontiguousarray(cdist(others, texts, scorer=LCSseq.similarity, dtype=dtype, workers=workers).T)
+    workers = -1 if len(texts) > 1 and len(texts) * len(others) > 50_000 else 1  # below that threads cost more
+    return cdist(texts, others, scorer=LCSseq.similarity, dtype=dtype, workers=workers)
 
 
-def _f_measure(common: NDArray[Any], lengths: NDArray[np.int64], length: int) -> NDArray[np.float64]:
+def f_measure(common: NDArray[Any], lengths: NDArray[Any], length: int) -> NDArray[np.float64]:
     """ROUGE-L of texts of `lengths` tokens with one of `length`, from the length of what they have in common."""
     with np.errstate(divide="ignore", invalid="ignore"):
         # Operations in rouge_score's order: an algebraically equal form flips borderline decisions.

@@ -2,6 +2,7 @@
 
 import re
 import string
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,14 +10,11 @@ from pathlib import Path
 from camelid.config import load_config
 from camelid.errors import UserError
 from camelid.text.words import SPACELESS, unicode_tokens
+from selfinstruct.keep.leftovers import holds_next_task, is_cut_off, is_refusal, needs_attachment, says_no_output
+from selfinstruct.keep.links import has_invented_link, is_only_link
 from selfinstruct.seeds import Task
 
 DATA = Path(__file__).parents[1] / "data"
-
-_URL = re.compile(r"https?://[^\s)>\]}\"'“”]+|www\.[^\s)>\]}\"'“”]+")
-# A numbered or bare heading of the next task at the start of a line.
-_NEXT_TASK = re.compile(r"^\s*(?:\*\*)?(?:\d+\s*[.)]\s*Instruction|(?:Instruction|Output))\s*:", re.MULTILINE)
-_NO_OUTPUT = re.compile(r"^\W*(no ?output|none|n/?a|output|null)\W*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -68,17 +66,20 @@ def read_rules(name: str = "en") -> Rules:
     return load_config(Rules, ours if ours.is_file() else name)
 
 
+# What is wrong with an input or output, in the order in which it is looked for. Alpaca checks none of this.
+_ANSWER_FAULTS: tuple[tuple[str, Callable[[Task], bool]], ...] = (
+    ("output empty", lambda task: not task.output),
+    ("output says that there is none", lambda task: says_no_output(task.output)),
+    ("two tasks run together", holds_next_task),
+    ("output repeats the input", lambda task: bool(task.input) and task.input == task.output),
+    ("output has a URL that was not given", has_invented_link),
+    ("input is only a link", is_only_link),
+    ("input is a picture or file that is not there", needs_attachment),
+    ("output cut off", lambda task: is_cut_off(task.output)),
+    ("output refuses", lambda task: is_refusal(task.output)),
+)
+
+
 def reason_to_drop_answer(task: Task) -> str | None:
-    """Return why a task's input and output are no good, or None. Alpaca checks none of this."""
-    if not task.output:
-        return "output empty"
-    if _NO_OUTPUT.match(task.output):
-        return "output says that there is none"
-    if _NEXT_TASK.search(task.output) or _NEXT_TASK.search(task.input):
-        return "two tasks run together"
-    if task.input and task.input == task.output:
-        return "output repeats the input"
-    invented = {url.rstrip(".,;:!?") for url in _URL.findall(task.output)} - {
-        url.rstrip(".,;:!?") for url in _URL.findall(f"{task.instruction} {task.input}")
-    }
-    return "output has a URL that was not given" if invented else None
+    """Return why a task's input and output are no good, or None."""
+    return next((reason for reason, is_wrong in _ANSWER_FAULTS if is_wrong(task)), None)

@@ -8,10 +8,12 @@ from itertools import chain, islice
 from typing import Literal
 
 from camelid.models.llm import Failure, Reply, Request
-from camelid.models.spend import SAMPLE, Price, estimate_before_asking
+from camelid.models.model_run import ModelRun
+from camelid.models.spend import SAMPLE, estimate_before_asking
 from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.parse import Parsed, ReplyParser, parse_compat, parse_json, parse_strict
 from selfinstruct.methods.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, alpaca_requests, json_request, text_request
+from selfinstruct.methods.task_prompt import OWN_PROMPT, TaskPrompt
 from selfinstruct.run import Candidate, GenerationRun
 from selfinstruct.seeds import Task
 
@@ -37,7 +39,7 @@ class ReplyForm:
 
     Attributes:
         name, help: on the command line.
-        make: a request from the tasks shown, its number and the language.
+        make: a request from the tasks shown, its number and what the teacher is told.
         parser: reads the reply.
         compat: its tasks are filtered as Alpaca's code did.
         fallback: the form to go on with if the model has no use for this one.
@@ -50,9 +52,9 @@ class ReplyForm:
     compat: bool = False
     fallback: "ReplyForm | None" = None
 
-    def open(self, seeds: Sequence[Task], seed: int, language: str) -> ReplyFormat:
+    def open(self, seeds: Sequence[Task], seed: int, language: str, prompt: TaskPrompt = OWN_PROMPT) -> ReplyFormat:
         """With its requests for a run."""
-        return ReplyFormat(alpaca_requests(seeds, seed, self.make, language), self.parser)
+        return ReplyFormat(alpaca_requests(seeds, seed, self.make, language, prompt), self.parser)
 
 
 _TEXT = ReplyForm("text", "numbered text", text_request, parse_strict)
@@ -71,10 +73,11 @@ def find_form(name: str) -> ReplyForm:
     return next(form for form in FORMS if form.name == name)
 
 
-def estimate_cost(form: ReplyFormat, count: int, price: Price | None) -> str:
+def estimate_cost(form: ReplyFormat, count: int, model: ModelRun) -> str:
     """What a run costs if every task is kept, roughly and in words, before anything is asked."""
     replies = math.ceil(count / TASKS_A_REPLY)
-    return estimate_before_asking(list(islice(form.requests, SAMPLE)), replies, price)
+    sample = [model.options.apply(request) for request in islice(form.requests, SAMPLE)]
+    return estimate_before_asking(sample, replies, model.price)
 
 
 async def generate_alpaca(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat | None = None) -> None:
@@ -99,8 +102,9 @@ async def generate_alpaca(run: GenerationRun, form: ReplyFormat, fallback: Reply
 
     async for request, reply in run.ask(form.requests, needed, lambda reply: form.parse(reply).tasks):
         parsed = form.parse(reply)
+        run.count_mended(parsed.mended)
         for fault in parsed.drops:
-            run.tasks.drop(fault)
+            run.tasks.drop(fault, example=reply.text)
         await run.keep_passing([Candidate(task, request.sample, reply.model) for task in parsed.tasks])
 
 
@@ -126,17 +130,17 @@ async def _usable(run: GenerationRun, form: ReplyFormat, fallback: ReplyFormat) 
 def _problem(form: ReplyFormat, result: Reply | Failure) -> str | None:
     """Why a model has no use for the format, judged by its first answer; None if it has."""
     if isinstance(result, Failure):
-        return result.detail if result.kind == "bad_request" else None
+        return result.detail if result.kind in ("bad_request", "server") else None  # some servers break at a schema
     return None if form.parse(result).tasks else "it answered with something else"
 
 
 async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
     """With the form that the user asked for; says first what that may cost."""
     form = find_form(inputs.format)
-    given = (inputs.seeds, inputs.seed, inputs.language)
+    given = (inputs.seeds, inputs.seed, inputs.language, inputs.prompt)
     if run.model.name != "offline":
-        print(estimate_cost(form.open(*given), run.count, run.model.price), file=sys.stderr, flush=True)
+        print(estimate_cost(form.open(*given), run.count, run.model), file=sys.stderr, flush=True)
     await generate_alpaca(run, form.open(*given), form.fallback.open(*given) if form.fallback else None)
 
 
-ALPACA = Method("alpaca", "one step", _generate, formats=FORMS, offline=True)
+ALPACA = Method("alpaca", "one step", _generate, formats=FORMS, offline=True, has_prompt=True)

@@ -87,12 +87,14 @@ async def _evolve_chunk(run: GenerationRun, pool: list[str], chunk: list[int], g
     """Evolve, compare, answer and eliminate some places of the pool."""
     operators = {place: random.Random(f"{seed}/{generation}/{place}").choice(list(OPERATORS)) for place in chunk}
     evolved = await _ask_evolved(run, pool, operators, generation)
-    requests = [_request(text, generation, place) for place, text in evolved.items()]
+    requests = [] if run.answerer else [_request(text, generation, place) for place, text in evolved.items()]
     replies = await run.answers(requests)
     candidates = []
     for place, text in evolved.items():
         reply, facts = replies.get(place), {"operator": operators[place], "generation": generation}
-        if reply is None:
+        if run.answerer:
+            candidates.append(Candidate(Task(text, "", ""), place, "", facts=facts))
+        elif reply is None:
             candidates.append(Candidate(Task(text, "", ""), place, "", NO_ANSWER))
         else:
             task = Task(text, "", reply.text.strip())
@@ -120,7 +122,7 @@ async def _ask_evolved(
         reason = CUT_OFF if replies[place].finish_reason == "length" else None
         reason = reason or ("says words of the prompt" if _LEAKED.search(text) else None)
         if reason := reason or run.selection.reason_to_drop_instruction(text):
-            ledger.drop(reason)
+            ledger.drop(reason, example=text)
         else:
             texts[place] = text
     questions = [
@@ -132,11 +134,12 @@ async def _ask_evolved(
         if place not in verdicts:
             ledger.drop("not compared: no reply")
         elif verdicts[place].text.strip().lower().startswith("equal"):
-            ledger.drop("no more information than before")
+            ledger.drop("no more information than before", example=texts[place])
         else:
             ledger.keep()
             continue
         del texts[place]
+    run.stop_at_standstill(ledger)
     return texts
 
 

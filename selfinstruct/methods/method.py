@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from selfinstruct.methods.task_prompt import OWN_PROMPT, TaskPrompt
 from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import Task
 
@@ -42,6 +43,9 @@ class MethodInputs:
         seed: of whatever it draws.
         language: in which the teacher is told to write, such as `English`.
         format: a name of `Method.formats`, or `AUTO`.
+        texts: what back-translation starts from; empty unless the method takes texts.
+        prompt: what the teacher is told, where the method lets the user say it.
+        turns: of the user in each record.
     """
 
     seeds: Sequence[Task]
@@ -49,6 +53,9 @@ class MethodInputs:
     seed: int = 0
     language: str = "English"
     format: str = AUTO
+    texts: Sequence[str] = ()
+    prompt: TaskPrompt = OWN_PROMPT
+    turns: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,10 @@ class Method:
             either, only from what it has made.
         formats: what `--format` may be, `AUTO` among them; empty if it takes none.
         offline: the embedded model understands its prompts.
+        from_texts: it starts from texts (`--texts`), which become the answers.
+        has_prompt: the user can say what the teacher is told (`--prompt`, `--persona`).
+        has_turns: it can make conversations (`--turns`).
+        answers_apart: answers can be asked for apart from the tasks (`--answers`, ...).
     """
 
     name: str
@@ -72,6 +83,10 @@ class Method:
     evolves: bool = False
     formats: tuple[FormatChoice, ...] = ()
     offline: bool = False
+    from_texts: bool = False
+    has_prompt: bool = False
+    has_turns: bool = False
+    answers_apart: bool = True
 
     def is_compat(self, format: str) -> bool:
         """Whether the tasks of that format are filtered as Alpaca's code did."""

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from camelid.files.encodable import mend_json
+from selfinstruct.keep.leftovers import without_no_input
 from selfinstruct.methods.prompt import NO_INPUT, TASKS_A_PROMPT
 from selfinstruct.seeds import Task
 
@@ -20,7 +22,6 @@ _HEADING = re.compile(
 )
 _FIELDS = ("instruction", "input", "output")
 _SEPARATOR = re.compile(r"\n\s*#{2,}\s*$")
-_NO_INPUT = re.compile(r"^\W*(no ?input|none|n/?a)\W*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class Parsed:
     Attributes:
         tasks: the whole ones, in order.
         drops: a reason for each that was not whole.
+        mended: how many broken characters (halves of surrogate pairs) JSON named, and were replaced.
     """
 
     tasks: list[Task]
     drops: list[str]
+    mended: int = 0
 
 
 ReplyParser = Callable[[str, int, bool], Parsed]
@@ -113,16 +116,12 @@ def _sections(text: str) -> list[tuple[re.Match[str], str]]:
     return [(heading, text[heading.end() : end]) for heading, end in zip(headings, ends, strict=True)]
 
 
-def without_no_input(text: str) -> str:
-    """The input, or nothing where a model says in one of many ways that there is none."""
-    return "" if _NO_INPUT.match(text) else text
-
-
 def parse_json(completion: str, first: int, truncated: bool) -> Parsed:
     """Read `{"tasks": [{"instruction", "input", "output"}, ...]}`; of a cut-off list, all that is whole."""
     decoder = json.JSONDecoder()
     tasks: list[Task] = []
     drops: list[str] = []
+    mended = 0
     start = re.search(r'"tasks"\s*:\s*\[', completion)
     place = start.end() if start else len(completion)
     while item := re.compile(r"[\s,]*(?=\{)").match(completion, place):
@@ -130,6 +129,8 @@ def parse_json(completion: str, first: int, truncated: bool) -> Parsed:
             value, place = decoder.raw_decode(completion, item.end())
         except (json.JSONDecodeError, RecursionError):
             break
+        value, broken = mend_json(value)
+        mended += broken
         texts = [value.get(name) for name in _FIELDS]
         if not all(isinstance(text, str) for text in texts):
             drops.append(NOT_WHOLE)
@@ -140,4 +141,4 @@ def parse_json(completion: str, first: int, truncated: bool) -> Parsed:
             tasks.append(Task(instruction, without_no_input(given), output))
     if not re.compile(r"\s*\]").match(completion, place):
         drops.append(CUT_OFF if truncated else NOT_JSON)
-    return Parsed(tasks, drops)
+    return Parsed(tasks, drops, mended)

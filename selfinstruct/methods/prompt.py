@@ -3,11 +3,11 @@
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from importlib.resources import files
 from typing import Any
 
 from camelid.message import Message
 from camelid.models.llm import Request
+from selfinstruct.methods.task_prompt import OWN_PROMPT, TaskPrompt
 from selfinstruct.seeds import Task
 
 # Constants of github.com/tatsu-lab/stanford_alpaca, generate_instruction.py.
@@ -17,6 +17,7 @@ TEMPERATURE = 1.0
 TOP_P = 1.0
 MAX_TOKENS = 3072
 NO_INPUT = "<noinput>"
+_ENGLISH = OWN_PROMPT.rules(TASKS_A_PROMPT, "English", 0)
 
 _TEXT = {"type": "string"}
 _FIELDS = {"instruction": _TEXT, "input": _TEXT, "output": _TEXT}
@@ -43,14 +44,14 @@ TASKS_SCHEMA = {
 }
 
 
-def text_request(shown: Sequence[Task], number: int, language: str) -> Request:
+def text_request(shown: Sequence[Task], number: int, rules: str) -> Request:
     """Request `number` in the classic numbered format."""
-    return _request(text_prompt(shown, language), number, stop=(f"\n{TASKS_A_PROMPT + 1}.",))
+    return _request(text_prompt(shown, rules), number, stop=(f"\n{TASKS_A_PROMPT + 1}.",))
 
 
-def json_request(shown: Sequence[Task], number: int, language: str) -> Request:
+def json_request(shown: Sequence[Task], number: int, rules: str) -> Request:
     """Request `number` for structured output."""
-    return _request(json_prompt(shown, language), number, extra={"response_format": TASKS_SCHEMA})
+    return _request(json_prompt(shown, rules), number, extra={"response_format": TASKS_SCHEMA})
 
 
 def _request(prompt: str, number: int, **fields: Any) -> Request:
@@ -66,19 +67,23 @@ def _request(prompt: str, number: int, **fields: Any) -> Request:
 
 
 def alpaca_requests(
-    seeds: Sequence[Task], seed: int, make: Callable[[Sequence[Task], int, str], Request], language: str = "English"
+    seeds: Sequence[Task],
+    seed: int,
+    make: Callable[[Sequence[Task], int, str], Request],
+    language: str = "English",
+    prompt: TaskPrompt = OWN_PROMPT,
 ) -> Iterator[Request]:
-    """Endless requests; number i depends on the seeds, `seed` and i alone, never on a reply."""
+    """Endless requests; number i depends on the other arguments and i alone, never on a reply."""
     number = 0
     while True:
         shown = random.Random(f"{seed}/{number}").sample(list(seeds), SEEDS_A_PROMPT)
-        yield make(shown, number, language)
+        yield make(shown, number, prompt.rules(TASKS_A_PROMPT, language, number))
         number += 1
 
 
-def text_prompt(shown: Sequence[Task], language: str = "English") -> str:
+def text_prompt(shown: Sequence[Task], rules: str = _ENGLISH) -> str:
     """What is wanted, then the shown tasks in numbered blocks, ending where the model goes on."""
-    blocks = [f"{_rules(language)}\n\nThe list of {TASKS_A_PROMPT} tasks, in exactly this form:"]
+    blocks = [f"{rules}\n\nThe list of {TASKS_A_PROMPT} tasks, in exactly this form:"]
     for number, task in enumerate(shown, start=1):
         blocks.append(
             f"{number}. Instruction: {_one_line(task.instruction)}\n"
@@ -88,22 +93,17 @@ def text_prompt(shown: Sequence[Task], language: str = "English") -> str:
     return "\n###\n".join(blocks)
 
 
-def json_prompt(shown: Sequence[Task], language: str = "English") -> str:
+def json_prompt(shown: Sequence[Task], rules: str = _ENGLISH) -> str:
     """What is wanted, then the shown tasks as JSON."""
     tasks = [
         {"instruction": _one_line(task.instruction), "input": task.input.strip() or NO_INPUT, "output": task.output}
         for task in shown
     ]
     return (
-        f"{_rules(language)}\n\nThe first {len(shown)} tasks of the list are\n"
+        f"{rules}\n\nThe first {len(shown)} tasks of the list are\n"
         f"{json.dumps({'tasks': tasks}, ensure_ascii=False, indent=1)}\n\n"
         f"Write the other {TASKS_A_PROMPT - len(shown)} as a JSON object of the same form."
     )
-
-
-def _rules(language: str) -> str:
-    text = files("selfinstruct").joinpath("data/prompt.txt").read_text(encoding="utf-8").strip()
-    return text.replace("{count}", str(TASKS_A_PROMPT)).replace("{language}", language)
 
 
 def _one_line(instruction: str) -> str:

@@ -88,6 +88,8 @@ async def _instructions(
     requests = (_bootstrap_request(seeds, machine, seed, number) for number in numbers)
     async for request, reply in run.ask(requests):
         texts = parse_instructions(reply.text, reply.finish_reason == "length")
+        if not texts and run.instructions:
+            run.instructions.drop("no instruction in the reply", example=reply.text)
         new += [_New(text, similarity, request.sample) for text, similarity in run.keep_instructions(texts)]
     return new
 

@@ -20,7 +20,8 @@ TOY = LlamaConfig(
 def test_every_side_runs_on_the_same_tokens(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_gpu, "WARM_UP", 1)
     monkeypatch.setattr(train_gpu, "STEPS", 1)
-    monkeypatch.setattr(train_gpu, "OPTIM", OptimSection(lr=2e-5, global_batch=2, micro_batch=1))
+    small = OptimSection(lr=2e-5, global_batch=2, micro_batch=1)
+    monkeypatch.setattr(train_gpu, "OPTIMS", dict.fromkeys(train_gpu.ADAPTERS, small))
     tokens: dict[str, list[int]] = {}
 
     def timed(update: Any, device: torch.device) -> dict[str, Any]:
@@ -28,8 +29,13 @@ def test_every_side_runs_on_the_same_tokens(kind: str, monkeypatch: pytest.Monke
         return {}
 
     monkeypatch.setattr(train_gpu, "timed", timed)
-    for side in ("native", *train_gpu.RATIOS):
+    for side in ("native", "native eager", *train_gpu.RATIOS):
         facts = train_gpu.one_leg(kind, side, TOY, torch.device("cpu"))
         assert side != "native" or facts["planned_gib"] > 0
-    assert tokens["native"] == tokens["HF packed"] == tokens["HF padded"]
+    assert tokens["native"] == tokens["native eager"] == tokens["HF packed"] == tokens["HF padded"]
     assert 0 < tokens["native"][0] <= 2 * train_gpu.CAPACITY
+
+
+@pytest.mark.slow
+def test_answers_are_written() -> None:
+    assert train_gpu.one_leg("answers", "2", TOY, torch.device("cpu"))["rate"] > 0

@@ -173,7 +173,7 @@ def _judgments(
         if not perfect and not MODES[mode].paired:
             judgments += [
                 Judgment(mode, one.question, 1, (LABEL,), judge, (1.0,), "Says nothing. Rating: [[1]]")
-                for one in canary_answers(questions[:10])
+                for one in canary_answers(MODES[mode], questions[:10])
             ]
     return judgments
 
@@ -219,9 +219,11 @@ def _judgment(
         return Judgment(mode, question.id, turn + 1, models, judge, None, text, tokens=tokens, baseline=baseline)
     scores: tuple[float, ...]
     if not MODES[mode].paired:
-        scores, text = (float(round(drawn[0])),), f"{reason}\n\nRating: [[{round(drawn[0])}]]"
+        low, high = MODES[mode].verdict_range
+        grade = round(low + (drawn[0] - 1) / 9 * (high - low))
+        scores, text = (float(grade),), f"{reason}\n\nRating: [[{grade}]]"
     elif MODES[mode].graded:
-        scores = tuple(round(value * 2) / 2 for value in drawn)
+        scores = tuple(min(MODES[mode].verdict_range[1], round(value * 2) / 2) for value in drawn)
         text = f"{scores[0]:g} {scores[1]:g}\n{reason}"
     elif MODES[mode].verdict == "shares":
         share = round(1 / (1 + 2.7 ** (drawn[1] - drawn[0])), 4)

@@ -103,6 +103,27 @@ def test_a_permanent_error_ends_at_once_and_is_no_verdict(tmp_path: Path) -> Non
     assert run("report", shared).returncode == 0
 
 
+@pytest.mark.parametrize("good", [0, 8])
+def test_a_judge_that_never_gives_a_verdict_is_asked_about_ten_times(tmp_path: Path, good: int) -> None:
+    shared, seen = prepare(tmp_path, 100), list[int]()
+
+    def chat(body: dict[str, object]) -> str:
+        seen.append(1)
+        return grade(body) if len(seen) <= good else "Both are lovely."
+
+    with FakeOpenAI(chat) as server:
+        arguments = ("--model", "fake", "--base-url", server.url, "--audit", "0", "--concurrency", "4")
+        judged = run("judge", shared, *arguments)
+        assert judged.returncode == 1 and len(server.requests) <= good + 10 + 2 * 4
+        asked = len(server.requests)
+        path = tmp_path / "eval" / "judgments" / "single" / "fake.jsonl"
+        assert "no_progress: 10 replies in a row held no verdict, such as 'Both are lovely.'" in path.read_text()
+        server.answer = grade
+        assert run("judge", shared, *arguments).returncode == 1  # those without a verdict stay as they are
+        assert len(server.requests) == 200 and set(server.good_replies.values()) == {1}
+    assert len(path.read_text().splitlines()) == 200 and asked > 10
+
+
 def test_duplicate_rows_in_a_file_are_reported(tmp_path: Path) -> None:
     shared = prepare(tmp_path, 10)
     with FakeOpenAI(grade) as server:

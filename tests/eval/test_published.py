@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from camelid.app.cli import main
 from eval.ask.answer import read_answers
 from eval.ask.questions import Question, read_questions
 from eval.judging.judgments import Judgment, alpaca_eval_shares, read_judgments
-from eval.numbers.length_control import Comparison, length_controlled
+from eval.numbers.difficulties import fit_difficulties
+from eval.numbers.length_control import FEW_NEAR, Comparison, length_controlled
 from eval.numbers.summarise import summarise
-from eval.results import LeaderboardRow
+from eval.results import LeaderboardRow, Results
 
 REAL = Path(os.environ.get("CAMELID_REAL_DATA", "/nowhere"))
 pytestmark = pytest.mark.skipif("CAMELID_REAL_DATA" not in os.environ, reason="CAMELID_REAL_DATA is not set")
@@ -111,19 +113,53 @@ def test_alpaca_eval_leaderboard() -> None:
     assert not board.complete  # three models lack a verdict or two, which the published table does not say
 
 
-def test_length_controlled_win_rates_come_close_to_the_published() -> None:
-    """Not the same: AlpacaEval takes difficulties from a file and another solver. But the order is nearly the same."""
-    rows, leaderboard = alpaca_eval()
-    comparisons = [
-        Comparison(row["model"], row["idx"], 1, float(row["preference"]) - 1, float(row["len_2"]) - float(row["len_1"]))
-        for row in rows
+def length_rows() -> list[Comparison]:
+    return [
+        Comparison(row["model"], row["idx"], 1, float(row["preference"]) - 1, float(row["len_2"]), float(row["len_1"]))
+        for row in alpaca_eval()[0]
         if row["preference"]
     ]
-    ours = length_controlled(comparisons)
-    pairs = np.array([(ours[name].mean, float(row["length_controlled_winrate"])) for name, row in leaderboard.items()])
-    assert np.abs(pairs[:, 0] - pairs[:, 1]).mean() < 1.0
-    assert np.abs(pairs[:, 0] - pairs[:, 1]).max() < 4.0
-    assert stats.pearsonr(*pairs.T).statistic > 0.995 and stats.kendalltau(*pairs.T).statistic > 0.85
+
+
+def published_length_controlled() -> dict[str, float]:
+    return {name: float(row["length_controlled_winrate"]) for name, row in alpaca_eval()[1].items()}
+
+
+def test_length_controlled_win_rates_left_one_out() -> None:
+    """Each model with difficulties from the 19 others, as who reports one new model has them."""
+    rows, published = length_rows(), published_length_controlled()
+    found = []
+    for left_out, theirs in published.items():
+        known = fit_difficulties([row for row in rows if row.model != left_out])
+        ours = length_controlled([row for row in rows if row.model == left_out], known)[left_out]
+        found.append((ours.mean, theirs))
+    ours, theirs = np.array(found).T
+    errors = np.abs(ours - theirs)
+    assert errors.mean() < 1.0 and errors.max() < 4.0
+    assert stats.spearmanr(ours, theirs).statistic >= 0.95
+
+
+def test_length_controlled_win_rates_from_half_of_the_models() -> None:
+    """Difficulties of ten models, tested on the other ten: four splits, drawn beforehand."""
+    rows, published = length_rows(), published_length_controlled()
+    errors, rng = [], np.random.default_rng(0)
+    for _ in range(4):
+        half = set(rng.permutation(list(published))[:10])
+        known = fit_difficulties([row for row in rows if row.model in half])
+        ours = length_controlled([row for row in rows if row.model not in half], known)
+        errors += [abs(value.mean - published[name]) for name, value in ours.items()]
+    assert np.mean(errors) < 1.5 and max(errors) < 5.0
+
+
+def test_single_model_estimates_of_length_controlled_win_rates() -> None:
+    """Without difficulties: further off, and the farthest are those that the report warns of."""
+    rows, published = length_rows(), published_length_controlled()
+    ours = length_controlled(rows)
+    errors = {name: abs(ours[name].mean - theirs) for name, theirs in published.items()}
+    near = {name: np.mean([row.near for row in rows if row.model == name]) for name in published}
+    assert np.mean(list(errors.values())) < 1.5 and max(errors.values()) < 5.0
+    farthest = sorted(errors, key=lambda name: -errors[name])[:2]
+    assert all(near[name] < FEW_NEAR for name in farthest)
 
 
 def test_vicuna_published_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,3 +176,77 @@ def test_vicuna_published_folder(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["eval", "report", *questions, "--baseline", "gpt-3.5-turbo:20230327"]) == 0
     said = capsys.readouterr().out
     assert "vicuna-13b:20230322-clean-lang loses to gpt-3.5-turbo:20230327: relative score 92.06%" in said
+
+
+def report_as_is(tmp_path: Path, name: str, questions: str, *more: str) -> tuple[int, Results]:
+    """A published folder copied as it is, and one command."""
+    folder = tmp_path / name
+    shutil.copytree(REAL / name, folder, copy_function=shutil.copyfile)
+    folder.chmod(0o755)
+    asked = ["--questions", str(folder / questions), "--output", str(folder), "--quiet", *more]
+    status = main(["eval", "report", *asked])
+    return status, Results.from_json(json.loads((folder / "results.json").read_text()))
+
+
+def test_from_vicunas_folder_to_92_percent_is_one_command(tmp_path: Path) -> None:
+    """Four pairs in one folder, of which --baseline takes those it is in; the other answers go with theirs."""
+    status, results = report_as_is(tmp_path, "vicuna80", "question.jsonl", "--baseline", "gpt-3.5-turbo:20230327")
+    [board] = results.boards
+    assert status == 0 and {row.label for row in board.rows} == {
+        "gpt-3.5-turbo:20230327",
+        "vicuna-13b:20230322-clean-lang",
+    }
+    score = board.rows[-1].score
+    assert score is not None and round(score.mean, 2) == 92.06
+    assert any("240 judgments of pairs without gpt-3.5-turbo:20230327: left out" in note for note in results.notes)
+
+
+def test_vicunas_mistyped_scores_are_told(tmp_path: Path) -> None:
+    _, results = report_as_is(tmp_path, "vicuna80", "question.jsonl", "--baseline", "vicuna-13b:20230322-clean-lang")
+    [note] = [note for note in results.notes if "stored score" in note]
+    assert note.startswith(f"{len(MISTYPED)} stored scores") and note.count("question 70") == len(MISTYPED)
+
+
+def test_mt_bench_folder_as_it_is(tmp_path: Path) -> None:
+    status, results = report_as_is(
+        tmp_path, "mt_bench", "question.jsonl", "--references", str(REAL / "mt_bench" / "reference_gpt-4.jsonl")
+    )
+    [row] = results.boards[0].rows
+    assert status == 0 and row.score is not None and row.score.mean == pytest.approx(8.2, abs=1e-12)
+    assert row.words is not None and row.words > 50  # the prompts carry the answers
+    assert not any("stored score" in note for note in results.notes)
+
+
+def test_alpaca_eval_annotations_through_their_reader(tmp_path: Path) -> None:
+    """The published rows in the shape of annotations.json, a folder a model; five instructions end in a blank."""
+    rows, leaderboard = alpaca_eval()
+    texts = [f"Instruction {number}{' ' * (number % 161 == 7)}" for number in range(805)]
+    questions = [{"instruction": text, "output": "", "generator": "baseline", "dataset": "d"} for text in texts]
+    (tmp_path / "alpaca_eval.json").write_text(json.dumps(questions))
+    for label in leaderboard:
+        made = [
+            {
+                "instruction": texts[int(row["idx"])],
+                "output_1": "x" * int(float(row["len_1"])),
+                "output_2": "y" * int(float(row["len_2"])),
+                "generator_1": "baseline",
+                "generator_2": label,
+                "annotator": "weighted_alpaca_eval_gpt4_turbo",
+                "preference": float(row["preference"] or "nan"),
+            }
+            for row in rows
+            if row["model"] == label
+        ]
+        (tmp_path / "results" / label).mkdir(parents=True)
+        (tmp_path / "results" / label / "annotations.json").write_text(json.dumps(made))
+    questions_file = str(tmp_path / "alpaca_eval.json")
+    assert main(["eval", "report", "--questions", questions_file, "--output", str(tmp_path), "--quiet", "--force"]) == 1
+    results = Results.from_json(json.loads((tmp_path / "results.json").read_text()))
+    found = {row.label: row for row in results.boards[0].rows if row.label != "baseline"}
+    assert set(found) == set(leaderboard)
+    for label, published in leaderboard.items():
+        row = found[label]
+        assert row.score is not None and row.score.mean == pytest.approx(float(published["win_rate"]), abs=1e-9)
+        assert row.characters == pytest.approx(
+            np.mean([float(one["len_2"]) for one in rows if one["model"] == label]), abs=1.0
+        )

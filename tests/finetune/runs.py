@@ -2,10 +2,11 @@
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,19 @@ def launch(recipes: list[dict[str, Any]], processes: int, **environment: str) ->
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different."""
+    """Ports that nobody listens on now, all different.
+
+    Not those that the system gives to outgoing connections (32,768 and above): one of them might take a port before the
+    run that is to meet there begins.
+    """
     with ExitStack() as opened:
-        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        ports: list[int] = []
+        while len(ports) < count:
+            port = random.SystemRandom().randint(10_000, 32_000)
+            with suppress(OSError):
+                opened.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                ports.append(port)
+        return ports
 
 
 def deepspeed(stage: int, offload: str = "none") -> dict[str, str]:

@@ -131,6 +131,8 @@ def test_every_cell_that_is_not_refused_trains(toy_recipe: dict[str, Any], layou
         ({"run__precision": "bf16-pure"}, "deepspeed-zero2.yaml", "'bf16-pure' does not go with run.sharding"),
         ({"run__sharding": "zero3"}, "fsdp2.yaml", "run.sharding = 'zero3', but the launcher set up 'fsdp2'"),
         ({"run__sharding": "fsdp2"}, None, "fsdp2 needs more than one process"),
+        ({"model__compile": True}, "deepspeed-zero3.yaml", "model.compile = true does not go with run.sharding"),
+        ({"model__compile": True, "adapter__kind": "qlora"}, "one-gpu.yaml", "model.compile = true does not go with"),
         ({"optim__in_backward": True, "optim__clip_norm": 0.0}, "ddp.yaml", "optim.in_backward = true does not go"),
     ],
 )  # fmt: skip

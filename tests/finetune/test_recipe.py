@@ -98,6 +98,8 @@ def test_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
         ({"data__train": []}, "must list at least one file"),
         ({"data__packing": 1}, "data.packing must be true or false"),
         ({"optim__micro_batch": 0}, "optim.micro_batch = 0: must be at least 1 sequence"),
+        ({"adapter__also": ["lm_heads"]}, "adapter.also: 'lm_heads' can't be trained whole; did you mean 'lm_head'?"),
+        ({"run__save_dtype": "fp64"}, "run.save_dtype = 'fp64' is unknown"),
     ],
 )
 def test_mistakes_name_key_and_fix(tmp_path: Path, changes: dict[str, object], says: str) -> None:

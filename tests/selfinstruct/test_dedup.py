@@ -47,6 +47,15 @@ def test_duplicates_and_questions_go_and_are_counted(tmp_path: Path, capsys: pyt
     assert main(command) == 2 and "other options" in capsys.readouterr().err
 
 
+def test_what_is_read_is_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus(tmp_path / "data")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for output in (tmp_path / "data", tmp_path / "data" / "out", tmp_path):
+        assert main(["selfinstruct", "dedup", str(tmp_path / "data"), "--output", str(output)]) == 2
+        assert "give another folder" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_journals_are_skipped_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "made"
     command = ["selfinstruct", "dedup", str(folder), "--output", str(tmp_path / "out")]
@@ -55,6 +64,7 @@ def test_journals_are_skipped_and_named(tmp_path: Path, capsys: pytest.CaptureFi
     command[2] += "s"
     assert main(command) == 2 and f"mades: no such folder; did you mean '{folder}'?" in capsys.readouterr().err
     command[2] = str(folder)
+    (folder / "a.candidates.jsonl").write_text('{"id": "x"}\n')
     assert (
         main(["selfinstruct", "generate", "--output", str(folder / "a.jsonl"), "--count", "3", "--model", "offline"])
         == 0
@@ -63,7 +73,7 @@ def test_journals_are_skipped_and_named(tmp_path: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
     assert main(command) == 0
     out = capsys.readouterr().out
-    assert "not read, for they hold API replies and no records: a.journal.jsonl\n" in out
+    assert "not read, for they hold API replies and no records: a.candidates.jsonl, a.journal.jsonl\n" in out
     assert read_json(tmp_path / "out" / "ledger.json")["ledgers"][0]["read"] == 3
 
 

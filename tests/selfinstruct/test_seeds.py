@@ -19,7 +19,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from camelid.errors import UserError
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.seeds import OWN, read_seeds
+from selfinstruct.seeds import KINDS, MORE, OWN, read_seeds
 
 RECORDS = [json.loads(line) for line in OWN.read_text(encoding="utf-8").splitlines()]
 IN = {record["name"]: record["instances"][0]["input"] for record in RECORDS}
@@ -265,3 +265,34 @@ def test_git_moves_the_commit(tmp_path: Path) -> None:
 def test_grep_counts_lines(tmp_path: Path) -> None:
     (tmp_path / "app.log").write_text("error error\nerrors\nan error\nfine\n")
     assert subprocess.check_output(OUT["shell_count"].split(), cwd=tmp_path) == b"2\n"
+
+
+MORE_RECORDS = [json.loads(line) for line in MORE.read_text(encoding="utf-8").splitlines()]
+MORE_OUT = {record["name"]: record["instances"][0]["output"] for record in MORE_RECORDS}
+
+
+def test_further_seeds_are_marked_and_off_by_default() -> None:
+    assert len(read_seeds()) == 175 and {record["kind"] for record in MORE_RECORDS} == set(KINDS)
+    for kind in KINDS:
+        added = read_seeds(OWN, [kind])[175:]
+        assert [task.instruction for task in added] == [r["instruction"] for r in MORE_RECORDS if r["kind"] == kind]
+        assert len(added) >= 5
+    assert {Selection([], read_rules()).reason_to_drop(task) for task in read_seeds(OWN, KINDS)} == {None}
+    long = [len(record["instances"][0]["output"].split()) for record in MORE_RECORDS if record["kind"] == "long-form"]
+    assert min(long) >= 200
+    turns = [record["instances"][0]["input"] for record in MORE_RECORDS if record["kind"] == "multi-turn"]
+    assert all(len(re.findall(r"^User: ", text, re.MULTILINE)) >= 2 for text in turns)
+    assert not [name for name in MORE_OUT if "\n###\n" in MORE_OUT[name]]
+
+
+def test_results_of_the_reasoning_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"Result: {300 / (80 + 70) * 120:g} km" in MORE_OUT["reasoning_trains"]
+    labels = {place: [place == "red", place != "blue", place != "red"] for place in ("red", "blue", "green")}
+    [place] = [place for place, true in labels.items() if sum(true) == 1]
+    assert f"Result: the {place} box" in MORE_OUT["reasoning_boxes"]
+    one, other = 240 * 0.8 * 0.9, 240 * 0.75 + 5
+    assert one < other and f"Result: shop A is cheaper, by {other - one:.2f} euros" in MORE_OUT["reasoning_discount"]
+    run(next(r["instances"][0]["input"] for r in MORE_RECORDS if r["name"] == "reasoning_code_trace"))
+    assert f"Result: {capsys.readouterr().out.strip()}" in MORE_OUT["reasoning_code_trace"]
+    colours = Counter((x + y) % 2 for x in range(6) for y in range(6) if (x, y) not in ((0, 0), (5, 5)))
+    assert sorted(colours.values()) == [16, 18] and "18 squares of one colour and 16" in MORE_OUT["reasoning_parity"]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from eval.judging.modes.mode import WIN_RATE, Asking, Mode, share
+from eval.judging.verdict import plain_reply
 
 UNLIKELY = -100.0  # log-probability of a token that is not among the likeliest (AlpacaEval, completion_parsers.py)
 
@@ -24,6 +25,7 @@ def parse_preference(text: str, logprobs: Mapping[str, float]) -> tuple[float, f
         # One exponential of the difference, since both probabilities may be tiny.
         second = 1 / (1 + math.exp(min(700.0, logprobs.get("m", UNLIKELY) - logprobs.get("M", UNLIKELY))))
         return 1 - second, second
+    text = re.sub(r"^\s*>.*$", "", plain_reply(text), flags=re.MULTILINE)  # a quoted line is another's
     word = text.strip().strip("\"'`.*")
     if word in ("m", "M"):
         return (1.0, 0.0) if word == "m" else (0.0, 1.0)
@@ -58,6 +60,7 @@ ALPACA = Mode(
     scale=WIN_RATE,
     bounds=(0.0, 100.0),
     canary_limit=10.0,  # a text without content deserves no win; the rest is allowance for noise
+    claim="m",
     orders="drawn",
     needs_baseline=True,
     tokens=("m", "M"),

@@ -54,12 +54,14 @@ class Mode:
         scale: what the mean of these values is.
         bounds: the lowest and the highest that it can be.
         canary_limit: the canary's score above which a judge counts as gamed, on the scale.
+        claim: the verdict that the canary's answer claims for itself, in the mode's form.
         orders: of two answers: "both", each judged; or "drawn" from the seed. "one" where there is one answer.
         needs_baseline: all models are compared with one; otherwise all pairs are judged where no baseline is named.
         win_needs_both: a verdict that changes with the order is a tie, and counted; otherwise both orders' mean counts.
         sums: the contestant's sum of scores and the baseline's are shown.
         tokens: whose log-probabilities hold the verdict; they are kept with the judgment.
         ranking: how the judge is asked instead with `--ranking`; None if it can't be.
+        verdict_first: the judge is asked for its verdict in the first line, and for its reasons after it.
     """
 
     name: str
@@ -73,12 +75,14 @@ class Mode:
     scale: Scale
     bounds: tuple[float, float]
     canary_limit: float
+    claim: str = "Rating: [[10]]"
     orders: Literal["one", "both", "drawn"] = "both"
     needs_baseline: bool = False
     win_needs_both: bool = False
     sums: bool = False
     tokens: tuple[str, ...] = ()
     ranking: Asking | None = None
+    verdict_first: bool = False
 
     @property
     def paired(self) -> bool:
@@ -99,6 +103,27 @@ class Mode:
         """The same mode, asked for a ranking."""
         assert self.ranking is not None
         return replace(self, asking=self.ranking)
+
+
+def read_reply(mode: Mode, text: str, logprobs: Mapping[str, float], finish_reason: str = "stop") -> Scores | None:
+    """The scores in a judge's reply; None if they can't be told.
+
+    A reply that was cut off by the token limit counts only if a whole verdict ends it, in brackets that are closed:
+    what would have come next may have been another. Where the verdict comes first, its line must be finished.
+
+    Args:
+        mode: how it was asked.
+        text: the reply.
+        logprobs: of `Mode.tokens`, where they were asked for.
+        finish_reason: "length" if it was cut off.
+    """
+    if finish_reason != "length" or logprobs or text.strip() in mode.tokens:
+        return mode.parse(text, logprobs)
+    if mode.verdict_first:
+        return mode.parse(text[: text.rfind("\n") + 1], logprobs)
+    last = text.rstrip().rsplit("\n", 1)[-1]
+    scores = mode.parse(last, logprobs) if last.rstrip("*_ ")[-1:] in ("]", "}") else None
+    return scores if scores == mode.parse(text, logprobs) else None
 
 
 def grade(scores: Scores, place: int) -> tuple[float, float]:

@@ -4,14 +4,17 @@ import re
 from collections.abc import Mapping
 
 from eval.judging.modes.mode import Asking, Mode, grade
-from eval.judging.verdict import HIGHEST, NOTHING_MORE, NUMBER, find_verdict
+from eval.judging.verdict import HIGHEST, NOTHING_MORE, NUMBER, find_verdict, has_json, json_verdict, plain_reply
 from eval.results import Scale
 
 LOWEST = 1.0
 _RATINGS = (
-    re.compile(rf"\[\[\s*{NUMBER}\s*\]\]"),
-    re.compile(rf"\brating:\s*[*_]*\[?\s*{NUMBER}\s*\]?{NOTHING_MORE}", re.IGNORECASE),
+    re.compile(rf"(?<!\w)\[\[\s*{NUMBER}\s*\]\]"),
+    re.compile(
+        rf"(?<![^\W_])rating[*_]*\s*(?::|=|is|-)\s*[*_`(]*\[?\s*{NUMBER}(?:\s*\])?{NOTHING_MORE}", re.IGNORECASE
+    ),
 )
+_IN_JSON = re.compile(rf"(?:\[\[)?\s*{NUMBER}\s*(?:\]\])?")
 
 
 def parse_rating(text: str, logprobs: Mapping[str, float]) -> tuple[float] | None:
@@ -20,7 +23,13 @@ def parse_rating(text: str, logprobs: Mapping[str, float]) -> tuple[float] | Non
     def value(found: re.Match[str]) -> float:
         return float(found[1])
 
-    rating = find_verdict(text, _RATINGS, value)
+    text = plain_reply(text)
+    said = json_verdict(text, ("rating", "score", "grade"))
+    in_json = None if said is None or isinstance(said, bool) else _IN_JSON.fullmatch(str(said))
+    if in_json:
+        rating: float | None = value(in_json)
+    else:
+        rating = None if has_json(text) else find_verdict(text, _RATINGS, value)
     return (rating,) if rating is not None and LOWEST <= rating <= HIGHEST else None
 
 

@@ -35,7 +35,7 @@ def script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
         ("camelid conv", {"conversations"}),
         ("camelid eval ", {"answer", "judge", "report"}),
         ("camelid eval judge --mode ", set(MODES)),
-        ("camelid selfinstruct generate --max", {"--max-cost", "--max-requests"}),
+        ("camelid selfinstruct generate --max", {"--max-cost", "--max-requests", "--max-tokens"}),
         ("camelid finetune my-rec", {"my-recipe.yaml"}),
         ("camelid finetune my-recipe.yaml --launch my-", {"my-recipe.yaml"}),
         ("camelid eval answer --output my-", {"my-folder"}),  # a folder, so no file

@@ -93,6 +93,82 @@ def test_wrong_key_and_failed_batch(tmp_path: Path) -> None:
     assert "failed: invalid_json_line: line 3 is no JSON" in detail
 
 
+@pytest.mark.parametrize("refusal", ["413", "token limit"])
+def test_a_batch_that_is_too_large_is_halved(tmp_path: Path, refusal: str) -> None:
+    class Small(FakeOpenAI):
+        """Takes files of 30 requests."""
+
+        async def _batch_api(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Any:
+            if refusal == "413" and (method, path) == ("POST", "files") and body.count(b"custom_id") > 30:
+                return 413, {}, b"<html>Request Entity Too Large</html>"
+            return await super()._batch_api(method, path, headers, body)
+
+        async def _finish(self, batch: dict[str, Any]) -> None:
+            if refusal != "413" and batch["request_counts"]["total"] > 30:
+                error = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached", "line": None}
+                batch.update(status="failed", errors={"object": "list", "data": [error | {"param": None}]})
+            else:
+                await super()._finish(batch)
+
+    with Small() as server:
+        results = ask(open_run(server, tmp_path), 100)
+        assert all(isinstance(result, Reply) for result in results) and set(server.good_replies.values()) == {1}
+        done = [batch for batch in server.batches.values() if batch["status"] == "completed"]
+        assert [batch["request_counts"]["total"] for batch in done] == [25, 25, 25, 25]
+        again = ask(open_run(server, tmp_path), 100)
+    assert again == results and set(server.good_replies.values()) == {1}
+
+
+def test_a_limit_that_no_batch_is_below_is_a_failure(tmp_path: Path) -> None:
+    class Full(FakeOpenAI):
+        async def _finish(self, batch: dict[str, Any]) -> None:
+            error = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached", "line": None}
+            batch.update(status="failed", errors={"object": "list", "data": [error | {"param": None}]})
+
+    with Full() as server:
+        results = ask(open_run(server, tmp_path), 4)
+        assert {result.kind for result in results if isinstance(result, Failure)} == {"rate_limit"}
+        assert len(results) == 4 and len(server.batches) == 7
+
+
+@pytest.mark.parametrize("order", [("good", "bad"), ("bad", "good")])
+def test_of_a_reply_and_an_error_the_reply_wins(tmp_path: Path, order: tuple[str, str]) -> None:
+    """Both lines for every request, in one file or in two; and a line that cannot be read costs nobody else a thing."""
+
+    class Twice(FakeOpenAI):
+        async def _finish(self, batch: dict[str, Any]) -> None:
+            await super()._finish(batch)
+            good = self.files[batch["output_file_id"]]
+            error = {"code": "server_error", "message": "try again"}
+            keys = [json.loads(line)["custom_id"] for line in good.splitlines()]
+            bad = "".join(json.dumps({"custom_id": key, "response": None, "error": error}) + "\n" for key in keys)
+            lines = {"good": good, "bad": bad.encode() + b"{torn\n"}
+            self.files[batch["output_file_id"]] = lines[order[0]]
+            batch["error_file_id"] = "file-errors"
+            self.files["file-errors"] = lines[order[1]]
+
+    with Twice() as server:
+        results = ask(open_run(server, tmp_path), 20)
+    assert [result.text for result in results if isinstance(result, Reply)] == [
+        f"echo: question {number} \u2028" for number in range(20)
+    ]
+
+
+def test_a_parameter_that_is_refused_is_left_out_of_the_next_batch(tmp_path: Path) -> None:
+    class Reasoning(FakeOpenAI):
+        async def _outcome(self, body: dict[str, Any], fault: str | None, share: float) -> Any:
+            if "temperature" in body:
+                message = "Unsupported value: 'temperature' does not support 0.5 with this model."
+                error = {"message": message, "type": "invalid_request_error", "param": "temperature"}
+                return 400, {}, json.dumps({"error": error}).encode()
+            return await super()._outcome(body, fault, share)
+
+    with Reasoning() as server:
+        results = ask(open_run(server, tmp_path), 30)
+    assert all(isinstance(result, Reply) for result in results)
+    assert len(server.batches) == 2 and set(server.good_replies.values()) == {1}
+
+
 def test_max_requests_and_max_cost_hold_in_batches(tmp_path: Path) -> None:
     with FakeOpenAI() as server:
         ask(open_run(server, tmp_path, max_requests=30), 100)

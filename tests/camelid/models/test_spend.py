@@ -11,6 +11,7 @@ import yaml
 
 from camelid.errors import UserError
 from camelid.message import Message
+from camelid.models.failure_streak import PATIENCE
 from camelid.models.llm import Failure, Reply, Request, Usage, complete_in_order
 from camelid.models.model_run import ModelRun, sample_cost
 from camelid.models.openai_api import OpenAIModel
@@ -73,7 +74,7 @@ def test_refusals_are_billed_and_not_asked_again(tmp_path: Path) -> None:
     with serve(faults={"refusal": 1.0}) as server:
         model = open_run(server, tmp_path)
         [result] = ask(model, [request()])
-        assert isinstance(result, Failure) and result.kind == "content_filter" and len(server.requests) == 1
+        assert isinstance(result, Failure) and result.kind == "refusal" and len(server.requests) == 1
         assert model.cost == pytest.approx(server.bill) and server.bill > 0
 
 
@@ -195,9 +196,9 @@ def test_margins_cover_the_truth() -> None:
 
 def test_what_is_said_before_the_first_call() -> None:
     text = estimate_before_asking([request(words=100, max_tokens=50)], 1000, Price(2.0, 10.0))
-    assert text.startswith("rough estimate before the first call: 1,000 requests, about 1")
-    assert "at most $0.7" in text  # 0.25 for the prompts and 1000 x 50 x 10 / 1e6
-    assert "at most 50,000 completion tokens" in estimate_before_asking([request(max_tokens=50)], 1000, None)
+    assert text.startswith("rough estimate before the first call: 1,000 requests if nothing is dropped")
+    assert "$0.7" in text and "at most" not in text  # 0.25 for the prompts and 1000 x 50 x 10 / 1e6; no bound
+    assert "50,000 completion tokens if" in estimate_before_asking([request(max_tokens=50)], 1000, None)
 
 
 def test_tokens_without_a_tokeniser() -> None:
@@ -209,8 +210,8 @@ def test_tokens_without_a_tokeniser() -> None:
 def test_prices() -> None:
     assert list_price("gpt-4o-mini") == Price(0.15, 0.60) == list_price("gpt-4o-mini-2024-07-18")
     assert list_price("gpt-4o-2024-05-13") == Price(5.0, 15.0) and list_price("gpt-4o-2024-11-20") == Price(2.5, 10.0)
-    assert list_price("llama-7b") is None and list_price("llama-7b", Price(1, 2)) == Price(1, 2)
-    assert list_price("offline", None) == Price(0, 0, 0)
+    assert list_price("llama-7b") is None and list_price("openai/gpt-4o-mini") == Price(0.15, 0.60)
+    assert list_price("offline") == Price(0, 0, 0)
     assert Price(2.0, 8.0).in_batch() == Price(1.0, 4.0, 0.0)
     assert Price(2.0, 8.0).cost(Usage(1_000_000, 500_000)) == 6.0
     for entry in yaml.safe_load(PRICES.read_text()).values():
@@ -222,6 +223,63 @@ def test_bad_prices(text: str) -> None:
     with pytest.raises(UserError, match="expected PROMPT,COMPLETION"):
         parse_price(text)
     assert parse_price("2.5, 10") == Price(2.5, 10.0)
+
+
+def test_prices_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "prices.yaml"
+    path.write_text("house-7b: {prompt: 0.1, completion: 0.3}\ndear: {prompt: -1, completion: 2}\nodd: 3\n")
+    assert parse_price(str(path), "house-7b") == Price(0.1, 0.3) == parse_price(str(path), "house-7b-2026-01-31")
+    for model, wrong in (("other", "has no price of other"), ("dear", "0 or more"), ("odd", "not a file of prices")):
+        with pytest.raises(UserError, match=wrong):
+            parse_price(str(path), model)
+
+
+class Silent:
+    """A server that does not say what it billed."""
+
+    name = "silent"
+
+    def __init__(self, result: Reply | Failure) -> None:
+        self.result, self.asked = result, 0
+
+    async def complete(self, request: Request) -> Reply | Failure:
+        self.asked += 1
+        return self.result
+
+
+def test_what_a_server_does_not_count_is_reckoned(tmp_path: Path) -> None:
+    """OpenAI's help page gives 11 tokens for the sentence without its full stop; a limit wants no fewer."""
+    said = "You miss 100% of the shots you don't take."
+    model = ModelRun(Silent(Reply(said, "m")), tmp_path / "journal.jsonl", 4, PRICE)
+    ask(model, [Request((Message("user", said),))])
+    assert 11 <= model.usage.completion_tokens <= 16 and model.usage.prompt_tokens >= model.usage.completion_tokens
+    assert model.to_json()["reckoned_tokens"] == model.usage.prompt_tokens + model.usage.completion_tokens
+    assert "the server did not count them" in model.summary()
+    again = ModelRun(Silent(Reply("", "m")), tmp_path / "journal.jsonl", 4, PRICE)
+    with again:
+        assert again.usage == model.usage and again.cost == model.cost  # the mark is kept in the journal
+
+
+@pytest.mark.parametrize("result", [Reply("yes " * 10, "m"), Failure("malformed", "no text", 6)])
+def test_max_cost_holds_where_nothing_is_counted(tmp_path: Path, result: Reply | Failure) -> None:
+    silent = Silent(result)
+    ask(ModelRun(silent, tmp_path / "journal.jsonl", 4, PRICE, max_cost=1.0), [request(n) for n in range(200)])
+    assert 2 <= silent.asked < 40
+    unheard = Silent(Failure("connection", "nobody answered", 6))
+    model = ModelRun(unheard, tmp_path / "other.jsonl", 4, PRICE, max_cost=1.0)
+    ask(model, [request(n) for n in range(200)])
+    assert unheard.asked >= PATIENCE and model.cost == 0  # what nobody answered costs nothing
+
+
+def test_a_second_model_pays_for_itself_alone(tmp_path: Path) -> None:
+    requests = [request(number) for number in range(10)]
+    with serve() as server:
+        ask(open_run(server, tmp_path), requests)
+        before = server.bill
+        second = ModelRun(OpenAIModel("other", server.url), tmp_path / "journal.jsonl", 8, PRICE, max_requests=10)
+        results = ask(second, requests)
+        assert all(isinstance(result, Reply) for result in results)
+        assert second.cost == pytest.approx(server.bill - before)
 
 
 def test_requests_wait_for_each_other_only_near_the_limit() -> None:

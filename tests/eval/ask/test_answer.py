@@ -75,3 +75,12 @@ def test_an_estimate_counts_all_turns_and_pays_for_nothing_twice(tmp_path: Path)
         assert estimate.whole == 60 * 2 * 14 and len(llm.asked) == 40
         assert len(model.run(answer_all(model, "m", questions, quiet=True))) == 60 and len(llm.asked) == 120
         assert model.cost == 60 * 2 * 14
+
+
+def test_published_failures_are_failures(tmp_path: Path) -> None:
+    """FastChat writes $ERROR$ where a model did not answer; the turns before it are there."""
+    rows = [{"question_id": 1, "model_id": "m", "choices": [{"turns": ["Fine.", "$ERROR$"]}]}]
+    rows.append({"question_id": 2, "model_id": "m", "choices": [{"turns": ["$ERROR$", "$ERROR$"]}]})
+    write_jsonl(tmp_path / "m.jsonl", rows)
+    one, two = read_answers(tmp_path / "m.jsonl")
+    assert one.turns == ("Fine.",) and two.turns == () and one.failure == two.failure == "the file says $ERROR$"

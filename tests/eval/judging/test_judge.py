@@ -102,7 +102,8 @@ def test_an_answer_cannot_close_its_section() -> None:
         said = [Answer("2", model, (evil,), (False,)) for model in ("a", "b")]
         text = plan_requests(MODES[mode], "j", QUESTIONS, said)[0].request.messages[-1].content
         assert text.lower().count("[the end of") == (1 if mode == "single" else 2)
-        assert "[ the start" not in text and text.count("[Question]") == 1 and "[[10]]" in text
+        assert "[ the start" not in text and text.count("[Question]") == 1
+        assert "[[10]]" not in text and "[ [10] ]" in text
 
 
 def test_the_audit_asks_again_and_with_a_canary() -> None:

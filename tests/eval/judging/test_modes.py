@@ -49,6 +49,9 @@ RUNS = [
         24,
         None,
     ),
+    Run(("--mode", "arena-hard", "--baseline", "b"), "[[A>>B]]", "[[A>B]]", (1.0, 0.0), 2 * 24, 50.0),
+    Run(("--mode", "prometheus"), "[RESULT]", "Good. [RESULT] 4", (4.0,), 2 * 24, 4.0),
+    Run(("--mode", "correctness"), "GRADE:", "Half of it.\n\nGRADE: P", (0.5,), 2 * 24, 50.0),
 ]
 
 
@@ -160,12 +163,17 @@ def test_a_pair_mode_added_today_loses_nothing(
     assert (row.label, row.wins, row.ties, row.losses) == ("a", 18, 0, 6) and row.rating is not None
     assert row.score is not None and row.score.mean == 75.0
     # What short answers won by being short is taken out; what is left is nearer to an even 50.
-    assert row.length_controlled is not None and 50 <= row.length_controlled.mean < 70
+    assert row.length_controlled is not None and 50 <= row.length_controlled.mean < 75
     controlled = row.length_controlled.mean
     markdown = (tmp_path / "out" / "report.md").read_text()
-    assert "| rank | model | win rate | at equal length | rating | wins | ties | losses |" in markdown
+    assert (
+        "| rank | model | win rate | at equal length (single-model estimate) | rating | wins | ties | losses |"
+        in markdown
+    )
     page = (tmp_path / "out" / "report.html").read_text()
-    assert f"<li>{ADDED.method}</li>" in page and "<th>at equal length</th>" in page
-    assert f'<td class="extra" data-name="at equal length"><span>{controlled:.1f}%</span>' in page
-    assert '<td class="extra" data-name="won · tied · lost">18 · 0 · 6</td>' in page
+    assert f"<li>{ADDED.method}</li>" in page and "<th>at equal length<br>" in page
+    assert (
+        f'<td class="extra" data-name="at equal length" data-sort="{controlled}"><span>{controlled:.1f}%</span>' in page
+    )
+    assert '<td class="extra" data-name="won · tied · lost" data-sort="18">18 · 0 · 6</td>' in page
     assert "lost on the left, won on the right" in page and "How often each beats b" in page

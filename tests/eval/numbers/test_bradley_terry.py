@@ -51,7 +51,9 @@ def test_equal_to_logistic_regression() -> None:
     expected = theirs.coef_[0] - theirs.coef_[0].mean()
     ours = fit_ratings([f"m{place}" for place in range(4)], found)
     assert ours is not None
-    assert [ours[f"m{place}"].mean for place in range(4)] == pytest.approx(list(MEAN + POINTS * expected), abs=1e-2)
+    assert [ours.models[f"m{place}"].mean for place in range(4)] == pytest.approx(
+        list(MEAN + POINTS * expected), abs=1e-2
+    )
 
 
 def test_coverage() -> None:
@@ -61,7 +63,7 @@ def test_coverage() -> None:
         found = fit_ratings(["m0", "m1", "m2"], games(seed, 60, list(truth)))
         assert found is not None
         for place in range(3):
-            got = found[f"m{place}"]
+            got = found.models[f"m{place}"]
             assert got.low is not None and got.high is not None
             hits += got.low <= MEAN + POINTS * flat[place] <= got.high
     assert 0.93 <= hits / 900 <= 0.975
@@ -79,13 +81,13 @@ def shrunk(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
         [outcome(question, str(one), str(two), float(p)) for question in range(3000) for one, two, p in share],
     )
     assert found is not None
-    return np.array([(found[str(place)].mean - MEAN) / POINTS for place in range(3)])
+    return np.array([(found.models[str(place)].mean - MEAN) / POINTS for place in range(3)])
 
 
 def test_a_clean_sweep_is_finite() -> None:
     found = fit_ratings(["a", "b"], [outcome(question, "a", "b", 1.0) for question in range(50)])
-    assert found is not None and 1100 < found["a"].mean < 2500
-    assert found["a"].mean + found["b"].mean == pytest.approx(2 * MEAN)
+    assert found is not None and 1100 < found.models["a"].mean < 2500
+    assert found.models["a"].mean + found.models["b"].mean == pytest.approx(2 * MEAN)
 
 
 def test_models_that_never_met_have_no_common_scale() -> None:

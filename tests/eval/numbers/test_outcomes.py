@@ -3,7 +3,7 @@
 import pytest
 
 from eval.judging.judgments import Judgment
-from eval.numbers.outcomes import all_judges, count_orders, outcomes, without_duplicates
+from eval.numbers.outcomes import NeededOrders, all_judges, outcomes, without_duplicates
 
 A, B, TIE = (1.0, 0.0), (0.0, 1.0), (0.5, 0.5)
 Scores = tuple[float, ...] | None
@@ -45,7 +45,7 @@ def test_grades_are_averaged() -> None:
 
 def test_one_order_is_enough_where_none_was_judged_in_both() -> None:
     one = both(A, None)[:1]
-    assert count_orders(one) == 1 and outcomes(one)[0].scores == A
+    assert NeededOrders(one).of("j", ("x", "y")) == 1 and outcomes(one)[0].scores == A
 
 
 def test_the_first_duplicate_with_a_verdict_counts() -> None:

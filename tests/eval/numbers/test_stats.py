@@ -4,18 +4,31 @@ from itertools import product
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
-from eval.numbers.stats import bootstrap_estimate, detectable_gap, equally_weighted, holm, p_value, paired_difference
+from eval.numbers.stats import (
+    detectable_gap,
+    equally_weighted,
+    estimate_of_differences,
+    estimate_of_values,
+    holm,
+    paired_difference,
+    planned_questions,
+    score_estimate,
+)
 
 GRADES = (1.0, 10.0)
+ANY = (-100.0, 100.0)
+
+
+def p_value(values: NDArray[np.float64]) -> float | None:
+    return estimate_of_differences(values, len(values), ANY)[1]
 
 
 def test_matches_the_normal_interval_on_independent_scores() -> None:
     values = np.random.default_rng(1).normal(6, 2, 400)
-    got = bootstrap_estimate(
-        equally_weighted({str(index): [float(value)] for index, value in enumerate(values)}), GRADES
-    )
+    got = score_estimate(equally_weighted({str(index): [float(value)] for index, value in enumerate(values)}), GRADES)
     assert got is not None and got.low is not None and got.high is not None and got.error is not None
     margin = 1.96 * values.std(ddof=1) / np.sqrt(values.size)
     assert got.mean == pytest.approx(values.mean())
@@ -26,10 +39,10 @@ def test_matches_the_normal_interval_on_independent_scores() -> None:
 
 def test_copies_of_a_score_add_no_certainty() -> None:
     values = np.random.default_rng(2).integers(1, 11, 60)
-    single = bootstrap_estimate(
+    single = score_estimate(
         equally_weighted({str(index): [float(value)] for index, value in enumerate(values)}), GRADES
     )
-    double = bootstrap_estimate(
+    double = score_estimate(
         equally_weighted({str(index): [float(value)] * 2 for index, value in enumerate(values)}), GRADES
     )
     assert single is not None and double is not None
@@ -43,7 +56,7 @@ def test_coverage_with_planted_correlation_within_questions(questions: int) -> N
     for _ in range(1000):
         shared = rng.normal(0, np.sqrt(0.7), questions)[:, None]
         scores = 6 + 1.5 * (shared + rng.normal(0, np.sqrt(0.3), (questions, 2)))
-        got = bootstrap_estimate(equally_weighted({str(i): list(row) for i, row in enumerate(scores)}), GRADES)
+        got = score_estimate(equally_weighted({str(i): list(row) for i, row in enumerate(scores)}), GRADES)
         assert got is not None and got.low is not None and got.high is not None
         hits += got.low <= 6 <= got.high
         flat = scores.ravel()
@@ -61,7 +74,7 @@ def test_coverage_of_win_rates_judged_in_both_orders(rate: float, questions: int
         own = rng.random(questions) < rate
         kept = rng.random((questions, 2)) < 0.7
         wins = np.where(kept, own[:, None], rng.random((questions, 2)) < rate).astype(float)
-        got = bootstrap_estimate(equally_weighted({str(i): list(row) for i, row in enumerate(wins)}), (0.0, 1.0))
+        got = score_estimate(equally_weighted({str(i): list(row) for i, row in enumerate(wins)}), (0.0, 1.0))
         assert got is not None and got.low is not None and got.high is not None
         hits += got.low <= rate <= got.high
     assert 0.93 <= hits / 2000 <= 0.97
@@ -85,7 +98,7 @@ def test_coverage_of_differences() -> None:
 
 def test_no_variation_is_not_certainty() -> None:
     """20 wins of 20: the lower end is Clopper and Pearson's, not 100%."""
-    got = bootstrap_estimate(equally_weighted({str(i): [100.0] for i in range(20)}), (0.0, 100.0))
+    got = score_estimate(equally_weighted({str(i): [100.0] for i in range(20)}), (0.0, 100.0))
     assert got is not None
     exact = stats.binomtest(20, 20).proportion_ci(method="exact")
     assert got.low == pytest.approx(100 * exact.low) and got.high == 100
@@ -93,9 +106,7 @@ def test_no_variation_is_not_certainty() -> None:
 
 def test_a_ratio_of_sums() -> None:
     """Vicuna's relative score weighs each question by the baseline's grade."""
-    got = bootstrap_estimate(
-        {"a": [(100 * 4.0, 8.0)], "b": [(100 * 9.0, 9.0)], "c": [(100 * 5.0, 10.0)]}, (0.0, 1000.0)
-    )
+    got = score_estimate({"a": [(100 * 4.0, 8.0)], "b": [(100 * 9.0, 9.0)], "c": [(100 * 5.0, 10.0)]}, (0.0, 1000.0))
     assert got is not None and got.mean == pytest.approx(100 * 18 / 27)
 
 
@@ -107,11 +118,11 @@ def test_pairing_and_nothing() -> None:
     gap, _ = found
     assert gap.questions == 2 and gap.mean == pytest.approx(14 / 3 - 7 / 2)
     assert (
-        bootstrap_estimate({}, GRADES) is None
-        and bootstrap_estimate({"a": []}, GRADES) is None
+        score_estimate({}, GRADES) is None
+        and score_estimate({"a": []}, GRADES) is None
         and paired_difference(first, {}, GRADES) is None
     )
-    alone = bootstrap_estimate(equally_weighted({"a": [3.0, 5.0]}), GRADES)
+    alone = score_estimate(equally_weighted({"a": [3.0, 5.0]}), GRADES)
     assert alone is not None and (alone.mean, alone.low, alone.high, alone.error) == (4.0, None, None, None)
 
 
@@ -136,10 +147,71 @@ def test_holm() -> None:
 
 
 def test_power_is_what_a_simulation_finds() -> None:
-    needed, detectable = detectable_gap(0.5, 2 / np.sqrt(80), 80)
-    assert needed == 126  # (1.96 + 0.84)^2 x 2^2 / 0.5^2
-    assert detectable == pytest.approx(2.8016 * 2 / np.sqrt(80), rel=1e-3)
+    """130 questions for a gap of 0.5: (1.96 + 0.84)^2 x 2^2 / 0.5^2 = 125.6, to two digits."""
+    needed = planned_questions(0.5, 2 / np.sqrt(80), 80)
+    assert needed == 130
+    assert detectable_gap(2 / np.sqrt(80)) == pytest.approx(2.8016 * 2 / np.sqrt(80), rel=1e-3)
     rng = np.random.default_rng(7)
     found = [stats.ttest_1samp(rng.normal(0.5, 2, needed), 0).pvalue < 0.05 for _ in range(2000)]
-    assert 0.77 <= np.mean(found) <= 0.83
-    assert detectable_gap(0.0, 0.1, 80)[0] is None and detectable_gap(1.0, None, 1) == (None, None)
+    assert 0.77 <= np.mean(found) <= 0.84
+    assert [planned_questions(gap, 1.0, 100) for gap in (0.5, 0.05)] == [3200, 320000]
+    assert planned_questions(1.0, 0.0, 80) is planned_questions(1.0, None, 1) is detectable_gap(None) is None
+
+
+@pytest.mark.parametrize(("rate", "questions"), [(0.01, 805), (0.02, 805), (0.01, 160), (0.05, 80)])
+@pytest.mark.parametrize("orders", [1, 2])
+def test_coverage_of_rare_wins(rate: float, questions: int, orders: int) -> None:
+    """8 wins of 805 are few: an interval that is symmetric about them, or resamples them, holds the truth in 90%."""
+    rng, hits = np.random.default_rng(805), 0
+    for _ in range(1000):
+        own = rng.random(questions) < rate
+        kept = rng.random((questions, orders)) < (0.7 if orders == 2 else 1.0)
+        wins = np.where(kept, own[:, None], rng.random((questions, orders)) < rate).mean(axis=1)
+        got = estimate_of_values(100 * wins, (0.0, 100.0), questions)
+        assert got.low is not None and got.high is not None
+        hits += got.low <= 100 * rate <= got.high
+    assert 930 <= hits <= 985
+
+
+def test_a_win_rate_has_wilsons_interval() -> None:
+    wins = np.array([100.0] * 8 + [0.0] * 797)
+    got = estimate_of_values(wins, (0.0, 100.0), 805)
+    theirs = stats.binomtest(8, 805).proportion_ci(method="wilson")
+    assert (got.low, got.high) == pytest.approx((100 * theirs.low, 100 * theirs.high), rel=0.01)
+
+
+@pytest.mark.parametrize("questions", [6, 10, 30, 50, 51, 80])
+def test_interval_and_p_value_are_one_test(questions: int) -> None:
+    """0 is outside exactly where p < 0.05; and where nothing is, the false alarms are 5%."""
+    rng, alarms = np.random.default_rng(questions), 0
+    for trial in range(400):
+        values = rng.integers(-1, 2, questions) + rng.choice([0.0, 0.3]) if trial % 2 else rng.normal(0, 1, questions)
+        got, p = estimate_of_differences(values, questions, ANY)
+        assert got.low is not None and got.high is not None and p is not None
+        assert (p < 0.05) == (not got.low <= 0 <= got.high) and got.low <= got.mean <= got.high
+        alarms += p < 0.05 and trial % 2 == 0
+    assert alarms <= 20  # of 200
+
+
+def test_sign_flips_inverted_by_trying() -> None:
+    """Just inside the interval a mean is not rejected, just outside it is."""
+    values = np.random.default_rng(3).normal(0.4, 1, 12)
+    got, _ = estimate_of_differences(values, 12, ANY)
+    assert got.low is not None and got.high is not None
+    for end, outward in ((got.low, -1e-6), (got.high, 1e-6)):
+        inside, outside = (p_value(values - end - shift) for shift in (-outward, outward))
+        assert inside is not None and outside is not None and inside >= 0.05 > outside
+
+
+@pytest.mark.parametrize("questions", [3, 5, 6, 30, 60])
+@pytest.mark.parametrize("constant", [1.0, -0.2, 0.0])
+def test_differences_that_never_vary(questions: int, constant: float) -> None:
+    got, p = estimate_of_differences(np.full(questions, constant), questions, (-9.0, 9.0))
+    assert p == (2.0 ** (1 - questions) if constant else 1.0)
+    assert got.low is not None and got.high is not None and got.low < constant < got.high
+    assert (p < 0.05) == (not got.low <= 0 <= got.high)
+
+
+def test_too_few_questions_exclude_nothing() -> None:
+    got, p = estimate_of_differences(np.array([1.0, 2.0, 3.0]), 3, (-9.0, 9.0))
+    assert (got.low, got.high, p) == (-9.0, 9.0, 0.25)

@@ -6,7 +6,10 @@ import pytest
 
 from camelid.errors import UserError
 from eval.ask.answer import Answer
+from eval.ask.questions import Question
 from eval.judging import canary
+from eval.judging.judgment import Judgment
+from eval.numbers.boards import Comparing
 from eval.numbers.summarise import summarise
 from eval.report.headline import headline
 from tests.eval.known_judgments import QUESTIONS, graded, paired, said
@@ -34,7 +37,8 @@ def test_everything_expected_is_accounted_for() -> None:
         assert row.score is not None and row.score.count == counts.judged and row.rank is None
     assert not results.complete and headline(results) == "Incomplete, so not ranked: 5 of 80 judgments are missing."
     assert any("2 duplicate judgments" in note for note in results.notes)
-    assert any("5 of 80 judgments are missing, so the models are not ranked" in note for note in results.notes)
+    told = "5 of 80 judgments are missing, so the models are not ranked (--force ranks them all the same)."
+    assert any(told in note for note in results.notes)
     forced = summarise("t", QUESTIONS, answers, judgments, forced=True)
     assert [row.rank for row in forced.boards[0].rows] == [1, 2] and forced.forced
     assert headline(forced).startswith("Incomplete: b beats a")
@@ -127,12 +131,73 @@ def test_answers_that_speak_to_the_judge_are_flagged() -> None:
     assert results.boards[0].rows[0].flagged == 1
 
 
+def test_cut_off_answers_are_told_under_the_headline() -> None:
+    answers = [replace(one, cut=(one.model == "a",)) for one in said("a", "b")]
+    notes = summarise("t", QUESTIONS, answers, graded("a", 0) + graded("b", 1)).notes
+    assert any("cut off at the token limit (a: 40 of 40). Ask again" in note for note in notes)
+    assert not any("cut off" in note for note in summarise("t", QUESTIONS, said("a"), graded("a", 0)).notes)
+
+
 def test_whole_wins_for_want_of_log_probabilities_are_told() -> None:
     judgments = [
         replace(one, text="m", logprobs={"m": -0.1} if one.question == "0" else {}) for one in paired("alpaca", 1)
     ]
     notes = summarise("t", QUESTIONS, said("x", "y"), judgments).notes
     assert any(note.startswith("39 of 40 verdicts came without log-probabilities") for note in notes)
+
+
+def test_ones_own_model_is_compared_with_each_other() -> None:
+    """Four models: three differences from one's own, the first unless it is named, or six pairs."""
+    judgments = [one for place, label in enumerate("abcd") for one in graded(label, 0.4 * place, seed=place)]
+
+    def pairs(own: str | None) -> list[list[str]]:
+        [board] = summarise("t", QUESTIONS, said(*"abcd"), judgments, comparing=Comparing(own)).boards
+        smallest = min(board.differences, key=lambda one: one.p or 0)
+        assert smallest.p_adjusted == pytest.approx(min(1.0, len(board.differences) * (smallest.p or 0)))
+        return sorted(sorted([one.first, one.second]) for one in board.differences)
+
+    assert pairs(None) == [["a", "b"], ["a", "c"], ["a", "d"]]
+    assert pairs("c") == [["a", "c"], ["b", "c"], ["c", "d"]]
+    assert len(pairs("all")) == 6
+    with pytest.raises(UserError, match="--own e: no such model beside the baseline"):
+        pairs("e")
+    against = summarise("t", QUESTIONS, said("x", "y"), paired("alpaca", 0.6), comparing=Comparing("x"))
+    assert against.own == "x" and against.boards[0].differences == ()
+
+
+def votes(wins: dict[tuple[str, str], int], each: int = 50) -> tuple[list[Question], list[Answer], list[Judgment]]:
+    """Each question put to one pair, whose first wins so often."""
+    questions, answers, judgments = list[Question](), list[Answer](), list[Judgment]()
+    for pair, won in wins.items():
+        for place in range(each):
+            name = f"{''.join(pair)}{place}"
+            questions.append(Question(name, "chat", ("?",)))
+            answers += [Answer(name, model, ("text",), (False,)) for model in pair]
+            first = float(place < won)
+            shown, scores = (pair, (first, 1 - first)) if place % 2 else (pair[::-1], (1 - first, first))
+            judgments.append(Judgment("pairwise", name, 1, shown, "human", scores, ""))
+    return questions, answers, judgments
+
+
+def test_votes_on_three_models_rank() -> None:
+    """Each question belongs to the pair it was put to."""
+    questions, answers, judgments = votes({("a", "b"): 30, ("a", "c"): 40})
+    results = summarise("t", questions, answers, judgments)
+    [board] = results.boards
+    assert results.complete and (board.counts.expected, board.counts.judged) == (100, 100)
+    assert [(row.label, row.rank) for row in board.rows] == [("a", 1), ("b", 2), ("c", 3)]
+    assert {row.label: row.counts.expected for row in board.rows} == {"a": 100, "b": 50, "c": 50}
+    judgments[3] = replace(judgments[3], scores=None, text="")
+    again = summarise("t", questions, answers, judgments)
+    assert not again.complete and again.boards[0].counts.unparsed == 1 and again.boards[0].counts.expected == 100
+
+
+def test_where_opponents_differ_ratings_rank() -> None:
+    """c wins more often than b, against weaker models: b, which beats c, is above it."""
+    [board] = summarise("t", *votes({("a", "b"): 45, ("b", "c"): 28, ("c", "d"): 49, ("c", "e"): 49})).boards
+    assert [(row.label, row.rank) for row in board.rows][:3] == [("a", 1), ("b", 2), ("c", 3)]
+    rates = {row.label: row.score.mean for row in board.rows if row.score}
+    assert rates["c"] > rates["b"]
 
 
 def test_mistakes() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -113,6 +114,78 @@ def test_filters_count_what_is_there(show: Any) -> None:
     assert page.locator("#list a.item:visible .where").all_inner_texts() == ["q4 · coding"]
 
 
+def test_what_a_judge_was_asked_is_shown_to_the_letter(show: Any) -> None:
+    """The texts that the page has already are not in it twice; what is put together is the prompt."""
+    shown = made("pairwise")
+    prompts = {}
+    for place, judgment in enumerate(shown.judgments):
+        texts = [one.turns[0] for one in shown.answers if one.question == judgment.question and one.turns]
+        question = next(one for one in shown.questions if one.id == judgment.question)
+        material = f"[Question]\n{question.turns[0]}\n" + "\n[Answer]\n".join(texts) + f"\n[The End {place}]"
+        shown.judgments[place] = replace(
+            judgment, prompt=("Be <b>fair</b>.", material), prompt_version="judge_x-1", parameters={"temperature": 0.5}
+        )
+        prompts[judgment.question, judgment.models] = material
+    made.cache_clear()
+    page = show(shown, "#q=q8")
+    first, second = page.locator("#detail .answer header b").all_inner_texts()
+    boxes = page.locator("#detail .verdict details", has_text="what the judge was asked")
+    assert boxes.count() == 2 and "judge_x-1, temperature 0.5" in boxes.first.inner_text()
+    boxes.first.locator("summary").click()
+    said = boxes.first.locator("pre").evaluate_all("(all) => all.map((box) => box.textContent)")
+    assert said[0] == "Be <b>fair</b>."
+    assert said[1] in (prompts["q8", (first, second)], prompts["q8", (second, first)])
+
+
+def test_the_leaderboard_sorts_and_models_are_searched(show: Any) -> None:
+    shown = made("alpaca", models=12)
+    page = show(shown)
+    rows = {row.label: row for row in shown.results.boards[0].rows}
+
+    def names() -> list[str]:
+        cells = page.locator("#scores .leader tbody tr:visible th.name").all_inner_texts()
+        return [text.split()[0] for text in cells]
+
+    assert names() == list(rows)
+    page.locator("#scores .leader thead button", has_text="words").click()
+    by_words = [label for label, _ in sorted(rows.items(), key=lambda item: -item[1].words)]
+    assert names() == by_words
+    page.locator("#scores .leader thead button", has_text="words").click()
+    assert names() == by_words[::-1]
+    page.locator("#scores .leader thead button", has_text="at equal length").click()
+    known = {label: row.length_controlled.mean for label, row in rows.items() if row.length_controlled}
+    assert names() == [*sorted(known, key=lambda label: -known[label]), shown.results.baseline]
+    page.locator("#models").fill("camelid")
+    assert set(names()) == {"camelid-7b", "camelid-13b"}
+    assert page.locator("#basis .board:visible tbody tr:visible").count() == 3  # and the total
+    page.locator("#models").fill("")
+    assert len(names()) == 12
+
+
+def test_questions_in_the_order_of_what_changed(show: Any) -> None:
+    """What one model gains on the other, question by question; j goes on in that order."""
+    shown = made()
+    page = show(shown)
+    first, second = page.locator("#detail .answer header b").all_inner_texts()
+    grades = {(one.models[0], one.question): one.scores[0] for one in shown.judgments if one.scores}
+    gains = {
+        question.id: grades[second, question.id] - grades[first, question.id]
+        for question in shown.questions
+        if {(first, question.id), (second, question.id)} <= set(grades)
+    }
+    page.select_option("#order", "b")
+    listed = [text.split(" · ")[0] for text in page.locator("#list a.item:visible .where").all_inner_texts()]
+    assert len(listed) == 24 and set(listed[: len(gains)]) == set(gains)
+    in_order = [gains[name] for name in listed[: len(gains)]]
+    assert in_order == sorted(gains.values(), reverse=True)
+    page.locator("#list a.item").first.click()
+    page.keyboard.press("j")
+    page.locator("#detail .permalink", has_text=listed[1]).wait_for()
+    page.select_option("#order", "")
+    first_listed = page.locator("#list a.item:visible .where").first.inner_text()
+    assert first_listed.split(" · ")[0] == shown.questions[0].id
+
+
 def test_deep_links_open_their_question(show: Any) -> None:
     page = show(made(), "#q=odd%20id%2F%C3%A4%26%233")
     assert opened(page) == "odd id/ä&#3"
@@ -165,7 +238,7 @@ def test_the_page_works_without_a_mouse(show: Any) -> None:
     for _ in range(8):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
-    assert reached[:5] == ["category", "outcome", "model-a", "model-b", "item"] and reached.count("item") == 1
+    assert reached[:6] == ["category", "outcome", "order", "model-a", "model-b", "item"] and reached.count("item") == 1
     page.locator("#detail [data-keep=next]").focus()
     for expected in ("q1", "q2"):
         page.keyboard.press("Enter")

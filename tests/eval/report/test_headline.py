@@ -16,6 +16,11 @@ def test_headlines_say_no_more_than_the_numbers() -> None:
     clear = single(2)
     one_of_many = replace(clear.boards[0].differences[0], settled=False, p_adjusted=0.08)
     corrected = replace(clear, boards=(replace(clear.boards[0], differences=(one_of_many,)),))
-    assert headline(corrected).endswith("paired by question; p = 0.08 after correction for all pairs of models).")
+    assert headline(corrected).endswith("paired by question; p = 0.08 after correction for all differences).")
+    shifts = {"a": 1, "b": 3, "c": -1, "d": 1}
+    four = [one for place, (label, shift) in enumerate(shifts.items()) for one in graded(label, shift, seed=place)]
+    assert headline(summarise("t", QUESTIONS, said(*"abcd"), four)) == (
+        "a beats c, loses to b, cannot be told apart from d (3 differences tested, corrected for that)."
+    )
     unparsed = [replace(one, scores=None) for one in graded("a", 0)]
     assert headline(summarise("t", QUESTIONS, said("a"), unparsed)).startswith("Nothing was judged")

@@ -9,6 +9,16 @@ from eval.report.markdown import render_markdown
 from tests.eval.known_judgments import QUESTIONS, graded, paired, said, single
 
 
+def test_a_model_is_called_by_its_name_and_nothing_else() -> None:
+    """In the first lines, too: no markup, no link, no new line."""
+    name = "<img src=x>\n# *a* [b](javascript:1)"
+    page = render_markdown(replace(summarise("t", QUESTIONS, said(name), graded(name, 0)), title="<b>t\n# u"))
+    first, _, second = page.split("\n")[:3]
+    assert first == "# &lt;b>t # u"
+    assert second.startswith("&lt;img src=x> # \\*a\\* [b]\\(javascript:1) scores")
+    assert "<img" not in page and "\n# " not in page.removeprefix("# ")
+
+
 def test_markdown_holds_the_tables() -> None:
     page = render_markdown(single(2))
     assert page.startswith("# t\n\nb beats a") and "| 1 | b | 6.9" in page and "| b - a | +" in page

@@ -67,16 +67,16 @@ def test_the_leaderboard_says_what_the_results_say(mode: str) -> None:
     made = evaluation(mode, models=4)
     table = page(made).tables[0]
     rows = {cells[1].split()[0]: cells for cells in table if len(cells) > 4}
-    decimals = 2 if mode == "single" else 1
+    decimals = 1 if MODES[mode].scale.unit == "%" else 2
     for row in made.results.boards[0].rows:
         cells = rows[row.label]
         assert row.score
-        expected = f"{row.score.mean:,.{decimals}f}" + ("" if mode == "single" else "%")
+        expected = f"{row.score.mean:,.{decimals}f}" + ("%" if MODES[mode].scale.unit == "%" else "")
         assert cells[3].split()[0] == expected
         if row.label != made.results.baseline:
             assert row.score.low is not None and f"{row.score.low:,.{decimals}f} to" in cells[3]
         assert cells[-1].strip() == f"{row.words:,.0f}"
-        if mode != "single":
+        if MODES[mode].paired:
             assert f"{row.wins} · {row.ties} · {row.losses} " in cells
 
 
@@ -94,6 +94,20 @@ def test_every_text_and_verdict_is_in_the_data(mode: str) -> None:
             assert (answer and tuple(answer[0])) == (expected and expected.turns)
         replies |= {(question.id, asked[2]) for outcome in detail["outcomes"] for asked in outcome[5]}
     assert replies == {(judgment.question, judgment.text) for judgment in made.judgments}
+
+
+def test_a_prompt_does_not_repeat_the_texts() -> None:
+    """A prompt that quotes the answers word for word takes a name for each; every other word is kept."""
+    question, long = Question("1", "c", ("What is so long that it is worth a name of its own?",)), "An answer. " * 20
+    judgment = Judgment(
+        "single", "1", 1, ("m",), "j", (3.0,), "ok", prompt=("Rules", f"Q: {question.turns[0]} A: {long}!"),
+        prompt_version="v", parameters={"max_tokens": 5},
+    )  # fmt: skip
+    answers = [Answer("1", "m", (long,), (False,))]
+    results = summarise("t", [question], answers, [judgment])
+    index, [detail] = Page(render_page(results, [question], answers, [judgment])).data()
+    assert index["settings"] == [["v", {"max_tokens": 5}, "Rules"]]
+    assert detail["outcomes"][0][5][0][4] == [0, ["Q: ", ["turns", 0], " A: ", ["answers", 0, 0], "!"]]
 
 
 def test_scores_pairs_and_issues_of_a_question() -> None:
@@ -164,7 +178,7 @@ def test_two_turns_have_a_table_of_their_own(mode: str) -> None:
     made = evaluation(mode, models=3, turns=2, questions=16)
     table = next(table for table in page(made).tables if "turn 2" in " ".join(table[0]))
     shown = {cells[0].strip(): [cell.split()[0].rstrip("%") for cell in cells[1:]] for cells in table[1:]}
-    decimals = 2 if mode == "single" else 1
+    decimals = 1 if MODES[mode].scale.unit == "%" else 2
     expected = {
         row.label: [f"{part.score.mean:,.{decimals}f}" for part in row.turns]
         for row in made.results.boards[0].rows

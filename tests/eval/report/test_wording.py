@@ -16,11 +16,12 @@ def test_numbers_read_well() -> None:
 
 
 def test_what_a_comparison_settles_reads_well() -> None:
-    def said(mean: float, needed: int | None, detectable: float | None, settled: bool = False) -> list[str]:
-        gap = Estimate(mean, None, None, None, 40, 40)
-        one = Difference("a", "b", gap, 0.2, 0.2, settled, needed, detectable)
-        return [wording.format_verdict(one, 1), wording.format_detectable(one, 1)]
+    def said(needed: int | None, detectable: float | None, settled: bool = False) -> list[str]:
+        gap = Estimate(4.8, None, None, None, 40, 40)
+        one = Difference("a", "b", gap, 0.2, 0.2, settled, needed, detectable, 5.0)
+        return [wording.format_verdict(one), wording.format_power(one, 1)]
 
-    assert said(4.8, 1_110, 8.04) == ["not settled; needs about 1,110 questions", "these 40 can show a gap of 8.0"]
-    assert said(9.0, 20, 8.0, settled=True) == ["settled", ""]
-    assert said(0.0, None, None) == said(1e-40, 2, 1e-40) == ["not settled; there is no gap", ""]
+    found = "these 40 find a gap of 8.0 in 4 of 5 cases; one of 5 would take about 1,100 questions"
+    assert said(1_100, 8.04) == ["not settled", found]
+    assert said(20, 8.0, settled=True) == ["settled", ""]
+    assert said(None, None) == said(2, 1e-40) == ["not settled", ""]

@@ -19,6 +19,7 @@ from finetune.llama.attention import Documents
 from finetune.memory import trained_parameters
 from finetune.plan import get_config
 from finetune.recipe import AdapterSection, ModelSection
+from tests.finetune.parallel.same_run import assert_same
 from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant
 
 IDS = torch.arange(5, 45)
@@ -88,21 +89,46 @@ def test_embedding_and_output_layer_are_trained_whole(
     assert moved.max() > 1e-2 and (plain.lm_head.weight is plain.model.embed_tokens.weight) == tied
 
 
+@pytest.fixture
+def tied_model(toy_model: Path, tmp_path: Path) -> Path:
+    """The toy model with one matrix for embedding and output layer."""
+    config = dataclasses.replace(get_config(ModelSection(str(toy_model))), tie_word_embeddings=True)
+    weights.save_model(weights.load_model(toy_model).state_dict(), config, tmp_path / "tied")
+    copy_tokenizer([toy_model], tmp_path / "tied")
+    return tmp_path / "tied"
+
+
+def whole_layers(recipe: dict[str, Any]) -> dict[str, Any]:
+    return adapted(recipe, "lora", adapter__also=["embed_tokens", "lm_head"], model__recompute="full")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", [{}, {"run__sharding": "fsdp2"}, {"run__sharding": "zero2"}])
-def test_whole_layers_on_two_processes(toy_recipe: dict[str, Any], layout: dict[str, object]) -> None:
-    one = adapted(toy_recipe, "lora", adapter__also=["embed_tokens", "lm_head"], model__recompute="full")
-    two = variant(one, "two", run__processes=2, **layout)
-    assert run(one) == 0
-    zero = layout.get("run__sharding") == "zero2"
-    if zero:
-        pytest.importorskip("deepspeed")
-    result = launch([two], 2, **(deepspeed(2) if zero else {}))
+def test_whole_layers_on_two_processes(toy_recipe: dict[str, Any], tied_model: Path) -> None:
+    apart = whole_layers(toy_recipe)
+    tied = variant(apart, "tied", model__path=str(tied_model))
+    layouts: dict[str, dict[str, object]] = {"ddp": {}, "fsdp2": {"run__sharding": "fsdp2"}}
+    two = [
+        (variant(one, f"{number}-{name}", run__processes=2, **layout), one)
+        for number, one in enumerate((apart, tied))
+        for name, layout in layouts.items()
+    ]
+    assert run(apart) == run(tied) == 0
+    result = launch([each for each, _ in two], 2)
     assert result.returncode == 0, result.stderr[-3000:]
-    truth = tensors(one, "adapter/adapter_model.safetensors")
-    assert tensors(two, "adapter/adapter_model.safetensors").keys() == truth.keys()
-    for name, tensor in tensors(two, "adapter/adapter_model.safetensors").items():
-        torch.testing.assert_close(tensor, truth[name], rtol=0, atol=1e-5)
+    for each, one in two:
+        assert_same(each, one, "adapter/adapter_model.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [2, 3])
+def test_whole_layers_under_deepspeed(toy_recipe: dict[str, Any], tied_model: Path, stage: int) -> None:
+    pytest.importorskip("deepspeed")
+    one = variant(whole_layers(toy_recipe), "tied", model__path=str(tied_model))
+    two = variant(one, "two", run__processes=2, run__sharding=f"zero{stage}")
+    assert run(one) == 0
+    result = launch([two], 2, **deepspeed(stage))
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert_same(two, one, "adapter/adapter_model.safetensors")
 
 
 @pytest.mark.slow

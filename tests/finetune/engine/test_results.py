@@ -9,7 +9,7 @@ import torch
 from finetune.folders import weights
 from finetune.folders.merge import copy_tokenizer
 from finetune.llama.config import LlamaConfig
-from tests.finetune.runs import deepspeed, launch, run, tensors, variant
+from tests.finetune.runs import run, tensors, variant
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +39,3 @@ def test_a_model_is_saved_in_its_bases_precision(toy_recipe: dict[str, Any], hal
     assert all(torch.equal(rounded[name], tensor.bfloat16()) for name, tensor in whole.items())
     assert any(not torch.equal(rounded[name].float(), tensor) for name, tensor in whole.items())
     assert LlamaConfig.from_folder(Path(half["run"]["output"]) / "model").vocab_size == len(rounded["lm_head.weight"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", [2, 3])
-def test_deepspeed_saves_the_same(toy_recipe: dict[str, Any], half_base: Path, stage: int) -> None:
-    """In bfloat16 it holds float32 weights in its optimizer; those are what is saved."""
-    pytest.importorskip("deepspeed")
-    common: dict[str, object] = {"run__precision": "bf16", "run__processes": 2, "run__sharding": f"zero{stage}"}
-    single = variant(toy_recipe, f"single-{stage}", **common)
-    half = variant(single, f"half-{stage}", model__path=str(half_base))
-    result = launch([single, half], 2, **deepspeed(stage))
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert (dtypes(single), dtypes(half)) == ({torch.float32}, {torch.bfloat16})
-    assert any(not torch.equal(tensor, tensor.bfloat16().float()) for tensor in tensors(single).values())

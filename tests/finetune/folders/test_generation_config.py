@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessor, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessor,
+    PreTrainedTokenizerFast,
+)
 
 from camelid.app.cli import main
 from conversations.tokens.template import TEMPLATES
@@ -89,6 +95,8 @@ def test_a_merged_adapter_stops(toy_recipe: dict[str, Any], base: Path, tmp_path
     ours = tuned(toy_recipe, base, "chatml", adapter__kind="lora")
     assert run(ours) == 0
     adapter, merged = Path(ours["run"]["output"]) / "adapter", tmp_path / "merged"
+    ends = AutoTokenizer.from_pretrained(adapter).convert_tokens_to_ids(["<|im_end|>", END_OF_TEXT, END_OF_MESSAGE])
+    assert GenerationConfig.from_pretrained(adapter).eos_token_id == ends
     assert main(["weights", "merge", str(base), str(adapter), str(merged)]) == 0
     require_stops(merged, "<|im_end|>")
 

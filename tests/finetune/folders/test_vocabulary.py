@@ -61,7 +61,18 @@ def test_tokens_without_a_row_are_named(
         open_served(folder, template="chatml")
     [resize] = re.findall(r"`camelid (.+?)`", line)
     assert main(resize.split()) == 0
-    assert run(variant(ours, "resized", model__path=resize.split()[-1])) == 0
+    resized = resize.split()[-1]
+    assert run(variant(ours, "resized", model__path=resized)) == 0
+    for also, said in (([], True), (["embed_tokens", "lm_head"], False)):
+        capsys.readouterr()
+        adapter = {"adapter__kind": "lora", "adapter__also": also, "model__path": resized}
+        assert run(variant(ours, f"adapter-{said}", **adapter)) == 0
+        warned = (
+            f"not to be learned by an adapter: '<|im_start|>', {name!r}; add adapter.also" in capsys.readouterr().err
+        )
+        assert warned == said
+    assert run(variant(toy_recipe, "plain", adapter__kind="lora", optim__updates=1)) == 0
+    assert "not to be learned" not in capsys.readouterr().err
 
 
 def test_earlier_added_tokens_stay_special(tmp_path: Path, toy_model: Path) -> None:

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from camelid.message import Message
 from camelid.models.llm import Failure, Reply, Request
+from finetune.folders.open_folder import open_chat_tokenizer
 from finetune.generate.local import LocalModel
 from finetune.generate.slots import Slots
 
@@ -32,6 +33,17 @@ def test_greedy_equals_transformers_in_every_shape(shaped_models: dict[str, Path
             assert isinstance(reply, Reply), name
             assert reply.text == tokenizer.decode(truth, skip_special_tokens=True).strip(), (name, text)
             assert reply.usage.completion_tokens == len(truth) and reply.usage.prompt_tokens == ids.shape[1]
+
+
+def test_an_open_turn_of_the_user_is_transformers(shaped_models: dict[str, Path]) -> None:
+    for name, folder in shaped_models.items():
+        tokenizer, words = AutoTokenizer.from_pretrained(folder), open_chat_tokenizer(folder)
+        for before in ((), (Message("user", "red cat"), Message("assistant", "the dog"))):
+            chat = [message.to_json() for message in (*before, Message("user", ""))]
+            truth = tokenizer.apply_chat_template(chat, continue_final_message=True, tokenize=False)
+            ids, closing = words.encoder.encode_open_turn(before)
+            assert tokenizer.decode(ids) == truth.rstrip(" "), name
+            assert closing.strip()
 
 
 async def test_requests_join_and_leave_while_others_are_answered(lively_model: Path, one_thread: None) -> None:

@@ -29,15 +29,13 @@ def on_gpu(documents: Documents) -> Documents:
     return replace(documents, starts=documents.starts.cuda(), prompts=prompts)
 
 
-@pytest.mark.parametrize("kernel", ["_flash", "_varlen"])
+@pytest.mark.parametrize("kernel", ["_flash", "_packed"])
 @pytest.mark.parametrize("kv_heads", [8, 2, 1])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_kernel_equals_plain_attention(kernel: str, kv_heads: int, layout: str) -> None:
     """With a shared prompt there are fewer queries than keys: the last query must see the last key."""
     if kernel == "_flash" and not importlib.util.find_spec("flash_attn"):
         pytest.skip("flash-attn is not installed")
-    if kernel == "_varlen" and not importlib.util.find_spec("torch.nn.attention.varlen"):
-        pytest.skip("this PyTorch has no varlen_attn")
     generator = torch.Generator("cuda").manual_seed(0)
     documents = on_gpu(LAYOUTS[layout])
     q, k, v = (

@@ -10,27 +10,60 @@ from finetune.engine.optimizer import decay_groups
 from finetune.optimizers.stochastic_adamw import StochasticAdamW, round_stochastically
 
 
+def random_words(count: int) -> torch.Tensor:
+    return torch.randint(-(1 << 31), 1 << 31, (count,), dtype=torch.int32)
+
+
 def test_rounding_goes_to_a_neighbour_and_is_right_on_average() -> None:
     torch.manual_seed(0)
     value = torch.tensor([1.0 + 0.3 / 128, -3.0 - 0.75 / 64, 2.0**-20 * (1 + 0.1 / 128)])  # so far between neighbours
-    total, seen = torch.zeros(3, dtype=torch.float64), [set() for _ in range(3)]
-    for _ in range(20_000):
-        target = torch.empty(3, dtype=torch.bfloat16)
-        round_stochastically(value.clone(), target)
-        total += target.double()
-        for place, number in enumerate(target.tolist()):
-            seen[place].add(number)
-    assert all(len(numbers) == 2 for numbers in seen)
+    draws = 20_000
+    rounded = round_stochastically(value.repeat(draws), random_words(3 * draws)).view(draws, 3)
+    assert rounded.dtype == torch.bfloat16
+    assert all(len(set(numbers)) == 2 for numbers in rounded.T.tolist())
     spacing = torch.tensor([1 / 128, 1 / 64, 2.0**-27])
-    error = (total / 20_000 - value.double()).abs() / spacing
-    assert error.max() < 4 * 0.5 / 20_000**0.5  # four standard errors of a coin
+    error = (rounded.double().mean(0) - value.double()).abs() / spacing
+    assert error.max() < 4 * 0.5 / draws**0.5  # four standard errors of a coin
 
 
 def test_whole_numbers_of_bfloat16_are_kept() -> None:
     exact = torch.randn(1000).bfloat16()
-    target = torch.empty_like(exact)
-    round_stochastically(exact.float(), target)
-    assert torch.equal(target, exact)
+    assert torch.equal(round_stochastically(exact.float(), random_words(1000)), exact)
+
+
+def test_a_steps_rounding_is_unbiased_and_differs_by_weight_step_and_place() -> None:
+    """Equal weights and gradients: the spread of what they become shows the noise, their mean the step."""
+    weights = [torch.nn.Parameter(torch.ones(100_000).bfloat16()) for _ in range(2)]
+    optimizer = StochasticAdamW([{"params": weights}], lr=1e-3)
+    became = []
+    for _ in range(2):
+        for weight in weights:
+            weight.data.fill_(1.0)
+            weight.grad = torch.full_like(weight, 0.5)
+        optimizer.step()
+        became += [weight.detach().double() - 1.0 for weight in weights]
+    spacing = 2.0**-8  # of bfloat16 just below 1
+    for moved in became:
+        assert set(moved.tolist()) == {0.0, -spacing}
+        assert float(moved.mean()) == pytest.approx(-1e-3, abs=4 * 0.5 * spacing / 100_000**0.5 + 1e-5)
+        halves = (moved[:50_000], moved[50_000:]), (moved[::2], moved[1::2])
+        assert all(abs(float(torch.corrcoef(torch.stack(pair))[0, 1])) < 4 / 50_000**0.5 for pair in halves)
+    between = torch.corrcoef(torch.stack(became)) - torch.eye(4)
+    assert float(between.abs().max()) < 4 / 100_000**0.5
+
+
+def test_replicas_round_alike() -> None:
+    """Whatever each process has drawn before, as dropout does."""
+    replicas = []
+    for rank in range(2):
+        torch.manual_seed(rank)
+        weight = torch.nn.Parameter(torch.linspace(-1, 1, 999).bfloat16())
+        optimizer = StochasticAdamW([{"params": [weight]}], lr=1e-3)
+        for _ in range(3):
+            weight.grad = torch.linspace(1, -1, 999).bfloat16()
+            optimizer.step()
+        replicas.append(weight.detach())
+    assert torch.equal(*replicas)
 
 
 def test_float32_weights_take_adamws_steps() -> None:

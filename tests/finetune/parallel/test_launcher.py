@@ -15,6 +15,7 @@ import yaml
 from tests.finetune.runs import ROOT, variant, write
 
 LAUNCH = ROOT / "recipes" / "launch"
+pytestmark = pytest.mark.slow
 TWO_ON_CPU = {"compute_environment": "LOCAL_MACHINE", "distributed_type": "MULTI_GPU", "num_machines": 1}
 
 
@@ -59,7 +60,6 @@ def test_sigterm_reaches_the_trainer(recipe: dict[str, Any]) -> None:
     assert len(saved(recipe)) == 1 and not worker.is_running()
 
 
-@pytest.mark.slow
 def test_sigterm_reaches_several(recipe: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(yaml.safe_dump(TWO_ON_CPU | {"num_processes": 2, "mixed_precision": "no"}))
     process = begin(recipe, tmp_path / "two.yaml")
@@ -70,7 +70,6 @@ def test_sigterm_reaches_several(recipe: dict[str, Any], tmp_path: Path) -> None
     assert len(saved(recipe)) == 1 and len(workers) == 2 and not any(worker.is_running() for worker in workers)
 
 
-@pytest.mark.slow
 def test_workers_of_a_killed_launcher_save_and_leave(recipe: dict[str, Any]) -> None:
     process = begin(recipe, LAUNCH / "cpu.yaml")
     [worker] = psutil.Process(process.pid).children()
@@ -80,7 +79,6 @@ def test_workers_of_a_killed_launcher_save_and_leave(recipe: dict[str, Any]) -> 
     assert len(saved(recipe)) == 1
 
 
-@pytest.mark.slow
 def test_a_launched_mistake_is_one_line(recipe: dict[str, Any]) -> None:
     """Nothing of the launcher's own."""
     recipe["data"]["train"] = [{"path": "missing.jsonl"}]

@@ -79,6 +79,7 @@ def test_overrides_may_stand_behind_an_option(toy_recipe: dict[str, Any], capsys
         {"optim__label_smoothing": 0.1, "optim__neftune": 5.0, "optim__schedule": "linear"},
         {"run__precision": "bf16", "model__recompute": "selective"},
         {"run__precision": "bf16-pure", "model__recompute": "full"},
+        {"run__precision": "bf16-pure", "adapter__kind": "lora", "adapter__also": ["embed_tokens", "lm_head"]},
         {"optim__in_backward": True, "optim__clip_norm": 0.0},
     ],
     ids=lambda changes: ",".join(key.partition("__")[2] for key in changes),

@@ -16,10 +16,10 @@ from selfinstruct.keep.nearness import LIMIT
 from selfinstruct.keep.quality import Quality
 from selfinstruct.keep.rouge import SimilarTexts
 from selfinstruct.keep.rules import read_rules
-from selfinstruct.keep.selection import EvaluationQuestions, Selection
+from selfinstruct.keep.selection import EvaluationQuestions, Selection, read_evaluations
 from selfinstruct.methods.alpaca import ALPACA, ReplyFormatName, find_form, generate_alpaca
 from selfinstruct.methods.method import MethodInputs
-from selfinstruct.run import BARREN, GenerationRun
+from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import read_seeds
 
 
@@ -83,7 +83,7 @@ def test_questions_are_kept_out(tmp_path: Path) -> None:
     plain = [record["instruction"] for record in run(Offline(), 60).records]
     questions = tmp_path / "bench.jsonl"
     questions.write_text("".join(json.dumps({"text": text}) + "\n" for text in plain[:10]))
-    outcome = run(Offline(), 60, questions=[EvaluationQuestions(questions)])
+    outcome = run(Offline(), 60, questions=read_evaluations([questions]))
     assert not {record["instruction"] for record in outcome.records} & set(plain[:10])
     assert sum(count for reason, count in outcome.tasks.dropped.items() if "/bench.jsonl: " in reason) >= 10
 
@@ -115,7 +115,10 @@ def test_a_model_that_only_repeats_itself_is_given_up() -> None:
     llm = Always(Reply(" Name two rivers of Asia.\n4. Input:\n<noinput>\n4. Output:\nOb, Mekong", "always"))
     outcome = run(llm, 60, form="text")
     assert len(outcome.records) == 1
-    assert outcome.stopped is not None and f"{BARREN} replies in a row" in outcome.stopped
+    assert outcome.stopped == (
+        "10 replies in a row gave nothing: 'too similar to one before' took 10 of 10 records, such as "
+        "'Name two rivers of Asia. -> Ob, Mekong'"
+    )
     assert outcome.tasks.dropped["too similar to one before"] == outcome.tasks.read - 1
 
 
@@ -211,8 +214,8 @@ def test_a_replay_from_the_journal_sends_nothing(tmp_path: Path) -> None:
 
 def test_no_more_is_asked_than_needed() -> None:
     llm = Always(Reply("", "always"))
-    run(llm, 20, form="text", max_requests=50)
-    assert llm.asked == 50
+    run(llm, 20, form="text", max_requests=5)
+    assert llm.asked == 5
     counted = Shuffled(4)
     outcome = run(counted, 15)
     assert outcome.replies.read <= 3

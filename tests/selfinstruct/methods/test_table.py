@@ -21,7 +21,9 @@ from camelid.models.model_run import ModelRun
 from camelid.models.offline.model import Offline
 from selfinstruct import command
 from selfinstruct.methods.table import METHODS
+from tests.selfinstruct.methods.test_backtranslate import BackTranslator
 from tests.selfinstruct.methods.test_evol import Evolver
+from tests.selfinstruct.methods.test_magpie import Chatter
 from tests.selfinstruct.methods.test_self_instruct import Teacher
 from tests.selfinstruct.teacher import answer, words
 
@@ -52,6 +54,8 @@ ROWS = {
     "alpaca": Row(Lister),
     "self-instruct": Row(Teacher),
     "evol": Row(Evolver),
+    "magpie": Row(Chatter, 200),
+    "backtranslate": Row(BackTranslator, 200),
 }
 
 
@@ -99,6 +103,10 @@ def generate(folder: Path, name: str, *more: object) -> tuple[Path, Asked, Asked
     command.register(parser.add_subparsers(), open_model, add_model_arguments)
     line = ["selfinstruct", "generate", "--method", name, "--output", folder / "r.jsonl", "--quiet", "--model", "m"]
     line += ["--count", ROWS[name].count]
+    if METHODS[name].from_texts:
+        texts = folder / "texts.jsonl"
+        texts.write_text("".join(json.dumps({"text": words(30, random.Random(n))}) + "\n" for n in range(260)))
+        line += ["--texts", texts]
     if METHODS[name].evolves:
         instructions = folder / "before.jsonl"
         tasks = [f"Explain {words(6, random.Random(number))}." for number in range(100)]

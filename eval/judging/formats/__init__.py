@@ -1,0 +1,1 @@
+"""Formats of published judgment files: one object a file, and their table."""
