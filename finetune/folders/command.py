@@ -114,7 +114,6 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
 
 def run_import(args: argparse.Namespace) -> int:
     """Write Meta's or pickled weights as a Hugging Face folder with safetensors."""
-    from conversations.tokens.sentencepiece_model import read_tokenizer
     from finetune.folders import meta, weights
     from finetune.folders.generation_config import read_generation_config
     from finetune.folders.merge import copy_tokenizer
@@ -136,8 +135,8 @@ def run_import(args: argparse.Namespace) -> int:
 
 def _import_tokenizer(folder: Path, rows: int, output: Path) -> None:
     """Convert the tokenizer beside Meta's weights; if that fails the weights are there all the same."""
+    from conversations.tokens.sentencepiece_model import read_tokenizer
     from finetune.folders.llama3_tokenizer import is_tiktoken_file, read_llama3_tokenizer
-    from finetune.folders.meta_tokenizer import read_tokenizer
 
     # LLaMA-1 keeps one tokenizer.model beside the folders of all sizes.
     found = [path for path in (folder / "tokenizer.model", folder.parent / "tokenizer.model") if path.is_file()]
