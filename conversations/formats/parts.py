@@ -8,7 +8,6 @@ from camelid.files.read import Record
 from camelid.message import merge_meta
 from conversations.formats.chat import TOOL, media_reason
 from conversations.formats.fields import KnownFields
-from conversations.formats.thinking import join_reasoning
 from conversations.formats.weights import WEIGHTS, read_weight
 
 # Types of parts in OpenAI's Chat Completions and Responses, Anthropic's Messages, and Hugging Face's data sets.
@@ -80,6 +79,11 @@ def read_plain_text(value: object, place: str) -> Content:
     if content.lost is not None or content.reasoning:
         raise UserError(f"{place} must be a string or a list of texts, found {type(value).__name__}")
     return content
+
+
+def join_reasoning(*thoughts: str | None) -> str | None:
+    """Several thoughts as one; None if there are none."""
+    return "\n\n".join(thought for thought in thoughts if thought) or None
 
 
 def _take_text(part: Record, names: tuple[str, ...], content: Content) -> str | None:

@@ -90,6 +90,8 @@ def test_weights_out_of_range(wrong: dict[str, Any], message: str) -> None:
         ({"content": "<think>\nthree threes\n</think>\n\n9"}, "three threes"),
         ({"content": " <thinking>three threes</thinking>9"}, "three threes"),
         ({"content": "<think>\n\n</think>\n\n9"}, None),
+        ({"content": "[THINK]three threes[/THINK]9"}, "three threes"),
+        ({"content": "three threes\n</think>\n\n9"}, "three threes"),
         ({"content": [{"type": "thinking", "thinking": "three threes", "signature": "x"}, "9"]}, "three threes"),
         ({"content": [{"type": "reasoning", "text": "three threes"}, {"text": "9"}]}, "three threes"),
         (
