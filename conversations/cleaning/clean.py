@@ -1,7 +1,7 @@
 """Cleaning: exported chats into conversations that alternate, turn by turn, with every change counted."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
@@ -86,7 +86,7 @@ class Clean:
             _drop(turns, "system message of a conversation without an exchange", len(system))
             return "no exchange left" if turns.read else "no turns"
         turns.keep(len(system))
-        return replace(conversation, messages=(*system, *exchanges))
+        return Conversation(conversation.id, (*system, *exchanges), conversation.meta)
 
     def _one_a_role(self, messages: list[Message], turns: Ledger) -> list[tuple[Message, int]]:
         """One message for each run of one role, with the number of turns in it; repeats of a text count once."""

@@ -38,6 +38,7 @@ _TOOL_ROLES = frozenset(
 _SPEAKERS, _TEXTS = ("role", "from"), ("content", "value")
 _CALLS = ("tool_calls", "function_call")
 _REASONING = ("reasoning_content", "reasoning", "thinking")  # DeepSeek and vLLM; OpenRouter; Ollama and gpt-oss
+_PAGE_MARKUP = ("<div", "<p>")  # what answers copied from a chat page begin with
 _BEGUN = ("prefix", "partial")  # an answer begun for the assistant: DeepSeek and Mistral; Moonshot and Qwen
 
 # Besides its speaker and its text.
@@ -135,6 +136,8 @@ class TurnList:
         if not isinstance(speaker, str) or not isinstance(text, str) or speaker not in ROLES:
             return None
         role = ROLES[speaker]
+        if self.page and text.startswith(_PAGE_MARKUP):  # in which a tag that was typed is `&lt;think&gt;`
+            return Message(role, text)
         if self.verbatim or not ("<" in text or (role == "assistant" and ("hink]" in text or "HINK]" in text))):
             return Message(role, text)
         return read_text(role, text)
