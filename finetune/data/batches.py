@@ -18,6 +18,8 @@ from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
 from finetune.recipe import DataSection, OptimSection
 
+# Below it a warm-up of 3% is one update, and Adam's second moment (decay 0.999) has hardly seen anything.
+FEW_UPDATES = 50
 PackedRow = npt.NDArray[np.int64]  # indices of the documents that share a sequence
 
 
@@ -65,6 +67,22 @@ class Plan:
         else:
             self._rows = list(shuffled[:, None])
         self._epoch = epoch
+
+
+def warn_of_few_updates(updates: int, rows: int, optim: OptimSection) -> str | None:
+    """What to change where a run makes too few updates to learn; None where it makes enough, or as many as asked for.
+
+    Args:
+        updates: of the run.
+        rows: sequences of a pass.
+        optim: batch and passes.
+    """
+    if updates >= FEW_UPDATES or optim.updates is not None:
+        return None
+    return (
+        f"{updates} updates ({rows:,} sequences a pass / {optim.global_batch} an update x {optim.epochs:g} epochs) are "
+        f"few to learn from; lower optim.global_batch, or raise optim.epochs (or optim.lr, with an adapter)"
+    )
 
 
 def validation_rows(data: TokenData, capacity: int) -> list[PackedRow]:

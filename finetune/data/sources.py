@@ -20,7 +20,7 @@ def read_source(source: DataSource) -> Iterator[Conversation]:
     """Conversations of a source, one after the other, so that a set larger than memory is no trouble.
 
     Raises:
-        UserError: there is no such source, or a record in it is broken, is not text alone or cannot be encoded.
+        UserError: there is no such source, or a record in it is broken or is not text alone.
     """
     records = _local_records(source) if Path(source.path).exists() else _hub_records(source)
     for place, record in records:
@@ -28,7 +28,6 @@ def read_source(source: DataSource) -> Iterator[Conversation]:
             if chat.lost:
                 reasons = ", ".join(chat.lost)
                 raise UserError(f"{place}: not text alone ({reasons}); run `camelid conversations convert` first")
-            _require_encodable(chat.conversation, place)
             yield chat.conversation
 
 
@@ -118,19 +117,6 @@ def _hub_records(source: DataSource) -> Iterator[tuple[str, Record]]:
         raise _unreachable(source.path, error) from None
     for index, record in enumerate(records):
         yield f"{source.path}[{index}]", record
-
-
-def _require_encodable(conversation: Conversation, place: str) -> None:
-    """Half of a surrogate pair (`"\\ud83d"` alone in JSON) is no character: no tokenizer and no file takes it."""
-    for number, message in enumerate(conversation.messages):
-        try:
-            message.content.encode()
-        except UnicodeEncodeError as error:
-            code = f"U+{ord(message.content[error.start]):04X}"
-            raise UserError(
-                f"{place}: message {number + 1}: half a character ({code}) at position {error.start}, as a text cut in "
-                "an emoji leaves it; remove it"
-            ) from None
 
 
 def _require_hub_name(source: DataSource) -> None:

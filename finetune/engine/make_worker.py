@@ -70,7 +70,7 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
     frozen, pure = adapter.kind != "none", run.precision == "bf16-pure"
     half = pure or (run.precision == "bf16" and (frozen or sharding == "zero3"))
     dtype = torch.bfloat16 if half else torch.float32
-    device = str(accelerator.device if sharding == "none" else torch.device("cpu"))
+    device = str(accelerator.device if sharding in ("none", "zero1", "zero2") else torch.device("cpu"))
     # A tied matrix that is trained beside an adapter is two modules, which only loading whole keeps one.
     whole = frozen and bool(adapter.also) and LlamaConfig.from_folder(path).tie_word_embeddings
     if sharding == "zero3" and not whole:

@@ -15,6 +15,7 @@ from camelid.files.read import read_json, read_jsonl
 from camelid.files.write import atomic_write, dumps, write_json
 from finetune.data.sources import source_fingerprint, source_name
 from finetune.folders.fingerprint import weights_fingerprint
+from finetune.folders.hub import suggest_download
 from finetune.recipe import OptimSection, Recipe, read_recipe
 
 PACKAGES = (
@@ -96,7 +97,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
 def _base(path: str) -> dict[str, str]:
     """What `base.json` says of the base."""
     if not Path(path).is_dir():
-        raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path)}")
+        raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path) or suggest_download(path)}")
     return {"path": path, "weights": weights_fingerprint(path)}
 
 

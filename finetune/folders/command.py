@@ -158,6 +158,7 @@ def _import_tokenizer(folder: Path, rows: int, output: Path) -> None:
 
 def run_merge(args: argparse.Namespace) -> int:
     """Add an adapter or delta weights to a base."""
+    from finetune.folders.card import write_merged_card
     from finetune.folders.merge import combine_folders, merge_adapter, require_base
     from finetune.folders.weights import weights_hash
 
@@ -173,6 +174,7 @@ def run_merge(args: argparse.Namespace) -> int:
         )
     record = {"base": str(args.base), "base_sha256": base_hash, "change": str(args.change)}
     write_json(Path(args.output) / "made_from.json", record)
+    write_merged_card(Path(args.output), record)
     print(f"{args.output}: {args.base} with {args.change}")
     return 0
 

@@ -1,5 +1,6 @@
 """The loop of supervised fine-tuning: update after update, with metrics, evaluations and checkpoints."""
 
+import os
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from camelid.files.write import AppendLog
 from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
-from finetune.data.batches import PackedRow, Plan, validation_rows
+from finetune.data.batches import PackedRow, Plan, validation_rows, warn_of_few_updates
 from finetune.data.token_data import TokenData, load_tokens
 from finetune.engine import run_folder
 from finetune.engine.checkpoint import CheckpointSaver, checkpoint_position
@@ -80,6 +81,10 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
         run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))
         if not quiet:
             print_plan(plan, worker)
+            print(f"to stop with a checkpoint: kill {os.getpid()} (or Ctrl-C)", flush=True)
+            few = warn_of_few_updates(plan.updates, plan.rows_per_epoch, recipe.optim)
+            if few:
+                print(f"camelid: warning: {few}", file=sys.stderr)
         warn_if_slow(worker, recipe.run.precision)
     if recipe.run.trackers:
         accelerator.init_trackers("camelid", config=run_folder.flatten_recipe(to_tree(recipe)))

@@ -13,13 +13,14 @@ from camelid.app.cli import main
 from finetune.engine.adapter import add_adapter
 from finetune.engine.optimizer import make_optimizer
 from finetune.folders import weights
+from finetune.layout import Layout
 from finetune.llama import recompute as recompute_module
 from finetune.llama.architectures import get_architecture
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
 from finetune.llama.recompute import Recomputation, Recomputations
+from finetune.memory import activation_bytes, adapter_activation_bytes, estimate_memory, linear_shapes
 from finetune.objectives.next_token import token_loss
-from finetune.plan import activation_bytes, estimate_memory
 from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
 from tests.finetune.runs import run, variant, write
 
@@ -27,10 +28,17 @@ CONFIG = LlamaConfig(300, 64, 176, 4, 4, 2)
 TOKENS = 256
 
 
-def saved_bytes(config: LlamaConfig, recompute: str, precision: str) -> int:
+def saved_bytes(
+    config: LlamaConfig, recompute: str, precision: str, adapter: AdapterSection | None = None,
+    autocast: bool = True, tokens: int = TOKENS,
+) -> int:  # fmt: skip
     """Bytes of all tensors that autograd keeps for the backward pass, weights not counted."""
-    model = weights.init_model(config, 0, torch.bfloat16 if precision == "bf16-pure" else torch.float32)
-    model.set_recompute(recompute)  # type: ignore[arg-type]
+    half = precision == "bf16-pure" or (adapter is not None and precision == "bf16")
+    unwrapped = weights.init_model(config, 0, torch.bfloat16 if half else torch.float32)
+    unwrapped.set_recompute(recompute)  # type: ignore[arg-type]
+    model = unwrapped if adapter is None else add_adapter(unwrapped, adapter, "base", 0)
+    if not autocast:  # as fsdp2 and DeepSpeed do, which cast every matrix
+        model = model.bfloat16()
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -53,15 +61,15 @@ def saved_bytes(config: LlamaConfig, recompute: str, precision: str) -> int:
             packed = super()._pack(tensor)
             return keep(packed) if isinstance(packed, torch.Tensor) else packed
 
-    ids = torch.randint(0, 300, (TOKENS,))
-    some = torch.arange(TOKENS // 2)
+    ids = torch.randint(0, 300, (tokens,))
+    some = torch.arange(tokens // 2) % 300
     head = partial(token_loss, positions_N=some, targets_N=some, weights_N=torch.ones(len(some)))
     with (
         patch.object(recompute_module, "Recomputations", Counted),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"),
+        torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16" and autocast),
     ):
-        model(ids, torch.arange(TOKENS), Documents.from_lengths([TOKENS]), head=head)
+        model(ids, torch.arange(tokens), Documents.from_lengths([tokens]), head=head)
     return sum(storage.nbytes() for storage in kept.values())
 
 
@@ -78,6 +86,32 @@ def test_activations_of_a_layer(model_type: str, recompute: str, precision: str)
     stream, compute = {"fp32": (4, 4), "bf16": (4, 2), "bf16-pure": (2, 2)}[precision]
     planned, _ = activation_bytes(config, recompute, stream, compute)
     assert planned * TOKENS * 2 == pytest.approx(more - copies, rel=0.02)
+
+
+PRECISIONS = [("fp32", "none"), ("bf16", "none"), ("bf16-pure", "none"), ("bf16", "fsdp2")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "recompute", "dropout"),
+    [("lora", "none", 0.0), ("lora", "none", 0.1), ("lora", "selective", 0.0), ("dora", "none", 0.0),
+     ("dora", "selective", 0.1)],
+)  # fmt: skip
+@pytest.mark.parametrize(("precision", "sharding"), PRECISIONS)
+def test_activations_of_adapters(precision: str, sharding: str, kind: Any, recompute: str, dropout: float) -> None:
+    """What two more layers keep with an adapter on every matrix."""
+    adapter, tokens = AdapterSection(kind=kind, rank=4, dropout=dropout), 1024
+    deeper = LlamaConfig(**{**CONFIG.__dict__, "num_hidden_layers": 6})
+    autocast = sharding == "none"
+    more, less = (saved_bytes(config, recompute, precision, adapter, autocast, tokens) for config in (deeper, CONFIG))
+    size = 4 if precision == "fp32" else 2
+    kept = activation_bytes(CONFIG, recompute, size, size)[0]
+    planned = kept + adapter_activation_bytes(CONFIG, adapter, recompute, precision, sharding)
+    if dropout:  # on a CPU its mask is as wide as the numbers it hides
+        planned += sum(inputs for inputs, _ in linear_shapes(CONFIG).values()) * (3 if autocast else 1)
+    if kind == "dora" and dropout and precision != "fp32":  # matrices, in the part of the plan that holds copies
+        matrices = sum(inputs * outputs for inputs, outputs in linear_shapes(CONFIG).values())
+        planned += matrices * (4 if precision == "bf16-pure" else 2) / tokens
+    assert planned == pytest.approx((more - less) / 2 / tokens, rel=0.08)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +135,7 @@ def test_weights_gradients_and_optimizer(precision: Any, adapter: AdapterSection
     optimizer.step()
     state = sum(t.nbytes for values in optimizer.state.values() for t in values.values() if t.ndim)
     parts = estimate_memory(
-        CONFIG, ModelSection("base"), optim, adapter, RunSection("run", precision=precision), TOKENS, "none", 1
+        CONFIG, ModelSection("base"), optim, adapter, RunSection("run", precision=precision), TOKENS, Layout()
     )
     assert parts["weights"] == sum(parameter.nbytes for parameter in model.parameters())
     assert parts["gradients"] == sum(4 * parameter.numel() for parameter in trained)  # in float32 even of bfloat16
@@ -117,8 +151,7 @@ def test_sharding_cuts_what_it_says() -> None:
         AdapterSection(),
         RunSection("r", precision="fp32"),
         2048,
-        "none",
-        8,
+        Layout(8),
     )
     cut = {"zero2": {"gradients", "optimizer"}, "zero3": {"weights", "gradients", "optimizer"}}
     cut["fsdp2"] = cut["zero3"]
@@ -130,8 +163,7 @@ def test_sharding_cuts_what_it_says() -> None:
             AdapterSection(),
             RunSection("r", precision="fp32"),
             2048,
-            sharding,
-            8,
+            Layout(8, sharding=sharding),  # type: ignore[arg-type]
         )
         for name in ("weights", "gradients", "optimizer"):
             assert parts[name] == pytest.approx(whole[name] / (8 if name in names else 1))

@@ -106,24 +106,18 @@ def test_configurations(tmp_path: Path) -> None:
         list(read_source(DataSource(str(tmp_path / "one" / "x.jsonl"), split="train")))
 
 
-@pytest.mark.parametrize(
-    ("record", "says"),
-    [
-        ({"id": "x", "messages": [{"role": "robot", "content": "?"}]}, r"7: messages\[0\]\.role: unknown role 'robot'"),
-        ({"id": "x", "messages": [{"role": "user", "content": "a \ud83d b"}]}, r"7: message 1: half a char"),
-    ],
-)  # fmt: skip
 def test_the_last_record_is_checked_before_the_first_is_tokenised(
-    tmp_path: Path, toy_model: Path, record: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_jsonl(tmp_path / "data.jsonl", [*TRAIN, record])
+    broken = {"id": "x", "messages": [{"role": "robot", "content": "?"}]}
+    path = write_jsonl(tmp_path / "data.jsonl", [*TRAIN, broken])
 
     def encoded_too_early(*_: object) -> None:
         raise AssertionError
 
     monkeypatch.setattr(Encoder, "encode", encoded_too_early)
     section = DataSection((DataSource(str(path)),), "vicuna_v1.1", max_length=128)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=r"7: messages\[0\]\.role: unknown role 'robot'"):
         load_tokens(tmp_path / "cache", section, AutoTokenizer.from_pretrained(toy_model), seed=0)
 
 

@@ -16,7 +16,8 @@ from finetune.engine.load import load_quantised
 from finetune.folders import weights
 from finetune.folders.merge import copy_tokenizer, merge_adapter
 from finetune.llama.attention import Documents
-from finetune.plan import get_config, trained_parameters
+from finetune.memory import trained_parameters
+from finetune.plan import get_config
 from finetune.recipe import AdapterSection, ModelSection
 from tests.finetune.parallel.same_run import assert_same
 from tests.finetune.runs import deepspeed, launch, metrics, run, tensors, variant

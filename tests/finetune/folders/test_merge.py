@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 
@@ -14,6 +15,7 @@ from camelid.app.cli import main
 from finetune.folders import weights
 from finetune.llama.attention import Documents
 from tests.finetune.folders.tiny_folders import CONFIG, IDS, logits, save, transformers_logits
+from tests.finetune.runs import run, variant
 
 
 @pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"use_rslora": True}])
@@ -72,3 +74,15 @@ def test_deltas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(dataclasses.replace(CONFIG, num_hidden_layers=3), 6, tmp_path / "deeper")
     assert main(["weights", "delta", str(base), str(tmp_path / "deeper"), str(tmp_path / "x")]) == 2
     assert "another architecture" in capsys.readouterr().err
+
+
+def test_a_merged_model_has_a_card(tmp_path: Path, toy_recipe: dict[str, Any], toy_model: Path) -> None:
+    ours = variant(toy_recipe, "ours", adapter__kind="lora", optim__updates=1)
+    assert run(ours) == 0
+    adapter, output = Path(ours["run"]["output"]) / "adapter", tmp_path / "merged"
+    assert main(["weights", "merge", str(toy_model), str(adapter), str(output)]) == 0
+    card = ModelCard.load(output / "README.md")  # the hub's own reader
+    assert card.data.base_model == str(toy_model) and card.data.library_name == "transformers"
+    assert f"camelid chat {output}" in card.text and f"camelid serve {output}" in card.text
+    assert "| Ends of an answer | `</s>` |" in card.text
+    assert "## How the change was trained" in card.text and "| Optimizer | adamw, peak" in card.text
