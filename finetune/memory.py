@@ -48,6 +48,8 @@ def activation_bytes(config: LlamaConfig, recompute: str, stream: int, compute: 
     width, inner = config.hidden_size, config.intermediate_size
     heads, kv = config.num_attention_heads * config.head_size, config.kv_heads * config.head_size
     small = 8 + 4 * config.num_attention_heads  # the norms' scales, and the attention's sums
+    if config.family.head_norms:  # what queries and keys were before, and a scale a head
+        small += compute * (heads + kv) + 4 * (config.num_attention_heads + config.kv_heads)
     whole = 2 * stream * width + compute * (2 * width + 2 * heads + 2 * kv + 3 * inner) + small
     lean = stream * width + compute * (width + 2 * heads + 2 * kv + 2 * inner) + small
     working = 2 * stream * width + compute * 2 * inner  # gradients on their way through one layer

@@ -261,6 +261,20 @@ TEMPLATES: dict[str, Template] = {
             control=("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
         ),
         Template(
+            name="mistral",
+            # The system message in the first turn, not in the last as there: so a chat begins as it did a turn before.
+            source="huggingface.co/mistralai/Mistral-7B-Instruct-v0.3, tokenizer_config.json",
+            bos="text",
+            start="<s>",
+            system_close="\n\n",
+            system_in_user=True,
+            user_open="[INST] ",
+            user_close="[/INST]",
+            assistant_space=" ",
+            strip=True,
+            control=("<s>", "</s>"),
+        ),
+        Template(
             name="chatml",
             source="github.com/openai/openai-python, chatml.md (v0)",
             bos="none",

@@ -217,10 +217,12 @@ def require_model(where: CheckpointPosition, path: Path, config: LlamaConfig) ->
     Raises:
         UserError: names the first field that differs.
     """
-    for name, value in asdict(config).items():
-        if where.model.get(name) != value:
+    # As config.json has it: in full, whatever fields a `LlamaConfig` had when the checkpoint was written.
+    then = LlamaConfig(**where.model).to_json()
+    for name, value in config.to_json().items():
+        if then.get(name) != value:
             raise UserError(
-                f"{path}: the checkpoint is of another model ({name} = {where.model.get(name)!r}, model.path has "
+                f"{path}: the checkpoint is of another model ({name} = {then.get(name)!r}, model.path has "
                 f"{value!r}); choose another run.output, or remove that folder"
             )
 

@@ -193,7 +193,10 @@ def _global_norm(gradients: list[Tensor]) -> Tensor:
 
 
 def _square(gradient: Tensor) -> Tensor:
-    """Square of the norm of a gradient, of this process's part of it if it is cut."""
-    local = gradient.to_local() if isinstance(gradient, DTensor) else gradient
+    """Square of the norm of a gradient: of this process's part if it is cut, its share if several hold it whole."""
+    local, holders = gradient, 1
+    if isinstance(gradient, DTensor):
+        sizes = zip(gradient.placements, gradient.device_mesh.shape, strict=True)
+        local, holders = gradient.to_local(), math.prod(size for place, size in sizes if place.is_replicate())
     rows: Tensor = torch.linalg.vector_norm(local, dim=-1, dtype=torch.float32)
-    return rows.square().sum()
+    return rows.square().sum() / holders

@@ -37,7 +37,8 @@ class Slots:
         self._rows = self._room = 0  # of the buffers, once the announced pass has reached their layer
         self._documents: list[int] = []  # lengths of the prompts to be read; none in a step
         self._source_of: list[int] = []  # for each new row, the prompt it holds
-        self._at_B = self._seen_B11C = torch.empty(0)
+        self._at_B = torch.empty(0)
+        self._seen: dict[int | None, Tensor] = {}  # masks of the announced step by window, made when a layer asks
 
     @property
     def bytes(self) -> int:
@@ -65,8 +66,7 @@ class Slots:
         rows = len(self.lengths)
         self._documents, self._source_of = [], []
         self._at_B = torch.tensor(self.lengths, device=self._device)
-        places_C = torch.arange(max(self.lengths) + 1, device=self._device)
-        self._seen_B11C = (places_C[None] <= self._at_B[:, None])[:, None, None]
+        self._seen = {}
         self.lengths = [length + 1 for length in self.lengths]
         return self._at_B, Documents.from_lengths([1] * rows, self._device)
 
@@ -92,7 +92,8 @@ class Slots:
                 for row, source in enumerate(self._source_of, start=first):
                     buffers[layer][row, :, : len(parts[source])] = parts[source].transpose(0, 1)
             return attention(q_THd, k_TKd, v_TKd, documents)
-        keys, values, used = self._keys[layer], self._values[layer], self._seen_B11C.shape[-1]
+        keys, values, seen_B11C = self._keys[layer], self._values[layer], self._mask(documents.window)
+        used = seen_B11C.shape[-1]
         rows_B = torch.arange(rows, device=self._device)
         keys[rows_B, :, self._at_B] = k_TKd
         values[rows_B, :, self._at_B] = v_TKd
@@ -100,10 +101,20 @@ class Slots:
             q_THd[:, :, None],
             keys[:rows, :, :used],
             values[:rows, :, :used],
-            attn_mask=self._seen_B11C,
+            attn_mask=seen_B11C,
             enable_gqa=q_THd.shape[1] != k_TKd.shape[1],
         )
         return out_BH1d[:, :, 0]
+
+    def _mask(self, window: int | None) -> Tensor:
+        """(B, 1, 1, C) which places of its row each new token sees."""
+        if window not in self._seen:
+            places_C = torch.arange(max(self.lengths), device=self._device)
+            seen_BC = places_C[None] <= self._at_B[:, None]
+            if window is not None:
+                seen_BC &= places_C[None] >= self._at_B[:, None] - window
+            self._seen[window] = seen_BC[:, None, None]
+        return self._seen[window]
 
     def _plan_room(self, rows: int, room: int) -> None:
         """Choose how large the buffers must be."""

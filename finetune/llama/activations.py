@@ -31,7 +31,9 @@ class _RMSNormFunction(torch.autograd.Function):
         x_TD, weight_D, scale_T1 = ctx.saved_tensors
         grad_TD = grads[0].float()
         normed_TD = x_TD.float() * scale_T1
-        grad_weight_D = (grad_TD * normed_TD).sum(0).to(weight_D.dtype) if ctx.needs_input_grad[1] else None
+        grad_weight_D = (
+            (grad_TD * normed_TD).flatten(0, -2).sum(0).to(weight_D.dtype) if ctx.needs_input_grad[1] else None
+        )
         grad_TD = grad_TD * weight_D.float()
         along_T1 = (grad_TD * normed_TD).mean(-1, keepdim=True)
         grad_x_TD = ((grad_TD - normed_TD * along_T1) * scale_T1).to(x_TD.dtype)
@@ -45,7 +47,7 @@ def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     input's.
 
     Args:
-        x_TD: what is normalised.
+        x_TD: what is normalised; (T, H, d) for heads, each by itself.
         weight_D: the gain.
         eps: added to the mean square.
     """

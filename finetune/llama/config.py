@@ -1,15 +1,12 @@
-"""The shape of a LLaMA, with Hugging Face's field names."""
+"""The shape of a LLaMA or of a near descendant, with Hugging Face's field names."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.read import read_json
-
-# Fields that would change what a LLaMA computes and that the module does not implement.
-UNSUPPORTED = ("quantization_config", "sliding_window", "partial_rotary_factor", "attention_multiplier")
-
+from finetune.llama.families import FAMILIES, FULL, LAYER_LISTS, OWN_FIELDS, SLIDING, Family, read_own_fields
 
 # The ways to stretch rotary embeddings, and the fields of `rope_scaling` that each cannot do without.
 ROPE_FIELDS: dict[str, tuple[str, ...]] = {
@@ -39,9 +36,16 @@ class LlamaConfig:
             of `ROPE_FIELDS`, which names the fields that each needs.
         max_position_embeddings: longest sequence, tokens.
         tie_word_embeddings: whether the output layer shares the embedding's weights.
-        attention_bias, mlp_bias: whether the linear layers have biases (never in published LLaMAs).
+        attention_bias, mlp_bias: whether the linear layers have biases (never in published LLaMAs; Qwen2 has those of
+            queries, keys and values).
         initializer_range: standard deviation of random weights.
         bos_token_id, eos_token_id, pad_token_id: special tokens; None = none.
+        model_type: one of `FAMILIES`, which says what else the model has.
+        sliding_window: how many tokens a token sees, itself included, in the layers that are narrowed; None = all.
+        layer_types: of each layer, whether `sliding_window` narrows it (`sliding_attention`) or not
+            (`full_attention`); None = as the family does.
+        no_rope_layers: of each layer, 1 if queries and keys are turned by their positions, 0 if not (so the file has
+            it, whatever its name says); None = all are.
     """
 
     vocab_size: int
@@ -62,8 +66,14 @@ class LlamaConfig:
     bos_token_id: int | None = 1
     eos_token_id: int | None = 2
     pad_token_id: int | None = None
+    model_type: str = "llama"
+    sliding_window: int | None = None
+    layer_types: tuple[str, ...] | None = None
+    no_rope_layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.model_type not in FAMILIES:
+            raise UserError(f"model_type = {self.model_type!r} is not supported; known: {', '.join(FAMILIES)}")
         for name in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} = {getattr(self, name)}: must be at least 1")
@@ -83,6 +93,43 @@ class LlamaConfig:
         for name in ROPE_FIELDS[self.rope_type]:
             if name not in (self.rope_scaling or {}):
                 raise UserError(f"rope_scaling: rope_type {self.rope_type!r} needs the field {name!r}")
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        """Refuse what the family has not, and lists that don't say one thing of each layer."""
+        for name in OWN_FIELDS:
+            fixed, value = self.family.fixed.get(name, False), getattr(self, name)
+            if name not in self.family.fields and bool(value) != fixed:
+                raise UserError(f"field {name!r} = {value} is not supported with model_type = {self.model_type!r}")
+        if self.sliding_window is not None and self.sliding_window < 1:
+            raise UserError(f"sliding_window = {self.sliding_window}: must be at least 1")
+        for name, allowed in LAYER_LISTS.items():
+            each = getattr(self, name)
+            if each is not None and len(each) < self.num_hidden_layers:
+                raise UserError(f"{name} has {len(each)} entries, num_hidden_layers = {self.num_hidden_layers}")
+            for value in each or ():
+                if value not in allowed:
+                    raise UserError(f"{name}: {value!r} is not supported; known: {', '.join(map(str, allowed))}")
+        if SLIDING in (self.layer_types or ()) and self.sliding_window is None:
+            raise UserError(f"layer_types: {SLIDING!r} needs the field 'sliding_window'")
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.model_type]
+
+    @property
+    def output_bias(self) -> bool:
+        """Whether attention's output projection has a bias."""
+        return self.attention_bias and self.family.output_bias
+
+    def window(self, layer: int) -> int | None:
+        """How many tokens before itself a token sees in a layer; None = all."""
+        narrow = self.layer_types is None or self.layer_types[layer] == SLIDING
+        return self.sliding_window - 1 if narrow and self.sliding_window is not None else None
+
+    def turns(self, layer: int) -> bool:
+        """Whether a layer has rotary embeddings."""
+        return self.no_rope_layers is None or bool(self.no_rope_layers[layer])
 
     @property
     def kv_heads(self) -> int:
@@ -106,7 +153,8 @@ class LlamaConfig:
     def num_parameters(self) -> int:
         """Number of weights, tied ones once."""
         width, heads, kv = self.hidden_size, self.num_attention_heads * self.head_size, self.kv_heads * self.head_size
-        attention = width * (2 * heads + 2 * kv) + self.attention_bias * (heads + 2 * kv + width)
+        attention = width * (2 * heads + 2 * kv) + self.attention_bias * (heads + 2 * kv) + self.output_bias * width
+        attention += 2 * self.head_size * self.family.head_norms
         feed_forward = 3 * width * self.intermediate_size
         feed_forward += self.mlp_bias * (2 * self.intermediate_size + width)
         layers = self.num_hidden_layers * (attention + feed_forward + 2 * width)
@@ -121,28 +169,26 @@ class LlamaConfig:
             place: its name, for errors.
 
         Raises:
-            UserError: it is no LLaMA, or asks for something the module does not compute.
+            UserError: it is of no family that is known, or asks for something the module does not compute.
         """
-        if record.get("model_type", "llama") != "llama":
-            raise UserError(f"{place}: model_type = {record['model_type']!r}; only 'llama' is supported")
-        if record.get("hidden_act", "silu") != "silu":
-            raise UserError(f"{place}: hidden_act = {record['hidden_act']!r}; only 'silu' is supported")
-        if record.get("attention_dropout", 0.0):
-            raise UserError(f"{place}: attention_dropout = {record['attention_dropout']}; only 0 is supported")
-        for name in UNSUPPORTED:
-            if record.get(name):
-                raise UserError(f"{place}: field {name!r} is not supported; use an unmodified LLaMA folder")
-        known = set(LlamaConfig.__dataclass_fields__) - {"rope_theta", "rope_scaling"}
-        values = {name: value for name, value in record.items() if name in known}
-        rope = dict(record.get("rope_parameters") or record.get("rope_scaling") or {})
-        theta = rope.pop("rope_theta", record.get("rope_theta", 10000.0))
-        scaled = rope.get("rope_type", rope.get("type", "default")) != "default"
-        if isinstance(values.get("eos_token_id"), list):
-            values["eos_token_id"] = values["eos_token_id"][0]
         try:
-            return LlamaConfig(**values, rope_theta=float(theta), rope_scaling=rope if scaled else None)
+            values = read_own_fields(record)
+            known = set(LlamaConfig.__dataclass_fields__) - {"rope_theta", "rope_scaling", *values}
+            values |= {name: value for name, value in record.items() if name in known}
+            family = FAMILIES[values["model_type"]]
+            values = {name: value for name, value in family.defaults.items() if name in known} | values
+            rope = dict(record.get("rope_parameters") or record.get("rope_scaling") or {})
+            theta = rope.pop("rope_theta", record.get("rope_theta", family.defaults.get("rope_theta", 10000.0)))
+            scaled = rope.get("rope_type", rope.get("type", "default")) != "default"
+            if isinstance(values.get("eos_token_id"), list):
+                values["eos_token_id"] = values["eos_token_id"][0]
+            config = LlamaConfig(**values, rope_theta=float(theta), rope_scaling=rope if scaled else None)
         except TypeError as error:
             raise UserError(f"{place}: {str(error).removeprefix('LlamaConfig.__init__() ')}") from None
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from None
+        # In full, so that a file that leaves them to their rule is equal to one that doesn't.
+        return replace(config, num_key_value_heads=config.kv_heads, head_dim=config.head_size)
 
     @staticmethod
     def from_folder(folder: str | Path) -> "LlamaConfig":
@@ -154,8 +200,8 @@ class LlamaConfig:
         """A `config.json` that transformers (4 and 5), vLLM and llama.cpp read."""
         scaling = self.rope_scaling or {}
         return {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
+            "architectures": [self.family.architecture],
+            "model_type": self.model_type,
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
             "intermediate_size": self.intermediate_size,
@@ -170,10 +216,22 @@ class LlamaConfig:
             "rope_parameters": {"rope_type": self.rope_type, "rope_theta": self.rope_theta, **scaling},
             "max_position_embeddings": self.max_position_embeddings,
             "tie_word_embeddings": self.tie_word_embeddings,
-            "attention_bias": self.attention_bias,
-            "mlp_bias": self.mlp_bias,
+            **self._own_fields(),
             "initializer_range": self.initializer_range,
             "bos_token_id": self.bos_token_id,
             "eos_token_id": self.eos_token_id,
             "pad_token_id": self.pad_token_id,
         }
+
+    def _own_fields(self) -> dict[str, Any]:
+        """Those that not every family has, each layer's in full."""
+        record = {name: getattr(self, name) for name in self.family.fields}
+        layers = range(self.num_hidden_layers)
+        if "layer_types" in record:
+            record["layer_types"] = [FULL if self.window(layer) is None else SLIDING for layer in layers]
+            record["use_sliding_window"] = self.sliding_window is not None
+        if self.family.windows == "from max_window_layers":
+            record["max_window_layers"] = record["layer_types"].count(FULL)  # vLLM wants it, too
+        if "no_rope_layers" in record:
+            record["no_rope_layers"] = [int(self.turns(layer)) for layer in layers]
+        return record

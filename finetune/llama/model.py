@@ -1,14 +1,16 @@
-"""The LLaMA decoder, for training on packed documents and for generation.
+"""The LLaMA decoder and its near descendants, for training on packed documents and for generation.
 
 LLaMA (Touvron et al. 2023, section 2.2): pre-normalisation with RMSNorm (Zhang and Sennrich 2019), SwiGLU
 feed-forward (Shazeer 2020), rotary position embeddings (Su et al. 2021), no biases. LLaMA-2 (section 2.2)
-adds grouped-query attention. Parameters have Hugging Face's names, so weights need no key map.
+adds grouped-query attention; what Mistral, Qwen and SmolLM3 add is in `finetune.llama.families`. Parameters have
+Hugging Face's names, so weights need no key map.
 
 Shape legend: T tokens of all documents back to back (no batch dimension, no padding), D hidden_size,
 F intermediate_size, H query heads, K key and value heads, d head width, V vocabulary.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -36,20 +38,28 @@ class RMSNorm(nn.Module):
 
 
 class LlamaAttention(nn.Module):
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, config: LlamaConfig, layer: int) -> None:
         super().__init__()
         self.head_size = config.head_size
+        self.turns = config.turns(layer)
         width, bias = config.hidden_size, config.attention_bias
         self.q_proj = nn.Linear(width, config.num_attention_heads * config.head_size, bias=bias)
         self.k_proj = nn.Linear(width, config.kv_heads * config.head_size, bias=bias)
         self.v_proj = nn.Linear(width, config.kv_heads * config.head_size, bias=bias)
-        self.o_proj = nn.Linear(config.num_attention_heads * config.head_size, width, bias=bias)
+        self.o_proj = nn.Linear(config.num_attention_heads * config.head_size, width, bias=config.output_bias)
+        norms = config.family.head_norms
+        self.q_norm = RMSNorm(config.head_size, config.rms_norm_eps) if norms else None
+        self.k_norm = RMSNorm(config.head_size, config.rms_norm_eps) if norms else None
 
     def forward(
         self, x_TD: Tensor, cos_Td: Tensor, sin_Td: Tensor, documents: Documents, cache: KeyValues | None, layer: int
     ) -> Tensor:
-        q_THd = apply_rotary(self.q_proj(x_TD).unflatten(-1, (-1, self.head_size)), cos_Td, sin_Td)
-        k_TKd = apply_rotary(self.k_proj(x_TD).unflatten(-1, (-1, self.head_size)), cos_Td, sin_Td)
+        q_THd = self.q_proj(x_TD).unflatten(-1, (-1, self.head_size))
+        k_TKd = self.k_proj(x_TD).unflatten(-1, (-1, self.head_size))
+        if self.q_norm is not None and self.k_norm is not None:
+            q_THd, k_TKd = self.q_norm(q_THd), self.k_norm(k_TKd)
+        if self.turns:
+            q_THd, k_TKd = apply_rotary(q_THd, cos_Td, sin_Td), apply_rotary(k_TKd, cos_Td, sin_Td)
         v_TKd = self.v_proj(x_TD).unflatten(-1, (-1, self.head_size))
         if cache is None:
             out_THd = attention(q_THd, k_TKd, v_TKd, documents)
@@ -75,9 +85,9 @@ class LlamaMLP(nn.Module):
 
 
 class LlamaDecoderLayer(nn.Module):
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, config: LlamaConfig, layer: int) -> None:
         super().__init__()
-        self.self_attn = LlamaAttention(config)
+        self.self_attn = LlamaAttention(config, layer)
         self.mlp = LlamaMLP(config)
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
@@ -120,7 +130,7 @@ class LlamaModel(nn.Module):
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(LlamaDecoderLayer(config) for _ in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(LlamaDecoderLayer(config, layer) for layer in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
@@ -184,15 +194,20 @@ class Llama(nn.Module):
         cos_Td, sin_Td = rotary_cos_sin(self.config, positions_T, documents, x_TD.dtype)
         if self.compiled and cache is None and torch.is_grad_enabled():
             torch._dynamo.mark_dynamic(documents.starts, 0)  # one graph for any number of documents
-            seen = documents.on_device_alone()
-            for layer in self.model.layers:
+            for seen, layer in zip(self._seen(documents.on_device_alone()), self.model.layers, strict=True):
                 x_TD = layer(x_TD, cos_Td, sin_Td, seen, compiled=self.recompute)
         else:
-            for index, layer in enumerate(self.model.layers):
-                x_TD = run_layer(self.recompute, layer, x_TD, cos_Td, sin_Td, documents, cache, index)
+            for index, (seen, layer) in enumerate(zip(self._seen(documents), self.model.layers, strict=True)):
+                x_TD = run_layer(self.recompute, layer, x_TD, cos_Td, sin_Td, seen, cache, index)
         hidden_TD = self.model.norm(x_TD)
         out: Tensor = self.lm_head(hidden_TD) if head is None else head(hidden_TD, self.lm_head)
         return out
+
+    def _seen(self, documents: Documents) -> list[Documents]:
+        """What the tokens of each layer see."""
+        windows = [self.config.window(layer) for layer in range(self.config.num_hidden_layers)]
+        kinds = {window: replace(documents, window=window) for window in windows if window is not None}
+        return [documents if window is None else kinds[window] for window in windows]
 
     @torch.no_grad()
     def initialise(self, seed: int) -> None:

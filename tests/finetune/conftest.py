@@ -104,6 +104,9 @@ def shaped_models(tmp_path_factory: pytest.TempPathFactory, lively_model: Path) 
         "linear": {"rope_scaling": {"rope_type": "linear", "factor": 2.0}},
         "llama3": {"rope_scaling": {"rope_type": "llama3", **llama3}},
         "yarn": {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}},
+        "mistral": {"model_type": "mistral", "sliding_window": 7},
+        "qwen3": {"model_type": "qwen3"},
+        "smollm3": {"model_type": "smollm3", "no_rope_layers": (1, 0)},
     }
     folders = {name: tmp_path_factory.mktemp("model") / name for name in shapes}
     for number, (name, shape) in enumerate(shapes.items()):

@@ -1,5 +1,6 @@
 """The plan against what is really allocated, and its text."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,14 +75,16 @@ def saved_bytes(
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "bf16-pure"])
 @pytest.mark.parametrize("recompute", ["none", "selective", "full"])
-def test_activations_of_a_layer(recompute: str, precision: str) -> None:
+@pytest.mark.parametrize("model_type", ["llama", "qwen3"])
+def test_activations_of_a_layer(model_type: str, recompute: str, precision: str) -> None:
     """What two more layers keep, but for autocast's copies of their weights."""
-    deeper = LlamaConfig(**{**CONFIG.__dict__, "num_hidden_layers": 6})
-    more = saved_bytes(deeper, recompute, precision) - saved_bytes(CONFIG, recompute, precision)
-    layer = (deeper.num_parameters() - CONFIG.num_parameters()) // 2 - 2 * CONFIG.hidden_size
+    config = replace(CONFIG, model_type=model_type)
+    deeper = replace(config, num_hidden_layers=6)
+    more = saved_bytes(deeper, recompute, precision) - saved_bytes(config, recompute, precision)
+    layer = (deeper.num_parameters() - config.num_parameters()) // 2 - 2 * CONFIG.hidden_size
     copies = 2 * 2 * layer if precision == "bf16" and recompute != "full" else 0
     stream, compute = {"fp32": (4, 4), "bf16": (4, 2), "bf16-pure": (2, 2)}[precision]
-    planned, _ = activation_bytes(CONFIG, recompute, stream, compute)
+    planned, _ = activation_bytes(config, recompute, stream, compute)
     assert planned * TOKENS * 2 == pytest.approx(more - copies, rel=0.02)
 
 

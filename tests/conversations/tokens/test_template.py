@@ -66,6 +66,13 @@ def test_llama_3() -> None:
     )
 
 
+def test_mistral() -> None:
+    assert render("mistral", chat("Hello!", "Hi.", "Bye", "So long.", system="Be kind.")) == (
+        "<s>[INST] Be kind.\n\nHello![/INST] Hi.</s>[INST] Bye[/INST] So long.</s>"
+    )
+    assert prompt("mistral", chat("Hello!")) == "<s>[INST] Hello![/INST]"
+
+
 def test_chatml() -> None:
     assert prompt("chatml", chat("Hello!", "Hi.", "Bye", system="Be kind.")) == (
         "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHello!<|im_end|>\n"
@@ -73,9 +80,10 @@ def test_chatml() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["llama-2", "llama-3", "chatml"])
+@pytest.mark.parametrize("name", ["llama-2", "llama-3", "chatml", "mistral"])
 def test_the_hubs_chat_template_renders_the_same(name: str) -> None:
-    source = (Path(__file__).parent / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    file = f"{name}-v0.3.jinja" if name == "mistral" else f"{name}.jinja"
+    source = (Path(__file__).parent / "chat_templates" / file).read_text(encoding="utf-8")
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     compiled, rng = environment.from_string(source), Random(name)
     tokens = {"bos_token": "<|begin_of_text|>" if name == "llama-3" else "<s>", "eos_token": "</s>"}
@@ -83,7 +91,11 @@ def test_the_hubs_chat_template_renders_the_same(name: str) -> None:
         texts = [
             "".join(rng.choices(["", " ", "\n", "a b", "'", "日本", "[INST]"], k=3)) for _ in range(rng.randint(1, 6))
         ]
-        conversation = chat(*texts, system=rng.choice([None, "Be kind.", " kind \n", ""]))
+        system = rng.choice([None, "Be kind.", " kind \n", ""])
+        if name == "mistral":  # it leaves blanks around questions, and puts the system message into the last one
+            texts, system = [text.strip() for text in texts], system if len(texts) == 1 and system != "" else None
+            system = system and "Be kind."
+        conversation = chat(*texts, system=system)
         messages = [message.to_json() for message in conversation.messages]
         waiting = len(texts) % 2 == 1
         text = compiled.render(messages=messages, add_generation_prompt=waiting, **tokens)

@@ -43,6 +43,7 @@ FORMATS = {
         "{}<|eot_id|>",
         "",
     ),
+    "mistral": ("{}\n\n", "[INST] {}[/INST]", " {}</s>", ""),
     "chatml": (
         "<|im_start|>system\n{}<|im_end|>\n",
         "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n",
@@ -55,6 +56,9 @@ FORMATS = {
 WITH_INPUT: dict[str, tuple[str | None, str]] = {
     "alpaca": (f"{ALPACA}, paired with an input that provides further context. {REQUEST}", "\n\n### Input:\n"),
 }
+# Formats that strip what is said, that have the system message within the first question, and what begins a few.
+STRIPPED, IN_QUESTION = ("llama-2", "llama-3", "mistral"), ("llama-2", "mistral")
+STARTS = {"llama-3": "<|begin_of_text|>", "mistral": "<s>"}
 
 
 def fuzzed(rng: random.Random) -> Conversation:
@@ -85,19 +89,22 @@ def written(name: str, conversation: Conversation) -> list[Span]:
         return [Span(before, weight, False, answer), *content, Span(after, weight, False, answer)]
 
     def typed(text: str, weight: float = 0.0, answer: bool = False) -> list[Span]:
-        return [Span(text.strip() if name in ("llama-2", "llama-3") else text, weight, True, answer)]
+        return [Span(text.strip() if name in STRIPPED else text, weight, True, answer)]
 
-    spans = [Span("<|begin_of_text|>", 0.0, False)] if name == "llama-3" else []
-    if name != "llama-2" and system is not None:
+    spans = [Span(STARTS[name], 0.0, False)] if name in STARTS else []
+    if name not in IN_QUESTION and system is not None:
         spans += put(system_form, typed(system))
     for number, turn in enumerate(turns):
         if turn.role == "assistant":
             weight = 1.0 if turn.weight is None else turn.weight
             spans += [*put(answer_form, typed(turn.content, weight, True), weight, True), Span(rest, 0.0, False)]
-        elif name == "llama-2" and system is not None and number == 0:
+        elif name in IN_QUESTION and system is not None and number == 0:
             # Meta's chat_completion puts the system message into the first turn, then strips the two as one.
-            closing, said = (system_form.split("{}")[1], turn.content.rstrip())
-            inside = put(system_form.split("{}")[0] + "{}", [Span(system, 0.0, True)])
+            (opening, closing), said = system_form.split("{}"), turn.content.rstrip()
+            if not opening:
+                system = system.lstrip() if said else system.strip()
+                closing, said = (closing, said) if system else ("", said.lstrip())
+            inside = put(opening + "{}", [Span(system, 0.0, True)])
             inside += [Span(closing if said else closing.rstrip(), 0.0, False), Span(said, 0.0, True)]
             spans += put(user_form, inside)
         elif name in WITH_INPUT and conversation.meta.get("input"):

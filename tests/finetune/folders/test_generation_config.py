@@ -24,7 +24,8 @@ from tests.finetune.runs import run, variant
 
 END_OF_TEXT, END_OF_MESSAGE = "<|end_of_text|>", "<|eom_id|>"
 # What the published formats end an answer with.
-ENDS = {"vicuna_v1.1": "</s>", "alpaca": "</s>", "llama-2": "</s>", "llama-3": "<|eot_id|>", "chatml": "<|im_end|>"}
+ENDS = dict.fromkeys(("vicuna_v1.1", "alpaca", "llama-2", "mistral"), "</s>")
+ENDS |= {"llama-3": "<|eot_id|>", "chatml": "<|im_end|>"}
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from transformers import LlamaConfig as PeerConfig
-from transformers import LlamaForCausalLM as Peer
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from camelid.errors import UserError
 from finetune.llama.architectures import ARCHITECTURES, get_architecture
@@ -30,6 +29,24 @@ PUBLISHED = {
     "llama-3.2-1b": 1_235_814_400,
     "llama-3.2-3b": 3_212_749_824,
     "tinyllama-1.1b": 1_100_048_384,
+    "mistral-7b-v0.1": 7_241_732_096,
+    "mistral-7b-v0.3": 7_248_023_552,
+    "qwen2.5-0.5b": 494_032_768,
+    "qwen2.5-1.5b": 1_543_714_304,
+    "qwen2.5-3b": 3_085_938_688,
+    "qwen2.5-7b": 7_615_616_512,
+    "qwen2.5-14b": 14_770_033_664,
+    "qwen2.5-32b": 32_763_876_352,
+    "qwen3-0.6b": 596_049_920,
+    "qwen3-1.7b": 1_720_574_976,
+    "qwen3-4b": 4_022_468_096,
+    "qwen3-8b": 8_190_735_360,
+    "qwen3-14b": 14_768_307_200,
+    "qwen3-32b": 32_762_123_264,
+    "smollm2-135m": 134_515_008,
+    "smollm2-360m": 361_821_120,
+    "smollm2-1.7b": 1_711_376_384,
+    "smollm3-3b": 3_075_098_624,
 }
 
 
@@ -42,7 +59,7 @@ def test_parameter_counts(name: str) -> None:
     config = get_architecture(name)
     with torch.device("meta"):
         model = Llama(config)
-        peer = Peer(PeerConfig(**config.to_json()))
+        peer = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config.to_json()))
     assert sum(parameter.numel() for parameter in model.parameters()) == PUBLISHED[name]
     assert config.num_parameters() == peer.num_parameters() == PUBLISHED[name]
     assert {n: p.shape for n, p in model.named_parameters()} == {n: p.shape for n, p in peer.named_parameters()}

@@ -1,6 +1,7 @@
 """Compiled layers: the same numbers, one graph for all batches of a shape, and as much kept as in eager code."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,6 +72,25 @@ def test_compiled_equals_eager_with_one_graph(graphs: Callable[[], int], mode: R
         for theirs, ours in zip(eager, compiled, strict=True):
             assert float((theirs - ours).norm()) <= 1e-5 * float(theirs.norm()) + 1e-12
     assert graphs() == 1  # with an adapter, too: peft lets the embedding's output have a gradient
+
+
+@pytest.mark.parametrize("mode", ["none", "selective", "full"])
+def test_layers_that_differ_make_a_graph_for_each_kind(graphs: Callable[[], int], mode: Recompute) -> None:
+    """Norms of heads; a window in the second layer, no rotation in the third: three kinds."""
+    kinds = ("full_attention", "sliding_attention", "full_attention")
+    smollm = replace(TOY, model_type="smollm3", sliding_window=9, layer_types=kinds, no_rope_layers=(1, 1, 0))
+    for config, expected in ((smollm, 3), (replace(TOY, model_type="qwen3", attention_bias=True), 1)):
+        before = graphs()
+        llama = Llama(config)
+        llama.initialise(0)
+        llama.set_recompute(mode)
+        for lengths in BATCHES:
+            eager, compiled = (gradients(llama, llama, lengths, switch) for switch in (False, True))
+            assert len(eager) == len(list(llama.parameters()))
+            whole = sum(float(each.norm()) for each in eager)
+            for theirs, ours in zip(eager, compiled, strict=True):
+                assert float((theirs - ours).norm()) <= 1e-5 * float(theirs.norm()) + 1e-7 * whole
+        assert graphs() - before == expected
 
 
 def kept_bytes(llama: Llama, compiled: bool) -> int:

@@ -14,9 +14,9 @@ from tests.finetune.llama.packed_documents import BASE
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"model_type": "mistral"}, "model_type = 'mistral'; only 'llama' is supported"),
-        ({"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
-        ({"quantization_config": {"bits": 4}}, "field 'quantization_config' is not supported"),
+        ({"model_type": "mixtral"}, "model_type = 'mixtral' is not supported"),
+        ({"hidden_act": "gelu"}, "field 'hidden_act' = 'gelu'"),
+        ({"quantization_config": {"bits": 4}}, "field 'quantization_config' = {'bits': 4} is not supported"),
         ({"rope_scaling": {"rope_type": "longrope"}, "rope_parameters": None}, "'longrope' is not supported"),
         ({"num_key_value_heads": 3}, "must be a multiple of num_key_value_heads = 3"),
     ],

@@ -1,10 +1,15 @@
 """Loss, gradient norm and weights do not depend on how an update is cut over micro-batches and processes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from finetune.folders import weights
+from finetune.folders.merge import copy_tokenizer
+from finetune.llama.config import LlamaConfig
 from tests.finetune.parallel.same_run import assert_same
 from tests.finetune.runs import launch, metrics, run, variant
 
@@ -77,6 +82,42 @@ def test_two_processes_with_other_micro_batches(recipe: dict[str, Any], referenc
     assert result.returncode == 0, result.stderr[-3000:]
     for each in ours:
         assert_same(each, reference)
+
+
+@pytest.fixture(scope="module")
+def descendants(recipe: dict[str, Any], toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """One-process runs of models that have what LLaMA has not: norms of heads, biases, windows, unturned layers."""
+    kinds: list[dict[str, Any]] = [
+        {"model_type": "qwen3", "attention_bias": True, "sliding_window": 9},
+        {"model_type": "smollm3", "attention_bias": True, "mlp_bias": True, "no_rope_layers": (1, 0)},
+    ]
+    recipes = []
+    for kind in kinds:
+        folder = tmp_path_factory.mktemp("descendants") / kind["model_type"]
+        config = replace(LlamaConfig.from_folder(toy_model), **kind)
+        model = weights.init_model(config, seed=0)
+        for name, weight in model.named_parameters():
+            if name.endswith("bias"):
+                torch.nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(1))
+        weights.save_model(model.state_dict(), config, folder)
+        copy_tokenizer([toy_model], folder)
+        recipes.append(variant(recipe, f"one-{folder.name}", model__path=str(folder), optim__updates=4))
+        assert run(recipes[-1]) == 0
+    return recipes
+
+
+@pytest.mark.parametrize("name", ["tensor", pytest.param("fsdp2", marks=pytest.mark.slow)])
+def test_descendants_in_two_processes(descendants: list[dict[str, Any]], name: str) -> None:
+    """Every head has its part in the gradient of a norm that all share, and a whole bias counts once in its norm."""
+    names = [Path(one["run"]["output"]).name for one in descendants]
+    two = [
+        variant(one, f"{each}-{name}", run__processes=2, **SPREAD[name])
+        for one, each in zip(descendants, names, strict=True)
+    ]
+    result = launch(two, 2)
+    assert result.returncode == 0, result.stderr[-3000:]
+    for ours, one in zip(two, descendants, strict=True):
+        assert_same(ours, one)
 
 
 @pytest.mark.slow
