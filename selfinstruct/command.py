@@ -109,7 +109,7 @@ def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
         raise UserError(f"--method {_evolving()} and --instructions FILE go together")
     _check_options(method, args.model, args.format)
     _check_method_options(method, args)
-    check_keep_arguments(args)
+    check_keep_arguments(args, args.model)
     check_answer_arguments(args)
     files = RunFiles(Path(args.output))
     files.check(

@@ -56,4 +56,6 @@ async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
     await generate_backtranslate(run, inputs.texts, inputs.language, inputs.seed)
 
 
-BACKTRANSLATE = Method("backtranslate", "instructions for given texts", _generate, from_texts=True, answers_apart=False)
+BACKTRANSLATE = Method(
+    "backtranslate", "instructions for given texts", _generate, offline=True, from_texts=True, answers_apart=False
+)
