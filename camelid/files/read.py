@@ -153,9 +153,16 @@ def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """SHA-256 of a file's bytes, in hex.
+
+    Raises:
+        UserError: the file is missing.
+    """
     digest = hashlib.sha256()
-    with find_packaged(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with find_packaged(path).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except FileNotFoundError:
+        raise missing_file_error(Path(path)) from None
     return digest.hexdigest()
