@@ -8,7 +8,6 @@ from camelid.files.read import Record
 from camelid.message import merge_meta
 from conversations.formats.chat import TOOL, media_reason
 from conversations.formats.fields import KnownFields
-from conversations.formats.thinking import join_reasoning
 from conversations.formats.weights import WEIGHTS, read_weight
 
 # Types of parts in OpenAI's Chat Completions and Responses, Anthropic's Messages, and Hugging Face's data sets.
@@ -38,6 +37,11 @@ class Content:
     weights: list[float | None] = field(default_factory=list)
     lost: str | None = None
     others: dict[str, Any] = field(default_factory=dict)
+
+
+def join_reasoning(*thoughts: str | None) -> str | None:
+    """Several thoughts as one; None if there are none."""
+    return "\n\n".join(thought for thought in thoughts if thought) or None
 
 
 def join_parts(parts: list[Any], place: str) -> Content:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from camelid.errors import UserError, suggest_name
 from camelid.files.read import Record
 from camelid.message import Message, Role, merge_meta, record_id
+from camelid.text.thinking import find_thinking
 from conversations.formats.chat import (
     CONTINUED,
     ENDLESS,
@@ -20,8 +21,7 @@ from conversations.formats.chat import (
 )
 from conversations.formats.fields import KnownFields, text_field
 from conversations.formats.media import MEDIA_FIELDS, media_field, placed_mark
-from conversations.formats.parts import Content, join_parts
-from conversations.formats.thinking import join_reasoning, part_thinking
+from conversations.formats.parts import Content, join_parts, join_reasoning
 from conversations.formats.weights import WEIGHTS, read_weight, smallest
 
 # OpenAI's roles; Gemini's `model`; and the names seen in ShareGPT exports, github.com/lm-sys/FastChat,
@@ -51,21 +51,19 @@ def _found(item: Record, name: str, others: Sequence[str]) -> str:
 
 def read_text(role: Role, text: str) -> Message | LostTurn:
     """A turn that is a text: with its thoughts apart, or lost if it shows an image, calls a tool or only thinks."""
-    if "<" not in text or role == "system":
+    if role == "system":
         return Message(role, text)
     if role == "user":
-        mark = placed_mark(text)
+        mark = placed_mark(text) if "<" in text else None
         return LostTurn(media_reason(mark), with_exchange=True, role=role) if mark else Message(role, text)
-    if "<t" not in text:  # nothing of what follows, which few answers hold
-        return Message(role, text)
     if "<tool_call>" in text and "</tool_call>" in text:  # Hermes's and Qwen's calls
         return LostTurn(TOOL, with_exchange=True)
-    thought = part_thinking(text)
+    thought = find_thinking(text)
     if thought is None:
         return Message(role, text)
     if thought.answer is None:
         return LostTurn(ENDLESS, with_exchange=True)
-    return Message(role, thought.answer, reasoning=thought.reasoning)
+    return Message(role, thought.answer, reasoning=thought.thinking or None)
 
 
 def read_field(role: Role, record: Record, name: str, place: str) -> Message | LostTurn:
@@ -136,7 +134,7 @@ class TurnList:
         speaker, text = item.get(self.speaker), item.get(self.text)
         if not isinstance(speaker, str) or not isinstance(text, str) or speaker not in ROLES:
             return None
-        return read_text(ROLES[speaker], text) if "<" in text and not self.verbatim else Message(ROLES[speaker], text)
+        return Message(ROLES[speaker], text) if self.verbatim else read_text(ROLES[speaker], text)
 
 
 @dataclass
