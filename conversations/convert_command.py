@@ -177,7 +177,7 @@ def make_work(args: argparse.Namespace) -> "ConversionWork":
     from conversations.cleaning.blocked import BlockPhrases, read_phrases
     from conversations.cleaning.clean import Clean
     from conversations.cleaning.sampling import Sample
-    from conversations.questions import read_question_texts
+    from conversations.questions.read import read_question_texts
 
     _check_share("--sample", args.sample)
     _check_count("--max-turn-chars", args.max_turn_chars)

@@ -16,7 +16,7 @@ from camelid.text.words import unicode_tokens
 from conversations.batch import DROPPED_WHOLE, NEAR_DUPLICATE
 from conversations.formats.conversations import CONVERSATIONS as OUR_FORMAT
 from conversations.formats.table import detect_format
-from conversations.questions import read_question_texts
+from conversations.questions.read import read_question_texts
 
 
 def _read_file(folder: Any, path: str) -> Iterator[tuple[str, Record]]:

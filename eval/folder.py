@@ -14,9 +14,9 @@ from camelid.errors import UserError, suggest_name
 from camelid.files.paths import suggest_path
 from camelid.files.read import Record, read_json
 from camelid.files.write import write_jsonl
+from conversations.questions.records import read_file_records
 from eval.ask.answer import Answer, answer_format, read_answers
 from eval.ask.questions import Question
-from eval.ask.records import read_file_records
 from eval.judging import canary
 from eval.judging.formats.ours import OURS
 from eval.judging.judgments import Judgment, judgment_format, read_judgments, subject_hash

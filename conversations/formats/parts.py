@@ -39,6 +39,11 @@ class Content:
     others: dict[str, Any] = field(default_factory=dict)
 
 
+def join_reasoning(*thoughts: str | None) -> str | None:
+    """Several thoughts as one; None if there are none."""
+    return "\n\n".join(thought for thought in thoughts if thought) or None
+
+
 def join_parts(parts: list[Any], place: str) -> Content:
     """Read the parts of one turn.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from camelid.errors import UserError, suggest_name
 from camelid.files.read import Record
 from camelid.message import Message, Role, merge_meta, record_id
-from camelid.text.thinking import split_thinking
+from camelid.text.thinking import find_thinking
 from conversations.formats.chat import (
     CONTINUED,
     ENDLESS,
@@ -55,16 +55,16 @@ def read_text(role: Role, text: str) -> Message | LostTurn:
     if role == "system":
         return Message(role, text)
     if role == "user":
-        mark = placed_mark(text)
+        mark = placed_mark(text) if "<" in text else None
         return LostTurn(media_reason(mark), with_exchange=True, role=role) if mark else Message(role, text)
     if "<tool_call>" in text and "</tool_call>" in text:  # Hermes's and Qwen's calls
         return LostTurn(TOOL, with_exchange=True)
-    if not ("hink" in text or "HINK" in text or "thought>" in text or "<|" in text):  # or split_thinking finds none
+    thought = find_thinking(text)
+    if thought is None:
         return Message(role, text)
-    thought, answer = split_thinking(text)
-    if answer == text:
-        return Message(role, text)
-    return Message(role, answer, reasoning=thought or None) if answer else LostTurn(ENDLESS, with_exchange=True)
+    if thought.answer is None:
+        return LostTurn(ENDLESS, with_exchange=True)
+    return Message(role, thought.answer, reasoning=thought.thinking or None)
 
 
 def read_field(role: Role, record: Record, name: str, place: str) -> Message | LostTurn:
@@ -138,9 +138,7 @@ class TurnList:
         role = ROLES[speaker]
         if self.page and text.startswith(_PAGE_MARKUP):  # in which a tag that was typed is `&lt;think&gt;`
             return Message(role, text)
-        if self.verbatim or not ("<" in text or (role == "assistant" and ("hink]" in text or "HINK]" in text))):
-            return Message(role, text)
-        return read_text(role, text)
+        return Message(role, text) if self.verbatim else read_text(role, text)
 
 
 @dataclass

@@ -9,10 +9,10 @@ What the page finds in it; models and judges are places in the index's `models` 
 - `mode`: what the page asks about it: whether two answers were compared, what a verdict is, the unit of a score;
 - an index entry: id, category, text (its beginning), block and place of its texts, `scores` (each model's mean),
   `pairs` (model, model, score, score), `issues` (names of `_issues`);
-- texts: turns, references, `answers` (one for each model, null or [turns, cut off, failure]), `flags` (model, turn,
-  reason, excerpt), and `outcomes` (judge, turn, models, scores, contradiction, replies), whose replies are each
-  (models in the order shown, scores, text, failure, prompt: see `eval.report.packed_prompts`), and whose prompts share
-  the index's `settings`.
+- texts: turns, references, `answers` (one for each model, null or [turns, cut off, failure, words of each turn]),
+  `flags` (model, turn, reason, excerpt), and `outcomes` (judge, turn, models, scores, contradiction, replies), whose
+  replies are each (models in the order shown, scores, text, failure, prompt: see `eval.report.packed_prompts`), and
+  whose prompts share the index's `settings`.
 """
 
 import base64
@@ -23,6 +23,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from camelid.text.words import unicode_tokens
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgment import Judgment
@@ -89,6 +90,10 @@ def contestants(results: Results, answers: Iterable[Answer], judgments: Iterable
     return list(known)
 
 
+def _shown(answer: Answer) -> list[Any]:
+    return [answer.turns, answer.cut, answer.failure, [len(unicode_tokens(text)) for text in answer.turns]]
+
+
 def _entries(
     results: Results,
     labels: Sequence[str],
@@ -113,7 +118,7 @@ def _entries(
         detail: Entry = {
             "turns": question.turns,
             "references": question.references,
-            "answers": [answer and [answer.turns, answer.cut, answer.failure] for answer in given],
+            "answers": [answer and _shown(answer) for answer in given],
             "flags": flags[question.id],
         }
         detail["outcomes"] = [

@@ -90,8 +90,11 @@ def test_weights_out_of_range(wrong: dict[str, Any], message: str) -> None:
         ({"content": "<think>\nthree threes\n</think>\n\n9"}, "three threes"),
         ({"content": " <thinking>three threes</thinking>9"}, "three threes"),
         ({"content": "<think>\n\n</think>\n\n9"}, None),
+        ({"content": "three threes\n</think>\n\n9"}, "three threes"),  # the template opened it
+        ({"content": "<THINK>three threes</THINK>9"}, "three threes"),
         ({"content": "[THINK]three threes[/THINK]9"}, "three threes"),
-        ({"content": "three threes\n</think>\n\n9"}, "three threes"),
+        ({"content": "◁think▷three threes◁/think▷9"}, "three threes"),
+        ({"content": "<|channel|>analysis<|message|>three threes<|channel|>final<|message|>9"}, "three threes"),
         ({"content": [{"type": "thinking", "thinking": "three threes", "signature": "x"}, "9"]}, "three threes"),
         ({"content": [{"type": "reasoning", "text": "three threes"}, {"text": "9"}]}, "three threes"),
         (
@@ -102,6 +105,13 @@ def test_weights_out_of_range(wrong: dict[str, Any], message: str) -> None:
 )
 def test_thinking_is_kept_apart(fields: dict[str, Any], reasoning: str | None) -> None:
     assert answer(**fields) == Message("assistant", "9", reasoning=reasoning)
+
+
+def test_an_answer_behind_its_thinking_ends_as_it_was_written() -> None:
+    assert answer(content="<think>three threes</think>\n 9 \n") == Message(
+        "assistant", "9 \n", reasoning="three threes"
+    )
+    assert answer(content="<think>three threes</think>") == Message("assistant", "", reasoning="three threes")
 
 
 @pytest.mark.parametrize("text", ["It is </think>9", "Use <think> tags.", "```\n<think>a</think>\n```"])

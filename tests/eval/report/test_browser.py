@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from camelid.text.words import unicode_tokens
 from eval.judging.modes.table import MODES
 from eval.report.page import render_page
-from tests.eval.synthetic import HOSTILE, MARKDOWN, Evaluation, evaluation
+from tests.eval.synthetic import CHINESE, HOSTILE, MARKDOWN, Evaluation, evaluation
 
 pytestmark = pytest.mark.slow
 HACKED = "typeof window.hacked !== 'undefined'"
@@ -79,6 +80,8 @@ def test_search_finds_words_in_answers_and_marks_them(show: Any) -> None:
     page.locator("#detail .permalink", has_text="q2").wait_for()
     page.wait_for_timeout(100)
     assert page.evaluate("CSS.highlights.get('found').size") >= 4
+    heads = " ".join(page.locator("#detail .answer header").all_inner_texts())
+    assert f"{len(unicode_tokens(CHINESE))} words" in heads
     page.locator("#search").fill("zzzz nothing has this")
     page.locator("#none").wait_for()
     page.locator("#clear").click()

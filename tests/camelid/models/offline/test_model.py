@@ -6,8 +6,9 @@ from importlib.resources import files
 import pytest
 
 from camelid.message import Message
-from camelid.models.llm import Reply, Request
+from camelid.models.llm import Reply, Request, Usage
 from camelid.models.offline.model import HONEST, Offline
+from camelid.text.words import unicode_tokens
 from eval.ask.questions import Question
 from eval.judging import prompts
 from eval.judging.modes.single import SINGLE
@@ -39,6 +40,12 @@ def test_the_judge_reads_the_prompt_that_eval_writes() -> None:
         text = complete(*prompts.judge_prompt(SINGLE.asking, question, [(answer,)], 0))
         grades[answer] = SINGLE.parse(text, {})
     assert list(grades.values()) == [(10,), (9,), (1,)]  # 1 + 9 x F, rounded; F = 1, 5/6, 0
+
+
+def test_words_of_every_script_are_its_tokens() -> None:
+    asked = Request((Message("user", "请写一首诗。"), Message("user", "In English, please.")))
+    reply = asyncio.run(Offline().complete(asked))
+    assert isinstance(reply, Reply) and reply.usage == Usage(5 + 3, len(unicode_tokens(HONEST)))
 
 
 def test_anything_else_gets_an_honest_refusal() -> None:
