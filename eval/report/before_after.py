@@ -139,7 +139,10 @@ def _read_change(folder: Path, before: str, after: str) -> SetChange:
     results, path = read_results(folder), folder / "results.json"
     for label in (before, after):
         if label not in results.models:
-            raise UserError(f"{path}: no model is called {label!r}{suggest_name(label, results.models)}")
+            raise UserError(
+                f"{path}: no model is called {label!r}{suggest_name(label, results.models)}; two runs over the same "
+                "questions are compared with --questions FILE"
+            )
     change = set_change(folder.resolve().name, results, before, after)
     if change is None:
         raise UserError(f"{path}: {before} and {after} are not compared there; report it with --own {after}")

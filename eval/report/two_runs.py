@@ -12,7 +12,7 @@ from eval.folder import FolderContents, read_folder, references_path
 from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
 from eval.numbers.boards import ALL_PAIRS, Comparing
-from eval.numbers.summarise import summarise
+from eval.numbers.summarise import OFFLINE_NOTE, cut_notes, summarise
 from eval.report.before_after import read_results
 from eval.results import Results
 
@@ -69,7 +69,8 @@ def read_two_runs(
     judgments = [item for run in runs for item in run.judgments]
     results = summarise("Two runs", questions, answers, judgments, baseline, comparing=Comparing(ALL_PAIRS))
     notes = [f"{called}: {note}" for called, run in zip(_called(folders), runs, strict=True) for note in run.notes]
-    notes += [*_left_out(reports, judges), *_asked_otherwise(runs), *_baseline_otherwise(runs, baseline)]
+    notes += [OFFLINE_NOTE] * ("offline" in judges) + [*cut_notes(answers), *_left_out(reports, judges)]
+    notes += [*_asked_otherwise(runs), *_baseline_otherwise(runs, baseline)]
     name = Path(question_file).stem
     return TwoRuns(name, names[0], names[1], results, questions, answers, judgments, notes)
 

@@ -95,11 +95,13 @@ def test_how_the_judge_was_asked_otherwise(tmp_path: Path, asked: str, capsys: p
     two = [replace(item, prompt_version="v2", parameters={"temperature": 0}) for item in map(in_words, graded("b", 0))]
     further = list(map(in_words, graded("b", 3, judge="k")))
     first = write_run(tmp_path / "first", asked, said("a"), one)
-    second = write_run(tmp_path / "second", asked, said("b"), [*two, *further])
+    cut = [replace(item, cut=(item.question == "3",)) for item in said("b")]
+    second = write_run(tmp_path / "second", asked, cut, [*two, *further])
     capsys.readouterr()
     assert main(["eval", "compare", first, second, "--questions", asked]) == 0
     told = capsys.readouterr().out
     assert "a change may be the judge's (instructions: v1; then v2)." in told and "parameters" not in told
+    assert "Answers that were cut off at the token limit (b: 1 of 40)." in told
     assert "Judged one of the runs only, left out: k." in told
     assert "| a | b | change |" in told and "| +0.00 (" in told  # k's three points are not in it
 
