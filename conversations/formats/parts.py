@@ -86,11 +86,6 @@ def read_plain_text(value: object, place: str) -> Content:
     return content
 
 
-def join_reasoning(*thoughts: str | None) -> str | None:
-    """Several thoughts as one; None if there are none."""
-    return "\n\n".join(thought for thought in thoughts if thought) or None
-
-
 def _take_text(part: Record, names: tuple[str, ...], content: Content) -> str | None:
     """The text of a part, in the first of the fields that has one; what else it holds is set aside."""
     found = next((name for name in names if isinstance(part.get(name), str)), None)

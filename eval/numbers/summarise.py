@@ -96,7 +96,7 @@ def summarise(
         costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
         notes=(
             *_notes(mode, boards[0], real, judges, duplicates, len(flags), forced),
-            *_cut_notes(answers),
+            *cut_notes(answers),
             *_length_notes(boards[0], comparing.difficulties is None),
         ),
         single_model=comparing.difficulties is None and any(row.length_controlled for row in boards[0].rows),
@@ -345,7 +345,7 @@ def _off_letters(mode: Mode, judgments: Sequence[Judgment]) -> Iterable[str]:
         )
 
 
-def _cut_notes(answers: Sequence[Answer]) -> Iterable[str]:
+def cut_notes(answers: Sequence[Answer]) -> Iterable[str]:
     """Who ran into the token limit: their scores are of beginnings."""
     by_model: dict[str, list[bool]] = {}
     for answer in answers:

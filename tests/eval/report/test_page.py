@@ -114,7 +114,7 @@ def test_a_prompt_does_not_repeat_the_texts() -> None:
 
 def test_scores_pairs_and_issues_of_a_question() -> None:
     questions = [Question("1", "c", ("Q",)), Question("2", "c", ("Q",)), Question("3", "c", ("Q",))]
-    answers = [Answer(question.id, model, ("t",), (False,)) for question in questions for model in "ab"]
+    answers = [Answer(q.id, model, ("t" if q.id == "2" else model,), (False,)) for q in questions for model in "ab"]
     answers[-1] = Answer("3", "b", (), (), "timeout: no reply")
 
     def judged(question: str, first: str, second: str, scores: tuple[float, ...] | None) -> Judgment:
@@ -130,7 +130,7 @@ def test_scores_pairs_and_issues_of_a_question() -> None:
     index, _ = Page(render_page(results, questions, answers, judgments)).data()
     one, two, three = index["questions"]
     assert (one["pairs"], one["scores"], one["issues"]) == ([[0, 1, 1.0, 0.0]], [1.0, 0.0], [])
-    assert (two["pairs"], two["scores"], two["issues"]) == ([[0, 1, 0.5, 0.5]], [0.5, 0.5], ["contradiction"])
+    assert (two["pairs"], two["scores"], two["issues"]) == ([[0, 1, 0.5, 0.5]], [0.5, 0.5], ["contradiction", "alike"])
     assert (three["pairs"], three["scores"], three["issues"]) == ([], [None, None], ["missing"])
 
 
