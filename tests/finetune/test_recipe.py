@@ -1,6 +1,7 @@
 """Recipes: every shipped one parses, and mistakes name the key and the fix."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -14,7 +15,10 @@ from finetune.recipe import KINDS, Recipe, read_recipe
 from finetune.train import TRAINERS
 from tests.finetune.runs import metrics, run
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "recipes"
+# What `tokenizer` means for a toy: the template of the model that a recipe names, with its date.
+CHAT_TEMPLATE = ROOT / "tests" / "conversations" / "tokens" / "chat_templates" / "llama-3.1.jinja"
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -118,6 +122,23 @@ def test_overrides() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipes_say_what_the_plan_says(path: Path) -> None:
+    """Memory and time in a recipe's head, for the layout named there."""
+    from finetune.plan import plan_report
+
+    said = re.search(
+        r"^# By --plan \((.*?)\): ([\d.]+ GB) a GPU; an update .* takes about ([\d.]+ s)", path.read_text(), re.M
+    )
+    assert said or path.stem == "smoke"
+    if said:
+        launch = re.search(r"\d+ H100, (launch/[\w-]+\.yaml)", said[1])
+        recipe = read_recipe(path)
+        plan = plan_report(recipe, read_launch_file(RECIPES / launch[1]) if launch else Layout(), "H100", None)
+        assert re.search(r"^memory +([\d.]+ GB)", plan, re.M)[1] == said[2]  # type: ignore[index]
+        assert re.search(r"^time +([\d.]+ s)", plan, re.M)[1] == said[3]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_recipes_are_planned_and_run_two_steps(
     path: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,9 +156,12 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
         assert "DOES NOT FIT" not in plan and "USD" in plan
     if recipe.adapter.kind == "qlora":
         pytest.importorskip("bitsandbytes")
-    template = get_template(recipe.data.template)
+    own = recipe.data.template == "tokenizer"
+    template = get_template("llama-3" if own else recipe.data.template)
     texts = [span.text for conversation in read_conversations(toy_data) for span in template.spans(conversation)]
     tokenizer = train_tokenizer(texts, 450, template)
+    if own:
+        tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
     shape = LlamaConfig(len(tokenizer), 64, 128, 2, 4, 2, max_position_embeddings=512)
     weights.save_model(weights.init_model(shape, seed=0).state_dict(), shape, tmp_path / "toy")
     tokenizer.save_pretrained(tmp_path / "toy")

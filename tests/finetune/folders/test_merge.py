@@ -86,3 +86,5 @@ def test_a_merged_model_has_a_card(tmp_path: Path, toy_recipe: dict[str, Any], t
     assert f"camelid chat {output}" in card.text and f"camelid serve {output}" in card.text
     assert "| Ends of an answer | `</s>` |" in card.text
     assert "## How the change was trained" in card.text and "| Optimizer | adamw, peak" in card.text
+    assert "![Loss over the updates](loss.png)" in card.text and (output / "loss.png").is_file()
+    assert card.text.count("```sh") == 1, "how to use the adapter is not how to use the model"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from camelid.app.cli import main as command_line
 from finetune.train import main
 from tests.finetune.runs import metrics, run, variant, write
 
@@ -51,11 +52,26 @@ def test_what_a_run_leaves_behind(toy_recipe: dict[str, Any], capsys: pytest.Cap
     assert text.endswith("USER: Hello! ASSISTANT:")
     card = (folder / "model" / "README.md").read_text()
     assert "pipeline_tag: text-generation" in card and "`vicuna_v1.1`, at most 128 tokens" in card
+    assert f"\ncamelid chat {folder / 'model'}\ncamelid serve {folder / 'model'}\n" in card
+    assert "| Ends of an answer | `</s>` |" in card
+    assert "![Loss over the updates](loss.png)" in card and (folder / "model" / "loss.png").is_file()
     assert (folder / "loss.svg").is_file() and (folder / "loss.png").is_file()
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["updates"] == 6 and summary["tokens"] == sum(record["tokens"] for record in metrics(toy_recipe))
     assert run(toy_recipe) == 0
     assert "already finished" in capsys.readouterr().out
+
+
+def test_the_card_of_an_adapter_says_how_to_merge_it(toy_recipe: dict[str, Any], toy_model: Path) -> None:
+    ours = variant(toy_recipe, "ours", adapter__kind="lora", optim__updates=1)
+    assert run(ours) == 0
+    folder = Path(ours["run"]["output"])
+    card = (folder / "adapter" / "README.md").read_text()
+    commands = card.split("```sh\n")[1].split("\n```")[0].splitlines()
+    assert commands[0] == f"camelid weights merge {toy_model} {folder / 'adapter'} {folder / 'model'}"
+    assert commands[1:] == [f"camelid chat {folder / 'model'}", f"camelid serve {folder / 'model'}"]
+    assert command_line(commands[0].split()[1:]) == 0
+    assert (folder / "model" / "config.json").is_file()
 
 
 def test_trackers_are_fed(toy_recipe: dict[str, Any]) -> None:
