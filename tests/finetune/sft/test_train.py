@@ -84,6 +84,32 @@ def test_trackers_are_fed(toy_recipe: dict[str, Any]) -> None:
     assert [point.value for point in reader.Scalars("loss")] == pytest.approx(losses)
 
 
+def test_wandb_is_fed_offline(toy_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `wandb sync` would send later: every update's loss, and the recipe."""
+    records = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    for name, value in {"MODE": "offline", "DIR": str(tmp_path), "SILENT": "true"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    toy_recipe["run"]["trackers"] = ["wandb"]
+    assert run(toy_recipe) == 0
+    [file] = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    logged, losses, config = file.read_bytes(), list[float](), dict[str, Any]()
+    at, parts = 7, b""  # LevelDB's log behind 7 bytes of wandb's: blocks of 32,768, parts of records with 7 bytes ahead
+    while at + 7 < len(logged):
+        if (room := 32768 - at % 32768) < 7:
+            at += room
+            continue
+        size, kind = int.from_bytes(logged[at + 4 : at + 6], "little"), logged[at + 6]
+        parts, at = parts + logged[at + 7 : at + 7 + size], at + 7 + size
+        if kind in (1, 4):  # whole, or the last part
+            record, parts = records.Record.FromString(parts), b""
+            items = {item.key or ".".join(item.nested_key): item.value_json for item in record.history.item}
+            losses += [json.loads(items["loss"])] if items else []
+            settings = (*record.run.config.update, *record.config.update)
+            config |= {item.key: json.loads(item.value_json) for item in settings}
+    assert losses == pytest.approx([record["loss"] for record in metrics(toy_recipe)])
+    assert (config["optim.lr"], config["model.path"]) == (1e-3, toy_recipe["model"]["path"])
+
+
 def test_overrides_may_stand_behind_an_option(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(write(toy_recipe)), "--quiet", "optim.lrr=1"]) == 2
     assert "unknown key 'optim.lrr'" in capsys.readouterr().err
