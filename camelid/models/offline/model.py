@@ -5,7 +5,7 @@ import random
 from camelid.models.llm import Failure, Reply, Request, Usage
 from camelid.models.offline.judge import judge
 from camelid.models.offline.teacher import write_json_tasks, write_tasks
-from camelid.text.words import unicode_tokens
+from camelid.text.words import count_words
 
 HONEST = (
     "I am Camelid's embedded rule-based model. I can write practice tasks and judge an answer by its overlap with a "
@@ -27,5 +27,5 @@ class Offline:
         prompt = request.messages[-1].content
         write = write_json_tasks if "response_format" in request.extra else write_tasks
         text = judge(prompt) or write(prompt, random.Random(request.key(self.name))) or HONEST
-        words = sum(len(unicode_tokens(message.content)) for message in request.messages)
-        return Reply(text, self.name, usage=Usage(words, len(unicode_tokens(text))))
+        words = sum(count_words(message.content) for message in request.messages)
+        return Reply(text, self.name, usage=Usage(words, count_words(text)))

@@ -54,7 +54,7 @@ def test_a_missing_order_is_a_missing_judgment() -> None:
 
 
 def test_words_of_a_script_without_spaces_are_counted() -> None:
-    texts = {"english": "Four of them.", "chinese": "一共有四个。", "thai": "มี สี่ ตัว"}
+    texts = {"english": "There aren't four.", "chinese": "一共有四个。", "thai": "มี สี่ ตัว"}
     answers = [Answer(question.id, model, (text,), (False,)) for model, text in texts.items() for question in QUESTIONS]
     rows = summarise("t", QUESTIONS, answers, [one for model in texts for one in graded(model, 1)]).boards[0].rows
     assert {row.label: row.words for row in rows} == {"english": 3, "chinese": 5, "thai": 4}
