@@ -43,6 +43,11 @@ def unicode_tokens(text: str) -> list[str]:
     return _AFTER_LETTER.sub(" ", spaced).split()
 
 
+def count_words(text: str) -> int:
+    """How long a text is in words: what stands between blanks or, where a script writes none, `unicode_tokens`."""
+    return len(unicode_tokens(text) if SPACELESS.search(text) else text.split())
+
+
 _CASELESS = {"Lo", "Lm", "Nl"}  # letters of scripts without case; the last for the Chinese zero
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import combinations
 
-from camelid.text.words import unicode_tokens
+from camelid.text.words import count_words
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgment import Judgment
@@ -21,6 +21,7 @@ from eval.numbers.stats import (
     holm,
     paired_difference,
     planned_questions,
+    ratio_estimate,
     score_estimate,
 )
 from eval.numbers.style import Style, rate_at_equal_style, style_of
@@ -131,6 +132,13 @@ def model_scores(mode: Mode, outcomes: Sequence[Outcome], model: str, baseline: 
     return found
 
 
+def mode_estimate(mode: Mode, scores: ScoresByQuestion) -> Estimate | None:
+    """A score with the interval that fits what it is: a mean between bounds, or a ratio of sums."""
+    if mode.sums and mode.scale.even is not None:
+        return ratio_estimate(scores, mode.bounds, mode.scale.even)
+    return score_estimate(scores, mode.bounds)
+
+
 def make_counts(expected: int, answered: int, states: Iterable[str], duplicate: int) -> Counts:
     """The denominator from the states of the judgments that are there."""
     seen = list(states)
@@ -177,7 +185,6 @@ def _denominators(run: JudgedRun, expected: ExpectedJudgments) -> dict[str, Coun
 def _row(
     run: JudgedRun, model: str, outcomes: Sequence[Outcome], scores: ScoresByQuestion, denominator: Counts
 ) -> LeaderboardRow:
-    bounds = run.mode.bounds
     own = [answer for answer in run.answers if answer.model == model]
     texts = [text for answer in own for text in answer.turns]
     mine = [item for item in outcomes if item.scores and model in item.models]
@@ -190,7 +197,7 @@ def _row(
     return LeaderboardRow(
         label=model,
         rank=None,
-        score=by_definition or score_estimate(scores, bounds),
+        score=by_definition or mode_estimate(run.mode, scores),
         length_controlled=None,
         rating=None,
         wins=results.count(1),
@@ -201,7 +208,7 @@ def _row(
         categories=tuple(_categories(run, scores)),
         turns=tuple(_turns(run, mine, model)),
         distribution=tuple(_bins(shares)),
-        words=sum(len(unicode_tokens(text)) for text in texts) / len(texts) if texts else None,
+        words=sum(count_words(text) for text in texts) / len(texts) if texts else None,
         characters=sum(len(text) for text in texts) / len(texts) if texts else None,
         cut=sum(sum(answer.cut) for answer in own),
         flagged=sum(flag.model == model for flag in run.flags),
@@ -216,7 +223,7 @@ def _sums(model: str, mine: Sequence[Outcome]) -> tuple[float, float]:
 def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]:
     for category in dict.fromkeys(question.category for question in run.questions):
         ids = {question.id for question in run.questions if question.category == category}
-        value = score_estimate({name: values for name, values in scores.items() if name in ids}, run.mode.bounds)
+        value = mode_estimate(run.mode, {name: values for name, values in scores.items() if name in ids})
         if value:
             yield PartScore(category, value)
 
@@ -224,7 +231,7 @@ def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]
 def _turns(run: JudgedRun, mine: Sequence[Outcome], model: str) -> Iterable[PartScore]:
     for turn in range(1, max(len(question.turns) for question in run.questions) + 1):
         part = [item for item in mine if item.turn == turn]
-        value = score_estimate(model_scores(run.mode, part, model, run.baseline), run.mode.bounds)
+        value = mode_estimate(run.mode, model_scores(run.mode, part, model, run.baseline))
         if value:
             yield PartScore(str(turn), value)
 

@@ -39,12 +39,33 @@ def score_estimate(scores: ScoresByQuestion, bounds: tuple[float, float]) -> Est
     Returns:
         None if there is no score at all.
     """
-    kept = {question: values for question, values in scores.items() if len(values)}
-    if not kept:
+    table, count = _table(scores)
+    return estimate_of_values(_linear(table, np.ones(1)), bounds, count) if count else None
+
+
+def ratio_estimate(scores: ScoresByQuestion, bounds: tuple[float, float], even: float) -> Estimate | None:
+    """A ratio of two sums of grades with Fieller's (1954) interval.
+
+    It holds the ratios r for which Student's t finds the mean of (numerator - r denominator), one of each question, no
+    other than 0. So it needs no end of the scale, knows that both sums vary, and is the same whichever is on top.
+
+    Args:
+        scores: see `ScoresByQuestion`; grades, not below 0.
+        bounds: the lowest and highest possible ratio: the ends where the denominator can't be told from 0.
+        even: the ratio of two that are alike, see `_ratio_without_variation`.
+
+    Returns:
+        None if there is no score at all, or all denominators are 0.
+    """
+    table, count = _table(scores)
+    if not count or not table[:, 1].any():
         return None
-    table = np.array([_sums(values) for values in kept.values()])
-    count = sum(len(values) for values in kept.values())
-    return estimate_of_values(_linear(table, np.ones(1)), bounds, count)
+    questions, mean = len(table), float(table[:, 0].sum() / table[:, 1].sum())
+    if questions == 1:
+        return Estimate(mean, None, None, None, count, 1)
+    error = _error(_linear(table, np.ones(1)))
+    low, high = _fieller(table, bounds) if error else _ratio_without_variation(mean, even, questions)
+    return Estimate(mean, max(low, bounds[0]), min(high, bounds[1]), error, count, questions)
 
 
 def paired_difference(
@@ -146,6 +167,33 @@ def _wilson(mean: float, error: float, bounds: tuple[float, float], questions: i
     return low + width * max(0.0, middle - half), low + width * min(1.0, middle + half)
 
 
+def _fieller(table: Floats, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The ends of Fieller's interval: the roots of (a - r b)^2 = t^2 var(a - r b) / n, with the means a and b."""
+    questions, (first, second) = len(table), table.mean(axis=0)
+    spread = np.cov(table, rowvar=False) * float(stats.t.ppf(0.975, questions - 1)) ** 2 / questions
+    square, middle, rest = second**2 - spread[1, 1], first * second - spread[0, 1], first**2 - spread[0, 0]
+    if square <= 0:
+        return bounds
+    half = math.sqrt(max(0.0, middle**2 - square * rest))
+    return float((middle - half) / square), float((middle + half) / square)
+
+
+def _ratio_without_variation(ratio: float, even: float, questions: int) -> tuple[float, float]:
+    """The interval of a ratio that is the same at every question.
+
+    As in `_without_variation`, with the one or the other side getting nothing in what was never seen, and its rival the
+    better of both grades. Where so many questions on one side of even settle which is better (their signs, p < 0.05),
+    what was never seen is even at worst.
+    """
+    seen = 0.025 ** (1 / questions)
+    lost = (1 - seen) * max(ratio, even)
+    low, high = ratio * seen * even / (seen * even + lost), ratio + lost / seen
+    if ratio != even and 2.0 ** (1 - questions) < 0.05:
+        unseen_even = seen * ratio + (1 - seen) * even
+        low, high = (unseen_even, high) if ratio > even else (low, unseen_even)
+    return low, high
+
+
 def _sign_flips(values: Floats) -> tuple[float, float, float]:
     """The ends of the means that the randomisation test does not reject at 5%, and its p-value for 0.
 
@@ -213,6 +261,12 @@ def _two_digits(value: float) -> int:
     """Rounded up to two digits that count."""
     unit = 10 ** max(0, math.floor(math.log10(value)) - 1) if value >= 1 else 1
     return max(2, math.ceil(value / unit) * unit)
+
+
+def _table(scores: ScoresByQuestion) -> tuple[Floats, int]:
+    """A row for each question that has scores, its sum of numerators and of denominators; and how many scores."""
+    kept = [values for values in scores.values() if len(values)]
+    return np.array([_sums(values) for values in kept]), sum(map(len, kept))
 
 
 def _sums(scores: Sequence[tuple[float, float]]) -> tuple[float, float]:

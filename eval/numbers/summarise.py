@@ -23,11 +23,11 @@ from eval.numbers.boards import (
     JudgedRun,
     make_board,
     make_counts,
+    mode_estimate,
     model_scores,
 )
 from eval.numbers.length_control import FEW_NEAR, NEAR
 from eval.numbers.outcomes import NeededOrders, Outcome, all_judges, outcomes, winner, without_duplicates
-from eval.numbers.stats import score_estimate
 from eval.results import Agreement, Board, Canary, Cost, Flag, JudgeAudit, Results
 
 ALL = "all judges"
@@ -232,7 +232,7 @@ def _canary(run: JudgedRun, judge: str, judgments: Sequence[Judgment], duplicate
     opponents = [model for item in asked for model in item.models if model != canary.LABEL]
     opponent = opponents[0] if opponents else None
     scores = model_scores(run.mode, outcomes(asked, opponent), canary.LABEL, opponent)
-    score = score_estimate(scores, run.mode.bounds)
+    score = mode_estimate(run.mode, scores)
     states = [item.state for item in asked]
     again = sum(item.judge == judge and canary.LABEL in item.models for item in duplicates)
     total = make_counts(len(asked), len(asked), states, again)

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from camelid.text.words import unicode_tokens
+from camelid.text.words import count_words
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgment import Judgment
@@ -102,7 +102,7 @@ def contestants(results: Results, answers: Iterable[Answer], judgments: Iterable
 
 
 def _shown(answer: Answer) -> list[Any]:
-    return [answer.turns, answer.cut, answer.failure, [len(unicode_tokens(text)) for text in answer.turns]]
+    return [answer.turns, answer.cut, answer.failure, [count_words(text) for text in answer.turns]]
 
 
 def _entries(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from camelid.config import load_config
 from camelid.errors import UserError
-from camelid.text.words import SPACELESS, unicode_tokens
+from camelid.text.words import SPACELESS, count_words
 from selfinstruct.keep.leftovers import holds_next_task, is_cut_off, is_refusal, needs_attachment, says_no_output
 from selfinstruct.keep.links import has_invented_link, is_only_link
 from selfinstruct.seeds import Task
@@ -48,8 +48,7 @@ class Rules:
 
     def reason_to_drop(self, instruction: str) -> str | None:
         """Return why an instruction is no good, or None."""
-        # As Self-Instruct counts, at blanks, where the script has any.
-        words = len(unicode_tokens(instruction) if SPACELESS.search(instruction) else instruction.split())
+        words = count_words(instruction)  # as Self-Instruct counts, where the script has blanks
         if words < self.fewest_words or words > self.most_words:
             return "instruction too short or too long"
         if self._keyword and self._keyword.search(instruction):

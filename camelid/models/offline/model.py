@@ -8,7 +8,7 @@ from camelid.models.offline.instruct import write_instruction
 from camelid.models.offline.judge import judge
 from camelid.models.offline.solve import solve
 from camelid.models.offline.teacher import write_json_tasks, write_tasks, write_turn
-from camelid.text.words import unicode_tokens
+from camelid.text.words import count_words
 
 HONEST = (
     "I am Camelid's embedded rule-based model. I can write practice tasks and judge an answer by its overlap with a "
@@ -34,8 +34,8 @@ class Offline:
     async def complete(self, request: Request) -> Reply | Failure:
         """Answer at once; the same request always gets the same answer."""
         text = _reply(request, Random(request.key(self.name))) or HONEST
-        words = sum(len(unicode_tokens(message.content)) for message in request.messages) or 1  # an open turn has none
-        return Reply(text, self.name, usage=Usage(words, len(unicode_tokens(text))))
+        words = sum(count_words(message.content) for message in request.messages) or 1  # an open turn has none
+        return Reply(text, self.name, usage=Usage(words, count_words(text)))
 
 
 def _reply(request: Request, random: Random) -> str | None:

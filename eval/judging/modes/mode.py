@@ -58,7 +58,7 @@ class Mode:
         orders: of two answers: "both", each judged; or "drawn" from the seed. "one" where there is one answer.
         needs_baseline: all models are compared with one; otherwise all pairs are judged where no baseline is named.
         win_needs_both: a verdict that changes with the order is a tie, and counted; otherwise both orders' mean counts.
-        sums: the contestant's sum of scores and the baseline's are shown.
+        sums: the score is a ratio of sums, the contestant's scores over the baseline's, which are shown, too.
         tokens: whose log-probabilities hold the verdict; they are kept with the judgment.
         ranking: how the judge is asked instead with `--ranking`; None if it can't be.
         verdict_first: the judge is asked for its verdict in the first line, and for its reasons after it.

@@ -1,6 +1,6 @@
 """Words are rouge_score's where it has any, and every script has some."""
 
-from camelid.text.words import rouge_tokens, unicode_tokens
+from camelid.text.words import count_words, rouge_tokens, unicode_tokens
 from tests.camelid.text.random_texts import texts
 
 
@@ -22,3 +22,8 @@ def test_every_script_has_words() -> None:
     assert unicode_tokens("สวัสดี ครับ") == ["ส", "วั", "ส", "ดี", "ค", "รั", "บ"]
     assert unicode_tokens("请问GPT-4在第3章 ๒๕ the") == ["请", "问", "gpt", "4", "在", "第", "3", "章", "๒๕", "the"]
     assert unicode_tokens("二\u3007二五年々 ｶﾞ") == ["二", "\u3007", "二", "五", "年", "々", "ガ"]
+
+
+def test_words_are_counted_at_blanks_where_a_script_writes_any() -> None:
+    assert [count_words(text) for text in ("It isn't 3.5 - no!", "हिन्दी में लिखो", "", "?")] == [5, 3, 0, 1]
+    assert [count_words(text) for text in ("请写一首诗。", "请问GPT-4", "สวัสดี ครับ")] == [5, 4, 7]

@@ -1,5 +1,6 @@
 """Intervals against closed forms and planted truths; tests against scipy and exact counts."""
 
+from collections.abc import Iterable
 from itertools import product
 
 import numpy as np
@@ -15,11 +16,22 @@ from eval.numbers.stats import (
     holm,
     paired_difference,
     planned_questions,
+    ratio_estimate,
     score_estimate,
 )
+from eval.results import Estimate
 
 GRADES = (1.0, 10.0)
 ANY = (-100.0, 100.0)
+RATIOS = (0.0, 1000.0)
+
+
+def relative(pairs: Iterable[Iterable[float]]) -> Estimate:
+    """Vicuna's relative score from a grade of either model for each question."""
+    scores = {str(place): [(100.0 * own, float(theirs))] for place, (own, theirs) in enumerate(pairs)}
+    found = ratio_estimate(scores, RATIOS, 100.0)
+    assert found is not None
+    return found
 
 
 def p_value(values: NDArray[np.float64]) -> float | None:
@@ -106,8 +118,62 @@ def test_no_variation_is_not_certainty() -> None:
 
 def test_a_ratio_of_sums() -> None:
     """Vicuna's relative score weighs each question by the baseline's grade."""
-    got = score_estimate({"a": [(100 * 4.0, 8.0)], "b": [(100 * 9.0, 9.0)], "c": [(100 * 5.0, 10.0)]}, (0.0, 1000.0))
-    assert got is not None and got.mean == pytest.approx(100 * 18 / 27)
+    got = relative([(4, 8), (9, 9), (5, 10)])
+    assert got.mean == pytest.approx(100 * 18 / 27) and got.count == got.questions == 3
+    alone, none = relative([(4, 8)]), ratio_estimate({"a": [(0.0, 0.0)]}, RATIOS, 100.0)
+    assert (alone.mean, alone.low, alone.high) == (50, None, None) and none is None
+
+
+@pytest.mark.parametrize("questions", [10, 20, 80])
+@pytest.mark.parametrize("harsh", [False, True])
+def test_coverage_of_a_ratio_of_sums(questions: int, harsh: bool) -> None:
+    """Whole grades of two models, both better at easy questions; a harsh judge gives 1 to a tenth of the answers."""
+    rng, hits = np.random.default_rng(questions + harsh), 0
+
+    def grades(count: int) -> NDArray[np.float64]:
+        given = rng.normal(7, 1.2, count)[:, None] + rng.normal((0.6, 0.0), 1.0, (count, 2))
+        given[rng.random((count, 2)) < 0.1 * harsh] = 1
+        return np.clip(given.round(), 1, 10)
+
+    many = grades(1_000_000).sum(axis=0)
+    truth = 100 * many[0] / many[1]
+    for _ in range(1000):
+        got = relative(grades(questions))
+        assert got.low is not None and got.high is not None
+        hits += got.low <= truth <= got.high
+    assert 925 <= hits <= 975
+
+
+def test_a_ratio_is_the_same_whichever_is_on_top() -> None:
+    pairs = np.random.default_rng(5).integers(3, 10, (30, 2)).astype(float)
+    one, other = relative(pairs), relative(pairs[:, ::-1])
+    assert one.low is not None and one.high is not None
+    assert (other.low, other.high) == pytest.approx((10_000 / one.high, 10_000 / one.low))
+
+
+def test_a_ratio_excludes_what_students_t_rejects() -> None:
+    pairs = np.random.default_rng(6).integers(2, 11, (12, 2)).astype(float)
+    got = relative(pairs)
+    for end in (got.low, got.high):
+        assert end is not None
+        assert stats.ttest_1samp(pairs[:, 0] - end / 100 * pairs[:, 1], 0).pvalue == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("questions", [2, 5, 6, 10, 80])
+@pytest.mark.parametrize("pair", [(8, 6), (6, 8), (7, 7), (0, 9)])
+def test_a_ratio_that_never_varies(questions: int, pair: tuple[float, float]) -> None:
+    """Ten questions of 8:6 settle which is better: their signs alone have p = 0.002."""
+    got = relative([pair] * questions)
+    assert got.low is not None and got.high is not None and got.low <= got.mean <= got.high
+    settled = questions >= 6 and pair[0] != pair[1]
+    assert settled == (not got.low <= 100 <= got.high)
+    if (questions, pair) == (10, (8, 6)):
+        seen = stats.binomtest(10, 10).proportion_ci(method="exact").low
+        assert (got.low, got.high) == pytest.approx((100 + 100 / 3 * seen, 400 / 3 / seen))
+
+
+def test_a_baseline_that_may_be_nothing_leaves_the_ratio_open() -> None:
+    assert (relative([(5, 0), (4, 9)]).low, relative([(5, 0), (4, 9)]).high) == RATIOS
 
 
 def test_pairing_and_nothing() -> None:

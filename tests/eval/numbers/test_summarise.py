@@ -54,10 +54,20 @@ def test_a_missing_order_is_a_missing_judgment() -> None:
 
 
 def test_words_of_a_script_without_spaces_are_counted() -> None:
-    texts = {"english": "Four of them.", "chinese": "一共有四个。", "thai": "มี สี่ ตัว"}
+    texts = {"english": "There aren't four.", "chinese": "一共有四个。", "thai": "มี สี่ ตัว"}
     answers = [Answer(question.id, model, (text,), (False,)) for model, text in texts.items() for question in QUESTIONS]
     rows = summarise("t", QUESTIONS, answers, [one for model in texts for one in graded(model, 1)]).boards[0].rows
     assert {row.label: row.words for row in rows} == {"english": 3, "chinese": 5, "thai": 4}
+
+
+def test_ten_questions_that_all_say_the_same_are_told_apart() -> None:
+    ten = QUESTIONS[:10]
+    alike = [replace(one, scores=(8.0, 6.0)) for one in paired("vicuna", 0.5) if one.question in {q.id for q in ten}]
+    assert {one.models for one in alike} == {("x", "y"), ("y", "x")}
+    alike = [one if one.models == ("x", "y") else replace(one, scores=(6.0, 8.0)) for one in alike]
+    answers = [answer for answer in said("x", "y") if answer.question in {question.id for question in ten}]
+    told = headline(summarise("t", ten, answers, alike, baseline="y"))
+    assert told == "x beats y: relative score 133.33% (95% interval 123.05 to 192.82), 100% would be equal."
 
 
 def test_ties_of_rank() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from camelid.text.words import unicode_tokens
+from camelid.text.words import count_words
 from eval.judging.modes.table import MODES
 from eval.report.page import render_page
 from tests.eval.run_folders import write_comparison
@@ -82,7 +82,7 @@ def test_search_finds_words_in_answers_and_marks_them(show: Any) -> None:
     page.wait_for_timeout(100)
     assert page.evaluate("CSS.highlights.get('found').size") >= 4
     heads = " ".join(page.locator("#detail .answer header").all_inner_texts())
-    assert f"{len(unicode_tokens(CHINESE))} words" in heads
+    assert f"{count_words(CHINESE)} words" in heads
     page.locator("#search").fill("zzzz nothing has this")
     page.locator("#none").wait_for()
     page.locator("#clear").click()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from camelid.text.words import unicode_tokens
+from camelid.text.words import count_words
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
@@ -93,7 +93,7 @@ def test_every_text_and_verdict_is_in_the_data(mode: str) -> None:
         for label, answer in zip(index["models"], detail["answers"], strict=True):
             expected = said.get((question.id, label))
             assert (answer and tuple(answer[0])) == (expected and expected.turns)
-            assert expected is None or answer[3] == [len(unicode_tokens(text)) for text in expected.turns]
+            assert expected is None or answer[3] == [count_words(text) for text in expected.turns]
         replies |= {(question.id, asked[2]) for outcome in detail["outcomes"] for asked in outcome[5]}
     assert replies == {(judgment.question, judgment.text) for judgment in made.judgments}
 
@@ -268,5 +268,5 @@ def test_half_a_surrogate_does_not_break_the_page() -> None:
     made = evaluation(models=1, questions=2, perfect=True)
     answers = [replace(answer, turns=("\ud83d broken",)) for answer in made.answers]
     _, details = Page(render_page(made.results, made.questions, answers, made.judgments)).data()
-    assert details[0]["answers"][0][0] == ["? broken"] and details[0]["answers"][0][3] == [1]
+    assert details[0]["answers"][0][0] == ["? broken"] and details[0]["answers"][0][3] == [2]
     assert CHINESE in evaluation(models=1).answers[2].turns

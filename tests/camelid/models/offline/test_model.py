@@ -8,7 +8,6 @@ import pytest
 from camelid.message import Message
 from camelid.models.llm import Reply, Request, Usage
 from camelid.models.offline.model import HONEST, Offline
-from camelid.text.words import unicode_tokens
 from eval.ask.questions import Question
 from eval.judging import prompts
 from eval.judging.modes.single import SINGLE
@@ -45,7 +44,7 @@ def test_the_judge_reads_the_prompt_that_eval_writes() -> None:
 def test_words_of_every_script_are_its_tokens() -> None:
     asked = Request((Message("user", "请写一首诗。"), Message("user", "In English, please.")))
     reply = asyncio.run(Offline().complete(asked))
-    assert isinstance(reply, Reply) and reply.usage == Usage(5 + 3, len(unicode_tokens(HONEST)))
+    assert isinstance(reply, Reply) and reply.usage == Usage(5 + 3, len(HONEST.split()))
 
 
 def test_anything_else_gets_an_honest_refusal() -> None:
