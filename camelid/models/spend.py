@@ -17,8 +17,8 @@ _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 BYTES_A_TOKEN = 4  # "one token generally corresponds to ~4 characters of text for common English text" (OpenAI,
 # platform.openai.com/tokenizer). Byte pairs are merged from UTF-8, so bytes also fit scripts of 2 or 3 bytes a letter.
 TOKENS_A_MESSAGE, TOKENS_A_REPLY = 3, 3  # of the chat format (OpenAI Cookbook, "How to count tokens with tiktoken")
-# How tokenizers cut text, where that of the model is not at hand: before words, capitals, marks and every third digit. A
-# longer word falls into pieces, capitals and scripts that vocabularies have little of into more. Set against six, of
+# How tokenizers cut text, where that of the model is not at hand: before words, capitals, marks and every third digit.
+# A longer word falls into pieces, capitals and scripts that vocabularies have little of into more. Set against six, of
 # 32,000 to 200,000 tokens (GPT-4's, GPT-4o's, DeepSeek's, Claude 2's, Mistral's first and third): none gives more for
 # English, code and 13 of 17 languages, so that a limit on money holds. For 999 rows of Alpaca this is 1.4 to 1.6 times
 # what they give; for Polish, the worst, the one that gives most gives 1.22 times this.
