@@ -138,7 +138,7 @@ def _reckon_piece(found: re.Match[str]) -> float:
         return math.ceil(length / CAPITALS_A_PIECE)
     if piece == "ideograph":
         return TOKENS_AN_IDEOGRAPH
-    return TOKENS_A_BYTE * len(found[0].encode()) if piece == "other" else 1
+    return TOKENS_A_BYTE * len(found[0].encode(errors="surrogatepass")) if piece == "other" else 1
 
 
 def reckon_usage(request: Request, result: Reply | Failure) -> Usage:
