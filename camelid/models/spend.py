@@ -17,9 +17,17 @@ _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 BYTES_A_TOKEN = 4  # "one token generally corresponds to ~4 characters of text for common English text" (OpenAI,
 # platform.openai.com/tokenizer). Byte pairs are merged from UTF-8, so bytes also fit scripts of 2 or 3 bytes a letter.
 TOKENS_A_MESSAGE, TOKENS_A_REPLY = 3, 3  # of the chat format (OpenAI Cookbook, "How to count tokens with tiktoken")
-# Tokenizers cut text before words, marks and every third digit; a word of more than six letters is taken for two. On
-# purpose more than tokenizers give for common text, so that a limit on money holds.
-_PIECE = re.compile(r"[A-Za-z]{1,6}|\d{1,3}|\n+|\S")
+# How tokenizers cut text, where that of the model is not at hand: before words, capitals, marks and every third digit.
+# A longer word falls into pieces, capitals and scripts that vocabularies have little of into more. Set against six, of
+# 32,000 to 200,000 tokens (GPT-4's, GPT-4o's, DeepSeek's, Claude 2's, Mistral's first and third): none gives more for
+# code and 13 of 17 languages, English among them, so that a limit on money holds. For 999 rows of Alpaca this is 1.4 to
+# 1.6 times what they give; of the other four Polish is the worst, where one gives 1.22 times this. (Amharic: 1.7.)
+_PIECE = re.compile(
+    r"(?P<word>[A-Z]?[a-z]+)|(?P<capitals>[A-Z]+)|\d{1,3}|\n+|(?P<ideograph>[\u3040-\u30ff\u3400-\u9fff])"
+    r"|(?P<other>[^\s\x00-\x7f])|\S"
+)
+WHOLE_WORD, LETTERS_A_PIECE, CAPITALS_A_PIECE = 5, 3, 2
+TOKENS_AN_IDEOGRAPH, TOKENS_A_BYTE = 1.25, 0.625  # the latter of UTF-8, outside ASCII
 UNBOUNDED = 1024  # tokens reckoned for a reply whose request sets no max_tokens, until replies show better
 
 SAMPLE = 10  # replies before an estimate is worth showing
@@ -119,7 +127,18 @@ def estimate_prompt_tokens(request: Request) -> int:
 
 def reckon_tokens(text: str) -> int:
     """About how many tokens a text has, rather more than fewer, where a server does not say what it billed."""
-    return sum(1 for _ in _PIECE.finditer(text))
+    return math.ceil(sum(_reckon_piece(found) for found in _PIECE.finditer(text)))
+
+
+def _reckon_piece(found: re.Match[str]) -> float:
+    piece, length = found.lastgroup, len(found[0])
+    if piece == "word":
+        return 1 if length <= WHOLE_WORD else math.ceil(length / LETTERS_A_PIECE)
+    if piece == "capitals":
+        return math.ceil(length / CAPITALS_A_PIECE)
+    if piece == "ideograph":
+        return TOKENS_AN_IDEOGRAPH
+    return TOKENS_A_BYTE * len(found[0].encode(errors="surrogatepass")) if piece == "other" else 1
 
 
 def reckon_usage(request: Request, result: Reply | Failure) -> Usage:

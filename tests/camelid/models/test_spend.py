@@ -27,6 +27,7 @@ from camelid.models.spend import (
     estimate_prompt_tokens,
     list_price,
     parse_price,
+    reckon_tokens,
 )
 from tests.fake_openai import FakeOpenAI
 
@@ -258,6 +259,36 @@ def test_what_a_server_does_not_count_is_reckoned(tmp_path: Path) -> None:
     again = ModelRun(Silent(Reply("", "m")), tmp_path / "journal.jsonl", 4, PRICE)
     with again:
         assert again.usage == model.usage and again.cost == model.cost  # the mark is kept in the journal
+
+
+# Tokens by GPT-4's, GPT-4o's, DeepSeek's, Claude 2's and Mistral's (first, third) tokenizers: the fewest and the most.
+COUNTED = {
+    "Explain to a ten-year-old why the sky looks blue in the daytime, why clouds are white, and what happens at "
+    "sunset. Answer in about 120 words.": (33, 40),
+    'def add(numbers: list[int]) -> int:\n    """The sum of all numbers."""\n    total = 0\n'
+    "    for number in numbers:\n        total += number\n    return total\n": (38, 45),
+    "EXPLAIN WHY THE SKY APPEARS BLUE AND THE CLOUDS WHITE": (15, 22),
+    "Expliquez pourquoi le ciel paraît bleu et pourquoi les nuages sont blancs, même en été.": (20, 29),
+    "Explica por qué el cielo parece azul de día y por qué las nubes son blancas.": (20, 25),
+    "Gökyüzünün neden mavi göründüğünü ve bulutların neden beyaz olduğunu açıklayın.": (22, 42),  # noqa: RUF001
+    "Giải thích tại sao bầu trời có màu xanh và mây có màu trắng.": (18, 42),
+    "Объясните, почему небо кажется голубым, а облака белыми.": (17, 35),  # noqa: RUF001
+    "הסבר מדוע השמיים נראים כחולים והעננים לבנים.": (19, 45),
+    "اشرح لماذا تبدو السماء زرقاء ولماذا تكون الغيوم بيضاء.": (19, 55),
+    "समझाइए कि आकाश नीला क्यों दिखाई देता है और बादल सफेद क्यों होते हैं।": (22, 73),
+    "โปรดอธิบายว่าทำไมท้องฟ้าจึงเป็นสีฟ้าและเมฆจึงเป็นสีขาว": (26, 95),
+    "请解释为什么天空看起来是蓝色的，而云是白色的。": (13, 28),  # noqa: RUF001
+    "空が青く見える理由を説明してください。雲はなぜ白いのですか。": (19, 35),
+    "하늘이 파랗게 보이는 이유를 설명해 주세요. 구름은 왜 하얀가요?": (25, 45),
+}
+
+
+@pytest.mark.parametrize("text", COUNTED)
+def test_no_tokenizer_gives_more_than_is_reckoned(text: str) -> None:
+    fewest, most = COUNTED[text]
+    assert most <= reckon_tokens(text) < 5 * fewest
+    if text.isascii():
+        assert reckon_tokens(text) < 1.8 * fewest
 
 
 @pytest.mark.parametrize("result", [Reply("yes " * 10, "m"), Failure("malformed", "no text", 6)])
