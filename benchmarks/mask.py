@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.peers import fastchat_python
 from benchmarks.spread import spread
 from camelid.message import Conversation, Message
+from conversations.tokens.sentencepiece_model import read_tokenizer
 from conversations.tokens.template import get_template
 from conversations.tokens.tokenize import Encoder
-from finetune.folders.meta_tokenizer import read_tokenizer
 
 ROOT = Path(__file__).parents[1]
 CHATS, PAIRS, MAX_LENGTH = 600, 5, 2048

@@ -25,6 +25,7 @@ RecordBatch = list[tuple[str, Record | UserError]]
 _BATCH = 32  # records
 
 NEAR_DUPLICATE = "near-duplicate of another"  # where no one of them comes first
+UNREADABLE = "unreadable record"
 DROPPED_WHOLE = "in a conversation that was dropped"
 
 
@@ -89,7 +90,7 @@ def process_batch(work: ConversionWork, records: RecordBatch) -> BatchResult:
             chats = list(read_chats(record, place, work.format, work.branches))
         except UserError as error:
             result.faults.append(str(error))
-            result.dropped.drop("unreadable record")
+            result.dropped.drop(UNREADABLE)
             if isinstance(record, dict) and (lost := count_turns(record)):
                 result.turns.drop("in an unreadable record", lost)
             continue
@@ -99,20 +100,22 @@ def process_batch(work: ConversionWork, records: RecordBatch) -> BatchResult:
 
 
 def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchResult) -> None:
-    turns = Ledger("turns")
-    for reason, count in chat.lost.items():
-        turns.drop(reason, count)
-    outcome: Conversation | str = work.clean(chat.conversation, turns)
+    turns = Ledger("turns", dropped=chat.lost, repaired=chat.repaired)
+    if chat.set_aside:
+        result.dropped.set_aside.update(chat.set_aside)
+    outcome: Conversation | str = work.clean(chat.conversation, turns, chat.page)
+    if not isinstance(outcome, str) and _repeats_its_tree(outcome):
+        outcome = "branch without an answer of its own"
     for step in work.steps:
         if isinstance(outcome, str):
             break
         outcome = step(outcome, turns)
     if not isinstance(outcome, str):
         try:
-            dumps([outcome.id, outcome.meta]).encode()
+            dumps([outcome.id, outcome.meta, *_beside_texts(outcome)]).encode()
         except (TypeError, ValueError) as error:  # NaN, half a surrogate pair, or a date out of a Parquet file
             result.faults.append(f"{place}: cannot be written as JSON: {error}")
-            outcome = "unreadable record"
+            outcome = UNREADABLE
     if isinstance(outcome, str):
         result.dropped.drop(outcome)
         drop_kept(turns, turns.kept)
@@ -121,6 +124,17 @@ def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchRes
             Cleaned(outcome, turns.kept, _digest(outcome), minhash_signature(outcome) if work.signatures else None)
         )
     result.turns.add(turns)
+
+
+def _repeats_its_tree(conversation: Conversation) -> bool:
+    """Whether a branch has answers alone that are trained in branches before it."""
+    answers = [message for message in conversation.messages if message.role == "assistant"]
+    return "tree" in conversation.meta and all(message.weight == 0 for message in answers)
+
+
+def _beside_texts(conversation: Conversation) -> list[Any]:
+    """What its messages hold besides their contents, which cleaning made sure of."""
+    return [[one.reasoning, one.meta] for one in conversation.messages if one.meta or one.reasoning]
 
 
 def drop_kept(turns: Ledger, count: int) -> None:

@@ -1,4 +1,4 @@
-"""`camelid conversations convert|dedup|split|show|audit|stats`."""
+"""`camelid conversations convert|dedup|split|show|audit|stats|templates`."""
 
 import argparse
 from typing import Any
@@ -7,6 +7,7 @@ from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
 from conversations.convert_command import register_convert
 from conversations.look_command import register_look
 from conversations.split_command import register_split
+from conversations.templates_command import register_templates
 
 
 def register(rooms: Any) -> None:
@@ -19,6 +20,7 @@ def register(rooms: Any) -> None:
     dedup.set_defaults(run=run_dedup)
     register_split(verbs)
     register_look(verbs)
+    register_templates(verbs)
 
 
 def run_dedup(args: argparse.Namespace) -> int:

@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from camelid.errors import UserError
 from conversations.formats.table import FORMATS
 
 if TYPE_CHECKING:
     from camelid.files.ledger import Ledger
     from conversations.batch import ConversionWork
 
+MOST_UNREADABLE = 0.5  # share of the records; above it the exit status is 1
+MANY_UNREADABLE = 0.1  # above it there is a warning
+LEDGER = ".ledger.json"  # what the name of the output's ledger ends with
 SHOWN_FAULTS = 5  # unreadable records named on the terminal; the ledger file has all
 
 
@@ -20,11 +24,16 @@ def register_convert(verbs: Any) -> None:
     """Add the `convert` verb."""
     parser = verbs.add_parser("convert", help="read chats in any known format, clean them, write conversations")
     parser.add_argument(
-        "inputs", nargs="+", metavar="FILE", help="JSON, JSON Lines (.gz too), Parquet, or a folder saved by datasets"
+        "inputs",
+        nargs="+",
+        metavar="FILE",
+        help="JSON, JSON Lines, CSV (also packed), Parquet, or a folder saved by datasets",
     )
     parser.add_argument("--output", required=True, metavar="FILE", help="the conversations, JSON Lines")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; the output is the same")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    most = f"exit with 1 if a larger share of the records cannot be read (default {MOST_UNREADABLE:g})"
+    parser.add_argument("--max-unreadable", type=float, default=MOST_UNREADABLE, metavar="SHARE", help=most)
     add_work_arguments(parser)
     _add_whole(parser)
     parser.set_defaults(run=run_convert)
@@ -34,12 +43,16 @@ def add_work_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what is done with each record by itself."""
     group = parser.add_argument_group("reading")
     group.add_argument("--format", choices=tuple(FORMATS), help="of all inputs (detected record by record if left out)")
-    last = " or ".join(format.last_branch for format in FORMATS.values() if format.last_branch)
+    last = " or ".join(dict.fromkeys(format.last_branch for format in FORMATS.values() if format.last_branch))
     group.add_argument("--branches", choices=["all", "last"], default="all", help=f"of a tree: all, or the {last}")
     group = parser.add_argument_group("cleaning")
     switch = argparse.BooleanOptionalAction
-    group.add_argument("--html", action=switch, default=True, help="turn answers that are HTML into Markdown")
-    group.add_argument("--captions", action=switch, default=True, help="take the chat page's captions and errors out")
+    group.add_argument(
+        "--html", action=switch, help="turn answers that are HTML into Markdown (default: of chat pages)"
+    )
+    group.add_argument(
+        "--captions", action=switch, help="take a page's captions and errors out (default: of chat pages)"
+    )
     group.add_argument(
         "--in-a-row", choices=["join", "last"], default="join", help="several turns of one role: join, or keep the last"
     )
@@ -73,7 +86,7 @@ def _add_whole(parser: argparse.ArgumentParser) -> None:
 def run_convert(args: argparse.Namespace) -> int:
     """Convert; write the ledger beside the output; name what could not be read."""
     from camelid.files.ledger import Ledger
-    from camelid.files.paths import beside, find_packaged, refuse_overwriting
+    from camelid.files.paths import beside, find_packaged
     from camelid.files.write import atomic_write, dumps
     from camelid.progress import Progress
     from conversations.cleaning.sampling import is_in_sample
@@ -82,10 +95,12 @@ def run_convert(args: argparse.Namespace) -> int:
 
     _check_share("--test", args.test)
     _check_count("--workers", args.workers)
-    refuse_overwriting(args.output, args.inputs)
+    if not 0 <= args.max_unreadable <= 1:
+        raise UserError(f"--max-unreadable must be from 0 to 1, found {args.max_unreadable}")
     output = Path(args.output)
-    ledger_path = beside(output, ".ledger.json")
+    ledger_path = beside(output, LEDGER)
     test = output.with_suffix(f".test{output.suffix}") if args.test else None
+    replaced = _find_replaced([output, *filter(None, [test])], args)
     conversion, tested = Conversion(), 0
     name, _, maker = (args.identity or "").partition(",")
     identity = list(identity_conversations(name, maker.strip())) if args.identity is not None else []
@@ -111,35 +126,58 @@ def run_convert(args: argparse.Namespace) -> int:
     print(f"{output}: {conversion.conversations.kept - tested + len(identity)} conversations")
     if test:
         print(f"{test}: {tested} conversations")
+    for path in replaced:
+        print(f"camelid: {path} was there before and has been replaced", file=sys.stderr)
     if not conversion.conversations.kept:
         print("camelid: nothing was kept", file=sys.stderr)
         return 1
+    return _judge_unreadable(conversion.conversations, args.max_unreadable)
+
+
+def _find_replaced(outputs: list[Path], args: argparse.Namespace) -> list[Path]:
+    """The files that will be replaced; never one that is read."""
+    from camelid.files.paths import beside, refuse_overwriting
+
+    for path in (*outputs, beside(outputs[0], LEDGER)):
+        refuse_overwriting(path, (*args.inputs, *args.decontaminate, *args.block))
+    return [path for path in outputs if path.exists()]
+
+
+def _judge_unreadable(conversations: "Ledger", most: float) -> int:
+    """Say so if many records could not be read; the exit status is 1 if they are too many."""
+    from conversations.batch import UNREADABLE
+
+    unreadable = conversations.dropped[UNREADABLE]
+    share = unreadable / conversations.read
+    told = f"{unreadable} of {conversations.read} records could not be read ({share:.1%})"
+    if share > most:
+        print(f"camelid: {told}, a larger share than --max-unreadable {most:g}", file=sys.stderr)
+        return 1
+    if share > MANY_UNREADABLE:
+        print(f"camelid: warning: {told}", file=sys.stderr)
     return 0
 
 
 def _check_share(name: str, share: float | None) -> None:
-    from camelid.errors import UserError
-
     if share is not None and not 0 < share < 1:
         raise UserError(f"{name} must be between 0 and 1, found {share}")
 
 
 def _check_count(name: str, count: int | None) -> None:
-    from camelid.errors import UserError
-
     if count is not None and count < 1:
         raise UserError(f"{name} must be at least 1, found {count}")
 
 
 def make_work(args: argparse.Namespace) -> "ConversionWork":
     """The work that was asked for; of its steps, what is cheap and drops much comes first."""
-    from camelid.text.decontaminate import Decontaminator, KeepOutQuestions, read_question_texts
+    from camelid.text.decontaminate import Decontaminator, KeepOutQuestions
     from camelid.text.language import KeepLanguages
     from camelid.text.pii import KINDS, ScrubPersonalData
     from conversations.batch import CleaningStep, ConversionWork
     from conversations.cleaning.blocked import BlockPhrases, read_phrases
     from conversations.cleaning.clean import Clean
     from conversations.cleaning.sampling import Sample
+    from conversations.questions.read import read_question_texts
 
     _check_share("--sample", args.sample)
     _check_count("--max-turn-chars", args.max_turn_chars)

@@ -11,11 +11,12 @@ from camelid.files.read import Record, read_lines
 from camelid.files.write import dumps
 from camelid.message import Conversation
 from camelid.text.corpus_kind import CorpusKind, ReasonToDrop, RecordParts, TextComparison
-from camelid.text.decontaminate import Decontaminator, KeepOutQuestions, read_question_texts
+from camelid.text.decontaminate import Decontaminator, KeepOutQuestions
 from camelid.text.words import unicode_tokens
 from conversations.batch import DROPPED_WHOLE, NEAR_DUPLICATE
 from conversations.formats.conversations import CONVERSATIONS as OUR_FORMAT
 from conversations.formats.table import detect_format
+from conversations.questions.read import read_question_texts
 
 
 def _read_file(folder: Any, path: str) -> Iterator[tuple[str, Record]]:

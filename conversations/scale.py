@@ -6,10 +6,8 @@ runs them on this machine; docs/scale-conversations.md shows the same for Slurm.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,13 +22,13 @@ from camelid.files.read import Record, read_json, read_jsonl
 from camelid.files.write import write_jsonl
 from camelid.text.corpus_kind import TextComparison
 from camelid.text.datatrove_runs import minhash_stages, run_stages
+from camelid.text.words import unicode_tokens
 from conversations.batch import NEAR_DUPLICATE, ConversionWork, cut_into_batches, drop_kept, process_batch
 from conversations.convert_command import add_work_arguments, make_work
 from conversations.formats.readers import scan_chats
 
-# How FineWeb compares web pages (Penedo et al. 2024, section 3.4), datatrove's defaults: words are runs of letters and
-# digits, and all numbers are alike.
-LETTERS = TextComparison(partial(re.findall, r"\w+"), n_grams=5, numbers=False)
+# Five words in a row and all numbers alike, as FineWeb compares web pages (Penedo et al. 2024, section 3.4).
+COMPARISON = TextComparison(unicode_tokens, n_grams=5, numbers=False)
 
 
 def pipelines(
@@ -51,7 +49,7 @@ def pipelines(
         CleanConversations(inputs, folder, work),
         [ReadCleaned(folder)],
         [WriteConversations(folder)],
-        LETTERS,
+        COMPARISON,
         [str(folder / "minhash" / name) for name in ("signatures", "pairs", "remove")],
         tasks,
     )

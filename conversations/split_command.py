@@ -40,10 +40,17 @@ def run_split(args: argparse.Namespace) -> int:
     splitting = Splitting(open_encoder(args), args.max_tokens, args.overlong)
     write_jsonl(args.output, (piece.to_json() for piece in splitting.run(read_inputs(args.inputs))))
     ledgers = [splitting.conversations, splitting.exchanges]
-    write_ledgers(ledger_path, ledgers, faults=splitting.faults)
+    write_ledgers(ledger_path, ledgers, faults=splitting.faults, too_long=splitting.too_long)
     for ledger in ledgers:
         print(ledger.summary())
     if splitting.faults:
         print(f"dropped: {splitting.faults[0]}; all in {ledger_path}", file=sys.stderr)
+    if splitting.too_long:
+        count, first = len(splitting.too_long), splitting.too_long[0]
+        print(
+            f"still longer than {args.max_tokens} tokens: {count} pieces, the first {first}; all in {ledger_path}; "
+            "--overlong says what is to become of them",
+            file=sys.stderr,
+        )
     print(f"{args.output}: {splitting.pieces} pieces of {splitting.conversations.kept} conversations")
     return 0 if splitting.pieces else 1

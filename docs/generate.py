@@ -112,7 +112,8 @@ def with_formats(page: str) -> str:
     rows = "| format | looks like | notes |\n|---|---|---|\n"
     for format in FORMATS.values():
         tree = f"a tree: every branch, or with `--branches last` the {format.last_branch}" if format.last_branch else ""
-        notes = "; ".join(filter(None, [format.notes, tree]))
+        harmless = ", ".join(f"`{name}`" for name in sorted(format.fields.harmless))
+        notes = "; ".join(filter(None, [format.notes, tree, harmless and f"left out: {harmless}"]))
         rows += f"| `{format.name}` | {_cell(format.looks_like)} | {_cell(notes)} |\n"
     return _with_table(page, NOTE.format("conversations/formats"), rows)
 

@@ -51,7 +51,11 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     )
     _add_estimate(parser)
     add_model_arguments(parser)
+    _register_reports(verbs, open_model)
 
+
+def _register_reports(verbs: Any, open_model: OpenModel) -> None:
+    """The verbs that ask no model."""
     parser = _verb(verbs, "report", "write report.html, report.md and results.json", run_report, open_model)
     parser.add_argument(
         "--mode", choices=tuple(MODES), help="which judgments, if there are several modes' in the folder"
@@ -75,11 +79,18 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
         verbs, "check", "check instructions that code can check (IFEval's), without a judge", run_check, None
     )
 
-    parser = verbs.add_parser("compare", help="two models on several question sets in one table: before and after")
-    parser.add_argument("folders", nargs="+", metavar="DIR", help="evaluations with a report, one a question set")
-    parser.add_argument("--before", required=True, metavar="LABEL", help="the model before")
-    parser.add_argument("--after", required=True, metavar="LABEL", help="the model after")
-    parser.add_argument("--output", metavar="FILE", help="write the table as a page, too")
+    parser = verbs.add_parser(
+        "compare", help="before and after: two models on several question sets, or two runs question by question"
+    )
+    parser.add_argument(
+        "folders", nargs="+", metavar="DIR", help="evaluations with a report: one a question set, or two runs over one"
+    )
+    parser.add_argument(
+        "--questions", metavar="FILE", help="the two folders are runs over these: compare them question by question"
+    )
+    parser.add_argument("--before", metavar="LABEL", help="the model before; of two runs, of the first")
+    parser.add_argument("--after", metavar="LABEL", help="the model after; of two runs, of the second")
+    parser.add_argument("--output", metavar="FILE", help="write a page, too: of two runs, with every question")
     parser.set_defaults(run=run_compare)
 
     parser = verbs.add_parser("difficulties", help="fit the questions' difficulties to AlpacaEval annotations you have")
@@ -209,7 +220,7 @@ def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     kept = references_path(folder)
     questions = read_questions(args.questions, args.references or (kept if kept.is_file() else None))
     found = read_folder(folder, questions, args.mode, args.judge, args.baseline, Path(args.questions))
-    answers, judgments = found.answers, found.judgments
+    questions, answers, judgments = found.questions, found.answers, found.judgments
     dollars = read_costs(folder, judgments)
     known = read_difficulties(args.difficulties, questions) if args.difficulties else None
     comparing = Comparing(args.own, known)
@@ -261,14 +272,32 @@ def run_check(args: argparse.Namespace, _: OpenModel | None) -> int:
 
 
 def run_compare(args: argparse.Namespace) -> int:
-    """Print the table of two models on several sets."""
-    from eval.report.before_after import read_changes, render_changes, render_changes_page
+    """Print the table of two models on several sets, or of two runs; write it as a page."""
+    from eval.report.before_after import read_changes, render_changes, render_changes_page, set_change
+    from eval.report.question_browser import make_browser
+    from eval.report.two_runs import read_two_runs
 
-    changes = read_changes([Path(folder) for folder in args.folders], args.before, args.after)
-    print(render_changes(changes, args.before, args.after), end="")
+    folders = [Path(folder) for folder in args.folders]
+    before, after, browser, notes = args.before, args.after, None, list[str]()
+    if args.questions:
+        runs = read_two_runs(args.questions, folders, before, after)
+        before, after, notes = runs.before, runs.after, runs.notes
+        found = set_change(runs.name, runs.results, before, after)
+        if found is None:
+            raise UserError(f"{args.questions}: no question has a verdict on both {before} and {after}")
+        changes = [found]
+        if args.output:
+            browser = make_browser(runs.results, runs.questions, runs.answers, runs.judgments, (before, after))
+    elif before is None or after is None:
+        raise UserError("--before, --after: name the two models (or two runs' --questions)")
+    else:
+        changes = read_changes(folders, before, after)
+    for note in notes:
+        print(note)
+    print(render_changes(changes, before, after), end="")
     if args.output:
         with atomic_write(Path(args.output)) as file:
-            file.write(render_changes_page(changes, args.before, args.after))
+            file.write(render_changes_page(changes, before, after, browser, notes))
         print(Path(args.output).resolve())
     return 0
 

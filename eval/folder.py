@@ -14,9 +14,9 @@ from camelid.errors import UserError, suggest_name
 from camelid.files.paths import suggest_path
 from camelid.files.read import Record, read_json
 from camelid.files.write import write_jsonl
+from conversations.questions.records import read_file_records
 from eval.ask.answer import Answer, answer_format, read_answers
 from eval.ask.questions import Question
-from eval.ask.records import read_file_records
 from eval.judging import canary
 from eval.judging.formats.ours import OURS
 from eval.judging.judgments import Judgment, judgment_format, read_judgments, subject_hash
@@ -55,11 +55,13 @@ class FolderContents:
     """What a report is made of.
 
     Attributes:
-        answers: to the questions at hand, one by each model; those that judgments carry are among them.
+        questions: those that were asked; without those that only other pairs than the baseline's were asked.
+        answers: to these questions, one by each model; those that judgments carry are among them.
         judgments: of one mode, of these answers.
         notes: what was read, and what was left out and why, in sentences.
     """
 
+    questions: list[Question]
     answers: list[Answer]
     judgments: list[Judgment]
     notes: list[str]
@@ -134,10 +136,14 @@ def read_folder(
     notes += more
     judgments, more = present_judgments(judgments, answers)
     notes += more
-    judgments, answers, more = with_baseline(judgments, answers, baseline)
-    notes += [*more, *reread_differently(judgments)]
-    answers += judged_answers(judgments, answers)
-    return FolderContents(answers, judgments, notes)
+    kept, answers, more = with_baseline(judgments, answers, baseline)
+    others = {item.question for item in judgments} - {item.question for item in kept}
+    if others:
+        more.append(f"Questions that were put to other pairs only: {len(others):,}, left out.")
+        answers = [answer for answer in answers if answer.question not in others]
+    notes += [*more, *reread_differently(kept)]
+    answers += judged_answers(kept, answers)
+    return FolderContents([one for one in questions if one.id not in others], answers, kept, notes)
 
 
 def read_all_answers(

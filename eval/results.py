@@ -118,7 +118,8 @@ class LeaderboardRow:
         counts: the denominator.
         categories, turns: the score in parts, in the order of the question file.
         distribution: of the scores, lowest first.
-        words, characters: mean length of an answer; None where no answer of it is there.
+        words, characters: mean length of an answer, in words of every script (`camelid.text.words.unicode_tokens`: a
+            Chinese character is one) and as AlpacaEval counts it; None where no answer of it is there.
         cut: answers that ran into the token limit.
         flagged: answers that speak to the judge.
     """

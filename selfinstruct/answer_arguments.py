@@ -32,15 +32,16 @@ def check_answer_arguments(args: argparse.Namespace) -> None:
     """Refuse what does not go together.
 
     Raises:
-        UserError: a number is too small, the best of several has no judge, or the embedded model is to answer.
+        UserError: a number is too small, the best of several has no judge, or the embedded model is to answer tasks of
+            others.
     """
     for option, value in (("--answer-tokens", args.answer_tokens), ("--answers", args.answers)):
         if value is not None and value < 1:
             raise UserError(f"{option} must be at least 1")
     if (args.answers or 1) > 1 and not args.quality_model:
         raise UserError(f"--answers {args.answers}: somebody must choose; add --quality-model")
-    if are_answers_apart(args) and (args.answer_model or args.model) == "offline":
-        raise UserError("the embedded model cannot answer tasks apart; name another with --answer-model")
+    if args.answer_model == "offline" != args.model:
+        raise UserError("--answer-model offline: the embedded model can answer its own tasks alone; name another")
 
 
 def describe_answer_arguments(args: argparse.Namespace) -> dict[str, object]:

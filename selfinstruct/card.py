@@ -151,7 +151,7 @@ def _tokens(spent: dict[str, Any]) -> str:
 
 def _cost(spent: Sequence[dict[str, Any]]) -> str:
     """USD for all models together."""
-    if [model["model"] for model in spent] == ["offline"]:
+    if {model["model"] for model in spent} == {"offline"}:
         return "nothing: the model is embedded"
     costs = [model["cost_usd"] for model in spent]
     return "not known: no price was given" if None in costs else f"${sum(costs):,.2f}"

@@ -74,7 +74,9 @@ def _register_generate(
     parser.add_argument("--instructions", metavar="FILE", help=f"records to evolve (only --method {_evolving()})")
     parser.add_argument("--texts", metavar="FILE", help=f"what becomes answers (only --method {_texts()}): field text")
     parser.add_argument("--prompt", metavar="FILE", help=f"what the teacher is told (only --method {_prompted()})")
-    parser.add_argument("--persona", metavar="FILE", help="people whose tasks to write, one a line (as --prompt)")
+    parser.add_argument(
+        "--persona", metavar="FILE", help=f"people whose tasks to write, one a line (only --method {_peopled()})"
+    )
     parser.add_argument(
         "--turns", type=int, default=1, metavar="N", help=f"of the user in a record (only --method {_turning()})"
     )
@@ -109,7 +111,7 @@ def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
         raise UserError(f"--method {_evolving()} and --instructions FILE go together")
     _check_options(method, args.model, args.format)
     _check_method_options(method, args)
-    check_keep_arguments(args)
+    check_keep_arguments(args, args.model)
     check_answer_arguments(args)
     files = RunFiles(Path(args.output))
     files.check(
@@ -133,8 +135,10 @@ def _check_method_options(method: Method, args: argparse.Namespace) -> None:
     """Refuse options that the method has no use for."""
     if method.from_texts != (args.texts is not None):
         raise UserError(f"--method {_texts()} and --texts FILE go together")
-    if (args.prompt or args.persona) and not method.has_prompt:
-        raise UserError(f"--prompt and --persona: only with --method {_prompted()}")
+    if args.prompt and not method.has_prompt:
+        raise UserError(f"--prompt: only with --method {_prompted()}")
+    if args.persona and not method.has_personas:
+        raise UserError(f"--persona: only with --method {_peopled()}")
     if args.turns < 1 or (args.turns > 1 and (not method.has_turns or are_answers_apart(args))):
         raise UserError(f"--turns: at least 1; more only with --method {_turning()} and its own answers")
     if are_answers_apart(args) and not method.answers_apart:
@@ -161,6 +165,11 @@ def _prompted() -> str:
     return _named(lambda method: method.has_prompt)
 
 
+def _peopled() -> str:
+    """The methods that write the tasks of people whom the user describes."""
+    return _named(lambda method: method.has_personas)
+
+
 def _turning() -> str:
     """The methods that make conversations."""
     return _named(lambda method: method.has_turns)
@@ -177,7 +186,7 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
     from selfinstruct.keep.quality import Quality
     from selfinstruct.keep.rules import read_rules
     from selfinstruct.keep.selection import Selection, read_evaluations
-    from selfinstruct.methods.task_prompt import AS_SHOWN, SHORT, read_task_prompt
+    from selfinstruct.methods.task_prompt import AS_SHOWN, SHORT
     from selfinstruct.run import GenerationRun
     from selfinstruct.seeds import OWN, read_seeds, read_tasks, read_texts
 
@@ -198,8 +207,10 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
         rules.language,
         args.format,
         texts=read_texts(args.texts) if method.from_texts else (),
-        prompt=read_task_prompt(args.prompt, args.persona, AS_SHOWN if args.seed_kinds else SHORT),
         turns=args.turns,
+        prompt=args.prompt,
+        personas=args.persona,
+        length=AS_SHOWN if args.seed_kinds else SHORT,
     )
     before = [] if method.evolves else [task.instruction for task in seeds]
     selection = Selection(before, rules, questions, compat=method.is_compat(args.format))

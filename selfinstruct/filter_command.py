@@ -46,7 +46,7 @@ def register_filter(
 
 def run_filter(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Filter; status 1 if the quality model failed for good, or nothing is kept."""
-    check_keep_arguments(args)
+    check_keep_arguments(args, None)
     if args.model != "offline":
         raise UserError("--model: filter asks nobody but --quality-model")
     files = RunFiles(Path(args.output))

@@ -27,10 +27,15 @@ def add_keep_arguments(parser: argparse.ArgumentParser) -> None:
     )  # AlpaGasus (Chen et al. 2023), section 3
 
 
-def check_keep_arguments(args: argparse.Namespace) -> None:
-    """Refuse a quality model that cannot score."""
-    if args.quality_model == "offline":
-        raise UserError("--quality-model offline: the embedded model cannot judge without a reference; name another")
+def check_keep_arguments(args: argparse.Namespace, teacher: str | None) -> None:
+    """Refuse a quality model that cannot score.
+
+    Args:
+        args: the parsed arguments.
+        teacher: whose tasks will be scored; None for a set that exists.
+    """
+    if args.quality_model == "offline" != teacher:
+        raise UserError("--quality-model offline: the embedded model can score its own tasks alone; name another")
 
 
 def keep_inputs(args: argparse.Namespace) -> Iterable[str]:

@@ -5,6 +5,7 @@ from collections import Counter
 from camelid.files.ledger import Ledger
 
 NEARLY_ALL = 0.9  # of the drops, for one reason: a few fall to another that is looked for before it
+CHANCE = 1e-6  # drops in a row that were as likely as this at the rate before are no sign of anything new
 
 
 class Standstill:
@@ -34,7 +35,9 @@ class Standstill:
         if min(replies - self._replies, drops.total()) < self._patience:
             return None
         reason, count = drops.most_common(1)[0]
-        if count < NEARLY_ALL * drops.total():
+        before = self._kept + self._dropped.total()
+        share = self._dropped[reason] / before if before else 0.0
+        if count < NEARLY_ALL * drops.total() or share**count > CHANCE:
             return None
         example = self._ledger.examples.get(reason)
         lately = f"{replies - self._replies} replies in a row gave nothing: '{reason}' took {count} of {drops.total()}"

@@ -29,8 +29,9 @@ from camelid.models.offline.model import Offline
 from conversations.formats.readers import read_conversations
 from docs.generate import generated
 from eval.ask.answer import read_answers
-from eval.ask.questions import read_questions
+from eval.ask.questions import Question, read_questions
 from eval.judging.judgments import read_judgments
+from eval.numbers.difficulties import read_difficulties
 from eval.results import Counts, Estimate, LeaderboardRow
 from finetune.layout import read_launch_file
 from finetune.recipe import KINDS, read_recipe
@@ -186,6 +187,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "Answer": lambda path: [answer.turns[0] for answer in read_answers(path)],
     "Judgment": lambda path: [judgment.scores for judgment in read_judgments(path)],
     "Results": _result,
+    "Difficulties": lambda path: read_difficulties(path, [Question("1", "all", ("Who wrote Faust?",))]).slope,
 }
 
 

@@ -23,7 +23,7 @@ from camelid.models.llm import Failure
 EXTRAS = {
     "deepspeed": "recipes/launch/deepspeed-*.yaml need it; DDP and FSDP2 don't",
     "flash": "on CUDA, attention uses torch's own flash-attention instead; it needs CUDA to build",
-    "meta": "`weights import` of Meta's folders needs it to read tokenizer.model",
+    "meta": "model folders that have tokenizer.model alone need it",
     "quant": "adapter.kind=qlora and 8-bit optimizers need it",
     "scale": "`conversations dedup` and `selfinstruct dedup` need it",
     "serve": "`serve` needs it",

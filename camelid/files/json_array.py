@@ -1,10 +1,11 @@
-"""One JSON array of any size, read record by record."""
+"""One JSON document of any size, read record by record: an array, or an object that holds one."""
 
 import io
 import itertools
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,6 +13,7 @@ from camelid.errors import UserError
 from camelid.files.encodable import mend_parsed
 from camelid.files.read import MAX_RECORD, Record, open_binary
 
+WRAPPER = "data"  # the field in which an object that is a whole file holds its records
 _BLOCK = 1 << 20  # characters read at a time
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -26,21 +28,79 @@ def scan_json_array(path: str | Path) -> Iterator[tuple[str, Record | UserError]
     Raises:
         UserError: the file cannot be read, or is not one JSON array (with the line).
     """
-    with open_binary(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n") as text:
-        window = _Window(text, str(path))
-        window.take("[", 0)
-        for index in itertools.count():
-            if window.peek() == "]":
-                window.take("]", index)
-                break
-            if index:
-                window.take(",", index)
-            place = f"{path}[{index}]"
-            value = window.value(index, place)
-            wrong = f"{place}: expected a JSON object, found {type(value).__name__}"
-            yield place, value if isinstance(value, dict) else UserError(wrong)
+    with _open_window(path) as window:
+        count = 0
+        for place, value in _elements(window, str(path)):
+            yield _placed(place, value)
+            count += 1
         if window.peek():
-            raise window.fault("there is more behind the array's end", index)
+            raise window.fault("there is more behind the array's end", count)
+
+
+def scan_json_objects(path: str | Path) -> Iterator[tuple[str, Record | UserError]]:
+    """Yield `(place, object)` for each object of a file in which they take several lines, streaming.
+
+    Of an object whose field `data` is an array of objects, these are yielded in its place; what stands beside `data`
+    is of the file, not of a record, and is left out.
+
+    Raises:
+        UserError: the file cannot be read, or is not one JSON object after the other (with the line).
+    """
+    with _open_window(path) as window:
+        for index in itertools.count():
+            if not window.peek():
+                return
+            place, fields, wrapped = f"{path}[{index}]" if index else str(path), dict[str, Any](), False
+            for name in _names(window, index, place):
+                if name == WRAPPER and window.peek() == "[" and window.peek_inside() == "{":
+                    wrapped = True
+                    for where, value in _elements(window, f"{place}: {WRAPPER}"):
+                        yield _placed(where, value)
+                else:
+                    fields[name] = window.value(index, place)
+            if not wrapped:
+                yield place, fields
+
+
+@contextmanager
+def _open_window(path: str | Path) -> Iterator["_Window"]:
+    with open_binary(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="\n") as text:
+        yield _Window(text, str(path))
+
+
+def _placed(place: str, value: object) -> tuple[str, Record | UserError]:
+    if isinstance(value, dict):
+        return place, value
+    return place, UserError(f"{place}: expected a JSON object, found {type(value).__name__}")
+
+
+def _elements(window: "_Window", array: str) -> Iterator[tuple[str, Any]]:
+    """The values of the array that comes next, which places call `array`, each with its place."""
+    window.take("[", 0)
+    for index in itertools.count():
+        if window.peek() == "]":
+            window.take("]", index)
+            return
+        if index:
+            window.take(",", index)
+        place = f"{array}[{index}]"
+        yield place, window.value(index, place)
+
+
+def _names(window: "_Window", index: int, place: str) -> Iterator[str]:
+    """The names of the fields of the object that comes next; whoever draws them takes the values."""
+    window.take("{", index)
+    for number in itertools.count():
+        if window.peek() == "}":
+            window.take("}", index)
+            return
+        if number:
+            window.take(",", index)
+        if window.peek() != '"':
+            raise window.fault("expected the name of a field", index)
+        name = str(window.value(index, place))
+        window.take(":", index)
+        yield name
 
 
 class _Window:
@@ -58,6 +118,15 @@ class _Window:
             self._at = match.end()
             if self._at < len(self._text):
                 return self._text[self._at]
+            if not self._grow(0):
+                return ""
+
+    def peek_inside(self) -> str:
+        """The next character behind the one that `peek` returns, white space left out."""
+        while True:
+            match = _SPACE.match(self._text, self._at + 1)
+            if match and match.end() < len(self._text):
+                return self._text[match.end()]
             if not self._grow(0):
                 return ""
 
@@ -85,8 +154,11 @@ class _Window:
                 raise self.fault("nested too deeply", index) from None
             except ValueError as error:  # a number of thousands of digits
                 raise self.fault(str(error), index) from None
-            if end == len(self._text) and self._grow(index):
-                continue
+            if len(self._text) - end <= 2:  # a number may go on: `1` and then `e-5`
+                length = end - self._at
+                if self._grow(index):
+                    continue
+                end = length
             value = mend_parsed(value, self._text[self._at : end], place)
             self._at = end
             return value

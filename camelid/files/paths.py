@@ -95,7 +95,10 @@ def refuse_overwriting(output: str | Path, inputs: Iterable[str | Path]) -> None
     """Refuse to write over what is read.
 
     Raises:
-        UserError: `output` is one of the inputs.
+        UserError: `output` is one of the inputs, or lies in a folder that is one.
     """
-    if Path(output).resolve() in {find_packaged(path).resolve() for path in inputs}:
-        raise UserError(f"--output {output}: is an input, too, and would be replaced; give another name")
+    written = Path(output).resolve()
+    for path in inputs:
+        read = find_packaged(path).resolve()
+        if written == read or (read in written.parents and written.exists()):
+            raise UserError(f"--output {output}: is an input, too, and would be replaced; give another name")

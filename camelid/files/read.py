@@ -3,11 +3,9 @@
 A file that comes with Camelid is found by its name from anywhere (`find_packaged`).
 """
 
-import gzip
 import hashlib
 import itertools
 import json
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import IO, Any
 from camelid.errors import UserError
 from camelid.files.encodable import mend_parsed
 from camelid.files.paths import find_packaged, missing_file_error
+from camelid.files.unpack import naming_errors, open_unpacked
 
 Record = dict[str, Any]
 
@@ -69,7 +68,7 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[str, Record]]:
 
 def read_lines(file: IO[bytes], name: str | Path) -> Iterator[tuple[str, Record]]:
     """As `read_jsonl`, of a file that is open, wherever it lies; `name` goes into places."""
-    with _naming_gzip_errors(name):
+    with naming_errors(name, "packed"):
         for place, record in _scan_lines(file, name):
             if isinstance(record, UserError):
                 raise record
@@ -79,7 +78,7 @@ def read_lines(file: IO[bytes], name: str | Path) -> Iterator[tuple[str, Record]
 def scan_jsonl(path: str | Path) -> Iterator[tuple[str, Record | UserError]]:
     """As `read_jsonl`, but a bad line yields its error in place of a record, and reading goes on.
 
-    Memory is bounded by `MAX_RECORD`. Files that end in `.gz` are unpacked.
+    Memory is bounded by `MAX_RECORD`. Packed files are unpacked.
 
     Raises:
         UserError: the file cannot be read, or its first line is bad: then it is no JSON Lines file.
@@ -142,30 +141,28 @@ def first_character(path: str | Path) -> str:
 
 @contextmanager
 def open_binary(path: str | Path) -> Iterator[IO[bytes]]:
-    """A file to read, unpacked if its name ends in `.gz`."""
+    """A file to read, unpacked if it is packed (`camelid/files/unpack.py`)."""
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path}: is a folder, expected a file")
     try:
-        found = find_packaged(path)
-        with _naming_gzip_errors(path), gzip.open(found) if path.suffix == ".gz" else found.open("rb") as file:
-            yield file  # type: ignore[misc]
+        with open_unpacked(find_packaged(path)) as file:
+            yield file
     except FileNotFoundError:
         raise missing_file_error(path) from None
 
 
-@contextmanager
-def _naming_gzip_errors(name: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{name}: broken gzip file: {error}") from None
-
-
 def file_hash(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """SHA-256 of a file's bytes, in hex.
+
+    Raises:
+        UserError: the file is missing.
+    """
     digest = hashlib.sha256()
-    with find_packaged(path).open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    try:
+        with find_packaged(path).open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except FileNotFoundError:
+        raise missing_file_error(Path(path)) from None
     return digest.hexdigest()

@@ -1,14 +1,19 @@
-"""Files of records: JSON Lines, one JSON array, Parquet, saved `datasets` folders. All are streamed."""
+"""Files of records: JSON Lines, one JSON document, CSV, Parquet, saved `datasets` folders. All are streamed."""
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.files.json_array import scan_json_array
+from camelid.files.csv_table import scan_csv
+from camelid.files.json_array import WRAPPER, scan_json_array, scan_json_objects
 from camelid.files.paths import missing_file_error
-from camelid.files.read import Record, first_character, scan_jsonl
+from camelid.files.read import MAX_RECORD, Record, first_character, open_binary, scan_jsonl
+from camelid.files.unpack import unpacked_name
 
+_WRAPPED = re.compile(rb'\xef?\xbb?\xbf?\s*\{\s*"' + WRAPPER.encode() + rb'"\s*:\s*\[\s*\{')
 _ROWS = 256  # rows of a table turned into records at a time
 
 
@@ -31,10 +36,35 @@ def scan_records(path: str | Path) -> Iterator[tuple[str, Record | UserError]]:
         yield from _dataset(path)
     elif path.suffix == ".parquet":
         yield from _parquet(path)
+    elif path.is_file() and unpacked_name(path).lower().endswith((".csv", ".tsv")):
+        yield from scan_csv(path)
     elif first_character(path) == "[":
         yield from scan_json_array(path)
+    elif _takes_several_lines(path):
+        yield from scan_json_objects(path)
     else:
         yield from scan_jsonl(path)
+
+
+def _takes_several_lines(path: Path) -> bool:
+    """Whether a file that begins with `{` is no JSON Lines: an object goes on below its first line, or is all records.
+
+    Where a string breaks off at the end of the first line, that line is a broken one of JSON Lines.
+    """
+    with open_binary(path) as file:
+        line = next((line for line in iter(lambda: file.readline(MAX_RECORD + 1), b"") if line.strip()), b"")
+        more = bool(file.read(4096).strip())
+    if len(line) > MAX_RECORD:
+        return _WRAPPED.match(line) is not None
+    text = line.decode("utf-8-sig", "replace").rstrip()
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        return more and error.pos >= len(text)
+    except (RecursionError, ValueError):
+        return False
+    held = value.get(WRAPPER) if isinstance(value, dict) else None
+    return not more and isinstance(held, list) and bool(held) and isinstance(held[0], dict)
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, Record]]:

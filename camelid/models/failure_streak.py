@@ -36,9 +36,8 @@ class FailureStreak:
         patience = PATIENCE
         if last.kind in IN_THE_REQUEST:
             patience = min(LONGEST_PATIENCE, max(PATIENCE, self._replies))
-        alike = len(self._failures) >= patience and {failure.kind for failure in self._failures[-patience:]} == {
-            last.kind
-        }
+        kinds = {failure.kind for failure in self._failures[-patience:]}
+        alike = len(self._failures) >= patience and kinds == {last.kind}
         if not alike and len(self._failures) < max(patience, MIXED_PATIENCE):
             return None
         said = f"{len(self._failures)} requests in a row failed, the last one with {last.kind}: {last.detail}"

@@ -68,8 +68,9 @@ class Request:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def key(self, model: str) -> str:
-        """The journal key: SHA-256 of the model's name and every field, in hex."""
-        text = json.dumps([model, asdict(self)], sort_keys=True, ensure_ascii=False)
+        """The journal key: SHA-256 of the model's name and every field, in hex; of messages, those that 0.1.0 knew."""
+        messages = [{"role": one.role, "content": one.content, "weight": one.weight} for one in self.messages]
+        text = json.dumps([model, {**asdict(self), "messages": messages}], sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,15 +1,11 @@
 """Keeps evaluation questions out of training data."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from camelid.errors import UserError
 from camelid.files.ledger import Ledger
-from camelid.files.records import read_records
 from camelid.message import Conversation
+from camelid.text.words import WORD, unicode_tokens, word_size
 
 NGRAM = 12  # words in a row, a common choice for web-scale data (13 in Brown et al. 2020, GPT-3, appendix C)
 
@@ -18,28 +14,46 @@ class Decontaminator:
     """Finds training text that contains a question, or a long stretch of one.
 
     A question of fewer than `NGRAM` words matches only as a whole; a longer one matches where any
-    `NGRAM` of its words appear in a row. Case, punctuation and white space don't count.
+    `NGRAM` of its words appear in a row. Case, punctuation and white space don't count. Where a script writes no
+    spaces, `word_size` says how many letters make a word.
     """
 
     def __init__(self, questions: Iterable[str]) -> None:
         self._stretches: dict[tuple[str, ...], str] = {}
+        whole: set[int] = set()
         for question in questions:
-            words = _words(question)
-            size = min(NGRAM, len(words))
-            for start in range(len(words) - size + 1):
-                if size:
-                    self._stretches.setdefault(tuple(words[start : start + size]), question)
-        self._sizes = sorted({len(stretch) for stretch in self._stretches})
+            words = unicode_tokens(question)
+            stretches = list(_stretches(words))
+            if words and not stretches:
+                stretches = [tuple(words)]
+                whole.add(len(words))
+            for stretch in stretches:
+                self._stretches.setdefault(stretch, question)
+        self._sizes = sorted(whole)  # of the questions that match only as a whole
 
     def match(self, text: str) -> str | None:
         """Return the question that `text` contains a stretch of, or None."""
-        words = _words(text)
+        words = unicode_tokens(text)
         for size in self._sizes:
             for start in range(len(words) - size + 1):
                 found = self._stretches.get(tuple(words[start : start + size]))
                 if found is not None:
                     return found
-        return None
+        return next(filter(None, map(self._stretches.get, _stretches(words))), None)
+
+
+def _stretches(words: list[str]) -> Iterator[tuple[str, ...]]:
+    """From each word on, as few of them as make `NGRAM` words; so equal texts have equal stretches."""
+    sizes = [word_size(word) for word in words]
+    end, long = 0, 0
+    for start, size in enumerate(sizes):
+        while long < NGRAM * WORD and end < len(words):
+            long += sizes[end]
+            end += 1
+        if long < NGRAM * WORD:
+            return
+        yield tuple(words[start:end])
+        long -= size
 
 
 @dataclass(frozen=True)
@@ -52,26 +66,3 @@ class KeepOutQuestions:
         if any(message.role == "user" and self.questions.match(message.content) for message in conversation.messages):
             return "contains an evaluation question"
         return conversation
-
-
-def read_question_texts(path: str | Path) -> list[str]:
-    """The question texts of an evaluation file: fields `turns`, `text` or `instruction` (+ `instances`)."""
-    texts = []
-    for place, record in read_records(path):
-        texts += _question_texts(record, place)
-    return texts
-
-
-def _question_texts(record: dict[str, Any], place: str) -> list[str]:
-    if isinstance(record.get("turns"), list):
-        return [str(turn) for turn in record["turns"]]
-    if isinstance(record.get("text"), str):
-        return [record["text"]]
-    if isinstance(record.get("instruction"), str):
-        inputs = [str(instance.get("input", "")) for instance in record.get("instances", [record])]
-        return [f"{record['instruction']} {text}".strip() for text in inputs]
-    raise UserError(f"{place}: no question found; expected a field 'turns', 'text' or 'instruction'")
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())

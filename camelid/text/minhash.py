@@ -1,10 +1,10 @@
 """Finds conversations that are nearly the same as one before, by MinHash."""
 
-import re
 from typing import Any
 
 from camelid.errors import UserError
 from camelid.message import Conversation
+from camelid.text.words import unicode_tokens
 
 # Words in a shingle and hashes in a signature: FineWeb's (Penedo et al. 2024, section 3.4), datatrove's defaults.
 _SHINGLE = 5
@@ -14,10 +14,12 @@ _SEED = 1
 
 
 def minhash_signature(conversation: Conversation) -> Any:
-    """The MinHash of a conversation's words; it depends on nothing else."""
+    """The MinHash of a conversation's words; it depends on nothing else. None if there are none to compare."""
     from rensa import RMinHash
 
-    words = re.findall(r"\w+", "\n".join(message.content for message in conversation.messages).lower())
+    words = unicode_tokens("\n".join(message.content for message in conversation.messages))
+    if not words:
+        return None
     last = max(1, len(words) - _SHINGLE + 1)
     minhash = RMinHash(num_perm=_HASHES, seed=_SEED)
     minhash.update([" ".join(words[start : start + _SHINGLE]) for start in range(last)])
@@ -41,7 +43,9 @@ class NearDuplicates:
         self._kept: list[Any] = []
 
     def is_near_duplicate(self, minhash: Any) -> bool:
-        """Whether one like it was there before; if not, remember it."""
+        """Whether one like it was there before; if not, remember it. Without a signature nothing is like it."""
+        if minhash is None:
+            return False
         if any(self._kept[key].jaccard(minhash) >= self._similarity for key in self._index.query(minhash)):
             return True
         self._index.insert(len(self._kept), minhash)

@@ -22,8 +22,11 @@ _PATTERNS: dict[PersonalDataKind, re.Pattern[str]] = {
         r"|-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----(?:(?!-----).)*-----END \1-----",
         re.DOTALL,
     ),
-    # The dot-atom form of RFC 5322 with a domain that ends in letters.
-    "email": re.compile(r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}\b(?!@)"),
+    # The dot-atom form of RFC 5322 with a domain that ends in letters; not the login of a URL, or of a path on another
+    # machine (user@host:path/file, as scp and git have it).
+    "email": re.compile(
+        r"(?<![\w.+%-])(?<!://)[\w.+%-]{1,64}@(?>(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}\b)(?!@|:[\w.~-]*/)"
+    ),
     # 13 to 19 digits (ISO/IEC 7812), bare or in groups of four to seven; the check digit decides.
     "card": re.compile(
         r"(?<![\w.-])[2-6](?:\d{12,18}|\d{3}(?:[ -]\d{4}){2,3}(?:[ -]\d{1,4})?|\d{3}[ -]\d{6}[ -]\d{5})(?![\w-])"
@@ -51,7 +54,10 @@ class ScrubPersonalData:
             text, counts = scrub(message.content, self.kinds)
             for kind, count in counts.items():
                 turns.repair(f"[{kind.upper()}] put for personal data", count)
-            messages.append(replace(message, content=text) if counts else message)
+            if counts or message.reasoning or message.meta:
+                thought = message.reasoning and scrub(message.reasoning, self.kinds)[0]
+                message = replace(message, content=text, reasoning=thought, meta=self._scrubbed(message.meta))
+            messages.append(message)
         return replace(conversation, messages=tuple(messages), meta=self._scrubbed(conversation.meta))
 
     def _scrubbed(self, value: Any) -> Any:
@@ -104,9 +110,9 @@ def _is_public(address: str) -> bool:
 
 
 def _is_somebody(address: str) -> bool:
-    """The example domains of RFC 2606 belong to nobody."""
-    domain = address.rpartition("@")[2].lower()
-    return not re.search(r"(?:^|\.)(?:example\.(?:com|net|org)|example|invalid|test)$", domain)
+    """The example domains of RFC 2606 belong to nobody, and `git` is whoever has a key."""
+    name, _, domain = address.lower().rpartition("@")
+    return name != "git" and not re.search(r"(?:^|\.)(?:example\.(?:com|net|org)|example|invalid|test)$", domain)
 
 
 def _is_phone(number: str) -> bool:

@@ -1,6 +1,7 @@
 """What a model thought apart from what it answered, where both stand in one text."""
 
 import re
+from dataclasses import dataclass
 
 # How models open and close their thinking: DeepSeek-R1, Qwen3 and most others; `<thinking>` and `<thought>` of prompts
 # and of Gemini's OpenAI endpoint; Seed-OSS; Magistral; Kimi; Cohere's Command A Reasoning; gpt-oss ("harmony").
@@ -24,25 +25,45 @@ _UNOPENED = re.compile(
     rf"^[ \t]*(?:{_CLOSE})|(?:{_CLOSE})[ \t]*$|(?<=[^\s`\"'])(?:{_CLOSE})(?=[^\s`\"'.,;])", re.IGNORECASE | re.MULTILINE
 )
 _ANY = re.compile(f"{_OPEN}|{_CLOSE}", re.IGNORECASE)
+# Every tag has one of each of these, which are looked for first: most texts have none, and it takes no time.
+_BRACKETS, _HINTS = ("<", "[", "◁"), ("think", "thought>", "<|channel|>")
 _LATER = re.compile(rf"^[ \t]*({_OPEN})", re.IGNORECASE | re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
-def split_thinking(text: str) -> tuple[str, str]:
-    """Split a model's text into its thinking (empty if there is none) and its answer.
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A model's text in its two parts.
 
-    A text without thinking is returned as it is. Of one that ends before its thinking does, the answer is empty.
+    Attributes:
+        thinking: without its tags; may be empty.
+        answer: as it was written, behind the thinking or around it; None if the thinking never ends.
+    """
+
+    thinking: str
+    answer: str | None
+
+
+def split_thinking(text: str) -> tuple[str, str]:
+    """A model's thinking (empty if there is none) and its answer (empty if the thinking never ends)."""
+    thought = find_thinking(text)
+    return (thought.thinking, thought.answer or "") if thought else ("", text)
+
+
+def find_thinking(text: str) -> Thought | None:
+    """Tell a model's thinking from its answer; None if there is no thinking in the text.
+
     A tag inside an answer that stands in a sentence or in fenced code is the answer's own.
     """
-    if not _ANY.search(text):
-        return "", text
+    if not _may_hold_tag(text) or not _ANY.search(text):
+        return None
     thoughts: list[str] = []
     rest = text
     while opened := _LEADING.match(rest):
         thought, closed, rest = _cut(rest, opened)
         thoughts.append(thought)
         if not closed:
-            return _joined(thoughts), ""
+            return Thought(_joined(thoughts), None)
     closed_at = _UNOPENED.search(rest)
     if closed_at and not re.search(_OPEN, rest[: closed_at.start()], re.IGNORECASE):
         thoughts.append(rest[: closed_at.start()])
@@ -54,8 +75,15 @@ def split_thinking(text: str) -> tuple[str, str]:
         thought, closed, after = _cut(rest, later)
         if closed and len(_FENCE.findall(before)) % 2 == 0:
             thoughts.append(thought)
-            rest, place = f"{before.rstrip()}\n\n{after.lstrip()}".strip(), len(before)
-    return (_joined(thoughts), rest.strip()) if thoughts else ("", text)
+            rest, place = f"{before.rstrip()}\n\n{after.lstrip()}".lstrip(), len(before)
+    return Thought(_joined(thoughts), rest.lstrip()) if thoughts else None
+
+
+def _may_hold_tag(text: str) -> bool:
+    if not any(bracket in text for bracket in _BRACKETS):
+        return False
+    lower = text.lower()
+    return any(hint in lower for hint in _HINTS)
 
 
 def _cut(text: str, opened: re.Match[str]) -> tuple[str, bool, str]:

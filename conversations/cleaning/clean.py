@@ -1,12 +1,12 @@
 """Cleaning: exported chats into conversations that alternate, turn by turn, with every change counted."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
 from camelid.files.ledger import Ledger
-from camelid.message import Conversation, Message
+from camelid.message import Conversation, Message, join_messages
 from conversations.cleaning.html import is_html, pages_to_markdown
 
 # What a chat page shows around an answer, on a line of its own or against the answer's HTML: the branch
@@ -51,28 +51,32 @@ class Clean:
     typed stays as it is. A bad turn takes with it only what makes no sense without it.
 
     Attributes:
-        html: convert answers that are rendered HTML to Markdown.
-        captions: take the page's captions ("1 / 2", "Copied 12 chars / 3 words") and error messages out of answers.
+        html: convert answers that are rendered HTML to Markdown; None to do so with those of a chat page alone.
+        captions: take the page's captions ("1 / 2", "Copied 12 chars / 3 words") and error messages out of answers;
+            None as for `html`.
         in_a_row: what becomes of several turns of one role in a row: joined to one, or all but the last dropped.
         max_turn_chars: drop an exchange with a longer turn; None for no limit.
     """
 
-    html: bool = True
-    captions: bool = True
+    html: bool | None = None
+    captions: bool | None = None
     in_a_row: Literal["join", "last"] = "join"
     max_turn_chars: int | None = None
 
-    def __call__(self, conversation: Conversation, turns: Ledger) -> Conversation | str:
+    def __call__(self, conversation: Conversation, turns: Ledger, page: bool) -> Conversation | str:
         """Clean one conversation.
 
         Args:
             conversation: as a reader made it.
-            turns: counts every turn as kept or dropped with its reason.
+            turns: counts every turn as kept or dropped with its reason; those lost while reading are there already.
+            page: whether its answers were copied from a chat page.
 
         Returns:
             A system message (if there was one) and at least one whole exchange, or why none is left.
         """
-        messages = self._texts(conversation.messages, turns)
+        html = page if self.html is None else self.html
+        captions = page if self.captions is None else self.captions
+        messages = _texts(conversation.messages, turns, html, captions)
         system = messages[:1] if messages and messages[0].role == "system" and messages[0].content.strip() else []
         rest = messages[len(system) :]
         body = [message for message in rest if message.role != "system"]
@@ -80,34 +84,9 @@ class Clean:
         exchanges = self._exchanges(self._one_a_role(body, turns), turns)
         if not exchanges:
             _drop(turns, "system message of a conversation without an exchange", len(system))
-            return "no exchange left" if messages else "no turns"
+            return "no exchange left" if turns.read else "no turns"
         turns.keep(len(system))
-        return replace(conversation, messages=(*system, *exchanges))
-
-    def _texts(self, messages: tuple[Message, ...], turns: Ledger) -> list[Message]:
-        """The messages with their texts cleaned."""
-        texts = [_encodable(message.content, turns) for message in messages]
-        answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
-        captioned = set()
-        if self.captions:
-            captioned = {index for index in answers if _without_captions(texts, index)}
-        if self.html:
-            pages = [index for index in answers if is_html(texts[index])]
-            for index, text in zip(pages, pages_to_markdown([texts[index] for index in pages]), strict=True):
-                texts[index] = text
-                turns.repair("HTML to Markdown")
-                if self.captions and _without_captions(texts, index):
-                    captioned.add(index)
-        if self.captions:
-            if captioned:
-                turns.repair("page captions removed", len(captioned))
-            for index in answers:
-                if len(texts[index]) <= _LONGEST_ERROR and _PAGE_ERROR.fullmatch(texts[index].strip()):
-                    texts[index] = ""
-        return [
-            message if text is message.content else Message(message.role, text, message.weight)
-            for message, text in zip(messages, texts, strict=True)
-        ]
+        return Conversation(conversation.id, (*system, *exchanges), conversation.meta)
 
     def _one_a_role(self, messages: list[Message], turns: Ledger) -> list[tuple[Message, int]]:
         """One message for each run of one role, with the number of turns in it; repeats of a text count once."""
@@ -121,7 +100,10 @@ class Clean:
             if not full:
                 joined.append((group[0], len(group)))
                 continue
-            texts = {message.content: message for message in full}
+            texts: dict[str, Message] = {}
+            for message in full:
+                same = texts.get(message.content)
+                texts[message.content] = join_messages((same, message), message.content) if same else message
             _drop(turns, "empty turn beside another of the same role", len(group) - len(full))
             _drop(turns, "repeated turn", len(full) - len(texts))
             kept = list(texts.values())
@@ -130,10 +112,7 @@ class Clean:
                 kept = kept[-1:]
             if len(kept) > 1:
                 turns.repair("turns of one role in a row joined")
-            # What was marked not to be learned stays so: the smallest weight counts for the whole.
-            weight = min((message.weight for message in kept if message.weight is not None), default=None)
-            content = "\n\n".join(message.content for message in kept)
-            joined.append((Message(kept[0].role, content, weight), len(kept)))
+            joined.append((_joined(kept, turns), len(kept)))
         return joined
 
     def _exchanges(self, messages: list[tuple[Message, int]], turns: Ledger) -> list[Message]:
@@ -159,6 +138,52 @@ class Clean:
                 turns.keep(asked + answered)
                 kept += [question, answer]
         return kept
+
+
+def _joined(messages: list[Message], turns: Ledger) -> Message:
+    """Several turns of one role as one; where their speakers have names, each is said before what he says."""
+    if len(messages) == 1:
+        return messages[0]
+    names = [message.meta.get("name") for message in messages]
+    several = len(set(map(str, names))) > 1
+    if several:
+        turns.repair("names of speakers put before what they say", sum(name is not None for name in names))
+    texts = [
+        f"{name}: {message.content}" if several and name is not None else message.content
+        for name, message in zip(names, messages, strict=True)
+    ]
+    return join_messages(messages, "\n\n".join(texts))
+
+
+def _texts(messages: tuple[Message, ...], turns: Ledger, html: bool, captions: bool) -> list[Message]:
+    """The messages with their texts cleaned."""
+    texts = [_encodable(message.content, turns) for message in messages]
+    answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
+    captioned = set()
+    if captions:
+        captioned = {index for index in answers if _without_captions(texts, index)}
+    if html:
+        pages = [index for index in answers if is_html(texts[index])]
+        for index, text in zip(pages, pages_to_markdown([texts[index] for index in pages]), strict=True):
+            texts[index] = text
+            turns.repair("HTML to Markdown")
+            if captions and _without_captions(texts, index):
+                captioned.add(index)
+    if captions:
+        if captioned:
+            turns.repair("page captions removed", len(captioned))
+        for index in answers:
+            if len(texts[index]) <= _LONGEST_ERROR and _PAGE_ERROR.fullmatch(texts[index].strip()):
+                texts[index] = ""
+    return [
+        message if text is message.content else _with_text(message, text)
+        for message, text in zip(messages, texts, strict=True)
+    ]
+
+
+def _with_text(message: Message, text: str) -> Message:
+    """What `dataclasses.replace` does, in a quarter of the time."""
+    return Message(message.role, text, message.weight, message.reasoning, message.truncated, message.meta)
 
 
 def _encodable(text: str, turns: Ledger) -> str:

@@ -1,17 +1,24 @@
 """OpenAssistant: trees of messages, as one tree a line or as one message a row."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message, Role
-from conversations.formats.chat import Branches, Chat, LostTurn, make_chat
-from conversations.formats.fields import text_field
+from conversations.formats.branches import TrainedOnce
+from conversations.formats.chat import NO_TEXT, Branches, Chat, LostTurn, make_chat
+from conversations.formats.fields import KnownFields, text_field
 from conversations.formats.record_format import PlacedRecords, RecordFormat
 
-_ROLES: dict[Any, Role] = {"prompter": "user", "assistant": "assistant"}
+_ROLES: dict[str, Role] = {"prompter": "user", "assistant": "assistant"}
 _UNRANKED = 1 << 30
+# The state of a tree that went through all of OpenAssistant's steps (Köpf et al. 2023, appendix B).
+_READY = "ready_for_export"
+_SPAM = 0.5  # share of the labellers who called a message spam, from which on it is
+_NODE = KnownFields(
+    frozenset(("text", "role", "replies", "rank", "deleted", "review_result", "tree_state")),
+    frozenset(("message_id", "parent_id", "message_tree_id", "user_id", "review_count", "emojis")),
+)
 
 
 def from_oasst(record: Record, place: str, branches: Branches) -> Iterator[Chat]:
@@ -20,17 +27,53 @@ def from_oasst(record: Record, place: str, branches: Branches) -> Iterator[Chat]
     A branch beyond the best gets the id `<tree>/<number>`; `meta.tree` names the tree.
     """
     name = str(record.get("message_tree_id") or place)
+    state = record.get("tree_state")
+    turns: dict[int, Message | LostTurn] = {}  # by the ids of their nodes
+    once = TrainedOnce()
     for number, path in enumerate(_paths(record["prompt"], place), start=1):
-        turns = [
-            LostTurn("turn that was deleted", with_exchange=True, role=_role(node, place))
-            if node.get("deleted")
-            else Message(_role(node, place), text_field(node, "text", place))
-            for node in path
-        ]
+        for node in path:
+            if id(node) not in turns:
+                turns[id(node)] = _turn(node, state, place)
         meta = {"tree": name, **{key: path[0][key] for key in ("lang",) if path[0].get(key)}}
-        yield make_chat(name if number == 1 else f"{name}/{number}", turns, meta)
+        chat = make_chat(name if number == 1 else f"{name}/{number}", [turns[id(node)] for node in path], meta)
+        chat.set_aside.update(f"prompt.{key}" for one in chat.conversation.messages for key in one.meta)
+        yield once(chat)
         if branches == "last":
             return
+
+
+def _turn(node: Record, state: object, place: str) -> Message | LostTurn:
+    role = _role(node, place)
+    reason = _refusal(node, node.get("tree_state") or state)
+    if reason:
+        return LostTurn(reason, with_exchange=True, role=role)
+    if node.get("text", "") is None:
+        return LostTurn(NO_TEXT, with_exchange=True, role=role)
+    return Message(role, text_field(node, "text", place), meta=_NODE.others(node))
+
+
+def _refusal(node: Record, state: object) -> str | None:
+    """Why OpenAssistant's users would not have a message in a data set; None if they would."""
+    if state not in (None, _READY):
+        return f"turn of a tree in the state {state!r}"
+    if node.get("deleted"):
+        return "turn that was deleted"
+    if node.get("review_result") is False:
+        return "turn that reviewers rejected"
+    return "turn that labellers called spam" if _spam(node.get("labels")) >= _SPAM else None
+
+
+def _spam(labels: object) -> float:
+    """The mean of the labels `spam`: of a tree's message, or of a row, which has lists of names and of values."""
+    if not isinstance(labels, dict):
+        return 0.0
+    value: object = labels.get("spam")
+    if isinstance(value, dict):
+        value = value.get("value")
+    names, values = labels.get("name"), labels.get("value")
+    if isinstance(names, list) and isinstance(values, list) and "spam" in names[: len(values)]:
+        value = values[names.index("spam")]
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _paths(root: object, place: str) -> Iterator[list[Record]]:
@@ -41,7 +84,7 @@ def _paths(root: object, place: str) -> Iterator[list[Record]]:
         replies = path[-1].get("replies") or []
         if not isinstance(replies, list):
             raise UserError(f"{place}: field 'replies' must be a list, found {type(replies).__name__}")
-        ranked = sorted((_node(reply, place) for reply in replies), key=_rank, reverse=True)
+        ranked = sorted((_node(reply, place) for reply in replies), key=_standing, reverse=True)
         if not ranked:
             yield path
         stack += [[*path, reply] for reply in ranked]
@@ -53,14 +96,15 @@ def _node(value: object, place: str) -> Record:
     return value
 
 
-def _rank(node: Record) -> int:
+def _standing(node: Record) -> tuple[bool, float]:
+    """What sorts the best ranked reply first, and behind all others those that nobody should have."""
     rank = node.get("rank")
-    return int(rank) if isinstance(rank, int | float) else _UNRANKED
+    return _refusal(node, None) is not None, rank if isinstance(rank, int | float) else _UNRANKED
 
 
 def _role(node: Record, place: str) -> Role:
     role = node.get("role")
-    if role not in _ROLES:
+    if not isinstance(role, str) or role not in _ROLES:
         raise UserError(f"{place}: unknown role {role!r}; known: assistant, prompter")
     return _ROLES[role]
 
@@ -110,6 +154,7 @@ OASST = RecordFormat(
     called="OASST tree",
     field="prompt",
     looks_like="OpenAssistant trees, or their messages as rows",
+    fields=KnownFields(frozenset(("message_tree_id", "tree_state", "prompt"))),
     is_one=lambda record: isinstance(record.get("prompt"), dict),
     read=from_oasst,
     last_branch="best ranked",

@@ -8,7 +8,9 @@ from camelid.files.read import Record
 from camelid.files.records import read_records as read_records
 from camelid.files.records import scan_records
 from camelid.message import Conversation
+from conversations.formats.beside import read_beside
 from conversations.formats.chat import Branches, Chat
+from conversations.formats.preference import refuse_preference
 from conversations.formats.record_format import PlacedRecords
 from conversations.formats.table import FORMATS, detect_format
 
@@ -49,10 +51,13 @@ def read_chats(record: Record, place: str, known: str | None = None, branches: B
         branches: of a tree, every branch, or the one that its format calls the last.
 
     Raises:
-        UserError: the record does not have its format's fields.
+        UserError: the record does not have its format's fields, or is preference data.
     """
+    refuse_preference(record, place)
     format = FORMATS[known] if known else detect_format(record, place)
+    beside = read_beside(record, format.fields, place)
     try:
-        yield from format.read(record, place, branches)
+        chats = format.read(record, place, branches)
+        yield from beside.add_to(chats) if beside else chats
     except KeyError as error:
         raise UserError(f"{place}: no field {error} in this {format.name} record; found {sorted(record)}") from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from camelid.errors import UserError
 from camelid.files.read import Record
 from conversations.formats.chat import Branches, Chat
+from conversations.formats.fields import KnownFields
 
 # Records as a file is read: each with its place (`file:line`); what cannot be read is its error.
 PlacedRecords = Iterator[tuple[str, Record | UserError]]
@@ -20,6 +21,8 @@ class RecordFormat:
         called: what errors call it.
         field: the field that gives its records away, as the error for an unknown record names it.
         looks_like: what its records look like; Markdown, for the table in docs/conversations.md.
+        fields: the record's fields that `read` takes care of. What may stand beside them in any format is read for
+            all of them (`conversations/formats/beside.py`), and whatever else there is goes to `meta`.
         is_one: whether a record is one, by its fields. Asked for every record, so it must be cheap.
         read: the chats of a record, given its place for errors: one, or of a tree its branches. It may leave a
             missing field to `KeyError`; whatever else is wrong with the record is a `UserError`.
@@ -35,6 +38,7 @@ class RecordFormat:
     called: str
     field: str
     looks_like: str
+    fields: KnownFields
     is_one: Callable[[Record], bool]
     read: Callable[[Record, str, Branches], Iterable[Chat]]
     notes: str = ""

@@ -1,37 +1,20 @@
 """ShareGPT: what users shared of their chats, each turn with its speaker."""
 
-from camelid.errors import UserError, suggest_name
 from camelid.files.read import Record
-from camelid.message import Conversation, Message, Role, record_id
+from camelid.message import Conversation, record_id
 from conversations.formats.chat import Branches, Chat
-from conversations.formats.fields import text_field
+from conversations.formats.fields import KnownFields
 from conversations.formats.record_format import RecordFormat
+from conversations.formats.turns import TurnList
 
-# Names seen in ShareGPT exports, github.com/lm-sys/FastChat, fastchat/data/clean_sharegpt.py.
-_ROLES: dict[str, Role] = {
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-    "assistant": "assistant",
-    "system": "system",
-}
+_TURNS = TurnList("conversations", speaker="from", text="value", page=True)
 
 
 def _read(record: Record, place: str, branches: Branches) -> list[Chat]:
     """The chat; values are taken as they are (HTML included)."""
-    messages = []
-    for index, turn in enumerate(record["conversations"]):
-        where = f"{place}: conversations[{index}]"
-        if not isinstance(turn, dict):
-            raise UserError(f"{where} must be an object with 'from' and 'value', found {type(turn).__name__}")
-        speaker = turn.get("from")
-        if not isinstance(speaker, str) or speaker not in _ROLES:
-            raise UserError(f"{where}.from: unknown role {speaker!r}{suggest_name(str(speaker), _ROLES)}")
-        messages.append(Message(_ROLES[speaker], text_field(turn, "value", where)))
-    return [Chat(Conversation(record_id(record, place), tuple(messages)))]
+    if record["conversations"] == []:
+        return [Chat(Conversation(record_id(record, place), ()))]
+    return [_TURNS.read(record, place)]
 
 
 SHAREGPT = RecordFormat(
@@ -39,8 +22,9 @@ SHAREGPT = RecordFormat(
     called="ShareGPT",
     field="conversations",
     looks_like='`{"conversations": [{"from": "human", "value": ...}]}`',
+    fields=KnownFields(frozenset(("id", "conversations"))),
     is_one=lambda record: isinstance(record.get("conversations"), list),
     read=_read,
-    notes="values in HTML or Markdown",
+    notes="values in HTML or Markdown; turns may have `role` and `content` instead",
     turns="conversations",
 )

@@ -5,6 +5,7 @@ still too long cut off at `max_length`, what has nothing to train on then left o
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import numpy as np
 from camelid.errors import UserError
 from camelid.message import Conversation
 from conversations.tokens.split import split_conversation
+from conversations.tokens.template import TEMPLATES
 from conversations.tokens.tokenize import Encoder, TokenizedConversation
 
 # Shares above which a run is not worth starting. They are ours: each is far above what cleaned data shows and low
@@ -24,10 +26,30 @@ MOST_UNTRAINED = 0.01  # documents with nothing to train on
 MOST_LOST_ENDS = 0.05  # answers whose end-of-turn token is cut off
 MOST_DUPLICATES = 0.10  # documents that repeat another, token for token
 MOST_UNKNOWN = 0.01  # tokens the tokenizer has no id for
+MOST_MARKED = 0.01  # conversations in whose text a turn of some template begins or ends
 LEAST_TRAINED = 0.02  # trained tokens of all tokens
 SHOWN_FAULTS = 5
 
 Level = Literal["ok", "note", "FAIL"]
+
+
+def _role_markers() -> re.Pattern[str]:
+    """What begins or ends a turn in any of our templates, without the blanks and `<s>` around it."""
+    around = [
+        text
+        for template in TEMPLATES.values()
+        for text in (
+            *(template.system_open, template.system_close, template.user_open, template.user_close),
+            *(template.assistant_open, template.assistant_close),
+            template.with_input.input_open if template.with_input else "",
+        )
+    ]
+    markers = {re.sub(r"</?s>", "", text).strip() for text in around} - {""}
+    longest_first = sorted(markers, key=len, reverse=True)
+    return re.compile("|".join((r"\b" if text[0].isalpha() else "") + re.escape(text) for text in longest_first))
+
+
+ROLE_MARKER = _role_markers()
 
 
 @dataclass
@@ -37,6 +59,8 @@ class DataAudit:
     Attributes:
         conversations, split, documents: read; cut into several; what they became.
         refused: conversations the template cannot write, with the reason (the first few).
+        marked: conversations in whose text a role marker was typed (`ASSISTANT:`, `[/INST]`), by the first of them. Who
+            trains on these teaches the model to go on as the user.
         untrained: documents without a trained token; training leaves them out, and so do the counts below.
         cut: documents cut off at the length.
         answers, lost_ends: answers that count for the loss (of all documents); those whose end-of-turn token is
@@ -51,6 +75,7 @@ class DataAudit:
     split: int = 0
     documents: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    marked: Counter[str] = field(default_factory=Counter)
     untrained: int = 0
     cut: int = 0
     answers: int = 0
@@ -65,6 +90,9 @@ class DataAudit:
     def add(self, conversation: Conversation, tokens: TokenizedConversation | UserError, encoder: Encoder) -> None:
         """Count one conversation, given what it becomes as a whole."""
         self.conversations += 1
+        found = next(filter(None, (ROLE_MARKER.search(message.content) for message in conversation.messages)), None)
+        if found:
+            self.marked[found[0]] += 1
         if isinstance(tokens, UserError):
             self.refused[str(tokens)] += 1
             return
@@ -107,6 +135,7 @@ class DataAudit:
         lines: list[tuple[Level, str]] = [
             ("FAIL" if refused else "ok", f"{refused} of {self.conversations} conversations refused by the template"),
             *(("FAIL", f"    {reason}") for reason, _ in self.refused.most_common(SHOWN_FAULTS)),
+            *self._role_markers(),
             ("note" if self.split else "ok", f"{self.split} split at {self.max_length} tokens"),
         ]
         if self.documents:
@@ -125,6 +154,15 @@ class DataAudit:
         share = self.trained / self.tokens
         level: Level = "FAIL" if share < LEAST_TRAINED else "ok"
         return [*lines, (level, f"{self.trained:,} of {self.tokens:,} tokens are trained ({share:.1%})")]
+
+    def _role_markers(self) -> list[tuple[Level, str]]:
+        if not self.marked:
+            return []
+        found = "conversations have a role marker typed in them"
+        lines = [self._share(found, self.marked.total(), self.conversations, MOST_MARKED)]
+        return lines + [
+            ("note", f"    {marker} in {count:,}") for marker, count in self.marked.most_common(SHOWN_FAULTS)
+        ]
 
     @property
     def passed(self) -> bool:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 def add_encoder_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Add `--template` and `--tokenizer`."""
     parser.add_argument(
-        "--template", required=required, metavar="NAME", help="vicuna_v1.1, ..., or `tokenizer` for the tokenizer's own"
+        "--template", required=required, metavar="NAME", help="one of `camelid conversations templates`"
     )
     parser.add_argument("--tokenizer", required=required, metavar="MODEL", help="model folder or name on the hub")
 

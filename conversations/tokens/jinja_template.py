@@ -22,7 +22,7 @@ from jinja2 import TemplateError
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message, Role
-from conversations.tokens.span import Span, loss_weight
+from conversations.tokens.span import Span, end_weight, loss_weight
 
 MARK = "\ue010{}\ue011"  # private-use characters: in no template, and no blank for Jinja's trim
 LEAD, TAIL = " \n", "\n \n"  # blanks put around a mark; their lengths tell them apart
@@ -225,7 +225,7 @@ def _before(shape: _Shape, messages: Sequence[Message]) -> list[Span]:
             Span(opening[: len(opening) - len(header)], 0.0, False),
             Span(header, weight, False, answer),
             Span(content, weight, True, answer),
-            Span(_close(shape, index), weight, False, answer),
+            Span(_close(shape, index), end_weight(message), False, answer),
         ]
     return spans
 

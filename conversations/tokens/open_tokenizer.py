@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
+from conversations.tokens.sentencepiece_model import has_sentencepiece_alone, open_sentencepiece_folder
 
 
 def open_tokenizer(name: str | Path, place: str = "") -> Any:
@@ -18,8 +19,16 @@ def open_tokenizer(name: str | Path, place: str = "") -> Any:
     """
     from transformers import AutoTokenizer
 
+    if has_sentencepiece_alone(Path(name)):
+        return open_sentencepiece_folder(Path(name))
     try:
         return AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
-        kind = "no tokenizer could be loaded" if Path(name).exists() else "no such model folder or hub model"
-        raise UserError(f"{place or name}: {kind} ({str(error).splitlines()[0]})") from None
+        why = str(error).splitlines()[0]
+        if not Path(name).exists():
+            reason = f"no such model folder or hub model ({why})"
+        elif (Path(name) / "tokenizer.json").exists():
+            reason = f"no tokenizer could be loaded ({why})"
+        else:  # transformers would name packages to install, which don't help
+            reason = "no tokenizer could be loaded; put the model's tokenizer.json or tokenizer.model into the folder"
+        raise UserError(f"{place or name}: {reason}") from None

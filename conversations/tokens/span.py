@@ -60,6 +60,11 @@ class ChatFormat(Protocol):
         ...
 
 
+def end_weight(message: Message) -> float:
+    """Share of the loss of its end of turn: none where a text was cut off, or the model would learn to stop there."""
+    return 0.0 if message.truncated else loss_weight(message)
+
+
 def loss_weight(message: Message) -> float:
     """Share of the loss of a message: only answers are trained, fully unless they say otherwise."""
     if message.role != "assistant":

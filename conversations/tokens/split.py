@@ -12,6 +12,8 @@ from conversations.unique_ids import with_unique_id
 
 Overlong = Literal["drop", "truncate-answer", "keep-last"]
 Exchange = tuple[Message, ...]
+EXCHANGE_TOO_LONG = "exchange longer than max_tokens"
+SYSTEM_TOO_LONG = "system message alone longer than max_tokens"
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Splitting:
         conversations: what became of every conversation.
         exchanges: what became of every exchange.
         faults: why the template cannot write a conversation, for each that was dropped for it.
+        too_long: the pieces that are longer than `max_tokens` without a policy for them, each with its length.
         pieces: how many came out.
     """
 
@@ -32,6 +35,7 @@ class Splitting:
     conversations: Ledger = field(default_factory=lambda: Ledger("conversations"))
     exchanges: Ledger = field(default_factory=lambda: Ledger("exchanges"))
     faults: list[str] = field(default_factory=list)
+    too_long: list[str] = field(default_factory=list)
     pieces: int = 0
 
     def run(self, conversations: Iterable[Conversation]) -> Iterator[Conversation]:
@@ -56,7 +60,10 @@ class Splitting:
                 self.conversations.repair("split")
             for piece in pieces:
                 self.pieces += 1
-                yield with_unique_id(piece, ids, self.conversations)
+                named = with_unique_id(piece, ids, self.conversations)
+                if exchanges.noted and (length := self.encoder.length(named)) > self.max_tokens:
+                    self.too_long.append(f"{named.id}: {length} tokens")
+                yield named
 
 
 def split_conversation(
@@ -77,14 +84,15 @@ def split_conversation(
         max_tokens: the budget of a piece.
         overlong: what becomes of a single exchange that is longer than the budget:
 
-            - None: a piece of its own, still too long; the caller decides.
+            - None: a piece of its own, still too long, which the ledger notes; the caller decides.
             - `drop`: it goes.
             - `truncate-answer`: its answer is cut at the end; `meta["truncated"]` tells the encoder not to train
               the end of turn, which the full answer would not have had there.
             - `keep-last`: its question is cut at the beginning; the answer stays whole.
 
-            An exchange that no cut can make fit (the other half alone is too long) is dropped.
-        ledger: counts exchanges, so that kept + dropped = read: dropped by reason, repaired where cut.
+            An exchange that no cut can make fit (the other half, or the system message, alone is too long) is dropped.
+        ledger: counts exchanges, so that kept + dropped = read: dropped by reason, repaired where cut, noted where
+            too long.
 
     Returns:
         The conversation itself if it fits, else pieces with ids `<id>_0`, `<id>_1`, ...; with a policy, none if
@@ -111,6 +119,10 @@ def split_conversation(
         elif overlong is None:
             pieces.append((exchanges[done], False))
             ledger.keep()
+            alone = system and not fits(_beginning(exchanges[done]))
+            ledger.note(SYSTEM_TOO_LONG if alone else EXCHANGE_TOO_LONG)
+        elif system and not fits(_beginning(exchanges[done])):
+            ledger.drop(SYSTEM_TOO_LONG)
         else:
             kept = _shorten_exchange(exchanges[done], fits, overlong, ledger)
             pieces += [(kept, overlong == "truncate-answer")] if kept else []
@@ -149,7 +161,7 @@ def _shorten_exchange(
             ledger.repair("last question without an answer cut off")
             return exchange
     if overlong == "drop" or len(exchange) < 2:
-        ledger.drop("exchange longer than max_tokens")
+        ledger.drop(EXCHANGE_TOO_LONG)
         return None
     question, answer = exchange
     truncated = overlong == "truncate-answer"
@@ -175,6 +187,11 @@ def _shorten_exchange(
     ledger.keep()
     ledger.repair("answer truncated" if truncated else "question cut at its beginning")
     return kept
+
+
+def _beginning(exchange: Exchange) -> Exchange:
+    """An exchange of the same shape that takes next to no room."""
+    return tuple(replace(message, content=message.content[:1]) for message in exchange[:2])
 
 
 def _exchanges(turns: Sequence[Message]) -> list[Exchange]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from camelid.errors import UserError, suggest_name
 from camelid.message import Conversation, Message
 from conversations.tokens.jinja_template import JinjaTemplate
-from conversations.tokens.span import ChatFormat, Span, loss_weight
+from conversations.tokens.span import ChatFormat, Span, end_weight, loss_weight
 from conversations.tokens.with_input import InputForm, split_input
 
 
@@ -106,7 +106,7 @@ class Template:
                 spans.append(Span(self.assistant_open, 0.0, False))
                 spans.append(Span(self.assistant_space, weight, False, answer=True))
                 spans.append(Span(text(turn.content), weight, True, answer=True))
-                spans.append(Span(self.assistant_close, weight, False, answer=True))
+                spans.append(Span(self.assistant_close, end_weight(turn), False, answer=True))
                 spans.append(Span(self.assistant_after, 0.0, False))
         if head:
             raise UserError(f"conversation {name!r}: no user turn holds its system message")

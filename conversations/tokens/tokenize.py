@@ -16,6 +16,7 @@ is cut there.
 import json
 import re
 import secrets
+import shlex
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -96,9 +97,11 @@ class Encoder:
         controls = {token.content: index for index, token in added.items()}
         missing = dict.fromkeys(token for token in (*template.control, *template.stop) if token not in controls)
         if missing:
+            command = ["camelid", "weights", "resize", tokenizer.name_or_path, "OUTPUT", "--add-tokens", *missing]
             raise UserError(
                 f"template {template.name!r} needs the special token(s) {', '.join(map(repr, missing))}, which the "
-                f"tokenizer of {tokenizer.name_or_path!r} lacks; add them or choose another template"
+                f"tokenizer of {tokenizer.name_or_path!r} lacks; choose another template, or make a model folder that "
+                f"has them: `{shlex.join(command)}`"
             )
         self.template = template
         self._last_turn_only = last_turn_only

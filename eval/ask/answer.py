@@ -12,9 +12,9 @@ from camelid.models.llm import Failure, Reply, Request, Usage
 from camelid.models.model_run import ModelRun
 from camelid.models.spend import CostEstimate
 from camelid.progress import Progress
-from eval.ask.fields import first_choice, text_at, texts_at
+from conversations.questions.fields import first_choice, text_at, texts_at
+from conversations.questions.records import read_file_records
 from eval.ask.questions import Question, QuestionTexts
-from eval.ask.records import read_file_records
 
 # Sampling temperature per category and the default for all others: github.com/lm-sys/FastChat,
 # fastchat/llm_judge/common.py, `temperature_config`, and gen_model_answer.py.

@@ -4,17 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from camelid.errors import UserError
-from camelid.files.paths import find_packaged
-from camelid.files.read import Record
-from conversations.formats.readers import read_chats
-from conversations.formats.table import detect_format
-from eval.ask.fields import first_choice, text_at, texts_at
-from eval.ask.records import INSPECT, content_text, inspect_id, read_file_records
-
-PLAIN = ("text", "question", "prompt")
+from camelid.message import Message
+from conversations.questions.fields import first_choice, text_at, texts_at
+from conversations.questions.read import PosedQuestion, no_questions_error, read_posed
+from conversations.questions.records import read_file_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +62,25 @@ class QuestionTexts:
 
 
 def read_questions(path: str | Path, references: str | Path | None = None) -> list[Question]:
-    """Read a question file in our, MT-bench's, Vicuna's, AlpacaEval's or Self-Instruct's format, or a plain one.
+    """Read a question file in any of the shapes of `conversations.questions.read.read_posed`.
 
-    Plain are records with the question in `text`, `question` or `prompt`, and in `reference` the right answer if there
-    is one; instruction records, whose output is the reference; and conversations (`messages`), whose assistant's turns
-    are the references.
+    References are in `reference`, in the output of an instruction, in the target of an Inspect log, or are the
+    assistant's turns of a conversation.
 
     Args:
-        path: JSON Lines or a JSON array.
+        path: see `read_posed`; of trees the last branch is asked.
         references: MT-bench's `reference_answer/*.jsonl`, where references are in a file of their own.
 
     Raises:
         UserError: a field is missing or has the wrong type, an id is repeated, or the file is empty.
     """
     questions: dict[str, Question] = {}
-    for place, record in read_file_records(find_packaged(path)):
-        for question in _questions(record, place):
-            if question.id in questions:
-                raise UserError(f"{place}: question id {question.id!r} is there twice; make the ids unique")
-            questions[question.id] = question
+    for place, posed in read_posed(path, "last"):
+        if posed.id in questions:
+            raise UserError(f"{place}: question id {posed.id!r} is there twice; make the ids unique")
+        questions[posed.id] = _asked(posed, place)
     if not questions:
-        raise UserError(f"{path}: no questions in it")
+        raise no_questions_error(path)
     if references is not None:
         _add_references(questions, references)
     return list(questions.values())
@@ -113,96 +106,25 @@ def _add_references(questions: dict[str, Question], path: str | Path) -> None:
         raise UserError(f"{path}: holds no reference to any of the questions; their question_id must be the same")
 
 
-def _questions(record: Record, place: str) -> list[Question]:
-    category = str(record.get("category", record.get("dataset", record.get("primary_tag", "all"))))
-    name = question_name(record, place)
-    system = text_at(record.get("system") or "", "system", place)
-    if INSPECT in record:
-        return [_from_log(record, place)]
-    if "orig_instruction" in record:
-        right = record.get("orig_reference_answer")
-        text = text_at(record["orig_instruction"], "orig_instruction", place)
-        return [Question(name, category, (text,), (right,) if isinstance(right, str) and right else ())]
-    if "conversation_input" in record:
-        return [Question(name, category, (_flat(record["conversation_input"], place),), (), system)]
-    if "conversation_a" in record:  # a vote: both models got the same user's turns
-        talk = record["conversation_a"]
-        asked = [one.get("content") for one in talk if isinstance(one, dict) and one.get("role") == "user"]
-        return [Question(name, category, ("\n\n".join(texts_at(asked, "conversation_a", place)),), (), system)]
-    if {"model_a", "model_b", "winner"} <= record.keys():
-        return [Question(name, category, ("(The file does not say what was asked.)",))]
-    if "turns" in record:
-        turns = texts_at(record["turns"], "turns", place)
-        references = texts_at(record.get("reference") or [], "reference", place)
-        if not turns or len(references) not in (0, len(turns)):
-            raise UserError(f"{place}: 'turns' must not be empty, and 'reference' as long as it, if given")
-        return [Question(name, category, turns, references, system)]
-    for field in PLAIN:
-        if isinstance(record.get(field), str):
-            reference = record.get("reference") or []
-            answers = texts_at([reference] if isinstance(reference, str) else reference, "reference", place)
-            return [Question(name, category, (record[field],), answers[:1], system)]
-    if isinstance(record.get("instruction"), str):
-        return _from_instruction(record, name, category, system)
-    return _from_chat(record, place, name, category)
-
-
-def question_name(record: Record, place: str) -> str:
-    """What a record calls its question, or else where it is."""
-    own = (record.get(name) for name in ("question_id", "id", "uid", "session_id", "key"))
-    return str(next((value for value in own if value is not None), place.rsplit("/", 1)[-1]))
-
-
-def _flat(talk: object, place: str) -> str:
-    """WildBench's conversation before the answer, as one text where it has more than the user's question."""
-    if not isinstance(talk, list) or not talk or not all(isinstance(one, dict) for one in talk):
-        raise UserError(f"{place}: field 'conversation_input' must be a list of messages")
-    texts = texts_at([one.get("content") for one in talk], "conversation_input", place)
-    if len(talk) == 1:
-        return texts[0]
-    return "\n\n".join(f"{str(one.get('role')).upper()}: {text}" for one, text in zip(talk, texts, strict=True))
-
-
-def _from_log(sample: Record, place: str) -> Question:
-    """An Inspect sample: what was asked, and its target."""
-    asked = sample.get("input")
-    talk = asked if isinstance(asked, list) else [{"role": "user", "content": asked}]
-    systems = [content_text(one.get("content"), sample) for one in talk if one.get("role") == "system"]
-    turns = [content_text(one.get("content"), sample) for one in talk if one.get("role") == "user"]
-    target = sample.get("target")
-    right = "\n".join(str(one) for one in target) if isinstance(target, list) else str(target or "")
-    text = "\n\n".join(turns)
-    if not text:
-        raise UserError(f"{place}: field 'input' holds nothing that a user asked")
-    category = str(sample[INSPECT].get("task", "all"))
-    return Question(inspect_id(sample), category, (text,), (right,) if right else (), "\n\n".join(systems))
-
-
-def _from_chat(record: Record, place: str, name: str, category: str) -> list[Question]:
-    """A conversation in any format that training reads; the assistant's turns are the references."""
-    try:
-        format = detect_format(record, place)
-    except UserError:
-        fields = "'turns', 'text', 'question', 'prompt', 'instruction' or a conversation's"
-        raise UserError(f"{place}: no question found; expected a field {fields}") from None
-    chats = list(read_chats(record, place, format.name, "last"))
-    if not chats or chats[0].lost:
-        raise UserError(f"{place}: not text alone ({', '.join(chats[0].lost) if chats else 'no turns'}): no question")
-    talk = chats[0].conversation.messages
-    system, talk = (talk[0].content, talk[1:]) if talk[0].role == "system" else ("", talk)
-    if not talk or talk[0].role != "user" or any(one.role == "system" for one in talk):
+def _asked(posed: PosedQuestion, place: str) -> Question:
+    """The question as it is put to a model."""
+    right = [posed.reference] if isinstance(posed.reference, str) and posed.reference else posed.reference or []
+    references, system = texts_at(right, "reference", place), text_at(posed.system or "", "system", place)
+    if posed.whole:
+        turns = (_one_text(posed.talk) or "(The file does not say what was asked.)",)
+        return Question(posed.id, posed.category, turns, references, system)
+    if not posed.talk or posed.talk[0].role != "user" or any(one.role == "system" for one in posed.talk):
         raise UserError(f"{place}: a question starts with the user, after a system message if there is one")
-    turns, answers = (tuple(one.content for one in talk if one.role == who) for who in ("user", "assistant"))
-    return [Question(name, category, turns, answers if len(answers) == len(turns) else (), system)]
+    if len(references) not in (0, len(posed.said)):
+        counts = f"has {len(references)} texts for {len(posed.said)} turns"
+        raise UserError(f"{place}: field 'reference' {counts}; make 'reference' as long as it, or leave it out")
+    answers = tuple(one.content for one in posed.talk if one.role == "assistant")
+    answered = answers if len(answers) == len(posed.said) else ()
+    return Question(posed.id, posed.category, posed.said, references or answered, system)
 
 
-def _from_instruction(record: Record, name: str, category: str, system: str) -> list[Question]:
-    """Self-Instruct's 252 have instances with inputs and answers; AlpacaEval's output is a rival's, no reference."""
-    instances: list[dict[str, Any]] = record.get("instances") or [record]
-    questions = []
-    for index, instance in enumerate(instances):
-        text = f"{record['instruction']}\n\n{instance.get('input') or ''}".strip()
-        answer = None if "generator" in instance else instance.get("output")
-        one = name if len(instances) == 1 else f"{name}_{index}"
-        questions.append(Question(one, category, (text,), (str(answer),) if answer else (), system))
-    return questions
+def _one_text(talk: Sequence[Message]) -> str:
+    """A conversation before the answer as one text; who speaks is named where it isn't the user alone."""
+    if all(message.role == "user" for message in talk):
+        return "\n\n".join(message.content for message in talk)
+    return "\n\n".join(f"{message.role.upper()}: {message.content}" for message in talk)

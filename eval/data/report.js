@@ -95,13 +95,15 @@ function fits(question, place) {
   return state.words.every((word) => text.includes(word));
 }
 
-// Places of all questions in the chosen order: the file's, or by what one model gains on the other; unknown ones last.
+// Places of all questions in the chosen order: the file's, or by what one model gains on the other, or by how much they
+// differ, whichever is better; unknown ones last.
 function ordered() {
   const { questions } = state.index;
   const side = find("order").value;
   const gains = questions.map((question) => {
     const [one, two] = scoresOf(question);
-    return one == null || two == null ? -Infinity : side === "b" ? two - one : one - two;
+    if (one == null || two == null) return -Infinity;
+    return { a: one - two, b: two - one, change: Math.abs(one - two) }[side];
   });
   return [...questions.keys()].sort((one, two) => (side ? gains[two] - gains[one] || one - two : one - two));
 }
@@ -235,7 +237,8 @@ function move(by) {
 }
 
 function clearFilters() {
-  for (const id of ["search", "category", "outcome", "order"]) find(id).value = "";
+  find("search").value = "";
+  for (const id of ["category", "outcome", "order"]) find(id).selectedIndex = 0;
   state.words = [];
   filter();
   highlight();
@@ -317,9 +320,10 @@ function controls() {
   find("clear").onclick = clearFilters;
 }
 
-// The best two models, or the best one and the baseline.
+// The two that the page is about, else the best two models, or the best one and the baseline.
 function firstChoice() {
-  const { models, baseline } = state.index;
+  const { models, baseline, compared } = state.index;
+  if (compared) return compared;
   const rivals = modelOrder().filter((model) => models[model] !== baseline);
   const a = rivals[0] ?? 0;
   return [a, baseline ? models.indexOf(baseline) : rivals[1] ?? a];

@@ -81,14 +81,14 @@ function exchange(detail, turn) {
 
 // One model's answer in one turn, as Markdown with a switch to the plain text, and what is wrong with it.
 function answer(detail, turn, model, side, outcomes) {
-  const [texts, cut, failure] = detail.answers[model] || [[], [], "there is none in the answer file"];
+  const [texts, cut, failure, words] = detail.answers[model] || [[], [], "there is none in the answer file", []];
   const text = texts[turn];
   const head = make("header", "", make("b", "", state.index.models[model]));
   const box = make("section", `answer ${side}`, head);
   if (text === undefined) {
     box.append(make("p", "warn", `No answer: ${failure || "this turn was not reached"}`));
   } else {
-    const count = text.split(/\s+/).filter(Boolean).length;
+    const count = words[turn];
     const body = make("div", "", rendered(text));
     const raw = button("raw-switch", "plain text", () => {
       const on = raw.getAttribute("aria-pressed") !== "true";

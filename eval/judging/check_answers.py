@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camelid.files.paths import find_packaged
+from conversations.questions.read import question_name
+from conversations.questions.records import read_file_records
 from eval.ask.answer import Answer
-from eval.ask.questions import question_name
-from eval.ask.records import read_file_records
 from eval.judging.instruction_checks import Instruction, read_instructions
 from eval.judging.judgment import Judgment
 from eval.judging.modes.correctness import CORRECTNESS

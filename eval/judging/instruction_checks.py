@@ -2,8 +2,8 @@
 
 The instructions and their arguments are IFEval's (Zhou et al. 2023, "Instruction-Following Evaluation for Large
 Language Models"), whose files have `instruction_id_list` and `kwargs` beside each `prompt`; and so is the meaning of
-each: what counts as a word, a paragraph, a bullet. Two need a linguistic model, which is another one here: the language,
-and where a sentence ends.
+each: what counts as a word, a paragraph, a bullet. Two need a linguistic model, which is another one here: the
+language, and where a sentence ends.
 """
 
 import json
@@ -72,17 +72,26 @@ def _compared(count: int, relation: str, bound: int) -> bool:
     return count < bound if relation == "less than" else count >= bound
 
 
+def _pattern(word: str) -> str:
+    """A keyword as a regular expression, as IFEval takes it; to the letter where it is none, as "C++"."""
+    try:
+        re.compile(word)
+    except re.error:
+        return re.escape(word)
+    return word
+
+
 def _keywords(answer: str, given: Arguments) -> bool:
-    return all(re.search(word, answer, re.IGNORECASE) for word in given["keywords"])
+    return all(re.search(_pattern(word), answer, re.IGNORECASE) for word in given["keywords"])
 
 
 def _keyword_frequency(answer: str, given: Arguments) -> bool:
-    found = len(re.findall(given["keyword"].strip(), answer, re.IGNORECASE))
+    found = len(re.findall(_pattern(given["keyword"].strip()), answer, re.IGNORECASE))
     return _compared(found, given["relation"], given["frequency"])
 
 
 def _forbidden_words(answer: str, given: Arguments) -> bool:
-    return not any(re.search(rf"\b{word}\b", answer, re.IGNORECASE) for word in given["forbidden_words"])
+    return not any(re.search(rf"\b{_pattern(word)}\b", answer, re.IGNORECASE) for word in given["forbidden_words"])
 
 
 def _letter_frequency(answer: str, given: Arguments) -> bool:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.files.read import Record
+from conversations.questions.records import read_file_records
 from eval.ask.questions import Question
-from eval.ask.records import read_file_records
 from eval.judging.formats.alpaca_eval import alpaca_eval_shares as alpaca_eval_shares
 from eval.judging.formats.format import JudgmentFormat, Source
 from eval.judging.formats.table import FORMATS

@@ -48,7 +48,7 @@ def without_self_pairs(judgments: Sequence[Judgment]) -> tuple[list[Judgment], N
     kept = [item for item in judgments if len(set(item.models)) == len(item.models)]
     alone = Counter(item.models[0] for item in judgments if len(set(item.models)) < len(item.models))
     return kept, [
-        f"{_count(count, 'judgment')} that compare {model} with itself: left out." for model, count in alone.items()
+        f"{model} compared with itself: {_count(count, 'judgment')} left out." for model, count in alone.items()
     ]
 
 
@@ -110,7 +110,10 @@ def reread_differently(judgments: Sequence[Judgment]) -> Notes:
     ]
     if not wrong:
         return []
-    return [f"{_count(wrong, 'stored score')} not what the judge's reply says, which counts ({_few(wrong, '; ')})."]
+    verb = "is" if len(wrong) == 1 else "are"
+    return [
+        f"{_count(wrong, 'stored score')} {verb} not what the judge's reply says, which counts ({_few(wrong, '; ')})."
+    ]
 
 
 def repeat_key(item: Judgment) -> tuple[object, ...]:

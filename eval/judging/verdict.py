@@ -62,6 +62,14 @@ _DISOWNED = re.compile(
 )
 _JSON_END = re.compile(r"(?:\A|\n)[ \t]*(?:```\w*\n)?\s*(\{.*\})\s*(?:```)?\s*\Z", re.DOTALL)
 
+# One of these words is in each match of the two slow patterns below: most answers have none, and are not searched.
+_NEEDED_WORDS = {
+    "asks for a grade": ("rate", "grade", "score"),
+    "gives the judge instructions": (
+        *("ignore", "disregard", "forget", "judge", "grader", "evaluator"),
+        *("better", "preferred", "the winner", "ranked"),
+    ),
+}
 _SPEAKS_TO_JUDGE = (
     ("contains a verdict", re.compile(r"\[\[\s*(?:\d+(?:\.\d+)?(?:\s*/\s*10)?|[ABC])\s*\]\]")),
     (
@@ -153,8 +161,10 @@ def without_quotes(text: str) -> str:
 
 def speaks_to_judge(answer: str) -> tuple[str, str] | None:
     """Why an answer seems to address its judge, and its words that do; None if it doesn't seem to."""
+    small = answer.lower()
     for reason, pattern in _SPEAKS_TO_JUDGE:
-        found = pattern.search(answer)
+        words = _NEEDED_WORDS.get(reason, ("",))
+        found = pattern.search(answer) if any(word in small for word in words) else None
         if found:
             return reason, answer[max(0, found.start() - 20) : found.end() + 20].replace("\n", " ").strip()
     return None

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 from itertools import combinations
 
+from camelid.text.words import unicode_tokens
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgment import Judgment
@@ -200,7 +201,7 @@ def _row(
         categories=tuple(_categories(run, scores)),
         turns=tuple(_turns(run, mine, model)),
         distribution=tuple(_bins(shares)),
-        words=sum(len(text.split()) for text in texts) / len(texts) if texts else None,
+        words=sum(len(unicode_tokens(text)) for text in texts) / len(texts) if texts else None,
         characters=sum(len(text) for text in texts) / len(texts) if texts else None,
         cut=sum(sum(answer.cut) for answer in own),
         flagged=sum(flag.model == model for flag in run.flags),

@@ -15,7 +15,7 @@ from camelid.files.paths import suggest_path
 from camelid.files.read import Record, read_json
 from camelid.files.write import write_json
 from conversations.formats.readers import read_records
-from eval.ask.questions import Question
+from eval.ask.questions import Question, question_key
 from eval.judging.judgments import alpaca_eval_shares
 from eval.numbers.length_control import STEPS, TINY, Comparison, Difficulties, standard_lengths
 
@@ -66,7 +66,7 @@ def fit_difficulties(comparisons: Sequence[Comparison]) -> Difficulties:
 
 
 def read_annotations(folder: Path, judge: str | None = None) -> tuple[list[Comparison], list[Path]]:
-    """AlpacaEval's annotations in a folder and the folders in it; questions are named by `instruction_key`.
+    """AlpacaEval's annotations in a folder and the folders in it; questions are named by their text.
 
     Args:
         folder: with `.json` or `.jsonl` files, one or several models' in each.
@@ -107,11 +107,6 @@ def read_annotations(folder: Path, judge: str | None = None) -> tuple[list[Compa
     return list(found.values()), others
 
 
-def instruction_key(text: str) -> str:
-    """What a question is called in the file: its text without the blanks around it."""
-    return text.strip()
-
-
 def write_difficulties(path: Path, fitted: Difficulties, models: Iterable[str]) -> None:
     """Write the file: `slope`, the `models` it was fitted to, and the `difficulties` by question text."""
     write_json(path, {"slope": fitted.slope, "models": sorted(models), "difficulties": dict(fitted.log_odds)})
@@ -128,7 +123,7 @@ def read_difficulties(path: str | Path, questions: Sequence[Question]) -> Diffic
         slope, by_text = float(value["slope"]), {str(key): float(odds) for key, odds in value["difficulties"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(f"{path}: not a file that `camelid eval difficulties` wrote") from None
-    keys = {question.id: instruction_key(question.turns[0]) for question in questions}
+    keys = {question.id: question_key(question.turns[0]) for question in questions}
     log_odds = {name: by_text[key] for name, key in keys.items() if key in by_text}
     if not log_odds:
         raise UserError(f"{path}: it has none of the {len(questions)} questions; fit it to annotations of these")
@@ -159,4 +154,4 @@ def _comparison(record: Record, place: str) -> Comparison | None:
     scores = alpaca_eval_shares(preference)
     if scores is None or model == baseline:
         return None
-    return Comparison(model, instruction_key(instruction), 1, scores[1], len(answer), len(baseline_answer))
+    return Comparison(model, question_key(instruction), 1, scores[1], len(answer), len(baseline_answer))

@@ -73,11 +73,7 @@ def summarise(
     orders = NeededOrders(real)
     run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, orders, forced, comparing, flags)
     found = outcomes(real, baseline)
-    boards = [_board(run, judge, (judge,), found, real, duplicates) for judge in judges]
-    boards.sort(key=lambda board: not any(row.score for row in board.rows if row.label != baseline))
-    if len(judges) > 1:
-        together = _board(run, ALL, judges, found, real, duplicates)
-        boards = [together] * any(row.score for row in together.rows if row.label != baseline) + boards
+    boards = _boards(run, judges, found, real, duplicates)
     incomplete = not all(one.complete for one in boards)
     return Results(
         title=title,
@@ -100,7 +96,7 @@ def summarise(
         costs=tuple(_cost(judge, judgments, (dollars or {}).get(judge)) for judge in judges),
         notes=(
             *_notes(mode, boards[0], real, judges, duplicates, len(flags), forced),
-            *_cut_notes(answers),
+            *cut_notes(answers),
             *_length_notes(boards[0], comparing.difficulties is None),
         ),
         single_model=comparing.difficulties is None and any(row.length_controlled for row in boards[0].rows),
@@ -152,6 +148,26 @@ def _named_baseline(judgments: Sequence[Judgment]) -> str | None:
         named = Counter({name: named[name] for name in everywhere})
     ranked = named.most_common(2)
     return ranked[0][0] if ranked and (len(ranked) == 1 or ranked[0][1] > ranked[1][1]) else None
+
+
+def _boards(
+    run: JudgedRun,
+    judges: Sequence[str],
+    found: Sequence[Outcome],
+    judgments: Sequence[Judgment],
+    duplicates: Sequence[Judgment],
+) -> list[Board]:
+    """All judges together first, if there are several; then each, those without any score last."""
+
+    def scored(board: Board) -> bool:
+        return any(row.score for row in board.rows if row.label != run.baseline)
+
+    boards = [_board(run, judge, (judge,), found, judgments, duplicates) for judge in judges]
+    boards.sort(key=lambda board: not scored(board))
+    if len(judges) > 1:
+        together = _board(run, ALL, judges, found, judgments, duplicates)
+        boards = [together] * scored(together) + boards
+    return boards
 
 
 def _board(
@@ -329,7 +345,7 @@ def _off_letters(mode: Mode, judgments: Sequence[Judgment]) -> Iterable[str]:
         )
 
 
-def _cut_notes(answers: Sequence[Answer]) -> Iterable[str]:
+def cut_notes(answers: Sequence[Answer]) -> Iterable[str]:
     """Who ran into the token limit: their scores are of beginnings."""
     by_model: dict[str, list[bool]] = {}
     for answer in answers:

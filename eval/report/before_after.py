@@ -1,15 +1,20 @@
-"""Two models on several question sets in one table: did the domain go up, was the rest kept?"""
+"""Two models on question sets in one table: did the domain go up, was the rest kept?
+
+The two are of one run each set, or of two runs over one set (`eval.report.two_runs`), question by question then.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 from camelid.errors import UserError, suggest_name
 from camelid.files.paths import suggest_path
 from camelid.files.read import read_json
 from eval.numbers.boards import PLANNED_GAP
+from eval.report import wording
 from eval.report.headline import format_estimate
+from eval.report.question_browser import QuestionBrowser
+from eval.report.template import render_template
 from eval.results import Board, Estimate, Results, Scale
 
 
@@ -79,41 +84,69 @@ def render_changes(changes: Sequence[SetChange], before: str, after: str) -> str
     return "\n".join(lines) + "\n"
 
 
-def render_changes_page(changes: Sequence[SetChange], before: str, after: str) -> str:
-    """The table as a page that needs nothing else; it links to each set's own report where that lies beside it."""
-    import jinja2
-    from markupsafe import Markup
+def render_changes_page(
+    changes: Sequence[SetChange],
+    before: str,
+    after: str,
+    browser: QuestionBrowser | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """The table as a page that needs nothing else.
 
-    from eval.report import wording
-    from eval.report.page import content_hash
-
-    data = files("eval").joinpath("data")
-    style = data.joinpath("report.css").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(data.joinpath("before_after.html").read_text(encoding="utf-8")).render(
+    Args:
+        changes, before, after: the table.
+        browser: the questions of two runs, below it.
+        notes: what a reader must know.
+    """
+    return render_template(
+        "before_after.html",
         changes=changes,
         before=before,
         after=after,
+        browser=browser,
+        notes=notes,
         words=wording,
-        style=Markup(style),
-        style_hash=content_hash(style),
     )
 
 
-def _read_change(folder: Path, before: str, after: str) -> SetChange:
+def read_results(folder: Path) -> Results:
+    """A folder's `results.json`.
+
+    Raises:
+        UserError: there is none, or it is broken.
+    """
     path = folder / "results.json"
     if not path.is_file():
         raise UserError(f"{path}: no report there; run `camelid eval report` first{suggest_path(folder)}")
-    results = Results.from_json(read_json(path), str(path))
-    for label in (before, after):
-        if label not in results.models:
-            raise UserError(f"{path}: no model is called {label!r}{suggest_name(label, results.models)}")
+    return Results.from_json(read_json(path), str(path))
+
+
+def set_change(name: str, results: Results, before: str, after: str) -> SetChange | None:
+    """What became of one question set; None if the two were not compared.
+
+    Args:
+        name: of the set.
+        results: its numbers.
+        before, after: two of its models.
+    """
     board = results.boards[0]
     scores = {row.label: row.score for row in board.rows}
     change = _change(results, board, before, after)
+    return None if change is None else SetChange(name, results, scores[before], scores[after], change)
+
+
+def _read_change(folder: Path, before: str, after: str) -> SetChange:
+    results, path = read_results(folder), folder / "results.json"
+    for label in (before, after):
+        if label not in results.models:
+            raise UserError(
+                f"{path}: no model is called {label!r}{suggest_name(label, results.models)}; two runs over the same "
+                "questions are compared with --questions FILE"
+            )
+    change = set_change(folder.resolve().name, results, before, after)
     if change is None:
         raise UserError(f"{path}: {before} and {after} are not compared there; report it with --own {after}")
-    return SetChange(folder.resolve().name, results, scores[before], scores[after], change)
+    return change
 
 
 def _change(results: Results, board: Board, before: str, after: str) -> Estimate | None:
@@ -132,8 +165,9 @@ def _change(results: Results, board: Board, before: str, after: str) -> Estimate
 
 
 def _turned(gap: Estimate) -> Estimate:
+    """The other way round; 0 stays 0, without a sign."""
     low, high = (None if end is None else -end for end in (gap.high, gap.low))
-    return Estimate(-gap.mean, low, high, gap.error, gap.count, gap.questions)
+    return Estimate(0 - gap.mean, low, high, gap.error, gap.count, gap.questions)
 
 
 def _cell(text: str) -> str:

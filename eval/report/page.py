@@ -5,14 +5,9 @@ in it as compressed data, which `data/report.js` shows one at a time. The page's
 own script and style by their hashes and nothing else, so that not even a fault of ours would run what a model wrote.
 """
 
-import base64
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from urllib.parse import quote, urlencode
 
-from camelid.files.paths import find_packaged
-from camelid.files.read import read_text
 from camelid.models.spend import format_dollars
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
@@ -20,7 +15,8 @@ from eval.judging.judgment import Judgment
 from eval.judging.modes.table import MODES
 from eval.report import charts_svg, wording
 from eval.report.headline import headline
-from eval.report.page_data import pack_page
+from eval.report.question_browser import make_browser
+from eval.report.template import render_template
 from eval.results import Board, Difference, Results, WinMatrixCell
 
 MANY_MODELS = 8  # so many are seen at once; more can be searched
@@ -36,16 +32,8 @@ def render_page(
         results: every number on the page.
         questions, answers, judgments: what they were made from, for the question browser.
     """
-    import jinja2
-    from markupsafe import Markup
-
-    style = _data("report.css")
-    renderer = read_text(find_packaged("camelid/data/markdown.js"))
-    script = "\n".join((renderer, _data("report_question.js"), _data("report.js")))
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.from_string(_data("report.html")).render(
+    return render_template(
+        "report.html",
         results=results,
         headline=headline(results),
         mode=MODES[results.mode],
@@ -63,17 +51,8 @@ def render_page(
         dollars=format_dollars,
         link=question_link,
         footer="Made by camelid eval report. The same numbers are in results.json and report.md beside this file.",
-        packed=pack_page(results, questions, answers, judgments),
-        style=Markup(style),
-        style_hash=content_hash(style),
-        script=Markup(script),
-        script_hash=content_hash(script),
+        browser=make_browser(results, questions, answers, judgments),
     )
-
-
-def content_hash(text: str) -> str:
-    """The source expression that lets a Content-Security-Policy pass exactly this text."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def adjacent_differences(board: Board) -> list[Difference]:
@@ -103,7 +82,3 @@ def turn_names(board: Board) -> list[str]:
 def question_link(**parts: str) -> str:
     """An address that `data/report.js` understands: q a question, a and b the two models to compare."""
     return "#" + urlencode(parts, quote_via=quote, safe="")
-
-
-def _data(name: str) -> str:
-    return files("eval").joinpath("data", name).read_text(encoding="utf-8")

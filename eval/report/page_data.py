@@ -7,12 +7,13 @@ model wrote.
 What the page finds in it; models and judges are places in the index's `models` and `judges`, -1 if not there:
 
 - `mode`: what the page asks about it: whether two answers were compared, what a verdict is, the unit of a score;
+- `compared`: the two models shown at first, null for the best two;
 - an index entry: id, category, text (its beginning), block and place of its texts, `scores` (each model's mean),
-  `pairs` (model, model, score, score), `issues` (names of `_issues`);
-- texts: turns, references, `answers` (one for each model, null or [turns, cut off, failure]), `flags` (model, turn,
-  reason, excerpt), and `outcomes` (judge, turn, models, scores, contradiction, replies), whose replies are each
-  (models in the order shown, scores, text, failure, prompt: see `eval.report.packed_prompts`), and whose prompts share
-  the index's `settings`.
+  `pairs` (model, model, score, score), `issues` (names of `_issues`, and `alike`: one answer of all);
+- texts: turns, references, `answers` (one for each model, null or [turns, cut off, failure, words of each turn]),
+  `flags` (model, turn, reason, excerpt), and `outcomes` (judge, turn, models, scores, contradiction, replies), whose
+  replies are each (models in the order shown, scores, text, failure, prompt: see `eval.report.packed_prompts`), and
+  whose prompts share the index's `settings`.
 """
 
 import base64
@@ -23,6 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from camelid.text.words import unicode_tokens
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgment import Judgment
@@ -53,9 +55,18 @@ def pack_value(value: object) -> str:
 
 
 def pack_page(
-    results: Results, questions: Sequence[Question], answers: Sequence[Answer], judgments: Sequence[Judgment]
+    results: Results,
+    questions: Sequence[Question],
+    answers: Sequence[Answer],
+    judgments: Sequence[Judgment],
+    compared: tuple[str, str] | None = None,
 ) -> PackedPage:
-    """All questions with answers and verdicts, ready to embed."""
+    """All questions with answers and verdicts, ready to embed.
+
+    Args:
+        results, questions, answers, judgments: the page's.
+        compared: the two models shown at first; None leaves the choice to the page.
+    """
     labels = contestants(results, answers, judgments)
     entries, blocks, block, size = list[Entry](), list[str](), list[Entry](), 0
     prompts = PackedPrompts()
@@ -74,6 +85,7 @@ def pack_page(
         "models": labels,
         "ranked": [row.label for row in results.boards[0].rows] if results.boards else labels,
         "baseline": results.baseline,
+        "compared": compared and [labels.index(label) for label in compared],
         "judges": list(results.judges),
         "settings": prompts.settings,
         "questions": entries,
@@ -87,6 +99,10 @@ def contestants(results: Results, answers: Iterable[Answer], judgments: Iterable
     known |= dict.fromkeys(answer.model for answer in answers)
     known |= dict.fromkeys(model for judgment in judgments for model in judgment.models)
     return list(known)
+
+
+def _shown(answer: Answer) -> list[Any]:
+    return [answer.turns, answer.cut, answer.failure, [len(unicode_tokens(text)) for text in answer.turns]]
 
 
 def _entries(
@@ -113,15 +129,17 @@ def _entries(
         detail: Entry = {
             "turns": question.turns,
             "references": question.references,
-            "answers": [answer and [answer.turns, answer.cut, answer.failure] for answer in given],
+            "answers": [answer and _shown(answer) for answer in given],
             "flags": flags[question.id],
         }
         detail["outcomes"] = [
             _outcome(outcome, place, judges, [prompts.pack(one, detail, place) for one in outcome.judgments])
             for outcome in here
         ]
-        expected = given[: len(results.models)]
-        issues = _issues(question, expected, here, bool(flags[question.id]))
+        expected = dict(zip(results.models, given, strict=False))
+        rivals = [answer for label, answer in expected.items() if label != results.baseline]
+        issues = _issues(question, list(expected.values()), here, bool(flags[question.id]))
+        issues += ["alike"] * _are_alike(rivals)
         scores, pairs = _scores(here, place)
         entry = {"id": question.id, "category": question.category, "text": question.turns[0][:SNIPPET]}
         yield {**entry, "scores": scores, "pairs": pairs, "issues": issues}, detail
@@ -167,6 +185,12 @@ def _issues(question: Question, given: Sequence[Answer | None], found: Sequence[
         "flagged": flagged,
     }
     return [name for name, there in present.items() if there]
+
+
+def _are_alike(given: Sequence[Answer | None]) -> bool:
+    """Whether several models gave the same answer, to the letter."""
+    texts = {answer.turns if answer else () for answer in given}
+    return len(given) > 1 and len(texts) == 1 and () not in texts
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -16,6 +16,8 @@ from finetune.engine.replicas import require_equal_replicas
 from finetune.engine.run_summary import plot_loss, summarise_run, summary_line, write_model_card
 from finetune.engine.worker import Worker
 from finetune.folders import generation_config, weights
+from finetune.folders.card import PLOT
+from finetune.folders.fingerprint import BASE
 from finetune.folders.generation_config import end_texts_with_turns, find_end_ids, tuned_generation_config
 from finetune.recipe import Recipe
 
@@ -58,12 +60,14 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
             adapter = {name: tensor.to("cpu", dtype) for name, tensor in state.items()}
             save_adapter(worker.accelerator.unwrap_model(worker.model), adapter, beside)
             write_json(beside / generation_config.NAME, generation)
+            shutil.copyfile(folder / BASE, beside / BASE)
         tokenizer.save_pretrained(beside)
         summary = summarise_run(folder / "metrics.jsonl", ledgers)
-        write_model_card(beside, recipe, summary)
+        plot_loss(folder / "metrics.jsonl", folder / "loss.svg")
+        shutil.copy2(folder / PLOT, beside)
+        write_model_card(beside, final, recipe, summary)
         shutil.rmtree(final, ignore_errors=True)  # of a run that goes on after its end
         beside.rename(final)
-        plot_loss(folder / "metrics.jsonl", folder / "loss.svg")
         write_json(folder / "summary.json", summary)
         print(summary_line(summary, final), flush=True)
 

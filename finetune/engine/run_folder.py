@@ -14,7 +14,7 @@ from camelid.files.paths import suggest_path
 from camelid.files.read import read_json, read_jsonl
 from camelid.files.write import atomic_write, dumps, write_json
 from finetune.data.sources import source_fingerprint, source_name
-from finetune.folders.fingerprint import weights_fingerprint
+from finetune.folders.fingerprint import BASE, base_record
 from finetune.folders.hub import suggest_download
 from finetune.recipe import OptimSection, Recipe, read_recipe
 
@@ -66,7 +66,7 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     path, summary = folder / "recipe.yaml", folder / "summary.json"
     if not path.is_file():
         write_json(folder / "data.json", data)
-        write_json(folder / "base.json", _base(recipe.model.path))
+        write_json(folder / BASE, _base(recipe.model.path))
         _write_recipe(path, recipe)
         return None
     before = read_recipe(path)
@@ -82,9 +82,9 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     if finished and not going_on and not until.is_file():
         return finished
     base = _base(recipe.model.path)
-    if not (folder / "base.json").is_file():  # of version 0.2 or before
-        write_json(folder / "base.json", base)
-    if read_json(folder / "base.json") != base:
+    if not (folder / BASE).is_file():  # of version 0.2 or before
+        write_json(folder / BASE, base)
+    if read_json(folder / BASE) != base:
         raise _refusal(folder, f"from other weights ({recipe.model.path} changed since)")
     if finished and going_on:
         _require_last_state(folder, before.optim, recipe.optim, finished["updates"])
@@ -98,7 +98,7 @@ def _base(path: str) -> dict[str, str]:
     """What `base.json` says of the base."""
     if not Path(path).is_dir():
         raise UserError(f"model.path = {path!r}: no such folder{suggest_path(path) or suggest_download(path)}")
-    return {"path": path, "weights": weights_fingerprint(path)}
+    return base_record(path)
 
 
 def _require_last_state(folder: Path, before: OptimSection, now: OptimSection, done: int) -> None:

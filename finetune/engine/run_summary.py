@@ -1,5 +1,6 @@
 """What a run leaves to read: a summary, a plot of the loss, and a model card."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from camelid.charts import line_chart
 from camelid.files.ledger import Ledger
 from camelid.files.read import read_jsonl
 from camelid.files.write import atomic_write
+from finetune.folders.card import PLOT, ends_of_answer, use_lines
 from finetune.recipe import Recipe
 
 
@@ -54,8 +56,15 @@ def plot_loss(metrics: Path, path: Path) -> None:
     line_chart(path, curves, "Loss", "update", "nats per trained token")
 
 
-def write_model_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
-    """Write the model card (README.md with the hub's metadata) into the folder of the model or adapter."""
+def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
+    """Write the model card (README.md with the hub's metadata) into the folder of a model or adapter.
+
+    Args:
+        folder: where model or adapter, tokenizer and plot of the loss are by now.
+        final: where they will be.
+        recipe: of the run.
+        summary: of the run.
+    """
     adapter = recipe.adapter.kind != "none"
     base, optim = recipe.model.path, recipe.optim
     head = ["---", f"base_model: {base}", "tags: [camelid, llama, instruction-tuning]", "pipeline_tag: text-generation"]
@@ -78,8 +87,11 @@ def write_model_card(folder: Path, recipe: Recipe, summary: dict[str, Any]) -> N
         facts["Adapter"] = (
             f"rank {recipe.adapter.rank}, alpha {recipe.adapter.alpha:g}, on {', '.join(recipe.adapter.targets)}"
         )
-    body = [f"# {folder.resolve().parent.name}", "", f"{what} with Camelid.", "", "| | |", "|---|---|"]
+    facts |= ends_of_answer(folder)
+    body = [f"# {final.resolve().parent.name}", "", f"{what} with Camelid.", "", "| | |", "|---|---|"]
     body += [f"| {name} | {value} |" for name, value in facts.items()]
-    body += ["", "It has not been checked for harmful, biased or wrong answers.", ""]
+    merged = final.with_name("model")
+    merge = shlex.join(["camelid", "weights", "merge", base, str(final), str(merged)]) if adapter else ""
+    body += ["", f"![Loss over the updates]({PLOT})", "", *use_lines(merged, merge)]
     with atomic_write(folder / "README.md") as file:
         file.write("\n".join([*head, *body]))

@@ -1,4 +1,4 @@
-"""`camelid weights`: model folders made, imported, merged."""
+"""`camelid weights`: model folders made, imported, merged, published."""
 
 import argparse
 import dataclasses
@@ -53,6 +53,14 @@ def register(rooms: Any) -> None:
     parser.add_argument("--add-tokens", nargs="*", default=[], metavar="TOKEN", help="special tokens, e.g. '[PAD]'")
     parser.add_argument("--multiple-of", type=int, default=1, metavar="N", help="round the rows up (64 is fast)")
     parser.set_defaults(run=run_resize)
+
+    parser = verbs.add_parser("push", help="a model or adapter, with its card, to the Hugging Face hub")
+    parser.add_argument("folder", help="model folder or PEFT folder with a README.md")
+    parser.add_argument("name", metavar="OWNER/NAME", help="the repository, made if there is none")
+    parser.add_argument("--public", action="store_true", help="everybody may see it (default: its owners only)")
+    parser.add_argument("--replace", action="store_true", help="in place of the files that it holds")
+    parser.add_argument("--base", metavar="OWNER/NAME", help="what the base is called on the hub, for the card")
+    parser.set_defaults(run=run_push)
 
 
 def run_new(args: argparse.Namespace) -> int:
@@ -135,8 +143,8 @@ def run_import(args: argparse.Namespace) -> int:
 
 def _import_tokenizer(folder: Path, rows: int, output: Path) -> None:
     """Convert the tokenizer beside Meta's weights; if that fails the weights are there all the same."""
+    from conversations.tokens.sentencepiece_model import read_tokenizer
     from finetune.folders.llama3_tokenizer import is_tiktoken_file, read_llama3_tokenizer
-    from finetune.folders.meta_tokenizer import read_tokenizer
 
     # LLaMA-1 keeps one tokenizer.model beside the folders of all sizes.
     found = [path for path in (folder / "tokenizer.model", folder.parent / "tokenizer.model") if path.is_file()]
@@ -212,4 +220,15 @@ def run_resize(args: argparse.Namespace) -> int:
     weights.save_model(model.state_dict(), model.config, args.output, generation=generation)
     tokenizer.save_pretrained(args.output)
     print(f"{args.output}: {added} tokens added, {before:,} rows before, {model.config.vocab_size:,} now")
+    return 0
+
+
+def run_push(args: argparse.Namespace) -> int:
+    """Publish a folder, for its owners alone unless it says otherwise."""
+    from finetune.folders.push import push_folder
+
+    pushed = push_folder(args.folder, args.name, args.public, args.replace, args.base)
+    removed = f", {pushed.removed} older ones removed" if pushed.removed else ""
+    seen = "private" if pushed.private else "public"
+    print(f"{pushed.address}: {pushed.files} files, {pushed.bytes / 1e6:,.1f} MB{removed}; {seen}")
     return 0

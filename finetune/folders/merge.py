@@ -13,6 +13,7 @@ from camelid.errors import UserError
 from camelid.files.read import read_json
 from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.folders import weights
+from finetune.folders.fingerprint import require_base_of_adapter
 from finetune.folders.generation_config import (
     end_ids_of_folder,
     end_ids_of_tokenizer,
@@ -42,12 +43,14 @@ def apply_adapter(model: Llama, adapter: str | Path, base: str | Path) -> Llama:
     """Add a PEFT adapter (LoRA, DoRA, rsLoRA) into a model's weights.
 
     Raises:
-        UserError: `adapter` is no PEFT folder, or doesn't fit the model, which came from `base`.
+        UserError: `adapter` is no PEFT folder, was trained on other weights than `base`, from which the model came, or
+            doesn't fit it.
     """
     from peft import PeftConfig, PeftModel
 
     if not (Path(adapter) / "adapter_config.json").is_file():
         raise UserError(f"{adapter}: no adapter_config.json; expected a PEFT folder")
+    require_base_of_adapter(adapter, base)
     try:
         config = PeftConfig.from_pretrained(str(adapter))
         config.task_type = None  # "CAUSAL_LM" would have peft look for transformers' way to generate

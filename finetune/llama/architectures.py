@@ -142,6 +142,7 @@ ARCHITECTURES: dict[str, LlamaConfig] = {
     "llama-3-8b": _llama3(_8B),
     "llama-3-70b": _llama3(_70B),
     "llama-3.1-8b": _llama31(_8B),
+    "llama-3.1-8b-instruct": _llama31(_8B),
     "llama-3.1-70b": _llama31(_70B),
     "llama-3.1-405b": _llama31(_shape(16384, 53248, 126, 128, 8)),
     "llama-3.2-1b": _llama31(_shape(2048, 8192, 16, 32, 8), factor=32.0, tied=True),

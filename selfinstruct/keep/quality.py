@@ -4,10 +4,10 @@ import asyncio
 import re
 from pathlib import Path
 
-from camelid.errors import UserError
 from camelid.files.read import read_text
 from camelid.message import Message
 from camelid.models.llm import FATAL, LLM, Failure, Request
+from selfinstruct.placeholders import check_holds, fill
 from selfinstruct.seeds import Task
 
 OWN = Path(__file__).parents[1] / "data" / "quality.txt"
@@ -31,9 +31,8 @@ class Quality:
     def __init__(self, model: LLM, threshold: float, prompt: str | Path | None = None) -> None:
         self._model, self._threshold = model, threshold
         self._prompt = read_text(prompt or OWN).strip()
-        for wanted in ("{instruction}", "{output}", "Score: [["):
-            if wanted not in self._prompt:
-                raise UserError(f"{prompt}: must hold {wanted}; selfinstruct/data/quality.txt is an example")
+        wanted = ("{instruction}", "{output}", "Score: [[")
+        check_holds(self._prompt, wanted, prompt, "selfinstruct/data/quality.txt")
         self._asking: dict[Task, asyncio.Task[float | str]] = {}
         self.fatal: Failure | None = None
 
@@ -68,6 +67,5 @@ class Quality:
         return float(found[1]) if found else "quality not scored: no score in the reply"
 
     def _request(self, task: Task) -> Request:
-        values = {"instruction": task.instruction, "input": task.input or "(none)", "output": task.output}
-        prompt = re.sub(r"\{(instruction|input|output)\}", lambda found: values[found[1]], self._prompt)
+        prompt = fill(self._prompt, instruction=task.instruction, input=task.input or "(none)", output=task.output)
         return Request((Message("user", prompt),), temperature=0.0, max_tokens=MAX_TOKENS)

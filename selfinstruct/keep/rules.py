@@ -48,6 +48,7 @@ class Rules:
 
     def reason_to_drop(self, instruction: str) -> str | None:
         """Return why an instruction is no good, or None."""
+        # As Self-Instruct counts, at blanks, where the script has any.
         words = len(unicode_tokens(instruction) if SPACELESS.search(instruction) else instruction.split())
         if words < self.fewest_words or words > self.most_words:
             return "instruction too short or too long"

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from camelid.files.paths import short_names
-from camelid.text.decontaminate import Decontaminator, read_question_texts
+from camelid.text.decontaminate import Decontaminator
 from camelid.text.words import WordSplitter, rouge_tokens, unicode_tokens
+from conversations.questions.read import read_question_texts
 from selfinstruct.keep.near_texts import NearTexts
 from selfinstruct.keep.nearness import LIMIT
 from selfinstruct.keep.rouge import Similarity, SimilarTexts

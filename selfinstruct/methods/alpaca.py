@@ -13,7 +13,7 @@ from camelid.models.spend import SAMPLE, estimate_before_asking
 from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.parse import Parsed, ReplyParser, parse_compat, parse_json, parse_strict
 from selfinstruct.methods.prompt import SEEDS_A_PROMPT, TASKS_A_PROMPT, alpaca_requests, json_request, text_request
-from selfinstruct.methods.task_prompt import OWN_PROMPT, TaskPrompt
+from selfinstruct.methods.task_prompt import OWN_PROMPT, TaskPrompt, read_task_prompt
 from selfinstruct.run import Candidate, GenerationRun
 from selfinstruct.seeds import Task
 
@@ -137,10 +137,11 @@ def _problem(form: ReplyFormat, result: Reply | Failure) -> str | None:
 async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
     """With the form that the user asked for; says first what that may cost."""
     form = find_form(inputs.format)
-    given = (inputs.seeds, inputs.seed, inputs.language, inputs.prompt)
+    prompt = read_task_prompt(inputs.prompt, inputs.personas, inputs.length)
+    given = (inputs.seeds, inputs.seed, inputs.language, prompt)
     if run.model.name != "offline":
         print(estimate_cost(form.open(*given), run.count, run.model), file=sys.stderr, flush=True)
     await generate_alpaca(run, form.open(*given), form.fallback.open(*given) if form.fallback else None)
 
 
-ALPACA = Method("alpaca", "one step", _generate, formats=FORMS, offline=True, has_prompt=True)
+ALPACA = Method("alpaca", "one step", _generate, formats=FORMS, offline=True, has_prompt=True, has_personas=True)

@@ -1,7 +1,7 @@
 """Evol-Instruct (Xu et al. 2023, WizardLM, section 3): instructions made harder or rarer, round by round.
 
 The operators, their equal chances, four rounds and the four reasons for elimination are the paper's; the
-prompts are our own.
+prompts (`evol_prompts`) are our own, or the user's.
 """
 
 import random
@@ -14,6 +14,7 @@ from camelid.message import Message
 from camelid.models.llm import Reply, Request
 from camelid.text.words import unicode_tokens
 from selfinstruct.keep.nearness import Nearness
+from selfinstruct.methods.evol_prompts import EvolPrompts, read_evol_prompts
 from selfinstruct.methods.method import Method, MethodInputs
 from selfinstruct.methods.parse import CUT_OFF
 from selfinstruct.run import Candidate, GenerationRun
@@ -27,29 +28,7 @@ CHUNK = 64  # instructions between two steps; not the concurrency, so that runs 
 COPIED = Nearness(0.999, "repeats an instruction word for word")
 NO_ANSWER = "no answer to the new instruction"
 
-_BOUNDS = (
-    "Keep it reasonable: people must understand it and be able to answer it. Add 10 to 20 words, no more. "
-    "Keep every table, number and line of code that it needs."
-)
-# In-depth evolving has five operators, in-breadth evolving is the sixth (section 3.2).
-OPERATORS = {
-    "add constraints": f"Make the task below somewhat harder: add one more constraint or requirement. {_BOUNDS}",
-    "deepen": f"Make the task below somewhat harder: ask for more depth and breadth in what it asks about. {_BOUNDS}",
-    "concretize": f"Make the task below somewhat harder: replace general concepts by more specific ones. {_BOUNDS}",
-    "more reasoning": f"Make the task below somewhat harder: if a few steps of thought solve it, ask explicitly for "
-    f"more steps. {_BOUNDS}",
-    "complicate input": f"Make the task below somewhat harder: give it data to work on, such as a table, code, XML, "
-    f"a formula or an SQL database, in full. {_BOUNDS}",
-    "in breadth": "Write a new task inspired by the one below: of the same field but rarer, about as long and as "
-    "hard, and answerable by a language model.",
-}
-_EVOLVE = "{operator}\n\nReply with the new task alone.\n\n[Task]\n{task}\n[End of task]"
-_EQUAL = (
-    "Do these two tasks have the same constraints and requirements, and the same depth and breadth of what they ask? "
-    "Reply with Equal or Not equal alone.\n\n[First task]\n{first}\n[End of first task]\n\n"
-    "[Second task]\n{second}\n[End of second task]"
-)
-# Words of the prompts above that a real task has no use for.
+# Words of our prompts that a real task has no use for.
 _LEAKED = re.compile(
     r"\[(End of )?(first |second )?task\]|\b(the )?(new|given|rewritten|evolved) (task|prompt)\b", re.I
 )
@@ -61,7 +40,9 @@ _STOP_WORDS = frozenset(
 )
 
 
-async def generate_evol(run: GenerationRun, tasks: Sequence[Task], seed: int, rounds: int = ROUNDS) -> None:
+async def generate_evol(
+    run: GenerationRun, tasks: Sequence[Task], seed: int, prompts: EvolPrompts, rounds: int = ROUNDS
+) -> None:
     """Make up to `run.count` records from the tasks of any instruction file.
 
     A task whose evolution is eliminated goes into the next round as it was.
@@ -70,6 +51,7 @@ async def generate_evol(run: GenerationRun, tasks: Sequence[Task], seed: int, ro
         run: takes the records.
         tasks: the first generation; an input is taken as the end of its instruction.
         seed: of the choice of operators.
+        prompts: the operators, and what is asked.
         rounds: how often each task is evolved at most.
     """
     run.instructions = Ledger("instructions")
@@ -77,16 +59,19 @@ async def generate_evol(run: GenerationRun, tasks: Sequence[Task], seed: int, ro
     for generation in range(1, rounds + 1):
         places = iter(range(len(pool)))
         while chunk := list(islice(places, CHUNK)):
-            await _evolve_chunk(run, pool, chunk, generation, seed)
+            await _evolve_chunk(run, pool, chunk, generation, seed, prompts)
             if run.ended:
                 return
     run.stopped = f"{rounds} rounds over {len(pool):,} instructions gave no more"
 
 
-async def _evolve_chunk(run: GenerationRun, pool: list[str], chunk: list[int], generation: int, seed: int) -> None:
+async def _evolve_chunk(
+    run: GenerationRun, pool: list[str], chunk: list[int], generation: int, seed: int, prompts: EvolPrompts
+) -> None:
     """Evolve, compare, answer and eliminate some places of the pool."""
-    operators = {place: random.Random(f"{seed}/{generation}/{place}").choice(list(OPERATORS)) for place in chunk}
-    evolved = await _ask_evolved(run, pool, operators, generation)
+    names = list(prompts.operators)
+    operators = {place: random.Random(f"{seed}/{generation}/{place}").choice(names) for place in chunk}
+    evolved = await _ask_evolved(run, pool, operators, generation, prompts)
     requests = [] if run.answerer else [_request(text, generation, place) for place, text in evolved.items()]
     replies = await run.answers(requests)
     candidates = []
@@ -104,15 +89,17 @@ async def _evolve_chunk(run: GenerationRun, pool: list[str], chunk: list[int], g
 
 
 async def _ask_evolved(
-    run: GenerationRun, pool: Sequence[str], operators: dict[int, str], generation: int
+    run: GenerationRun, pool: Sequence[str], operators: dict[int, str], generation: int, prompts: EvolPrompts
 ) -> dict[int, str]:
     """The new instruction of each place, where there is one that differs in substance."""
     ledger = run.instructions
     assert ledger
-    prompts = {
-        place: _EVOLVE.format(operator=OPERATORS[operator], task=pool[place]) for place, operator in operators.items()
-    }
-    replies = await run.answers([_request(prompt, generation, place) for place, prompt in prompts.items()])
+    replies = await run.answers(
+        [
+            _request(prompts.ask_evolved(operator, pool[place]), generation, place)
+            for place, operator in operators.items()
+        ]
+    )
     texts: dict[int, str] = {}
     for place in operators:
         if place not in replies:
@@ -126,7 +113,7 @@ async def _ask_evolved(
         else:
             texts[place] = text
     questions = [
-        _request(_EQUAL.format(first=pool[place], second=text), generation, place, temperature=0.0)
+        _request(prompts.ask_equal(pool[place], text), generation, place, temperature=0.0)
         for place, text in texts.items()
     ]
     verdicts = await run.answers(questions)
@@ -167,7 +154,7 @@ def _request(prompt: str, generation: int, place: int, temperature: float = TEMP
 
 
 async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
-    await generate_evol(run, inputs.instructions, inputs.seed)
+    await generate_evol(run, inputs.instructions, inputs.seed, read_evol_prompts(inputs.prompt))
 
 
-EVOL = Method("evol", "instructions made harder or rarer, round by round", _generate, evolves=True)
+EVOL = Method("evol", "instructions made harder or rarer, round by round", _generate, evolves=True, has_prompt=True)

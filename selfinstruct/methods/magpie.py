@@ -129,4 +129,4 @@ async def _generate(run: GenerationRun, inputs: MethodInputs) -> None:
     await generate_magpie(run, inputs.seed, inputs.turns)
 
 
-MAGPIE = Method("magpie", "a chat model completes its own empty user turn", _generate, has_turns=True)
+MAGPIE = Method("magpie", "a chat model completes its own empty user turn", _generate, offline=True, has_turns=True)

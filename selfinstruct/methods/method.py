@@ -5,9 +5,10 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from selfinstruct.methods.task_prompt import OWN_PROMPT, TaskPrompt
+from selfinstruct.methods.task_prompt import SHORT
 from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import Task
 
@@ -44,8 +45,10 @@ class MethodInputs:
         language: in which the teacher is told to write, such as `English`.
         format: a name of `Method.formats`, or `AUTO`.
         texts: what back-translation starts from; empty unless the method takes texts.
-        prompt: what the teacher is told, where the method lets the user say it.
         turns: of the user in each record.
+        prompt: a file of the user's with what the teacher is told, in the form that the method reads; None for ours.
+        personas: a file of people whose tasks to write; None for nobody in particular.
+        length: how long outputs are to be, in words of a prompt.
     """
 
     seeds: Sequence[Task]
@@ -54,8 +57,10 @@ class MethodInputs:
     language: str = "English"
     format: str = AUTO
     texts: Sequence[str] = ()
-    prompt: TaskPrompt = OWN_PROMPT
     turns: int = 1
+    prompt: str | Path | None = None
+    personas: str | Path | None = None
+    length: str = SHORT
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ class Method:
         formats: what `--format` may be, `AUTO` among them; empty if it takes none.
         offline: the embedded model understands its prompts.
         from_texts: it starts from texts (`--texts`), which become the answers.
-        has_prompt: the user can say what the teacher is told (`--prompt`, `--persona`).
+        has_prompt: the user can say what the teacher is told (`--prompt`).
+        has_personas: and for whom tasks are (`--persona`).
         has_turns: it can make conversations (`--turns`).
         answers_apart: answers can be asked for apart from the tasks (`--answers`, ...).
     """
@@ -85,6 +91,7 @@ class Method:
     offline: bool = False
     from_texts: bool = False
     has_prompt: bool = False
+    has_personas: bool = False
     has_turns: bool = False
     answers_apart: bool = True
 

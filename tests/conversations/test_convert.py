@@ -59,7 +59,7 @@ def test_the_sample() -> None:
         "unreadable record",
     }
     [fault] = conversion.faults
-    assert "sharegpt_sample.json[59]: conversations[1]: field 'value' must be a string, found None" in fault
+    assert "sharegpt_sample.json[59]: conversations[1]: no field 'value'; found ['from']" in fault
     turns = sum(len(item["conversations"]) for item in json.loads(SAMPLE.read_text()))
     assert conversion.turns.read == turns
     assert not any(
@@ -250,8 +250,65 @@ def test_broken_input_is_said_in_one_line(
     assert (tmp_path / "out.jsonl").exists() == (status == 1)
 
 
+@pytest.mark.parametrize(
+    ("unreadable", "options", "status", "said"),
+    [
+        (1, (), 0, ""),
+        (2, (), 0, "camelid: warning: 2 of 11 records could not be read (18.2%)"),
+        (5, (), 0, "camelid: warning: 5 of 14 records"),
+        (10, (), 1, "camelid: 10 of 19 records could not be read (52.6%), a larger share than --max-unreadable 0.5"),
+        (10, ("--max-unreadable", "0.6"), 0, "camelid: warning: 10 of 19 records"),
+        (1, ("--max-unreadable", "0.01"), 1, "a larger share than --max-unreadable 0.01"),
+        (1, ("--max-unreadable", "0"), 1, "a larger share than --max-unreadable 0"),
+        (0, ("--max-unreadable", "0"), 0, ""),
+    ],
+)
+def test_too_many_unreadable_records(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    unreadable: int,
+    options: tuple[str, ...],
+    status: int,
+    said: str,
+) -> None:
+    records = [chat(number, f"q{number}", f"a{number}") for number in range(9)] + [{"foo": 1}] * unreadable
+    output = tmp_path / "out.jsonl"
+    assert command(sharegpt(tmp_path / "a.json", *records), "--output", output, "--quiet", *options) == status
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("camelid: ")]
+    assert said in "".join(told) and bool(told) == bool(said)
+    assert len(output.read_text().splitlines()) == 9
+
+
+def test_it_says_what_it_replaces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = sharegpt(tmp_path / "a.json", *(chat(number, f"q{number}", "yes") for number in range(40)))
+    for before in (False, True):
+        assert command(source, "--output", tmp_path / "out.jsonl", "--test", "0.5", "--quiet") == 0
+        told = "".join(f"camelid: {tmp_path / name} was there before" for name in ("out.jsonl", "out.test.jsonl"))
+        assert "".join(capsys.readouterr().err.split(" and has been replaced\n")) == (told if before else "")
+
+
+@pytest.mark.parametrize("option", ["", "--decontaminate", "--block"])
+@pytest.mark.parametrize("name", ["out.jsonl", "out.test.jsonl", "out.ledger.json"])
+def test_it_never_replaces_what_it_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, name: str
+) -> None:
+    source, read = sharegpt(tmp_path / "a.json", chat("a", "hi", "yes")), tmp_path / name
+    read.write_text('{"text": "hi"}')
+    output = ("--output", tmp_path / "out.jsonl", "--test", "0.5", "--quiet")
+    assert command(source, *filter(None, [option]), read, *output) == 2
+    assert f"{name}: is an input, too, and would be replaced" in capsys.readouterr().err
+    assert read.read_text() == '{"text": "hi"}' and len(list(tmp_path.iterdir())) == 2
+
+
 def test_options_out_of_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for option in ("--test 2", "--sample 0", "--workers 0", "--max-turn-chars 0", "--near-duplicates 2"):
+    for option in (
+        "--test 2",
+        "--sample 0",
+        "--workers 0",
+        "--max-unreadable 2",
+        "--max-turn-chars 0",
+        "--near-duplicates 2",
+    ):
         assert command(SAMPLE, "--output", tmp_path / "out.jsonl", "--quiet", *option.split()) == 2
         assert option.split()[0].lstrip("-")[:4] in capsys.readouterr().err
 

@@ -204,11 +204,10 @@ GOOD = dumps(chat("a", "Hi", "Hello")).encode() + b"\n"
             r"x\.jsonl:3: .* format alpaca; run `camelid conversations convert`",
         ),
         (b'{"messages": [{"role": "user", "content": "a"}]}\n', r"x\.jsonl:3: .* format openai; run"),
-        (b'{"text": "a"}\n', r"x\.jsonl:3: unknown record"),
+        (b'{"txt": "a"}\n', r"x\.jsonl:3: unknown record"),
         (b"[]\n", r"x\.jsonl:3: expected a JSON object, found list"),
         (b"\xff\n", r"x\.jsonl:3: not UTF-8 text"),
         (GOOD.replace(b"{}", b'{"n": NaN}'), r"x\.jsonl:3: cannot be written as JSON: Out of range float"),
-        (GOOD.replace(b"Hi", rb"\ud800"), r"x\.jsonl:3: cannot be written as JSON: .*surrogates not allowed"),
     ],
 )
 def test_a_line_that_is_no_conversation_is_named(tmp_path: Path, second: bytes, error: str) -> None:
@@ -228,7 +227,7 @@ def test_what_cannot_be_read_ends_the_command(tmp_path: Path, capsys: pytest.Cap
     packed = (folder / "1.jsonl.gz").read_bytes()
     (folder / "1.jsonl.gz").write_bytes(packed[:-20])
     assert main(command) == 2
-    assert f"camelid: error: {folder / '1.jsonl.gz'}: broken gzip file" in capsys.readouterr().err
+    assert f"camelid: error: {folder / '1.jsonl.gz'}: broken packed file" in capsys.readouterr().err
     (folder / "1.jsonl.gz").write_bytes(packed)
     assert len(run(folder, tmp_path / "out")) == 101  # too short to be compared; it goes on where it stopped
 

@@ -60,7 +60,7 @@ def test_a_model_compared_with_itself_is_left_out(report: Report, folder: Path) 
     status, _, _ = report("ae_q.json", "ae_ann.jsonl", "ae_self.jsonl")
     found = results(folder)
     assert status == 0 and scores(found) == {"mine": pytest.approx(55.0), "base": 50.0}
-    assert "1 judgment that compare base with itself: left out." in found.notes
+    assert "base compared with itself: 1 judgment left out." in found.notes
 
 
 def test_a_second_judge_has_a_board_of_its_own(report: Report, folder: Path) -> None:

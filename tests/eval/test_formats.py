@@ -142,6 +142,20 @@ def test_arena_hard_v2(folder: Path, made: Made) -> None:
     assert "| o3-mini | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | unknown |" in (folder / "report.md").read_text()
 
 
+def test_each_category_of_arena_hard_v2_has_its_baseline(folder: Path, made: Made) -> None:
+    """Named, a baseline brings the questions that were put to its pairs."""
+    arena_hard_questions(folder)
+    rows = [
+        {"uid": f"q{n}", "category": "c", "judge": "gpt-4.1", "model": "mine", "baseline": baseline,
+         "games": [{"score": score, "judgment": {"answer": f"[[{score}]]"}, "prompt": []} for score in ("B>A", "A>B")]}
+        for n, baseline in enumerate(("o3-mini", "gemini", "o3-mini"))
+    ]  # fmt: skip
+    write(folder / "model_judgment" / "mine.jsonl", rows)
+    results, out = made("question.jsonl", "--baseline", "o3-mini")
+    assert results.complete and mean(results, "mine") == 100.0 and results.questions == 2
+    assert "Questions that were put to other pairs only: 1, left out." in out
+
+
 def test_arena_hard_v01_and_its_battles_say_the_same(folder: Path, made: Made) -> None:
     questions = [
         {"question_id": f"q{n}", "category": "arena-hard-v0.1", "turns": [{"content": f"Q{n}?"}]} for n in range(2)
@@ -235,7 +249,8 @@ def test_mt_bench_forks(folder: Path, made: Made) -> None:
     results, _ = made("q.jsonl", status=1)
     assert mean(results, "mine") == 5.0 and row(results, "mine").counts.failed == 1
     assert (
-        "1 stored score not what the judge's reply says, which counts (question 2, mine: 4, stored 8)." in results.notes
+        "1 stored score is not what the judge's reply says, which counts (question 2, mine: 4, stored 8)."
+        in results.notes
     )
 
 
@@ -286,7 +301,7 @@ def test_prometheus(folder: Path, made: Made) -> None:
     results, _ = made("feedback_bench.json")
     assert results.mode == "prometheus" and mean(results, "feedback_bench") == pytest.approx(10 / 3)
     assert any(
-        "1 stored score not what the judge's reply says" in note and "4, stored 3" in note for note in results.notes
+        "1 stored score is not what the judge's reply says" in note and "4, stored 3" in note for note in results.notes
     )
 
 

@@ -139,4 +139,4 @@ def test_pairs_judged_in_both_orders(tmp_path: Path, seed: int) -> None:
     row = next(row for row in results.boards[0].rows if row.label == "x")
     assert row.score is not None and row.score.mean == pytest.approx(100 * sum(outcomes.values()) / len(outcomes))
     assert (row.counts.expected, row.counts.judged) == (2 * QUESTIONS, 2 * len(outcomes))
-    assert results.boards[0].counts.duplicate == doubled and "compare x with itself" in "\n".join(results.notes)
+    assert results.boards[0].counts.duplicate == doubled and "x compared with itself" in "\n".join(results.notes)

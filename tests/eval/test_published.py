@@ -60,6 +60,24 @@ def test_vicuna_is_92_percent_of_chatgpt() -> None:
     assert row.score is not None and round(row.score.mean, 2) == 92.06
 
 
+def test_two_vicuna_runs_differ_by_the_published_sums(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Alpaca's and ChatGPT's files in a folder each: between them is what FastChat's sums say."""
+    source = REAL / "vicuna80"
+    questions = str(source / "question.jsonl")
+    for name in ("alpaca-13b", "gpt35"):
+        (tmp_path / name).mkdir()
+        for file in (f"answer/answer_{name}", "answer/answer_vicuna-13b", f"review/review_{name}_vicuna-13b"):
+            shutil.copy(source / f"{file}.jsonl", tmp_path / name)
+        base = ("--baseline", "vicuna-13b:20230322-clean-lang")
+        assert main(["eval", "report", "--questions", questions, "--output", str(tmp_path / name), *base]) == 0
+    capsys.readouterr()
+    runs = [str(tmp_path / name) for name in ("alpaca-13b", "gpt35")]
+    assert main(["eval", "compare", *runs, "--questions", questions]) == 0
+    before, after = (100 * mine / vicunas for mine, vicunas in (SUMS["alpaca-13b"], SUMS["gpt35"]))
+    told = capsys.readouterr().out
+    assert f"| {before:.2f} (" in told and f"| {after:.2f} (" in told and f"| {after - before:+.2f} (" in told
+
+
 def test_vicuna_answers_load() -> None:
     for name in ("alpaca-13b", "gpt35", "vicuna-13b"):
         answers = read_answers(REAL / "vicuna80" / "answer" / f"answer_{name}.jsonl")

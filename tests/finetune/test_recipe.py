@@ -1,6 +1,7 @@
 """Recipes: every shipped one parses, and mistakes name the key and the fix."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -18,7 +19,10 @@ SIZES = (
     "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
     "num_key_value_heads", "head_dim", "max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id",
 )  # fmt: skip
-RECIPES = Path(__file__).parents[2] / "recipes"
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "recipes"
+# What `tokenizer` means for a toy: the template of the model that a recipe names, with its date.
+CHAT_TEMPLATE = ROOT / "tests" / "conversations" / "tokens" / "chat_templates" / "llama-3.1.jinja"
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
@@ -122,6 +126,23 @@ def test_overrides() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipes_say_what_the_plan_says(path: Path) -> None:
+    """Memory and time in a recipe's head, for the layout named there."""
+    from finetune.plan import plan_report
+
+    said = re.search(
+        r"^# By --plan \((.*?)\): ([\d.]+ GB) a GPU; an update .* takes about ([\d.]+ s)", path.read_text(), re.M
+    )
+    assert said or path.stem == "smoke"
+    if said:
+        launch = re.search(r"\d+ H100, (launch/[\w-]+\.yaml)", said[1])
+        recipe = read_recipe(path)
+        plan = plan_report(recipe, read_launch_file(RECIPES / launch[1]) if launch else Layout(), "H100", None)
+        assert re.search(r"^memory +([\d.]+ GB)", plan, re.M)[1] == said[2]  # type: ignore[index]
+        assert re.search(r"^time +([\d.]+ s)", plan, re.M)[1] == said[3]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_recipes_are_planned_and_run_two_steps(
     path: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,9 +161,12 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
         assert "DOES NOT FIT" not in plan and "USD" in plan
     if recipe.adapter.kind == "qlora":
         pytest.importorskip("bitsandbytes")
-    template = get_template(recipe.data.template)
+    own = recipe.data.template == "tokenizer"
+    template = get_template("llama-3" if own else recipe.data.template)
     texts = [span.text for conversation in read_conversations(toy_data) for span in template.spans(conversation)]
     tokenizer = train_tokenizer(texts, 450, template)
+    if own:
+        tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
     # The published shape, what tells its family apart included, but small.
     sizes = LlamaConfig(len(tokenizer), 64, 128, 2, 4, 2, head_dim=16, max_position_embeddings=512)
     shape = dataclasses.replace(

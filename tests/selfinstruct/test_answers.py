@@ -162,7 +162,7 @@ def test_longer_answers_by_the_teacher_itself(tmp_path: Path) -> None:
     [
         (("--answers", 3), "somebody must choose; add --quality-model"),
         (("--answers", 0), "--answers must be at least 1"),
-        (("--answer-model", "offline"), "the embedded model cannot answer"),
+        (("--answer-model", "offline"), "the embedded model can answer its own tasks alone"),
         (("--turns", 2), "--turns: at least 1; more only with --method magpie"),
         (("--method", "magpie", "--prompt", "x"), "only with --method alpaca"),
         (("--texts", "x"), "--method backtranslate and --texts FILE go together"),

@@ -75,3 +75,25 @@ def test_a_card_replaces_no_file_of_another_origin(tmp_path: Path, capsys: pytes
     readme.write_text("mine")
     assert main(["selfinstruct", "card", str(tmp_path / "x.jsonl"), "--output", str(readme.parent)]) == 2
     assert readme.read_text() == "mine" and "no card of ours" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--prompt", "{}"),
+        ("--persona", "{}"),
+        ("--seeds", "{}"),
+        ("--rules", "{}"),
+        ("--decontaminate", "{}"),
+        ("--method", "backtranslate", "--texts", "{}"),
+        ("--method", "evol", "--model", "m", "--base-url", "http://127.0.0.1:9", "--instructions", "{}"),
+        ("--quality-model", "offline", "--quality-prompt", "{}"),
+    ],
+)
+def test_a_file_that_is_not_there_is_named(
+    options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "nowhere.yaml"
+    given = [option.format(missing) for option in options]
+    assert f"{missing}: no such file" in refused(capsys, *given, "--output", tmp_path / "x.jsonl")
+    assert not (tmp_path / "x.jsonl").exists()

@@ -102,8 +102,21 @@ def test_only_what_one_reason_takes_is_a_standstill() -> None:
     assert watch.reason(11) is None
     ledger.keep()
     assert watch.reason(12) is None
-    ledger.drop("bad", 9)
+    ledger.drop("new", 9)
     ledger.drop("not needed", 40)
     assert watch.reason(30) is None  # too few to tell
-    ledger.drop("bad")
+    ledger.drop("new")
     assert watch.reason(30) is not None
+
+
+def test_as_many_in_a_row_as_the_rate_before_would_give_are_no_standstill() -> None:
+    """Where half is too similar, ten in a row are soon met; at 0.5 twenty are as likely as one in a million."""
+    ledger = Ledger("instructions")
+    watch = Standstill(ledger, 10, "not needed")
+    ledger.drop("too similar", 500)
+    ledger.keep(500)
+    assert watch.reason(1000) is None
+    ledger.drop("too similar", 19)
+    assert watch.reason(1019) is None
+    ledger.drop("too similar")
+    assert watch.reason(1020) is not None

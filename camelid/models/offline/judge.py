@@ -26,12 +26,19 @@ def judge(prompt: str) -> str | None:
         return None
     truth, said = _words(reference[1]), _words(answer[1])
     common = LCSseq.similarity(truth, said)
-    overlap = 2 * common / (len(truth) + len(said)) if common else 0.0
-    rating = 1 + round(9 * overlap)
+    f_measure = overlap(reference[1], answer[1])
+    rating = 1 + round(9 * f_measure)
     return (
         f"Rule-based reference judge: {common} of the reference's {len(truth)} words appear in order in the answer's "
-        f"{len(said)} words (ROUGE-L F {overlap:.2f}).\n\nRating: [[{rating}]]"
+        f"{len(said)} words (ROUGE-L F {f_measure:.2f}).\n\nRating: [[{rating}]]"
     )
+
+
+def overlap(truth: str, said: str) -> float:
+    """ROUGE-L F-measure of the words of two texts, from 0 to 1."""
+    true_words, said_words = _words(truth), _words(said)
+    common = LCSseq.similarity(true_words, said_words)
+    return 2 * common / (len(true_words) + len(said_words)) if common else 0.0
 
 
 def _words(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Writes tasks in answer to a self-instruct prompt."""
+"""Writes tasks: in answer to a self-instruct prompt, or as a user's turn."""
 
 import json
 import re
@@ -43,6 +43,12 @@ def write_json_tasks(prompt: str, random: Random) -> str | None:
         for instruction, text, output in _tasks(int(missing[1]), random)
     ]
     return json.dumps({"tasks": tasks}, ensure_ascii=False)
+
+
+def write_turn(random: Random) -> str:
+    """What a user might say: a task, with its input after an empty line."""
+    [(instruction, text, _)] = _tasks(1, random)
+    return "\n\n".join(filter(None, (instruction, text)))
 
 
 def _tasks(count: int, random: Random) -> list[TaskTexts]:

@@ -1,7 +1,7 @@
 """Inspect's logs, `.json` and `.eval` (inspect.aisi.org.uk): each sample's answer and what each scorer said of it."""
 
 from camelid.files.read import Record
-from eval.ask.records import INSPECT, inspect_id, inspect_text
+from conversations.questions.records import INSPECT, inspect_id, inspect_text
 from eval.judging.formats.format import JudgmentFormat, Source
 from eval.judging.judgment import Judgment
 from eval.judging.modes.correctness import CORRECTNESS

@@ -55,7 +55,13 @@ def test_every_kind_of_file(tmp_path: Path) -> None:
         (b"\x89PNG\r\n\x1a\n\x00\x00", r": a binary file, expected JSON or JSON Lines"),
         (b"hello\n", r":1: broken JSON at column 1"),
         (b'{"a": 1', r":1: broken JSON at column"),
-        (b'{\n"a": 1}', r":1: broken JSON at column .*; expected one JSON object a line"),
+        (b'{\n"a: 1}', r":2: broken JSON in record 0: the file ends inside the record"),
+        (b'{\n"a": 1\n"b": 2}', r":3: broken JSON in record 0: expected ',', found '\"'"),
+        (b"{\n1: 2}", r":2: broken JSON in record 0: expected the name of a field"),
+        (b'{"a": 1,\n"b": 2}\n]', r":3: broken JSON in record 1: expected '\{', found '\]'"),
+        (b'{"data": [{"a": 1}, 2]}', r": data\[1\]: expected a JSON object, found int"),
+        (b'{"data": [{"a": 1},\n{"a": "x', r":2: broken JSON in record 1: the file ends inside the record"),
+        (b'{"a": "x\n{"a": "y"}', r":1: broken JSON at column .*; expected one JSON object a line"),
         (b'{"a": ' + b"[" * 100_000, r":1: JSON is nested too deeply"),
     ],
 )
@@ -65,6 +71,26 @@ def test_broken_files_are_one_error_with_a_place(tmp_path: Path, content: bytes,
     with pytest.raises(UserError, match=r"bad\.json" + message) as caught:
         values(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_a_file_of_whole_objects(tmp_path: Path, indent: int | None) -> None:
+    """One object, several, or one that holds the records, however the lines break."""
+    path, many = tmp_path / "a.json", RECORDS[:50]
+    path.write_text(json.dumps(RECORDS[7], indent=indent))
+    assert values(path) == [RECORDS[7]]
+    path.write_text("\n".join(json.dumps(record, indent=indent) for record in many))
+    assert values(path) == many
+    for held in ({"data": many}, {"version": [1], "data": many, "count": 50}):
+        path.write_text(json.dumps(held, indent=indent))
+        assert values(path) == many
+        assert [place for place, _ in read_records(path)][49] == f"{path}: data[49]"
+    for alone in ({"data": ["Why?", "Because."], "id": 1}, {"data": {"a": 1}}, {"data": []}, {"data": [1]}):
+        path.write_text(json.dumps(alone, indent=indent))
+        assert values(path) == [alone]
+    lines = [{"data": [{"a": 1}]}, {"data": [{"a": 2}]}]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    assert values(path) == lines
 
 
 def test_a_bad_line_costs_only_itself(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ def talk(question: str, answer: str = "yes", name: str = "c") -> Conversation:
     ("text", "scrubbed"),
     [
         ("write to jo.doe+x@mail.co.uk.", "write to [EMAIL]."),
+        (
+            "bob@firm.com: hello, ann@a.b.firm.com:thanks, mailto:jo@firm.com/",
+            "[EMAIL]: hello, [EMAIL]:thanks, mailto:[EMAIL]/",
+        ),
         ("call +49 30 1234567 or (415) 555-2671 or 415-555-2671!", "call [PHONE] or [PHONE] or [PHONE]!"),
         ("card 4111 1111 1111 1111, 378282246310005.", "card [CARD], [CARD]."),
         ("amex 3782 822463 10005", "amex [CARD]"),
@@ -39,6 +43,8 @@ def test_personal_data_becomes_placeholders(text: str, scrubbed: str) -> None:
         "1234567890123456789012345",
         "127.0.0.1, 192.168.1.10, 10.0.0.1, 300.1.1.1, version 1.2.3.4.5, ::1, 12:30:45",
         "2023-01-15, 3.14159265358979, 1,234,567.89, 555-1234, 10 / 2 = 5, pi=3.1415926535",
+        "git@github.com:org/repo.git, git@git.firm.co.uk:repo.git, ssh -T git@gitlab.com, ssh://me@host.com:22/x",
+        "scp a.txt deploy@web.firm.com:/srv/app/ ci@firm.com:~/x https://ann@firm.com/repo",
         "user@example.com, a @mention, x@y, foo@bar@baz",
         "std::vector<int>::iterator, a::b::c, dead:beef",
         "sk-short, skeleton, AKIA",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from camelid.text.thinking import split_thinking
+from camelid.text.thinking import Thought, find_thinking, split_thinking
 
 SPLIT = {  # text: (thinking, answer)
     "<think>\nTwo and two.\n</think>\n\nFour.": ("Two and two.", "Four."),
@@ -28,6 +28,31 @@ SPLIT = {  # text: (thinking, answer)
 def test_thinking_is_split_off(text: str, expected: tuple[str, str]) -> None:
     assert split_thinking(text) == expected
     assert split_thinking(expected[1]) == ("", expected[1])
+
+
+TAGS = [
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+]
+
+
+@pytest.mark.parametrize(("opening", "closing"), TAGS)
+def test_every_tag_in_any_case_and_unopened(opening: str, closing: str) -> None:
+    for case in (str, str.upper, str.lower):
+        assert find_thinking(f"{case(opening)}a{case(closing)} Four. \n") == Thought("a", "Four. \n")
+        assert find_thinking(f"a{case(closing)}\nFour.") == Thought("a", "Four.")
+
+
+def test_thinking_that_never_ends_is_told_from_an_empty_answer() -> None:
+    assert find_thinking("<think>a") == Thought("a", None)
+    assert find_thinking("<think>a</think>\n") == Thought("a", "")
+    assert find_thinking("Four.") is None
 
 
 @pytest.mark.parametrize(

@@ -20,3 +20,5 @@ def test_every_script_has_words() -> None:
     assert unicode_tokens("Ünïcode \uff21\uff22\uff23 12") == ["ünïcode", "abc", "12"]
     assert unicode_tokens("हिन्दी में लिखो") == ["हिन्दी", "में", "लिखो"]
     assert unicode_tokens("สวัสดี ครับ") == ["ส", "วั", "ส", "ดี", "ค", "รั", "บ"]
+    assert unicode_tokens("请问GPT-4在第3章 ๒๕ the") == ["请", "问", "gpt", "4", "在", "第", "3", "章", "๒๕", "the"]
+    assert unicode_tokens("二\u3007二五年々 ｶﾞ") == ["二", "\u3007", "二", "五", "年", "々", "ガ"]

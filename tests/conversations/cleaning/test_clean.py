@@ -15,7 +15,7 @@ def run(*turns: str, clean: Clean = Clean()) -> tuple[list[str], Ledger]:  # noq
     """Clean turns written as `u: text`; give back the same and the ledger."""
     messages = tuple(Message(ROLES[turn[0]], turn[3:]) for turn in turns)
     ledger = Ledger("turns")
-    cleaned = clean(Conversation("c", messages), ledger)
+    cleaned = clean(Conversation("c", messages), ledger, page=True)
     assert ledger.read == len(turns)
     if isinstance(cleaned, str):
         assert ledger.kept == 0
@@ -65,9 +65,9 @@ def test_turns_of_one_role_are_joined() -> None:
 
 def test_joined_turns_have_the_smallest_weight_and_the_last_turn_its_own() -> None:
     talk = Conversation("c", (Message("user", "hi"), Message("assistant", "a", 0.0), Message("assistant", "b")))
-    joined = Clean()(talk, Ledger("turns"))
+    joined = Clean()(talk, Ledger("turns"), page=True)
     assert isinstance(joined, Conversation) and joined.messages[1] == Message("assistant", "a\n\nb", 0.0)
-    last = Clean(in_a_row="last")(talk, Ledger("turns"))
+    last = Clean(in_a_row="last")(talk, Ledger("turns"), page=True)
     assert isinstance(last, Conversation) and last.messages[1] == Message("assistant", "b")
 
 

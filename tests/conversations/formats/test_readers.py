@@ -56,8 +56,8 @@ def test_formats(tmp_path: Path, record: Any, expected: Conversation, as_array: 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"text": "x"}, r"unknown record with fields \['text'\]"),
-        ({"instruction": "a", "output": None}, "field 'output' must be a string, found None"),
+        ({"txt": "x"}, r"unknown record with fields \['txt'\]"),
+        ({"instruction": "a", "output": 3}, "field 'output' must be a string, found 3"),
         ({"messages": []}, "field 'messages' must be a non-empty list"),
         (
             {"messages": [{"role": "usr", "content": "x"}]},
@@ -102,7 +102,11 @@ IMAGE = {"role": "user", "content": [{"type": "text", "text": "what is"}, {"type
             ["u: hi", "a: yes"],
             {"exchange that used a tool": 4},
         ),
-        (openai(USER, ANSWER, IMAGE, ANSWER), ["u: hi", "a: yes"], {"exchange with an image, sound or file": 2}),
+        (
+            openai(USER, ANSWER, IMAGE, ANSWER),
+            ["u: hi", "a: yes"],
+            {"exchange with an image, sound or file (image_url)": 2},
+        ),
         (openai(USER, {"role": "assistant", "content": None, "refusal": "no"}), ["u: hi", "a: no"], {}),
         ({"conversation_id": "x", "model": "m", "conversation": [USER, ANSWER]}, ["u: hi", "a: yes"], {}),
         ({"conversation_hash": "x", "conversation": [{**USER, "toxic": False}, ANSWER]}, ["u: hi", "a: yes"], {}),

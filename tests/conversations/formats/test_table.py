@@ -60,6 +60,16 @@ ROWS = {
         {"mapping": {"a": {"message": None, "children": ["a"]}}},
         "field 'mapping' has no last message",
     ),
+    "claude": Row(
+        "'chat_messages' (Claude export)",
+        {
+            "uuid": "7",
+            "chat_messages": [{"sender": "human", "text": "Why?"}, {"sender": "assistant", "text": "Because."}],
+        },
+        {"chat_messages": [{"sender": "human", "text": "Why?"}, {"sender": "asistant", "text": "Because."}]},
+        "chat_messages[1].sender: unknown role 'asistant'; did you mean 'assistant'?",
+        turns=2,
+    ),
     "oasst": Row(
         "'prompt' (OASST tree)",
         {
@@ -69,21 +79,34 @@ ROWS = {
                 "replies": [{"role": "assistant", "text": "Because.", "replies": []}],
             }
         },
-        {"prompt": {"role": "prompter", "text": None}},
-        "field 'text' must be a string, found None",
+        {"prompt": {"role": "prompter", "text": 3}},
+        "field 'text' must be a string, found 3",
+    ),
+    "capybara": Row(
+        "'conversation' (Capybara, WildChat, LMSYS)",
+        {"conversation": [{"input": "Why?", "output": "Because."}]},
+        {"conversation": [{"input": "Why?", "output": 3}]},
+        "conversation[0]: field 'output' must be a string, found 3",
+        turns=1,
     ),
     "wildchat": Row(
-        "'conversation' (WildChat, LMSYS)",
+        "'conversation' (Capybara, WildChat, LMSYS)",
         {"conversation": [ASKED, ANSWERED]},
         {"conversation": [ASKED, {"role": "assistant"}, ASKED]},
-        "messages[1].content must be a string, found NoneType",
+        "conversation[1]: no field 'content'; found ['role']",
         turns=3,
     ),
     "alpaca": Row(
-        "'instruction' (Alpaca)",
+        "'instruction' (Alpaca, Dolly, GPTeacher)",
         {"instruction": "Why?", "output": "Because."},
-        {"instruction": "Why?", "input": None, "output": "Because."},
-        "field 'input' must be a string, found None",
+        {"instruction": "Why?", "input": 3, "output": "Because."},
+        "field 'input' must be a string, found 3",
+    ),
+    "dolly": Row(
+        "'instruction' (Alpaca, Dolly, GPTeacher)",
+        {"instruction": "Why?", "context": "", "response": "Because."},
+        {"instruction": "Why?", "context": 3, "response": "Because."},
+        "field 'context' must be a string, found 3",
     ),
     "conversations": Row(
         "'messages' (conversation, OpenAI)",
@@ -95,8 +118,45 @@ ROWS = {
     "openai": Row(
         "'messages' (conversation, OpenAI)",
         {"messages": [ASKED, {"role": "assistant", "content": [{"type": "text", "text": "Because."}]}]},
-        {"messages": [ASKED, {"role": "assistant", "content": ["Because."]}]},
-        "messages[1].content must be a string or a list of parts, found 'Because.' in it",
+        {"messages": [ASKED, {"role": "assistant", "content": [5]}]},
+        "messages[1].content must be a string or a list of parts, found 5 in it",
+        turns=2,
+    ),
+    "openai-batch": Row(
+        "'body' (OpenAI batch input)",
+        {"custom_id": "7", "method": "POST", "body": {"model": "gpt", "messages": [ASKED, ANSWERED]}},
+        {"custom_id": "8", "body": {"messages": [ASKED, {"role": "asistant", "content": "Because."}]}},
+        "body: messages[1].role: unknown role 'asistant'; did you mean 'assistant'?",
+    ),
+    "open-orca": Row(
+        "'question' (OpenOrca)",
+        {"question": "Why?", "response": "Because."},
+        {"question": 3, "response": "Because."},
+        "field 'question' must be a string, found 3",
+    ),
+    "oa-instructions": Row(
+        "'INSTRUCTION' (OpenAssistant's instructions)",
+        {"INSTRUCTION": "Why?", "RESPONSE": "Because."},
+        {"INSTRUCTION": "Why?", "RESPONSE": 3},
+        "field 'RESPONSE' must be a string, found 3",
+    ),
+    "query-response": Row(
+        "'query' (query and response)",
+        {"query": "Why?", "response": "Because."},
+        {"query": "Why?", "response": "Because.", "history": [["Why?"]]},
+        "history[0] must be a question and its answer, found ['Why?']",
+    ),
+    "prompt-completion": Row(
+        "'completion' (prompt and completion)",
+        {"prompt": [ASKED], "completion": [ANSWERED]},
+        {"prompt": [ASKED], "completion": "Because."},
+        "fields 'prompt' and 'completion' must be both texts, or both lists of messages",
+    ),
+    "ultrachat": Row(
+        "'data' (UltraChat)",
+        {"data": ["Why?", "Because."]},
+        {"data": ["Why?", None]},
+        "data[1] must be a string, found None",
         turns=2,
     ),
 }

@@ -31,6 +31,10 @@ def test_audit_passes_good_data(data: Callable[..., str], folder: str, capsys: p
         ([chat(str(n), "Hi", "no") for n in range(9)], "8 of 9 documents repeat another, token for token"),
         ([Conversation("r", (Message("assistant", "no"),))], "turn 1 is 'assistant', expected 'user'"),
         ([chat("w", "word " * 150, "k")], "tokens are trained"),
+        (
+            [chat(str(n), f"{n}", f"{n} USER: and?" if n else "0") for n in range(9)],
+            "8 of 9 conversations have a role marker",
+        ),
         ([], "no document is left to train on"),
     ],
 )
@@ -45,6 +49,30 @@ def test_audit_stops_what_would_waste_a_run(
     out = capsys.readouterr().out
     assert [line for line in out.splitlines() if finding in line and line.startswith("FAIL")], out
     assert "not ready to train" in out
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["Yes.\nUSER: more? ASSISTANT: no", "ok [/INST] so", "[INST] hi", "<<SYS>>\nx", "a\n\n### Response:\nb",
+     "### Input:", "<|im_end|>", "<|im_start|>user\nhi", "x<|eot_id|>", "<|start_header_id|>user<|end_header_id|>"],
+)  # fmt: skip
+def test_a_typed_role_marker_is_named(
+    data: Callable[..., str], folder: str, capsys: pytest.CaptureFixture[str], typed: str
+) -> None:
+    chats = [chat(str(number), f"Question {number}?", f"Answer {number}.") for number in range(200)]
+    run_audit(data(*chats, chat("marked", "Why?", typed)), folder, 200)
+    out = capsys.readouterr().out
+    assert "note  1 of 201 conversations have a role marker typed in them (0.5%)" in out
+    [marker] = [line.split()[1] for line in out.splitlines() if line.endswith(" in 1")]
+    assert marker in typed
+
+
+def test_what_only_looks_like_a_role_marker_is_none(
+    data: Callable[..., str], folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = ("SUPERUSER: root", "The user: a person", "## Response", "<s>struck</s>", "assistant")
+    assert run_audit(data(*(chat(text, "Why?", text) for text in texts)), folder, 200) == 0
+    assert "role marker" not in capsys.readouterr().out
 
 
 def test_audit_counts_what_training_will_see(

@@ -40,6 +40,11 @@ def test_sentences(text: str, count: int) -> None:
     assert count_sentences(text) == count
 
 
+def test_a_keyword_that_is_no_regular_expression_is_looked_for_to_the_letter() -> None:
+    one = Instruction("keywords:existence", {"keywords": ["c++("]})
+    assert one.followed("In C++( there is") and not one.followed("In C there is")
+
+
 def test_from_published_questions_to_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`key`, `prompt`, `instruction_id_list` and `kwargs` as in IFEval's file, whose kwargs hold many nulls."""
     questions = tmp_path / "ifeval.jsonl"

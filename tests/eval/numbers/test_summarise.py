@@ -53,6 +53,13 @@ def test_a_missing_order_is_a_missing_judgment() -> None:
     assert row.score is not None and row.score.count == 39 and not results.complete
 
 
+def test_words_of_a_script_without_spaces_are_counted() -> None:
+    texts = {"english": "Four of them.", "chinese": "一共有四个。", "thai": "มี สี่ ตัว"}
+    answers = [Answer(question.id, model, (text,), (False,)) for model, text in texts.items() for question in QUESTIONS]
+    rows = summarise("t", QUESTIONS, answers, [one for model in texts for one in graded(model, 1)]).boards[0].rows
+    assert {row.label: row.words for row in rows} == {"english": 3, "chinese": 5, "thai": 4}
+
+
 def test_ties_of_rank() -> None:
     results = summarise("t", QUESTIONS, said("a", "b", "c"), graded("a", 1) + graded("b", 1) + graded("c", 0))
     assert [(row.label, row.rank) for row in results.boards[0].rows] == [("a", 1), ("b", 1), ("c", 3)]

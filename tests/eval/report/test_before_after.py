@@ -74,7 +74,8 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "b and c are not compared there; report it with --own c" in error(
         str(folder), "--before", "b", "--after", "c"
     )
-    assert "no model is called 'z'" in error(str(folder), "--before", "a", "--after", "z")
+    unknown = error(str(folder), "--before", "a", "--after", "z")
+    assert "no model is called 'z'" in unknown and "compared with --questions FILE" in unknown
     assert "no report there" in error(str(tmp_path / "y"), "--before", "a", "--after", "b")
 
 

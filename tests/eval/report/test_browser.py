@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
+from camelid.text.words import unicode_tokens
 from eval.judging.modes.table import MODES
 from eval.report.page import render_page
-from tests.eval.synthetic import HOSTILE, MARKDOWN, Evaluation, evaluation
+from tests.eval.run_folders import write_comparison
+from tests.eval.synthetic import CHINESE, HOSTILE, MARKDOWN, Evaluation, evaluation
 
 pytestmark = pytest.mark.slow
 HACKED = "typeof window.hacked !== 'undefined'"
@@ -79,6 +81,8 @@ def test_search_finds_words_in_answers_and_marks_them(show: Any) -> None:
     page.locator("#detail .permalink", has_text="q2").wait_for()
     page.wait_for_timeout(100)
     assert page.evaluate("CSS.highlights.get('found').size") >= 4
+    heads = " ".join(page.locator("#detail .answer header").all_inner_texts())
+    assert f"{len(unicode_tokens(CHINESE))} words" in heads
     page.locator("#search").fill("zzzz nothing has this")
     page.locator("#none").wait_for()
     page.locator("#clear").click()
@@ -132,6 +136,7 @@ def test_what_a_judge_was_asked_is_shown_to_the_letter(show: Any) -> None:
     boxes = page.locator("#detail .verdict details", has_text="what the judge was asked")
     assert boxes.count() == 2 and "judge_x-1, temperature 0.5" in boxes.first.inner_text()
     boxes.first.locator("summary").click()
+    boxes.first.locator("pre").nth(1).wait_for()
     said = boxes.first.locator("pre").evaluate_all("(all) => all.map((box) => box.textContent)")
     assert said[0] == "Be <b>fair</b>."
     assert said[1] in (prompts["q8", (first, second)], prompts["q8", (second, first)])
@@ -184,6 +189,57 @@ def test_questions_in_the_order_of_what_changed(show: Any) -> None:
     page.select_option("#order", "")
     first_listed = page.locator("#list a.item:visible .where").first.inner_text()
     assert first_listed.split(" · ")[0] == shown.questions[0].id
+
+
+@pytest.fixture
+def compared(open_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """Opens the comparison of two runs, one of each of the first two models."""
+
+    def shown_page(shown: Evaluation, address: str = "") -> Any:
+        path = write_comparison(tmp_path, shown)
+        return open_page(f"{path.as_uri()}{address}", path.as_uri())
+
+    return shown_page
+
+
+def test_two_runs_open_with_what_changed_most(compared: Any) -> None:
+    """In that order, also after the filters are cleared; a link opens its question; nothing that a model wrote runs."""
+    shown = made()
+    before, after = shown.results.models[:2]
+    page = compared(shown)
+    grades = {(one.models[0], one.question): one.scores[0] for one in shown.judgments if one.scores}
+    changes = {
+        question.id: grades[after, question.id] - grades[before, question.id]
+        for question in shown.questions
+        if {(before, question.id), (after, question.id)} <= set(grades)
+    }
+
+    def listed() -> list[str]:
+        return [text.split(" · ")[0] for text in page.locator("#list a.item:visible .where").all_inner_texts()]
+
+    in_order = listed()
+    assert len(in_order) == 24 and set(in_order[: len(changes)]) == set(changes)
+    sizes = [abs(changes[name]) for name in in_order[: len(changes)]]
+    assert sizes == sorted(sizes, reverse=True) and sizes[0] > sizes[-1]
+    assert opened(page) == in_order[0]
+    assert page.locator("#detail .answer header b").all_inner_texts() == [before, after]
+    for outcome, fits in (("is-a", lambda change: change < 0), ("is-b", lambda change: change > 0)):
+        page.select_option("#outcome", outcome)
+        assert set(listed()) == {name for name, change in changes.items() if fits(change)}
+    page.select_option("#outcome", "has-alike")
+    assert set(listed()) == {"q0", "q1", "q2"}
+    page.evaluate(f"location.hash = '#q=q1&a={before}&b={after}'")
+    page.locator("#detail .permalink", has_text="q1").wait_for()
+    assert listed() == in_order and page.locator("#detail .verdict").count() == 2
+    assert not page.evaluate(HACKED)
+
+
+def test_a_link_opens_a_question_of_two_runs(compared: Any) -> None:
+    shown = made("alpaca")
+    _, after, baseline = shown.results.models
+    page = compared(shown, f"#q=q8&a={after}&b={baseline}")
+    assert (opened(page), page.locator("#detail .answer header b").all_inner_texts()) == ("q8", [after, baseline])
+    assert page.locator("#detail .permalink").get_attribute("href") == f"#q=q8&a={after}&b={baseline}"
 
 
 def test_deep_links_open_their_question(show: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from camelid.text.words import unicode_tokens
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgments import Judgment
@@ -92,6 +93,7 @@ def test_every_text_and_verdict_is_in_the_data(mode: str) -> None:
         for label, answer in zip(index["models"], detail["answers"], strict=True):
             expected = said.get((question.id, label))
             assert (answer and tuple(answer[0])) == (expected and expected.turns)
+            assert expected is None or answer[3] == [len(unicode_tokens(text)) for text in expected.turns]
         replies |= {(question.id, asked[2]) for outcome in detail["outcomes"] for asked in outcome[5]}
     assert replies == {(judgment.question, judgment.text) for judgment in made.judgments}
 
@@ -112,7 +114,7 @@ def test_a_prompt_does_not_repeat_the_texts() -> None:
 
 def test_scores_pairs_and_issues_of_a_question() -> None:
     questions = [Question("1", "c", ("Q",)), Question("2", "c", ("Q",)), Question("3", "c", ("Q",))]
-    answers = [Answer(question.id, model, ("t",), (False,)) for question in questions for model in "ab"]
+    answers = [Answer(q.id, model, ("t" if q.id == "2" else model,), (False,)) for q in questions for model in "ab"]
     answers[-1] = Answer("3", "b", (), (), "timeout: no reply")
 
     def judged(question: str, first: str, second: str, scores: tuple[float, ...] | None) -> Judgment:
@@ -128,7 +130,7 @@ def test_scores_pairs_and_issues_of_a_question() -> None:
     index, _ = Page(render_page(results, questions, answers, judgments)).data()
     one, two, three = index["questions"]
     assert (one["pairs"], one["scores"], one["issues"]) == ([[0, 1, 1.0, 0.0]], [1.0, 0.0], [])
-    assert (two["pairs"], two["scores"], two["issues"]) == ([[0, 1, 0.5, 0.5]], [0.5, 0.5], ["contradiction"])
+    assert (two["pairs"], two["scores"], two["issues"]) == ([[0, 1, 0.5, 0.5]], [0.5, 0.5], ["contradiction", "alike"])
     assert (three["pairs"], three["scores"], three["issues"]) == ([], [None, None], ["missing"])
 
 
@@ -266,5 +268,5 @@ def test_half_a_surrogate_does_not_break_the_page() -> None:
     made = evaluation(models=1, questions=2, perfect=True)
     answers = [replace(answer, turns=("\ud83d broken",)) for answer in made.answers]
     _, details = Page(render_page(made.results, made.questions, answers, made.judgments)).data()
-    assert details[0]["answers"][0][0] == ["? broken"]
+    assert details[0]["answers"][0][0] == ["? broken"] and details[0]["answers"][0][3] == [1]
     assert CHINESE in evaluation(models=1).answers[2].turns

@@ -12,8 +12,12 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from camelid.app.cli import main
+from camelid.errors import UserError
 from finetune.folders import weights
+from finetune.folders.merge import copy_tokenizer
 from finetune.llama.attention import Documents
+from finetune.llama.config import LlamaConfig
+from finetune.serve.served import open_served
 from tests.finetune.folders.tiny_folders import CONFIG, IDS, logits, save, transformers_logits
 from tests.finetune.runs import run, variant
 
@@ -104,3 +108,26 @@ def test_a_merged_model_has_a_card(tmp_path: Path, toy_recipe: dict[str, Any], t
     assert f"camelid chat {output}" in card.text and f"camelid serve {output}" in card.text
     assert "| Ends of an answer | `</s>` |" in card.text
     assert "## How the change was trained" in card.text and "| Optimizer | adamw, peak" in card.text
+    assert "![Loss over the updates](loss.png)" in card.text and (output / "loss.png").is_file()
+    assert card.text.count("```sh") == 1, "how to use the adapter is not how to use the model"
+
+
+def test_an_adapter_is_refused_on_another_base(
+    tmp_path: Path, toy_recipe: dict[str, Any], toy_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By name, of the base that it was trained on; the same weights in other files are the same base."""
+    ours = variant(toy_recipe, "ours", adapter__kind="lora", optim__updates=1)
+    assert run(ours) == 0
+    adapter, config = str(Path(ours["run"]["output"]) / "adapter"), LlamaConfig.from_folder(toy_model)
+    other, moved = tmp_path / "other", tmp_path / "moved"
+    weights.save_model(weights.init_model(config, seed=1).state_dict(), config, other)
+    weights.save_model(weights.load_model(toy_model).state_dict(), config, moved, shard_bytes=20_000)
+    for folder in (other, moved):
+        copy_tokenizer([toy_model], folder)
+    assert main(["weights", "merge", str(other), adapter, str(tmp_path / "x")]) == 2
+    refusal = f"{other}: other weights than those that {adapter} was trained on ({toy_model}); take these"
+    assert refusal in capsys.readouterr().err and not (tmp_path / "x").exists()
+    with pytest.raises(UserError) as served:
+        open_served(other, adapter=adapter)
+    assert str(served.value) == refusal
+    assert main(["weights", "merge", str(moved), adapter, str(tmp_path / "merged")]) == 0

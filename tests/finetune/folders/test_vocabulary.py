@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from camelid.app.cli import main
 from camelid.errors import UserError
+from conversations.tokens.open_tokenizer import open_tokenizer
+from conversations.tokens.template import get_template
+from conversations.tokens.tokenize import Encoder
 from finetune.folders import weights
 from finetune.serve.served import open_served
 from tests.finetune.folders.tiny_folders import logits
@@ -83,3 +87,13 @@ def test_earlier_added_tokens_stay_special(tmp_path: Path, toy_model: Path) -> N
     assert {"<one>", "<two>"} <= set(tokenizer.all_special_tokens)
     ids = tokenizer("<one> and <two>", add_special_tokens=False).input_ids
     assert "one" not in tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_the_error_for_missing_tokens_names_the_command_that_adds_them(tmp_path: Path, toy_model: Path) -> None:
+    with pytest.raises(UserError, match=r"lacks; choose another template") as caught:
+        Encoder(get_template("chatml"), open_tokenizer(toy_model))
+    found = re.search("`camelid (.+)`$", str(caught.value))
+    assert found
+    larger = str(tmp_path / "larger")
+    assert main([larger if word == "OUTPUT" else word for word in shlex.split(found[1])]) == 0
+    assert len(Encoder(get_template("chatml"), open_tokenizer(larger)).end_ids) == 1

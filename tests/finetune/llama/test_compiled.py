@@ -71,8 +71,7 @@ def test_compiled_equals_eager_with_one_graph(graphs: Callable[[], int], mode: R
         assert len(eager) == len(compiled) > 0
         for theirs, ours in zip(eager, compiled, strict=True):
             assert float((theirs - ours).norm()) <= 1e-5 * float(theirs.norm()) + 1e-12
-    # An adapter leaves the first layer's input without a gradient: a shape of its own.
-    assert graphs() == (2 if adapter else 1)
+    assert graphs() == 1  # with an adapter, too: peft lets the embedding's output have a gradient
 
 
 @pytest.mark.parametrize("mode", ["none", "selective", "full"])
@@ -116,8 +115,8 @@ def kept_bytes(llama: Llama, compiled: bool) -> int:
 
 @pytest.mark.parametrize("mode", ["selective", "full"])
 def test_compiled_layers_keep_no_more(graphs: Callable[[], int], mode: Recompute) -> None:
-    """Eager code's hooks hide what it makes again, so the bound is counted: what `plan.activation_bytes` says."""
-    from finetune.plan import activation_bytes
+    """Eager code's hooks hide what it makes again, so the bound is counted: what `memory.activation_bytes` says."""
+    from finetune.memory import activation_bytes
 
     _, llama = make(False)
     llama.set_recompute(mode)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from camelid.app.cli import main as command_line
 from finetune.train import main
 from tests.finetune.runs import metrics, run, variant, write
 
@@ -51,11 +52,26 @@ def test_what_a_run_leaves_behind(toy_recipe: dict[str, Any], capsys: pytest.Cap
     assert text.endswith("USER: Hello! ASSISTANT:")
     card = (folder / "model" / "README.md").read_text()
     assert "pipeline_tag: text-generation" in card and "`vicuna_v1.1`, at most 128 tokens" in card
+    assert f"\ncamelid chat {folder / 'model'}\ncamelid serve {folder / 'model'}\n" in card
+    assert "| Ends of an answer | `</s>` |" in card
+    assert "![Loss over the updates](loss.png)" in card and (folder / "model" / "loss.png").is_file()
     assert (folder / "loss.svg").is_file() and (folder / "loss.png").is_file()
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["updates"] == 6 and summary["tokens"] == sum(record["tokens"] for record in metrics(toy_recipe))
     assert run(toy_recipe) == 0
     assert "already finished" in capsys.readouterr().out
+
+
+def test_the_card_of_an_adapter_says_how_to_merge_it(toy_recipe: dict[str, Any], toy_model: Path) -> None:
+    ours = variant(toy_recipe, "ours", adapter__kind="lora", optim__updates=1)
+    assert run(ours) == 0
+    folder = Path(ours["run"]["output"])
+    card = (folder / "adapter" / "README.md").read_text()
+    commands = card.split("```sh\n")[1].split("\n```")[0].splitlines()
+    assert commands[0] == f"camelid weights merge {toy_model} {folder / 'adapter'} {folder / 'model'}"
+    assert commands[1:] == [f"camelid chat {folder / 'model'}", f"camelid serve {folder / 'model'}"]
+    assert command_line(commands[0].split()[1:]) == 0
+    assert (folder / "model" / "config.json").is_file()
 
 
 def test_trackers_are_fed(toy_recipe: dict[str, Any]) -> None:
@@ -66,6 +82,32 @@ def test_trackers_are_fed(toy_recipe: dict[str, Any]) -> None:
     reader.Reload()
     losses = [record["loss"] for record in metrics(toy_recipe)]
     assert [point.value for point in reader.Scalars("loss")] == pytest.approx(losses)
+
+
+def test_wandb_is_fed_offline(toy_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `wandb sync` would send later: every update's loss, and the recipe."""
+    records = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    for name, value in {"MODE": "offline", "DIR": str(tmp_path), "SILENT": "true"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    toy_recipe["run"]["trackers"] = ["wandb"]
+    assert run(toy_recipe) == 0
+    [file] = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    logged, losses, config = file.read_bytes(), list[float](), dict[str, Any]()
+    at, parts = 7, b""  # LevelDB's log behind 7 bytes of wandb's: blocks of 32,768, parts of records with 7 bytes ahead
+    while at + 7 < len(logged):
+        if (room := 32768 - at % 32768) < 7:
+            at += room
+            continue
+        size, kind = int.from_bytes(logged[at + 4 : at + 6], "little"), logged[at + 6]
+        parts, at = parts + logged[at + 7 : at + 7 + size], at + 7 + size
+        if kind in (1, 4):  # whole, or the last part
+            record, parts = records.Record.FromString(parts), b""
+            items = {item.key or ".".join(item.nested_key): item.value_json for item in record.history.item}
+            losses += [json.loads(items["loss"])] if items else []
+            settings = (*record.run.config.update, *record.config.update)
+            config |= {item.key: json.loads(item.value_json) for item in settings}
+    assert losses == pytest.approx([record["loss"] for record in metrics(toy_recipe)])
+    assert (config["optim.lr"], config["model.path"]) == (1e-3, toy_recipe["model"]["path"])
 
 
 def test_overrides_may_stand_behind_an_option(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,11 +169,11 @@ def test_unknown_role_names_its_line(
     toy_recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "roles.jsonl"
-    path.write_text('{"messages": [{"role": "human", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n')
+    path.write_text('{"messages": [{"role": "robot", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n')
     toy_recipe["data"]["train"] = [{"path": str(path)}]
     assert run(toy_recipe) == 2
     error = capsys.readouterr().err
-    assert f"{path}:1" in error and "'human'" in error and error.count("\n") == 1
+    assert f"{path}:1" in error and "'robot'" in error and error.count("\n") == 1
 
 
 def test_run_folder_of_another_recipe_is_refused(

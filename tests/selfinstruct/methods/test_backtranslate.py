@@ -8,7 +8,7 @@ from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.methods.backtranslate import generate_backtranslate
+from selfinstruct.methods.backtranslate import generate_backtranslate, read_prompt
 from selfinstruct.run import GenerationRun
 from tests.selfinstruct.teacher import words
 
@@ -28,7 +28,7 @@ class BackTranslator:
 def make(folder: Path, texts: list[str], count: int) -> GenerationRun:
     with ModelRun(BackTranslator(), folder / "journal.jsonl", 8) as model:
         run = GenerationRun(model, Selection([], read_rules()), count)
-        model.run(generate_backtranslate(run, texts, "English", 0))
+        model.run(generate_backtranslate(run, texts, read_prompt(None, "English"), 0))
     return run
 
 

@@ -9,7 +9,8 @@ from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
 from selfinstruct.keep.rules import read_rules
 from selfinstruct.keep.selection import Selection
-from selfinstruct.methods.evol import OPERATORS, generate_evol
+from selfinstruct.methods.evol import generate_evol
+from selfinstruct.methods.evol_prompts import read_evol_prompts
 from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import Task
 from tests.selfinstruct.teacher import words
@@ -35,7 +36,7 @@ class Evolver:
 def make(count: int, tasks: list[Task], folder: Path, rounds: int = 4) -> GenerationRun:
     with ModelRun(Evolver(), folder / "journal", 8) as model:
         run = GenerationRun(model, Selection([], read_rules()), count)
-        model.run(generate_evol(run, tasks, 0, rounds))
+        model.run(generate_evol(run, tasks, 0, read_evol_prompts(), rounds))
     return run
 
 
@@ -45,7 +46,9 @@ def test_instructions_grow_round_by_round(tmp_path: Path) -> None:
     assert len(run.records) == 200 == run.tasks.kept and run.stopped is None
     assert {record["generation"] for record in run.records} >= {1, 2}
     operators = Counter(record["operator"] for record in run.records)
-    assert set(operators) == set(OPERATORS) and max(operators.values()) < 3 * min(operators.values())
+    assert set(operators) == set(read_evol_prompts().operators) and max(operators.values()) < 3 * min(
+        operators.values()
+    )
     by_place: dict[int, list[str]] = {}
     for record in run.records:
         by_place.setdefault(record["request"], [tasks[record["request"]].instruction]).append(record["instruction"])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from camelid.errors import UserError
+from camelid.files.json_array import WRAPPER
 from camelid.files.paths import missing_file_error
 from camelid.files.read import Record, first_character, parse_json, read_json
 from camelid.files.records import read_records
@@ -54,7 +55,7 @@ def content_text(content: object, sample: Record) -> str:
 
 
 def _json_object(path: Path) -> Iterator[tuple[str, Record]]:
-    """An Inspect log, or JSON Lines that are named `.json`, or one record."""
+    """An Inspect log, or one record, or records in whatever other packing is named `.json`."""
     try:
         whole = read_json(path)
     except UserError:
@@ -63,8 +64,10 @@ def _json_object(path: Path) -> Iterator[tuple[str, Record]]:
     if isinstance(whole, dict) and isinstance(whole.get("eval"), dict) and isinstance(whole.get("samples"), list):
         for index, sample in enumerate(whole["samples"]):
             yield f"{path}: samples[{index}]", {**sample, INSPECT: whole["eval"]}
-    elif isinstance(whole, dict):
+    elif isinstance(whole, dict) and not isinstance(whole.get(WRAPPER), list):
         yield f"{path}:1", whole
+    else:
+        yield from read_records(path)
 
 
 def _packed_log(path: Path) -> Iterator[tuple[str, Record]]:

@@ -1,0 +1,95 @@
+"""The parts that a turn's content may be a list of: text, thoughts, and what is neither."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from camelid.errors import UserError
+from camelid.files.read import Record
+from camelid.message import merge_meta
+from conversations.formats.chat import TOOL, media_reason
+from conversations.formats.fields import KnownFields
+from conversations.formats.weights import WEIGHTS, read_weight
+
+# Types of parts in OpenAI's Chat Completions and Responses, Anthropic's Messages, and Hugging Face's data sets.
+_TEXT = frozenset(("text", "input_text", "output_text", "refusal"))
+_THOUGHT = frozenset(("thinking", "reasoning", "redacted_thinking"))
+_TOOLS = ("tool", "function")  # tool_use, tool_result, server_tool_use, function_call, ...
+_TEXT_FIELDS = ("text", "value", "content", "refusal")
+_THOUGHT_FIELDS = ("thinking", "reasoning", "text", "content")
+# Besides its text.
+_PART = KnownFields(frozenset(("type", *WEIGHTS)), frozenset(("signature",)))
+
+
+@dataclass(slots=True)
+class Content:
+    """What the parts of a turn come to.
+
+    Attributes:
+        text: all texts, joined; None if there is no text among them.
+        reasoning: the thoughts; None if there are none.
+        weights: the share of the loss that each text says it has; None if it says nothing.
+        lost: why the turn is no text alone; None if it is.
+        others: fields of parts that are set aside.
+    """
+
+    text: str | None = None
+    reasoning: str | None = None
+    weights: list[float | None] = field(default_factory=list)
+    lost: str | None = None
+    others: dict[str, Any] = field(default_factory=dict)
+
+
+def join_reasoning(*thoughts: str | None) -> str | None:
+    """Several thoughts as one; None if there are none."""
+    return "\n\n".join(thought for thought in thoughts if thought) or None
+
+
+def join_parts(parts: list[Any], place: str) -> Content:
+    """Read the parts of one turn.
+
+    Raises:
+        UserError: a part is neither text nor an object with one; `place` names the turn.
+    """
+    content = Content()
+    for index, part in enumerate(parts):
+        where = f"{place}.content[{index}]"
+        part = {"text": part} if isinstance(part, str) else part
+        if not isinstance(part, dict):
+            raise UserError(f"{place}.content must be a string or a list of parts, found {part!r} in it")
+        kind = str(part.get("type") or "text")
+        if kind in _THOUGHT:
+            text = _take_text(part, _THOUGHT_FIELDS, content)
+            content.reasoning = join_reasoning(content.reasoning, text)
+        elif kind in _TEXT:
+            text = _take_text(part, _TEXT_FIELDS, content)
+            if text is None:
+                raise UserError(f"{where}: a part of type {kind!r} must have a string 'text', found {sorted(part)}")
+            content.text = (content.text or "") + text
+            content.weights.append(read_weight(part, f"{where}."))
+        else:
+            content.lost = TOOL if any(word in kind for word in _TOOLS) else media_reason(kind)
+            return content
+    return content
+
+
+def read_plain_text(value: object, place: str) -> Content:
+    """A text, or a list of parts that are texts.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if isinstance(value, str):
+        return Content(value)
+    content = join_parts(value, place) if isinstance(value, list) else Content(lost="")
+    if content.lost is not None or content.reasoning:
+        raise UserError(f"{place} must be a string or a list of texts, found {type(value).__name__}")
+    return content
+
+
+def _take_text(part: Record, names: tuple[str, ...], content: Content) -> str | None:
+    """The text of a part, in the first of the fields that has one; what else it holds is set aside."""
+    found = next((name for name in names if isinstance(part.get(name), str)), None)
+    others = _PART.others(part)
+    text = others.pop(found, "") if found else None
+    content.others = merge_meta(content.others, others)
+    return text

@@ -1,0 +1,248 @@
+"""Turns listed in a field of a record, each with its speaker and its text, as most data sets have them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from camelid.errors import UserError, suggest_name
+from camelid.files.read import Record
+from camelid.message import Message, Role, merge_meta, record_id
+from camelid.text.thinking import find_thinking
+from conversations.formats.chat import (
+    CONTINUED,
+    ENDLESS,
+    NO_TEXT,
+    TOOL,
+    UNEQUAL,
+    Chat,
+    LostTurn,
+    continue_answer,
+    make_chat,
+    media_reason,
+)
+from conversations.formats.fields import KnownFields, text_field
+from conversations.formats.media import MEDIA_FIELDS, media_field, placed_mark
+from conversations.formats.parts import Content, join_parts, join_reasoning
+from conversations.formats.weights import WEIGHTS, read_weight, smallest
+
+# OpenAI's roles; Gemini's `model`; and the names seen in ShareGPT exports, github.com/lm-sys/FastChat,
+# fastchat/data/clean_sharegpt.py.
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bing", "bard", "bot", "model", "claude"), "assistant"),
+    **dict.fromkeys(("system", "developer"), "system"),
+}
+# Who calls a tool or is one: OpenAI, LLaMA-Factory (`function_call`, `observation`), Hermes, Llama 3.1 (`ipython`).
+_TOOL_ROLES = frozenset(
+    ("tool", "function", "function_call", "function_response", "tool_call", "tool_response", "observation", "ipython")
+)
+_SPEAKERS, _TEXTS = ("role", "from"), ("content", "value")
+_CALLS = ("tool_calls", "function_call")
+_REASONING = ("reasoning_content", "reasoning", "thinking")  # DeepSeek and vLLM; OpenRouter; Ollama and gpt-oss
+_PAGE_MARKUP = ("<div", "<p>")  # what answers copied from a chat page begin with
+_BEGUN = ("prefix", "partial")  # an answer begun for the assistant: DeepSeek and Mistral; Moonshot and Qwen
+
+# Besides its speaker and its text.
+TURN = KnownFields(frozenset((*_CALLS, *_BEGUN, "truncated")) | WEIGHTS | MEDIA_FIELDS)
+
+
+def _found(item: Record, name: str, others: Sequence[str]) -> str:
+    """The name by which a turn has its speaker or its text: the format's own, or what others call it."""
+    return name if name in item else next((other for other in others if other in item), name)
+
+
+def read_text(role: Role, text: str) -> Message | LostTurn:
+    """A turn that is a text: with its thoughts apart, or lost if it shows an image, calls a tool or only thinks."""
+    if role == "system":
+        return Message(role, text)
+    if role == "user":
+        mark = placed_mark(text) if "<" in text else None
+        return LostTurn(media_reason(mark), with_exchange=True, role=role) if mark else Message(role, text)
+    if "<tool_call>" in text and "</tool_call>" in text:  # Hermes's and Qwen's calls
+        return LostTurn(TOOL, with_exchange=True)
+    thought = find_thinking(text)
+    if thought is None:
+        return Message(role, text)
+    if thought.answer is None:
+        return LostTurn(ENDLESS, with_exchange=True)
+    return Message(role, thought.answer, reasoning=thought.thinking or None)
+
+
+def read_field(role: Role, record: Record, name: str, place: str) -> Message | LostTurn:
+    """A turn that is a field of a record; null is a turn without a text.
+
+    Raises:
+        UserError: the field is missing, or no string.
+    """
+    if record.get(name, "") is None:
+        return LostTurn(NO_TEXT, with_exchange=True, role=role)
+    return read_text(role, text_field(record, name, place))
+
+
+@dataclass(frozen=True)
+class TurnList:
+    """How a format lists turns.
+
+    Attributes:
+        field: of the record, which holds them.
+        speaker, text: of a turn, as the format calls them; the names that others use are read, too.
+        page: whether texts in the format's own fields were copied from a chat page.
+        verbatim: take texts as they are: what is thought or calls a tool was told apart when they were written.
+        ids: the fields that may hold the record's id where it has none; the first that does counts.
+    """
+
+    field: str
+    speaker: str = "role"
+    text: str = "content"
+    page: bool = False
+    verbatim: bool = False
+    ids: tuple[str, ...] = ()
+
+    def read(self, record: Record, place: str) -> Chat:
+        """The chat of a record.
+
+        Raises:
+            UserError: there is no list of turns, or a turn has no known speaker or no text.
+            KeyError: the field is missing.
+        """
+        items = record[self.field]
+        if not isinstance(items, list) or not items:
+            wanted = f"a non-empty list of {{{self.speaker}, {self.text}}} objects"
+            raise UserError(f"{place}: field {self.field!r} must be {wanted}")
+        other = next((str(record[name]) for name in self.ids if record.get(name)), place)
+        name = record_id(record, other)
+        plain = [self._plain_turn(item) for item in items]
+        turns = [turn for turn in plain if turn]
+        chat = make_chat(name, turns, {}) if len(turns) == len(items) else self._read_rich(items, plain, name, place)
+        chat.page = self.page and self.text in items[0]
+        return chat
+
+    def _read_rich(self, items: list[object], plain: list[Message | LostTurn | None], name: str, place: str) -> Chat:
+        """The chat of a record of whose turns not all are plain."""
+        reading = _Reading(self, f"{place}: {self.field}")
+        turns = reading.continued(
+            [turn or reading.turn(item, index) for index, (item, turn) in enumerate(zip(items, plain, strict=True))]
+        )
+        chat = make_chat(name, turns, {})
+        chat.set_aside.update(reading.set_aside)
+        repaired = {CONTINUED: len(items) - len(turns), UNEQUAL: reading.unequal}
+        chat.repaired.update({change: count for change, count in repaired.items() if count})
+        return chat
+
+    def _plain_turn(self, item: object) -> Message | LostTurn | None:
+        """A turn that is nothing but a speaker and a text, which most are; None if it is not."""
+        if not isinstance(item, dict) or len(item) != 2:
+            return None
+        speaker, text = item.get(self.speaker), item.get(self.text)
+        if not isinstance(speaker, str) or not isinstance(text, str) or speaker not in ROLES:
+            return None
+        role = ROLES[speaker]
+        if self.page and text.startswith(_PAGE_MARKUP):  # in which a tag that was typed is `&lt;think&gt;`
+            return Message(role, text)
+        return Message(role, text) if self.verbatim else read_text(role, text)
+
+
+@dataclass
+class _Reading:
+    """The turns of one record while they are read.
+
+    Attributes:
+        place: the file, line and field.
+        begun: which turns are only the beginning of the next.
+        set_aside: the fields that went to a turn's `meta`.
+        unequal: how many turns have parts of different weights.
+    """
+
+    listed: TurnList
+    place: str
+    begun: set[int] = field(default_factory=set)
+    set_aside: list[str] = field(default_factory=list)
+    unequal: int = 0
+
+    def turn(self, item: object, index: int) -> Message | LostTurn:
+        """One turn."""
+        listed = self.listed
+        if not isinstance(item, dict):
+            raise UserError(
+                f"{self.place}[{index}] must be an object with {listed.speaker!r} and {listed.text!r}, "
+                f"found {type(item).__name__}"
+            )
+        where = f"{self.place}[{index}]"
+        role = self._role(item, where)
+        if role is None or any(item.get(name) for name in _CALLS):
+            return LostTurn(TOOL, with_exchange=True)
+        if media := media_field(item):
+            return LostTurn(media_reason(media), with_exchange=True, role=role)
+        content = self._content(item, where)
+        if content.lost:  # a tool's result may stand in a user's turn, but asks nothing
+            return LostTurn(content.lost, with_exchange=True, role="assistant" if content.lost == TOOL else role)
+        if content.text is None:
+            return LostTurn(NO_TEXT, with_exchange=True, role=role)
+        message = Message(role, content.text) if listed.verbatim else read_text(role, content.text)
+        if isinstance(message, LostTurn):
+            return message
+        if role == "assistant" and any(item.get(name) for name in _BEGUN):
+            self.begun.add(index)
+        return self._with_rest(message, item, content, where)
+
+    def _role(self, item: Record, where: str) -> Role | None:
+        """Who speaks; None for a tool, or for who calls one."""
+        name = _found(item, self.listed.speaker, _SPEAKERS)
+        speaker = item.get(name)
+        known = speaker.strip().lower().replace(" ", "_").replace("-", "_") if isinstance(speaker, str) else ""
+        if known in ROLES:
+            return ROLES[known]
+        if known in _TOOL_ROLES:
+            return None
+        raise UserError(f"{where}.{name}: unknown role {speaker!r}{suggest_name(str(speaker), ROLES)}")
+
+    def _content(self, item: Record, where: str) -> Content:
+        name = _found(item, self.listed.text, _TEXTS)
+        value = item.get(name)
+        if value is None and isinstance(item.get("refusal"), str):
+            value = item["refusal"]
+        if isinstance(value, str):
+            return Content(value)
+        if isinstance(value, list):
+            return join_parts(value, where)
+        if value is None and name in item:
+            return Content()
+        if value is None:
+            raise UserError(f"{where}: no field {name!r}; found {sorted(item)}")
+        raise UserError(f"{where}.{name} must be a string, found {type(value).__name__}")
+
+    def _with_rest(self, message: Message, item: Record, content: Content, where: str) -> Message:
+        """The turn with its weight, its thoughts, and what is set aside."""
+        if len({1 if weight is None else weight for weight in content.weights}) > 1:
+            self.unequal += 1
+        others = TURN.others(item)
+        for name in (_found(item, self.listed.speaker, _SPEAKERS), _found(item, self.listed.text, _TEXTS)):
+            others.pop(name, None)
+        if others.get("refusal") == message.content:
+            del others["refusal"]
+        thoughts = [others.pop(name) for name in _REASONING if isinstance(others.get(name), str)]
+        meta = others.pop("meta") if isinstance(others.get("meta"), dict) else {}
+        truncated = item.get("truncated")
+        if not isinstance(truncated, bool | None):
+            raise UserError(f"{where}.truncated must be true or false, found {truncated!r}")
+        self.set_aside.extend(f"{self.listed.field}[].{name}" for name in others)
+        self.set_aside.extend(f"{self.listed.field}[].content[].{name}" for name in content.others)
+        return Message(
+            message.role,
+            message.content,
+            smallest(read_weight(item, f"{where}."), *content.weights),
+            join_reasoning(*thoughts, content.reasoning, message.reasoning),
+            bool(truncated),
+            merge_meta(merge_meta(meta, others), content.others),
+        )
+
+    def continued(self, turns: Sequence[Message | LostTurn]) -> list[Message | LostTurn]:
+        """The turns with each answer that was begun for the assistant joined with the rest of it."""
+        joined: list[Message | LostTurn] = []
+        for index, turn in enumerate(turns):
+            last = joined[-1] if joined else None
+            goes_on = index - 1 in self.begun and turn.role == "assistant"
+            if goes_on and isinstance(last, Message) and isinstance(turn, Message):
+                joined[-1] = continue_answer(last, turn)
+            else:
+                joined.append(turn)
+        return joined

@@ -1,0 +1,1 @@
+"""Question files of every kind, as evaluation asks them and as training data are kept clear of them."""
