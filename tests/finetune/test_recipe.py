@@ -15,6 +15,10 @@ from finetune.recipe import KINDS, Recipe, read_recipe
 from finetune.train import TRAINERS
 from tests.finetune.runs import metrics, run
 
+SIZES = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+    "num_key_value_heads", "head_dim", "max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id",
+)  # fmt: skip
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
 # What `tokenizer` means for a toy: the template of the model that a recipe names, with its date.
@@ -147,6 +151,7 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     from conversations.tokens.template import get_template
     from finetune.folders import weights
     from finetune.folders.tokenizer import train_tokenizer
+    from finetune.llama.architectures import ARCHITECTURES
     from finetune.llama.config import LlamaConfig
     from finetune.plan import plan_report
 
@@ -162,7 +167,12 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     tokenizer = train_tokenizer(texts, 450, template)
     if own:
         tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
-    shape = LlamaConfig(len(tokenizer), 64, 128, 2, 4, 2, max_position_embeddings=512)
+    # The published shape, what tells its family apart included, but small.
+    sizes = LlamaConfig(len(tokenizer), 64, 128, 2, 4, 2, head_dim=16, max_position_embeddings=512)
+    shape = dataclasses.replace(
+        ARCHITECTURES.get(Path(recipe.model.path).name, sizes),
+        **{name: getattr(sizes, name) for name in SIZES},
+    )
     weights.save_model(weights.init_model(shape, seed=0).state_dict(), shape, tmp_path / "toy")
     tokenizer.save_pretrained(tmp_path / "toy")
     tree = to_tree(recipe)

@@ -21,11 +21,29 @@ from finetune.serve.served import open_served
 from tests.finetune.folders.tiny_folders import CONFIG, IDS, logits, save, transformers_logits
 from tests.finetune.runs import run, variant
 
+BIASED: dict[str, Any] = {"model_type": "qwen2", "attention_bias": True}
 
-@pytest.mark.parametrize("options", [{}, {"use_dora": True}, {"use_rslora": True}])
-def test_adapters_travel_both_ways(tmp_path: Path, options: dict[str, Any]) -> None:
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({}, {}),
+        ({"use_dora": True}, {}),
+        ({"use_rslora": True}, {}),
+        ({}, BIASED),
+        ({"use_dora": True}, BIASED),
+        ({}, {"model_type": "qwen3", "head_dim": 12}),
+        ({}, {"model_type": "mistral", "sliding_window": 4}),
+    ],
+)
+def test_adapters_travel_both_ways(tmp_path: Path, options: dict[str, Any], kind: dict[str, Any]) -> None:
     """Trained on the native module: loads in transformers + peft, and merges. Trained there: merges here."""
-    base = save(CONFIG, 3, tmp_path / "base")
+    config = dataclasses.replace(CONFIG, **kind)
+    base = weights.init_model(config, 3)
+    for name, parameter in base.named_parameters():
+        if name.endswith(("bias", "q_norm.weight", "k_norm.weight")):
+            torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(5))
+    weights.save_model(base.state_dict(), config, tmp_path / "base")
     lora = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"], **options)
 
     def perturbed(model: Any) -> Any:
