@@ -112,7 +112,10 @@ class JinjaTemplate:
         for call in _DATE_CALL.findall(self.jinja):
             pattern = call[1:-1] if call[:1] in "'\"" else None
             if pattern is None or datetime.now().strftime(pattern) in text:
-                raise self._refusal("it writes today's date, so the same data would give other tokens tomorrow")
+                raise self._refusal(
+                    "it writes today's date, so the same data would give other tokens tomorrow; write a date in place "
+                    "of its strftime_now(...) (docs/tune-a-chat-model.md), or"
+                )
 
     def _end_of_turn(self) -> str:
         """The special token after an answer."""

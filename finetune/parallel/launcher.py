@@ -1,5 +1,6 @@
 """`accelerate launch` in this process: what stops it stops its workers, politely, and they end with one exit status."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from types import FrameType
 import psutil
 
 POLITE = (signal.SIGTERM, signal.SIGINT)
+AGENT = "torch.distributed.elastic.multiprocessing.api"  # the logger of what watches the workers
 
 
 def launch_workers(arguments: Sequence[str]) -> int:
@@ -53,6 +55,7 @@ def _passing_on() -> Iterator[list[int]]:
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         received.append(number)
+        logging.getLogger(AGENT).setLevel(logging.CRITICAL)  # workers that leave when asked have not failed
         for worker in psutil.Process().children():
             worker.send_signal(signal.SIGTERM)
 

@@ -142,7 +142,7 @@ ASK = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ((PUBLISHED / "llama-3.2.jinja").read_text(encoding="utf-8"), "today's date"),
+        ((PUBLISHED / "llama-3.2.jinja").read_text(encoding="utf-8"), "write a date in place of its strftime_now"),
         (BODY.replace("content", "content | upper") + ASK, "changes the content of message 1"),
         (BODY.replace("content", "content | replace('e', '3')") + ASK, "changes the content of message 1"),
         (BODY.replace("content", "content + m.content") + ASK, "repeats message 1"),
@@ -159,6 +159,14 @@ def test_what_cannot_be_derived_is_refused_with_the_reason(tokenizer: Any, sourc
     tokenizer.chat_template = source
     with pytest.raises(UserError, match=reason):
         JinjaTemplate(tokenizer).spans(chat("Hello there", "Hi", system="Be kind."))
+
+
+def test_a_date_written_in_place_of_the_clocks_is_as_good_as_a_fixed_one(tokenizer: Any) -> None:
+    """As docs/tune-a-chat-model.md says."""
+    source = (PUBLISHED / "llama-3.2.jinja").read_text(encoding="utf-8")
+    tokenizer.chat_template = source.replace('strftime_now("%d %b %Y")', '"26 Jul 2024"')
+    text = "".join(span.text for span in JinjaTemplate(tokenizer).spans(chat("Hello there", "Hi")))
+    assert "Today Date: 26 Jul 2024\n" in text
 
 
 def test_blanks_trimmed_beyond_the_content_are_refused(tokenizer: Any) -> None:

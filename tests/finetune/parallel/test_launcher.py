@@ -32,7 +32,9 @@ def begin(recipe: dict[str, Any], launch: Path) -> subprocess.Popen[str]:
         "--quiet",
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     log, deadline = Path(recipe["run"]["output"]) / "metrics.jsonl", time.monotonic() + 180
     while not log.is_file() or log.stat().st_size == 0:
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()[1]
@@ -60,13 +62,16 @@ def test_sigterm_reaches_the_trainer(recipe: dict[str, Any]) -> None:
     assert len(saved(recipe)) == 1 and not worker.is_running()
 
 
-def test_sigterm_reaches_several(recipe: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_several_are_stopped_without_a_fuss(recipe: dict[str, Any], tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "two.yaml").write_text(yaml.safe_dump(TWO_ON_CPU | {"num_processes": 2, "mixed_precision": "no"}))
     process = begin(recipe, tmp_path / "two.yaml")
     workers = psutil.Process(process.pid).children()
-    process.terminate()
+    # Ctrl-C goes to all processes of a terminal, SIGTERM to the one that it was sent to.
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGTERM and "Traceback" not in errors
+    assert process.returncode == 128 + number
+    assert "the same command resumes there" in errors and "Traceback" not in errors and "exitcode" not in errors
     assert len(saved(recipe)) == 1 and len(workers) == 2 and not any(worker.is_running() for worker in workers)
 
 

@@ -169,11 +169,11 @@ def test_unknown_role_names_its_line(
     toy_recipe: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "roles.jsonl"
-    path.write_text('{"messages": [{"role": "robot", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n')
+    path.write_text('{"messages": [{"role": "wizard", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n')
     toy_recipe["data"]["train"] = [{"path": str(path)}]
     assert run(toy_recipe) == 2
     error = capsys.readouterr().err
-    assert f"{path}:1" in error and "'robot'" in error and error.count("\n") == 1
+    assert f"{path}:1" in error and "'wizard'" in error and error.count("\n") == 1
 
 
 def test_run_folder_of_another_recipe_is_refused(
