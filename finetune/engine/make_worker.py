@@ -57,10 +57,13 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
 
 
 def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
-    """Whether layers run compiled: as the recipe says, or, if it leaves it open, where all of them can on CUDA."""
+    """Whether layers run compiled: as the recipe says, or, if it leaves it open, where it pays on CUDA.
+
+    Compiled sequences are filled up to their length, so they must be nearly full.
+    """
     chosen = recipe.model.compile
     whole = recipe.run.tensor_parallel == 1 and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
-    able = whole and recipe.run.precision != "fp32"
+    able = whole and recipe.run.precision != "fp32" and recipe.data.packing
     return device == "cuda" and able if chosen == "auto" else chosen
 
 
