@@ -33,7 +33,8 @@ class ModelSection:
         path: model folder in Hugging Face layout to start from.
         recompute: activations recomputed in the backward pass: `none`, `selective` (keeps the outputs of
             linear layers and attention) or `full` (keeps only each layer's input).
-        compile: whether torch compiles the layers; `auto`: on CUDA with packing, where precision, sharding and adapter allow it.
+        compile: whether torch compiles the layers, whose sequences are then filled up; `auto`: on CUDA with packing, where
+            precision, sharding and adapter allow it.
     """
 
     path: str
@@ -78,7 +79,7 @@ class DataSection:
             the tokenizer of `model.path` carries, any Jinja.
         max_length: longest sequence, tokens; longer conversations are split at exchange boundaries.
         packing: put several conversations into one sequence of `max_length` (no attention across them).
-            Without packing a sequence is one conversation; no padding is computed either way.
+            Without packing a sequence is one conversation; no padding is computed either way (but see `model.compile`).
         validation: share of the conversations that is held out to validate on; 0 = none.
     """
 
