@@ -33,8 +33,8 @@ class ModelSection:
         path: model folder in Hugging Face layout to start from.
         recompute: activations recomputed in the backward pass: `none`, `selective` (keeps the outputs of
             linear layers and attention) or `full` (keeps only each layer's input).
-        compile: whether torch compiles the layers, whose sequences are then filled up; `auto`: on CUDA with packing, where
-            precision, sharding and adapter allow it.
+        compile: whether torch compiles the layers, whose sequences are then filled up; `auto`: on CUDA with packing,
+            where precision, sharding and adapter allow it.
     """
 
     path: str
