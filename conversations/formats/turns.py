@@ -138,7 +138,9 @@ class TurnList:
         role = ROLES[speaker]
         if self.page and text.startswith(_PAGE_MARKUP):  # in which a tag that was typed is `&lt;think&gt;`
             return Message(role, text)
-        return Message(role, text) if self.verbatim else read_text(role, text)
+        if self.verbatim or not ("<" in text or "hink" in text or "HINK" in text):  # what `read_text` looks for
+            return Message(role, text)
+        return read_text(role, text)
 
 
 @dataclass
