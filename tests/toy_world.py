@@ -145,7 +145,7 @@ def reply(body: dict[str, Any]) -> str:
     """A model for everything: judge, teacher by each method, contestant."""
     text = "\n".join(message["content"] for message in body["messages"])
     for asked, verdict in (
-        ("Rating: [[5]]", "Right, but short.\n\nRating: [[7]]"),
+        ("Rating: [[N]]", "Right, but short.\n\nRating: [[7]]"),
         ("[[A]]", "Both are right, the first says more.\n\n[[A]]"),
         ("Your first line holds only the two grades", "7 6\nThe first says more."),
         ("Reply with one letter", "m"),
