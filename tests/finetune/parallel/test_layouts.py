@@ -106,7 +106,8 @@ def descendants(recipe: dict[str, Any], toy_model: Path, tmp_path_factory: pytes
     return recipes
 
 
-@pytest.mark.parametrize("name", ["tensor", pytest.param("fsdp2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tensor", "fsdp2"])
 def test_descendants_in_two_processes(descendants: list[dict[str, Any]], name: str) -> None:
     """Every head has its part in the gradient of a norm that all share, and a whole bias counts once in its norm."""
     names = [Path(one["run"]["output"]).name for one in descendants]
