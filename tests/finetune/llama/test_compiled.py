@@ -20,6 +20,8 @@ TOY = LlamaConfig(
     vocab_size=128, hidden_size=64, intermediate_size=172, num_hidden_layers=3, num_attention_heads=4,
     num_key_value_heads=2, max_position_embeddings=256,
 )  # fmt: skip
+SLOW = pytest.mark.slow
+MODES = [pytest.param("none", marks=SLOW), "selective", pytest.param("full", marks=SLOW)]
 BATCHES = ([40, 28, 60], [128], [1] * 100 + [28], [64, 64], [5, 3, 120])
 
 
@@ -61,7 +63,7 @@ def graphs(request: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: made
 
 
-@pytest.mark.parametrize("mode", ["none", "selective", "full"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("adapter", [False, True])
 def test_compiled_equals_eager_with_one_graph(graphs: Callable[[], int], mode: Recompute, adapter: bool) -> None:
     model, llama = make(adapter)
@@ -74,7 +76,7 @@ def test_compiled_equals_eager_with_one_graph(graphs: Callable[[], int], mode: R
     assert graphs() == 1  # with an adapter, too: peft lets the embedding's output have a gradient
 
 
-@pytest.mark.parametrize("mode", ["none", "selective", "full"])
+@pytest.mark.parametrize("mode", MODES)
 def test_layers_that_differ_make_a_graph_for_each_kind(graphs: Callable[[], int], mode: Recompute) -> None:
     """Norms of heads; a window in the second layer, no rotation in the third: three kinds."""
     kinds = ("full_attention", "sliding_attention", "full_attention")
