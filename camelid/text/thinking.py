@@ -81,7 +81,7 @@ def _may_hold_tag(text: str) -> bool:
     """Whether the patterns can find anything, in little time: most texts have no such letters."""
     if "hink" in text or "HINK" in text:
         return "<" in text or "[" in text or "◁" in text
-    return "|>" in text or "ought>" in text or "OUGHT>" in text
+    return ("|" in text and "|>" in text) or "ought>" in text or "OUGHT>" in text
 
 
 def _cut(text: str, opened: re.Match[str]) -> tuple[str, bool, str]:

@@ -110,7 +110,7 @@ class TurnList:
             raise UserError(f"{place}: field {self.field!r} must be {wanted}")
         other = next((str(record[name]) for name in self.ids if record.get(name)), place)
         name = record_id(record, other)
-        plain = [self._plain_turn(item) for item in items]
+        plain = self._plain_turns(items)
         turns = [turn for turn in plain if turn]
         chat = make_chat(name, turns, {}) if len(turns) == len(items) else self._read_rich(items, plain, name, place)
         chat.page = self.page and self.text in items[0]
@@ -128,19 +128,23 @@ class TurnList:
         chat.repaired.update({change: count for change, count in repaired.items() if count})
         return chat
 
-    def _plain_turn(self, item: object) -> Message | LostTurn | None:
-        """A turn that is nothing but a speaker and a text, which most are; None if it is not."""
-        if not isinstance(item, dict) or len(item) != 2:
-            return None
-        speaker, text = item.get(self.speaker), item.get(self.text)
-        if not isinstance(speaker, str) or not isinstance(text, str) or speaker not in ROLES:
-            return None
-        role = ROLES[speaker]
-        if self.page and text.startswith(_PAGE_MARKUP):  # in which a tag that was typed is `&lt;think&gt;`
-            return Message(role, text)
-        if self.verbatim or not ("<" in text or "hink" in text or "HINK" in text):  # what `read_text` looks for
-            return Message(role, text)
-        return read_text(role, text)
+    def _plain_turns(self, items: list[object]) -> list[Message | LostTurn | None]:
+        """The turns that are nothing but a speaker and a text, which most are; None for the others."""
+        speaker, name, page, verbatim = self.speaker, self.text, self.page, self.verbatim
+        turns: list[Message | LostTurn | None] = []
+        for item in items:
+            turn: Message | LostTurn | None = None
+            if isinstance(item, dict) and len(item) == 2:
+                who, text = item.get(speaker), item.get(name)
+                if isinstance(who, str) and isinstance(text, str) and (role := ROLES.get(who)):
+                    # On a page a tag that was typed is `&lt;think&gt;`; and every tag ends in one of the three letters.
+                    plain = verbatim or (page and text.startswith(_PAGE_MARKUP))
+                    if plain or not (">" in text or "]" in text or "\u25b7" in text):
+                        turn = Message(role, text)
+                    else:
+                        turn = read_text(role, text)
+            turns.append(turn)
+        return turns
 
 
 @dataclass
