@@ -112,7 +112,8 @@ def _process_chat(work: ConversionWork, chat: Chat, place: str, result: BatchRes
         outcome = step(outcome, turns)
     if not isinstance(outcome, str):
         try:
-            dumps([outcome.id, outcome.meta, *_beside_texts(outcome)]).encode()
+            beside = _beside_texts(outcome)
+            (dumps([outcome.id, outcome.meta, *beside]) if outcome.meta or beside else outcome.id).encode()
         except (TypeError, ValueError) as error:  # NaN, half a surrogate pair, or a date out of a Parquet file
             result.faults.append(f"{place}: cannot be written as JSON: {error}")
             outcome = UNREADABLE
@@ -145,5 +146,6 @@ def drop_kept(turns: Ledger, count: int) -> None:
 
 
 def _digest(conversation: Conversation) -> bytes:
-    text = "".join(f"{message.role} {len(message.content)} {message.content}" for message in conversation.messages)
+    parts = [f"{message.role} {len(message.content)} {message.content}" for message in conversation.messages]
+    text = "".join(parts)
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
