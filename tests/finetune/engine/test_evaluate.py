@@ -48,6 +48,7 @@ def test_answers_are_those_of_transformers(recipe: dict[str, Any], one_process: 
         assert sample["answer"] == tokenizer.decode(truth, skip_special_tokens=True).strip()
 
 
+@pytest.mark.slow
 def test_three_prompts_on_two_processes(recipe: dict[str, Any], one_process: list[dict[str, Any]]) -> None:
     """DistributedDataParallel, fully_shard, tensor parallelism: the process with one prompt idles while two go on."""
     ways = [
