@@ -135,7 +135,8 @@ class Worker:
         if self.wide is not None:
             self.wide.hand_over()
         weights = [weight for weight in self.model.parameters() if weight.grad is not None]
-        self._reduce(weights)
+        if self.wide is not None and self.ranks > 1:  # no wrapper averages them
+            self._average(weights)
         norm = _global_norm([weight.grad for weight in weights if weight.grad is not None])
         good = bool(torch.isfinite(norm))
         if good:
@@ -146,13 +147,12 @@ class Worker:
         self.optimizer.zero_grad()
         return float(norm), good
 
-    def _reduce(self, weights: list[nn.Parameter]) -> None:
-        """Average gradients over replicas that nothing wraps."""
-        if self.sharding == "none" and self.ranks > 1 and not isinstance(self.model, DistributedDataParallel):
-            for weight in weights:
-                assert weight.grad is not None
-                distributed.all_reduce(weight.grad)
-                weight.grad /= self.ranks
+    def _average(self, weights: list[nn.Parameter]) -> None:
+        """Average gradients over the replicas."""
+        for weight in weights:
+            assert weight.grad is not None
+            distributed.all_reduce(weight.grad)
+            weight.grad /= self.ranks
 
     def _step_engine(self) -> tuple[float, bool]:
         optimizer = self.engine.optimizer
