@@ -23,23 +23,49 @@ from camelid.text.words import unicode_tokens
 BITS = 18  # 262,144 features
 _READ = 20_000  # characters of a page that are looked at
 _BREAK = "\n"
+_EMPTY, _ENDS = "empty", (".", "?", "!", '"', ":")  # shapes of lines
+_FACTORS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # SplitMix64's
 _FORMAT = 1
 
 FloatArray = npt.NDArray[np.float64]
+Hashes = npt.NDArray[np.uint64]
 
 
 def features(text: str) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    """The columns of a text and their values: 1 + log of how often each occurs, of length 1 together."""
-    words = [_BREAK]
-    for line in text[:_READ].split("\n"):
-        words += unicode_tokens(line)
-        words.append(_BREAK)
-    hashed = np.array([zlib.crc32(word.encode()) for word in words], dtype=np.uint64)
-    pairs = (hashed[:-1] * np.uint64(0x9E3779B97F4A7C15) + hashed[1:]) * np.uint64(0xBF58476D1CE4E5B9)
-    singles = hashed * np.uint64(0x94D049BB133111EB)
-    columns, counts = np.unique(np.concatenate([singles, pairs]) >> np.uint64(64 - BITS), return_counts=True)
+    """The columns of a text and their values.
+
+    They are words, pairs of words, shapes of lines and pairs of shapes, each with 1 + log of how often it occurs. Those of
+    words have length 1 together, and so have those of shapes, which would be lost among them.
+    """
+    lines = text[:_READ].split("\n")
+    words = [_BREAK] + [word for line in lines for word in (*unicode_tokens(line), _BREAK)]
+    shapes = ["begin", *map(_shape, lines), "end"]
+    filled = [shape for shape in shapes if shape != _EMPTY]
+    layout = np.concatenate([_ones_and_pairs("line", shapes), _ones_and_pairs("filled", filled)])
+    blocks = [_counted(_ones_and_pairs("word", words)), _counted(layout)]
+    return np.concatenate([columns for columns, _ in blocks]), np.concatenate([values for _, values in blocks])
+
+
+def _counted(hashes: Hashes) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    columns, counts = np.unique(hashes >> np.uint64(64 - BITS), return_counts=True)
     values = 1.0 + np.log(counts)
     return columns.astype(np.int64), values / np.linalg.norm(values)
+
+
+def _shape(line: str) -> str:
+    """How long a line is, in powers of two of its words, and whether a sentence ends at its end."""
+    count = len(line.split())
+    if not count:
+        return _EMPTY
+    return f"{min(count.bit_length(), 6)}{'.' if line.rstrip().endswith(_ENDS) else ''}"
+
+
+def _ones_and_pairs(kind: str, tokens: list[str]) -> Hashes:
+    """Hashes of the tokens and of each two in a row; equal tokens of another kind have others."""
+    seed = zlib.crc32(kind.encode())
+    hashed = np.array([zlib.crc32(token.encode(), seed) for token in tokens], dtype=np.uint64)
+    pairs = (hashed[:-1] * _FACTORS[0] + hashed[1:]) * _FACTORS[1]
+    return np.concatenate([hashed * _FACTORS[2], pairs])
 
 
 def feature_matrix(texts: Iterable[str]) -> Any:

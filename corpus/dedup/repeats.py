@@ -61,7 +61,8 @@ class RepeatedLines:
                 ledger.drop("line seen before", more)
             text = "\n".join(left)
             if not text.strip() or len(text) < self.min_characters:
-                ledger.drop("in a document of which too little is left", len(left))
+                if left:
+                    ledger.drop("in a document of which too little is left", len(left))
                 counts.documents.drop("nothing but lines seen before" if not text.strip() else "too little is left")
                 continue
             ledger.keep(len(left))

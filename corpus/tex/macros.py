@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 _TOKEN = re.compile(r"\\(?:[a-zA-Z@]+|.)|[{}]|[^\\{}]+", re.DOTALL)
 _WORD = re.compile(r"\\[a-zA-Z@]+")
+_ENDS_IN_WORD = re.compile(r"(?<!\\)(?:\\\\)*\\(?!xspace)[a-zA-Z@]+$")
 _PARAMETER = re.compile(r"#(#?\d)")
 _BLANKS = re.compile(r"[ \t]*(?:\n[ \t]*)?(?!\n)")  # up to the end of a line
 _NO_SPACE_BEFORE = tuple(".,'/?;:!~-)]}")  # of the package xspace
@@ -12,8 +13,9 @@ _MOST = 300_000  # macros written out in a paper: beyond that one defines itself
 
 # What stays as it is, however an author defines it anew: headings must be found, environments must close.
 _KEPT = frozenset(
-    "part chapter section subsection subsubsection paragraph subparagraph begin end document item label ref cite caption "
-    "footnote includegraphics title author date maketitle left right bibliography printbibliography appendix".split()
+    "part chapter section subsection subsubsection paragraph subparagraph begin end document item label ref cite "
+    "caption footnote includegraphics title author date maketitle left right bibliography printbibliography "
+    "appendix".split()
 )
 _DEFINE = frozenset("newcommand renewcommand providecommand DeclareRobustCommand newrobustcmd renewrobustcmd".split())
 _PRIMITIVE = frozenset(("def", "gdef", "edef", "xdef"))
@@ -104,8 +106,8 @@ class MacroExpander:
         if macro.literal is not None:
             self._write(macro.literal)
             return
-        if _WORD.fullmatch(token):
-            self._skip_blanks()
+        if _WORD.fullmatch(token) and (macro.pattern or not _ENDS_IN_WORD.search(macro.body)):
+            self._skip_blanks()  # else the command at its end takes them, and they may as well stay
         arguments = self._arguments(macro)
         if arguments is None:  # used as TeX would refuse it
             self._write(token)

@@ -14,6 +14,7 @@ from camelid.files.ledger import Ledger
 
 _MAX = 256 << 20  # bytes of a record; Common Crawl cuts pages at 1 MiB
 _LINE = 1 << 16
+_AHEAD = 16  # bytes: as many as show that a record begins
 _NEXT = re.compile(rb"(?:\r?\n)+(?=WARC/\d)")
 _BROKEN = (EOFError, zlib.error, OSError)  # what unpacking raises where the bytes are wrong
 
@@ -126,10 +127,11 @@ def _body(lines: _Lines, headers: dict[str, str], documents: Ledger) -> WarcReco
         return WarcRecord(headers, body)
     if lines.broken:
         return None
-    inside = _NEXT.search(body)
+    window = body + lines.read(_AHEAD)
+    inside = _NEXT.search(window)
+    lines.put_back(window[inside.end() if inside else len(body) :])
     if inside:
-        lines.put_back(body[inside.end() :])
-        body = body[: inside.start()]
+        body = window[: inside.start()]
     elif len(body) < length:
         if not given.isdigit() or b"\r\n" in body:
             return None
