@@ -2,7 +2,8 @@
 
 `reference/commands.md` comes from the command line's parser, `reference/recipe.md` from the recipe's dataclasses and
 their docstrings, the tables in `conversations.md` and `preference.md` from the formats that are read, that in
-`finetune.md` from what is refused together, the pictures of layers from the import contracts in pyproject.toml and the packages' first lines.
+`finetune.md` from what is refused together, the pictures of layers from the import contracts in pyproject.toml and the
+packages' first lines.
 """
 
 import argparse
