@@ -165,14 +165,13 @@ def make_micro_batch(
 ) -> MicroBatch:
     """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing."""
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
-    spans = [(int(data.bounds[index]), int(data.bounds[index + 1])) for index in indices]
-    if not spans:
-        spans = [(0, 1)]
-    lengths = [end - start for start, end in spans]
+    held = [data.document(int(index)) for index in indices]
+    if not held:
+        held = [(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32))]
+    lengths = [ids.size for ids, _ in held]
     filler = shape.filler(sum(lengths)) if shape else []
-    padding = np.zeros(sum(filler), dtype=np.int64)
-    ids = np.concatenate([*(data.ids[start:end] for start, end in spans), padding]).astype(np.int64)
-    weights = np.concatenate([data.weights[start:end] for start, end in spans])
+    ids = np.concatenate([*(ids for ids, _ in held), np.zeros(sum(filler), dtype=np.int64)])
+    weights = np.concatenate([weights for _, weights in held])
     positions = np.concatenate([np.arange(length) for length in (*lengths, *filler)])
     # A trained token is the target of the place before it; a document's first token is never trained.
     target_places = np.flatnonzero(weights)
@@ -184,5 +183,5 @@ def make_micro_batch(
         documents=replace(documents, longest=shape.longest) if shape else documents,
         trained=torch.from_numpy(target_places - 1).to(device),
         targets=torch.from_numpy(ids[target_places]).to(device),
-        weights=torch.from_numpy(weights[target_places].astype(np.float32)).to(device),
+        weights=torch.from_numpy(weights[target_places]).to(device),
     )

@@ -64,8 +64,7 @@ def test_targets_equal_the_next_trained_token(data: TokenData, toy_data: Path) -
     expected = []
     place = 0
     for document in np.concatenate(rows):
-        start, end = data.bounds[document], data.bounds[document + 1]
-        ids, weights = data.ids[start:end], data.weights[start:end]
+        ids, weights = data.document(document)
         assert batch.input_ids[place : place + len(ids)].tolist() == ids.tolist()
         assert batch.positions[place : place + len(ids)].tolist() == list(range(len(ids)))
         expected += [(place + i, ids[i + 1], weights[i + 1]) for i in range(len(ids) - 1) if weights[i + 1] > 0]
