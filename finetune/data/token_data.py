@@ -20,7 +20,7 @@ from camelid.files.read import read_json
 from camelid.files.system_errors import make_folder, naming_write_errors
 from camelid.files.write import sync_folder, write_json
 from conversations.tokens.template import template_for
-from finetune.data.forms.form import Encoding
+from finetune.data.forms.form import EncodeContext
 from finetune.data.forms.table import FORMS
 from finetune.data.forms.text import cut_pieces
 from finetune.data.hold_out import draw_held_out
@@ -211,8 +211,8 @@ def _fill(folder: Path, data: DataSection, tokenizer: Any, seed: int) -> None:
         with naming_write_errors(folder, "the tokens"):
             writer, number = TokenWriter(partial, len(tokenizer)), 0
             for index, source in enumerate(data.train):
-                encoding = Encoding(data, tokenizer, seed, records[source.form], documents)
-                number = _write_source(writer, index, source, encoding, number)
+                context = EncodeContext(data, tokenizer, seed, records[source.form], documents)
+                number = _write_source(writer, index, source, context, number)
             writer.close()
             ledgers = [*records.values(), documents]
             facts = {"ledgers": [ledger.to_json() for ledger in ledgers], "stores": writer.stores}
@@ -233,11 +233,11 @@ def _nothing_to_train_on(sources: Sequence[DataSource]) -> UserError:
     return UserError(f"data.train: {names}: {why}")
 
 
-def _write_source(writer: TokenWriter, index: int, source: DataSource, encoding: Encoding, number: int) -> int:
+def _write_source(writer: TokenWriter, index: int, source: DataSource, context: EncodeContext, number: int) -> int:
     """Write the documents of a source, whose records are numbered from `number`; return the number after them."""
-    random = np.random.default_rng([encoding.seed, 2, index])
+    random = np.random.default_rng([context.seed, 2, index])
     if shards := source_shards(source):
-        return _write_shards(writer, index, source, shards, encoding, number)
+        return _write_shards(writer, index, source, shards, context, number)
     numbers: deque[int] = deque()  # of the items that were drawn and not written yet
 
     def items() -> Iterator[Any]:
@@ -250,7 +250,7 @@ def _write_source(writer: TokenWriter, index: int, source: DataSource, encoding:
 
     form = FORMS[source.form]
     with writer.source_store(index, form.weighted) as add:
-        for documents in form.encode(items(), encoding):
+        for documents in form.encode(items(), context):
             belongs_to = numbers.popleft()
             for document in documents:
                 add(belongs_to, document)
@@ -258,24 +258,24 @@ def _write_source(writer: TokenWriter, index: int, source: DataSource, encoding:
 
 
 def _write_shards(
-    writer: TokenWriter, index: int, source: DataSource, shards: Sequence[Path], encoding: Encoding, number: int
+    writer: TokenWriter, index: int, source: DataSource, shards: Sequence[Path], context: EncodeContext, number: int
 ) -> int:
     """As `_write_source`, of token shards, which stay where they are."""
-    random = np.random.default_rng([encoding.seed, 2, index])
+    random = np.random.default_rng([context.seed, 2, index])
     for path in shards:
         shard = read_shard(path)
         with writer.shard_store(index, shard_name(source, path), shard.ids) as add:
             for start, length in zip(shard.starts.tolist(), shard.lengths.tolist(), strict=True):
-                pieces = cut_pieces(length, encoding.data.max_length)
+                pieces = cut_pieces(length, context.data.max_length)
                 places = [(start + begin, start + end) for begin, end in pieces]
                 for _ in range(_copies(source.weight, random)):
                     if length < 2:
-                        encoding.records.drop("empty")
+                        context.records.drop("empty")
                         continue
-                    encoding.records.keep()
-                    encoding.documents.keep(len(places))
+                    context.records.keep()
+                    context.documents.keep(len(places))
                     if len(places) > 1:
-                        encoding.records.repair("cut at max_length")
+                        context.records.repair("cut at max_length")
                     add(number, places)
                 number += 1
     return number

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from finetune.data.forms.form import Document
+from finetune.data.forms.form import TokenizedDocument
 from finetune.data.hold_out import content_hash
 from finetune.data.shards import id_dtype, read_shard
 
@@ -86,7 +86,7 @@ class TokenWriter:
         self.stores: list[dict[str, Any]] = []
 
     @contextmanager
-    def source_store(self, source: int, weighted: bool) -> Iterator[Callable[[int, Document], None]]:
+    def source_store(self, source: int, weighted: bool) -> Iterator[Callable[[int, TokenizedDocument], None]]:
         """A store for the documents of a source, which are given with the number of their record."""
         ids_name, weights_name = f"ids-{source}.bin", f"weights-{source}.f32" if weighted else None
         first = self._end
@@ -94,7 +94,7 @@ class TokenWriter:
             ids_file = opened.enter_context((self._folder / ids_name).open("wb"))
             weights_file = opened.enter_context((self._folder / weights_name).open("wb")) if weights_name else None
 
-            def add(number: int, document: Document) -> None:
+            def add(number: int, document: TokenizedDocument) -> None:
                 self._note(number, self._end, document.ids)
                 ids_file.write(document.ids.astype(self._dtype).tobytes())
                 if weights_file is not None:

@@ -7,10 +7,11 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Conversation
 from conversations.formats.readers import read_chats, scan_chats
+from conversations.formats.record_format import PlacedRecords
 from conversations.tokens.split import split_conversation
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
-from finetune.data.forms.form import Document, Encoding, PlacedRecords
+from finetune.data.forms.form import EncodeContext, TokenizedDocument
 
 
 class ChatForm:
@@ -35,22 +36,22 @@ class ChatForm:
                 raise UserError(f"{error}; or give the source `form: text`, which trains all of it") from None
             raise
 
-    def encode(self, items: Iterable[Conversation], encoding: Encoding) -> Iterator[list[Document]]:
-        data = encoding.data
+    def encode(self, items: Iterable[Conversation], context: EncodeContext) -> Iterator[list[TokenizedDocument]]:
+        data = context.data
         assert data.template is not None, "the recipe refuses chats without one"
-        encoder = Encoder(template_for(data.template, encoding.tokenizer), encoding.tokenizer)
+        encoder = Encoder(template_for(data.template, context.tokenizer), context.tokenizer)
         for conversation in items:
-            encoding.records.keep()
+            context.records.keep()
             parts = split_conversation(conversation, encoder, data.max_length)
             if len(parts) > 1:
-                encoding.records.repair("split at max_length")
-            found = (_document(part, encoder, encoding) for part in parts)
+                context.records.repair("split at max_length")
+            found = (_document(part, encoder, context) for part in parts)
             yield [document for document in found if document is not None]
 
 
-def _document(part: Conversation, encoder: Encoder, encoding: Encoding) -> Document | None:
+def _document(part: Conversation, encoder: Encoder, context: EncodeContext) -> TokenizedDocument | None:
     """A part that fits, but for one long answer; None if nothing of it is trained."""
-    longest, documents = encoding.data.max_length, encoding.documents
+    longest, documents = context.data.max_length, context.documents
     tokens = encoder.encode(part)
     # As Alpaca and FastChat: what does not fit is cut off, and with it the end-of-turn token.
     trained = tokens.weights[:longest].copy()
@@ -61,7 +62,7 @@ def _document(part: Conversation, encoder: Encoder, encoding: Encoding) -> Docum
     documents.keep()
     if len(tokens.ids) > longest:
         documents.repair("answer cut at max_length")
-    return Document(tokens.ids[:longest], trained)
+    return TokenizedDocument(tokens.ids[:longest], trained)
 
 
 CHAT = ChatForm()

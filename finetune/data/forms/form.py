@@ -8,16 +8,15 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.read import Record
+from conversations.formats.record_format import PlacedRecords
 from finetune.recipe import DataSection
 
-PlacedRecords = Iterator[tuple[str, Record | UserError]]
 Item = TypeVar("Item")
 
 
-class Document(NamedTuple):
+class TokenizedDocument(NamedTuple):
     """What is trained in one piece, at most `max_length` tokens.
 
     Attributes:
@@ -31,8 +30,8 @@ class Document(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """What records become documents with.
+class EncodeContext:
+    """What a form makes documents with.
 
     Attributes:
         data: the section of the recipe: longest document, template.
@@ -75,9 +74,9 @@ class Form(Protocol[Item]):
         """
         ...
 
-    def encode(self, items: Iterable[Item], encoding: Encoding) -> Iterator[list[Document]]:
+    def encode(self, items: Iterable[Item], context: EncodeContext) -> Iterator[list[TokenizedDocument]]:
         """The documents of each item, one list an item in the items' order; an empty one for what is dropped.
 
-        Every item is counted in `encoding.records`, every document in `encoding.documents`.
+        Every item is counted in `context.records`, every document in `context.documents`.
         """
         ...

@@ -7,8 +7,9 @@ from camelid.errors import UserError
 from camelid.files.read import Record, open_binary
 from camelid.files.records import scan_records
 from camelid.files.unpack import unpacked_name
+from conversations.formats.record_format import PlacedRecords
 from conversations.tokens.encode_text import TextEncoder
-from finetune.data.forms.form import Document, Encoding, PlacedRecords
+from finetune.data.forms.form import EncodeContext, TokenizedDocument
 
 SUFFIX = ".txt"  # of a file that is one document
 BATCH = 1 << 20  # characters tokenised together: enough for every core, and little memory
@@ -39,20 +40,20 @@ class TextForm:
             raise UserError(f"{place}: a chat (field {chat!r}) in a source of `form: text`; give it `form: chat`")
         raise UserError(f"{place}: no field 'text', which holds the document in `form: text`; found {sorted(record)}")
 
-    def encode(self, items: Iterable[str], encoding: Encoding) -> Iterator[list[Document]]:
-        encoder = TextEncoder(encoding.tokenizer)
+    def encode(self, items: Iterable[str], context: EncodeContext) -> Iterator[list[TokenizedDocument]]:
+        encoder = TextEncoder(context.tokenizer)
         for texts in _batches(items):
             for text, ids in zip(texts, encoder.encode(texts), strict=True):
                 if not text.strip() or len(ids) < 2:
-                    encoding.records.drop("empty")
+                    context.records.drop("empty")
                     yield []
                     continue
-                encoding.records.keep()
-                pieces = cut_pieces(len(ids), encoding.data.max_length)
-                encoding.documents.keep(len(pieces))
+                context.records.keep()
+                pieces = cut_pieces(len(ids), context.data.max_length)
+                context.documents.keep(len(pieces))
                 if len(pieces) > 1:
-                    encoding.records.repair("cut at max_length")
-                yield [Document(ids[start:end], None) for start, end in pieces]
+                    context.records.repair("cut at max_length")
+                yield [TokenizedDocument(ids[start:end], None) for start, end in pieces]
 
 
 def cut_pieces(tokens: int, longest: int) -> list[tuple[int, int]]:
