@@ -5,12 +5,15 @@ suffix first, then prefix and middle as one text (SPM, their variant 2), each pa
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tokenizers import Tokenizer
+
 from camelid.errors import UserError
-from conversations.tokens.plain_text import TextEncoder
+from conversations.tokens.implicit_blank import without_implicit_blank
+from conversations.tokens.respell import control_tokens, new_mark, respell, spell_controls
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,27 @@ class InfillEncoder:
 
     Attributes:
         tokens: which ones they are.
-        text: encodes the parts.
         prefix_id, suffix_id, middle_id, end_id: of those tokens.
+        anchor: an ordinary token. Put before a middle's, it keeps a decoder from taking their first blank for the one
+            that SentencePiece puts before a text.
 
     Raises:
-        UserError: it has none.
+        UserError: it has none, or is not a fast one.
     """
 
     def __init__(self, tokenizer: Any) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise UserError(f"{tokenizer.name_or_path}: a fast tokenizer (tokenizer.json) is needed")
         known = tokenizer.get_vocab()
         self.tokens = _find_tokens(known, tokenizer.name_or_path)
-        self.text = TextEncoder(tokenizer, control=self.tokens.all)
         self.prefix_id, self.suffix_id, self.middle_id, self.end_id = (known[token] for token in self.tokens.all)
+        adds_bos = tokenizer("", add_special_tokens=True)["input_ids"][:1] == [tokenizer.bos_token_id]
+        self._begin: list[int] = [tokenizer.bos_token_id] if adds_bos else []
+        backend = tokenizer.backend_tokenizer
+        controls = {**control_tokens(backend), **{token: known[token] for token in self.tokens.all}}
+        self._first = respell(backend, spell_controls(controls, new_mark()))
+        self._inner = without_implicit_blank(self._first)
+        self.anchor = _ids(self._inner, ["x"])[0][-1:]
 
     @property
     def sentinels(self) -> frozenset[int]:
@@ -83,19 +95,31 @@ class InfillEncoder:
 
     def prompt(self, prefix: str, suffix: str, suffix_first: bool = False) -> list[int]:
         """Ids up to where the middle begins; by default what PSM trains."""
-        suffix_ids, prefix_ids = self.text.encode_inner(suffix), self.text.encode(prefix)
-        if suffix_first:
-            return [*self.text.start, self.prefix_id, self.suffix_id, *suffix_ids, self.middle_id, *prefix_ids]
-        return [*self.text.start, self.prefix_id, *prefix_ids, self.suffix_id, *suffix_ids, self.middle_id]
+        [prefix_ids], [suffix_ids] = _ids(self._first, [prefix]), _ids(self._inner, [suffix])
+        return self._joined(prefix_ids, suffix_ids, suffix_first)
 
-    def encode(self, cut: CutText, suffix_first: bool) -> list[int]:
-        """Ids of a whole text, the token that ends a middle included.
+    def encode(self, cuts: Sequence[tuple[CutText, bool]]) -> list[list[int]]:
+        """Ids of whole texts, the token that ends a middle included; on all cores, the tokenizer's own threads.
 
         With the suffix first, prefix and middle are encoded as one text (Roziere et al. 2023, section 2.3).
+
+        Args:
+            cuts: each text, and whether its suffix comes first.
         """
+        heads = [cut.prefix + cut.middle if first else cut.prefix for cut, first in cuts]
+        tails = ["" if first else cut.middle for cut, first in cuts]
+        inner = _ids(self._inner, [*(cut.suffix for cut, _ in cuts), *tails])
+        parts = zip(_ids(self._first, heads), inner[: len(cuts)], inner[len(cuts) :], cuts, strict=True)
+        return [[*self._joined(head, suffix, first), *tail, self.end_id] for head, suffix, tail, (_, first) in parts]
+
+    def _joined(self, head: list[int], suffix: list[int], suffix_first: bool) -> list[int]:
         if suffix_first:
-            return [*self.prompt(cut.prefix + cut.middle, cut.suffix, suffix_first), self.end_id]
-        return [*self.prompt(cut.prefix, cut.suffix), *self.text.encode_inner(cut.middle), self.end_id]
+            return [*self._begin, self.prefix_id, self.suffix_id, *suffix, self.middle_id, *head]
+        return [*self._begin, self.prefix_id, *head, self.suffix_id, *suffix, self.middle_id]
+
+
+def _ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    return [one.ids for one in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
 
 def _find_tokens(known: Mapping[str, int], name: str) -> InfillTokens:

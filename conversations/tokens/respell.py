@@ -1,25 +1,26 @@
-"""A copy of a tokenizer in which nobody can type a control token."""
+"""A copy of a tokenizer in which text that somebody typed never becomes a control token."""
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
 
 def new_mark() -> str:
-    """What every untypeable spelling begins with: a private-use character and a random number."""
+    """How the spellings of control tokens begin: in a way that nobody can type."""
     return f"\ue000{secrets.token_hex(8)}-"
 
 
-def untypeable(controls: Mapping[str, int], mark: str) -> dict[str, str]:
-    """A spelling that nobody can type for each control token.
+def control_tokens(tokenizer: Tokenizer) -> dict[str, int]:
+    """The ids of a tokenizer's control tokens."""
+    added = tokenizer.get_added_tokens_decoder().items()
+    return {token.content: index for index, token in added if token.special}
 
-    Args:
-        controls: their ids.
-        mark: from `new_mark`.
-    """
+
+def spell_controls(controls: dict[str, int], mark: str) -> dict[str, str]:
+    """A spelling of each control token; `mark` from `new_mark`."""
     return {token: f"{mark}{index}\ue001" for token, index in controls.items()}
 
 

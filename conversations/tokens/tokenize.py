@@ -28,7 +28,7 @@ from tokenizers import Encoding
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
-from conversations.tokens.respell import new_mark, respell, untypeable
+from conversations.tokens.respell import new_mark, respell, spell_controls
 from conversations.tokens.span import ChatFormat, Span
 
 BATCH = 256  # conversations tokenised together: enough for every core, and little memory
@@ -105,7 +105,7 @@ class Encoder:
         self.template = template
         self._last_turn_only = last_turn_only
         self._mark = new_mark()
-        self._spelled = untypeable(controls, self._mark)
+        self._spelled = spell_controls(controls, self._mark)
         self._pattern = re.compile("|".join(re.escape(token) for token in sorted(controls, key=len, reverse=True)))
         self._tokenizer = respell(tokenizer.backend_tokenizer, self._spelled)
         self._control = {self._tokenizer.token_to_id(self._spelled[token]): token for token in controls}

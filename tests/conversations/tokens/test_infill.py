@@ -41,9 +41,9 @@ def check_metas_rule(encoder: InfillEncoder, model: SentencePieceProcessor, cuts
             prompt = meta_prompt(model, cut.prefix, cut.suffix, first)
             assert encoder.prompt(cut.prefix, cut.suffix, first) == prompt, (cut, first)
         joined = meta_prompt(model, cut.prefix + cut.middle, cut.suffix, True)
-        assert encoder.encode(cut, suffix_first=True) == [*joined, eot], cut
+        assert encoder.encode([(cut, True)])[0] == [*joined, eot], cut
         plain = meta_prompt(model, cut.prefix, cut.suffix, False)
-        assert encoder.encode(cut, suffix_first=False) == [*plain, *meta_inner(model, cut.middle), eot], cut
+        assert encoder.encode([(cut, False)])[0] == [*plain, *meta_inner(model, cut.middle), eot], cut
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_parts_join_to_the_text_again(code_llama: tuple[InfillEncoder, SentenceP
     encoder, model = code_llama
     for cut in random_cuts(300, 1, PARTS + TYPED):
         for first in (False, True):
-            start, pre, *rest, end = encoder.encode(cut, first)
+            start, pre, *rest, end = encoder.encode([(cut, first)])[0]
             assert (start, pre, end) == (model.bos_id(), encoder.prefix_id, encoder.end_id)
             assert sorted(set(rest) & {*encoder.sentinels, encoder.end_id}) == sorted(
                 (encoder.suffix_id, encoder.middle_id)
@@ -111,7 +111,7 @@ def test_llamas_own_vocabulary_gives_the_published_ids(tmp_path: Path) -> None:
         "    return x": [1678, 736, 921],
     }
     for text, ids in known.items():
-        assert encoder.text.encode_inner(text) == ids
+        assert encoder.prompt("", text) == [1, 32007, 32008, *ids, 32009]
     check_metas_rule(encoder, model, random_cuts(2000, 2, [*PARTS, "▁"]))
 
 
@@ -137,7 +137,7 @@ def test_each_family_has_its_own_tokens(tokens: InfillTokens, special: bool) -> 
         return list(tokenizer(text, add_special_tokens=False).input_ids)
 
     assert encoder.prompt("def f", " x") == [1, pre, *plain("def f"), suf, *plain(" x"), mid]
-    whole = encoder.encode(CutText("a", " b", "c"), True)
+    whole = encoder.encode([(CutText("a", " b", "c"), True)])[0]
     assert whole == [1, pre, suf, *plain("c"), mid, *plain("a b"), end]
     typed = encoder.prompt(tokens.middle, tokens.end)
     assert typed[:2] == [1, pre] and typed.count(mid) == 1 and end not in typed
