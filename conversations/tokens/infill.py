@@ -67,8 +67,6 @@ class InfillEncoder:
     Attributes:
         tokens: which ones they are.
         prefix_id, suffix_id, middle_id, end_id: of those tokens.
-        anchor: an ordinary token. Put before a middle's, it keeps a decoder from taking their first blank for the one
-            that SentencePiece puts before a text.
 
     Raises:
         UserError: it has none, or is not a fast one.
@@ -86,7 +84,6 @@ class InfillEncoder:
         controls = {**control_tokens(backend), **{token: known[token] for token in self.tokens.all}}
         self._first = respell(backend, spell_controls(controls, new_mark()))
         self._inner = without_implicit_blank(self._first)
-        self.anchor = _ids(self._inner, ["x"])[0][-1:]
 
     @property
     def sentinels(self) -> frozenset[int]:
