@@ -114,7 +114,8 @@ class OptimSection:
         optimizer: `adamw`, or from bitsandbytes `adamw-8bit` (Dettmers et al. 2022: moments in 8 bits) or
             `paged-adamw-8bit` (moments move to host memory when the GPU is full).
         lr: peak learning rate.
-        schedule: shape of the learning rate after warm-up; `cosine` and `linear` end at 0.
+        schedule: shape of the learning rate after warm-up; `cosine` and `linear` end at `final_lr`.
+        final_lr: share of the peak at the end (LLaMA 0.1, Code Llama 1/30).
         warmup_ratio: share of all updates spent warming up linearly from 0.
         weight_decay: decoupled decay of matrices (never of norms), per unit of learning rate.
         beta1: decay of the first moment.
@@ -135,6 +136,7 @@ class OptimSection:
     lr: float
     optimizer: str = field(default="adamw", metadata={"names": OPTIMIZERS})
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    final_lr: float = 0.0
     warmup_ratio: float = 0.03
     weight_decay: float = 0.0
     beta1: float = 0.9
@@ -155,6 +157,9 @@ class OptimSection:
                 f"optim.optimizer = {self.optimizer!r} is unknown{suggest_name(self.optimizer, OPTIMIZERS)}"
             )
         _require(self.lr > 0, "optim.lr", self.lr, "must be greater than 0")
+        _require(0 <= self.final_lr <= 1, "optim.final_lr", self.final_lr, "must be in [0, 1]")
+        if self.schedule == "constant":
+            _require(self.final_lr == 0, "optim.final_lr", self.final_lr, "goes with optim.schedule = cosine or linear")
         _require(0 <= self.warmup_ratio < 1, "optim.warmup_ratio", self.warmup_ratio, "must be in [0, 1)")
         _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "must not be negative")
         for name in ("beta1", "beta2"):

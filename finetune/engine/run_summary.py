@@ -88,8 +88,9 @@ def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[st
         "Trained on": f"{summary['tokens']:,} tokens, {summary['trained_tokens']:,} of them with a loss"
         f"{_what_of(recipe)}",
         "Updates": f"{summary['updates']:,} of {optim.global_batch} sequences, {summary['skipped_updates']} skipped",
-        "Optimizer": f"{optim.optimizer}, peak learning rate {optim.lr:g}, {optim.schedule}, weight decay "
-        f"{optim.weight_decay:g}",
+        "Optimizer": f"{optim.optimizer}, peak learning rate {optim.lr:g}, {optim.schedule}"
+        + (f" to {optim.final_lr:g} of it" if optim.final_lr else "")
+        + f", weight decay {optim.weight_decay:g}",
         "Precision": recipe.run.precision,
         "Loss": f"{summary['loss_first']:.4f} first, {summary['loss_last']:.4f} last"
         + (f", {validation:.4f} on held-out conversations" if validation is not None else ""),
