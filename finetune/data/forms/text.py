@@ -2,8 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from camelid.errors import UserError
+from camelid.files.ledger import Ledger
 from camelid.files.read import Record, open_binary
 from camelid.files.records import scan_records
 from camelid.files.unpack import unpacked_name
@@ -41,19 +46,31 @@ class TextForm:
         raise UserError(f"{place}: no field 'text', which holds the document in `form: text`; found {sorted(record)}")
 
     def encode(self, items: Iterable[str], context: EncodeContext) -> Iterator[list[TokenizedDocument]]:
-        encoder = TextEncoder(context.tokenizer)
-        for texts in _batches(items):
-            for text, ids in zip(texts, encoder.encode(texts), strict=True):
-                if not text.strip() or len(ids) < 2:
-                    context.records.drop("empty")
-                    yield []
-                    continue
-                context.records.keep()
-                pieces = cut_pieces(len(ids), context.data.max_length)
-                context.documents.keep(len(pieces))
-                if len(pieces) > 1:
-                    context.records.repair("cut at max_length")
-                yield [TokenizedDocument(ids[start:end], None) for start, end in pieces]
+        for ids in encode_texts(items, context.tokenizer, context.records):
+            pieces = cut_pieces(len(ids), context.data.max_length) if ids.size else []
+            context.documents.keep(len(pieces))
+            if len(pieces) > 1:
+                context.records.repair("cut at max_length")
+            yield [TokenizedDocument(ids[start:end], None) for start, end in pieces]
+
+
+def encode_texts(texts: Iterable[str], tokenizer: Any, records: Ledger) -> Iterator[npt.NDArray[np.int32]]:
+    """The ids of each text, begin and end of text around it; none at all of an empty one.
+
+    Args:
+        texts: may be more than fit into memory.
+        tokenizer: a Hugging Face fast tokenizer.
+        records: counts them.
+    """
+    encoder = TextEncoder(tokenizer)
+    for batch in _batches(texts):
+        for text, ids in zip(batch, encoder.encode(batch), strict=True):
+            empty = not text.strip() or len(ids) < 2
+            if empty:
+                records.drop("empty")
+            else:
+                records.keep()
+            yield ids[:0] if empty else ids
 
 
 def cut_pieces(tokens: int, longest: int) -> list[tuple[int, int]]:
