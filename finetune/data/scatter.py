@@ -22,7 +22,7 @@ def scatter(places: npt.NDArray[np.int64], count: int, seed: int) -> npt.NDArray
     """
     half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
     mask = (np.uint64(1) << half) - np.uint64(1)
-    keys = np.random.SeedSequence([seed, 3]).generate_state(ROUNDS, np.uint64)
+    keys = np.random.SeedSequence([seed, 3]).generate_state(ROUNDS, np.uint64).astype(np.uint64)
     found = places.astype(np.uint64)
     outside = np.arange(found.size)
     while outside.size:
