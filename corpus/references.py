@@ -42,7 +42,9 @@ def features(text: str) -> tuple[npt.NDArray[np.int64], FloatArray]:
     shapes = ["begin", *map(_shape, lines), "end"]
     filled = [shape for shape in shapes if shape != _EMPTY]
     threes = [" ".join(run) for run in zip(filled, filled[1:], filled[2:], strict=False)]
-    layout = np.concatenate([_hashes("line", shapes), _hashes("filled", filled), _hashes("threes", threes, pairs=False)])
+    layout = np.concatenate(
+        [_hashes("line", shapes), _hashes("filled", filled), _hashes("threes", threes, pairs=False)]
+    )
     blocks = [_counted(_hashes("word", words)), _counted(layout)]
     return np.concatenate([columns for columns, _ in blocks]), np.concatenate([values for _, values in blocks])
 

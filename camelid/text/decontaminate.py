@@ -20,7 +20,7 @@ class Decontaminator:
     """
 
     def __init__(self, questions: Iterable[str]) -> None:
-        self._stretches: dict[tuple[str, ...], str] = {}
+        self._stretches: dict[tuple[str, ...], list[str]] = {}
         whole: set[int] = set()
         for question in questions:
             words = unicode_tokens(question)
@@ -29,21 +29,27 @@ class Decontaminator:
                 stretches = [tuple(words)]
                 whole.add(len(words))
             for stretch in stretches:
-                self._stretches.setdefault(stretch, question)
+                self._stretches.setdefault(stretch, []).append(question)
         self._sizes = sorted(whole)  # of the questions that match only as a whole
         self._begins = {stretch[:_BEGIN] for stretch in self._stretches if len(stretch) >= _BEGIN}
 
     def match(self, text: str) -> str | None:
         """Return the question that `text` contains a stretch of, or None."""
+        return next(self._matches(text), None)
+
+    def matches(self, text: str) -> set[str]:
+        """All questions that `text` contains a stretch of."""
+        return set(self._matches(text))
+
+    def _matches(self, text: str) -> Iterator[str]:
         words = unicode_tokens(text)
         runs = zip(words, words[1:], words[2:], strict=False)
         starts = [start for start, run in enumerate(runs) if run in self._begins]
         for size in self._sizes:
             for start in starts if size >= _BEGIN else range(len(words) - size + 1):
-                found = self._stretches.get(tuple(words[start : start + size]))
-                if found is not None:
-                    return found
-        return next(filter(None, (self._stretches.get(_stretch(words, start)) for start in starts)), None)
+                yield from self._stretches.get(tuple(words[start : start + size]), ())
+        for start in starts:
+            yield from self._stretches.get(_stretch(words, start), ())
 
 
 def _stretches(words: list[str]) -> Iterator[tuple[str, ...]]:
