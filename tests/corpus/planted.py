@@ -12,7 +12,7 @@ from tests.corpus.test_wiki import dump, page
 QUESTION = "Explain to a curious child why the sea has two tides a day and not one, in four short sentences."
 _NOUNS = (
     "house river teacher garden window letter market engine doctor village forest bridge kitchen island school "
-    "captain mountain library soldier farmer painting station harbour machine prison valley castle winter summer".split()
+    "captain mountain library soldier farmer painting station harbour machine prison valley castle winter".split()
 )
 _ADJECTIVES = (
     "old small quiet heavy bright narrow broken famous gentle hungry ancient clever golden silent distant "
@@ -27,10 +27,11 @@ _GERMAN = "Das {0} Haus der Frau wurde im Sommer von dem Mann gebaut und steht s
 
 # Name of source: read, kept, dropped by reason, of documents.
 WANTED = {
-    "commoncrawl": (301, 270, {"fewer than 300 characters": 10, "language: de": 12, "contains an evaluation question": 8,
-                               "record of type warcinfo": 1}),
+    "commoncrawl": (301, 270, {"fewer than 300 characters": 10, "language: de": 12, "record of type warcinfo": 1,
+                               "contains an evaluation question": 8}),
     "c4": (200, 177, {"a curly bracket": 7, "fewer than 3 sentences": 10, "contains an evaluation question": 6}),
-    "github": (150, 120, {"licence: GPL-3.0": 10, "a line of more than 1000 characters": 5, "same text as one before": 15}),
+    "github": (150, 120, {"licence: GPL-3.0": 10, "a line of more than 1000 characters": 5,
+                          "same text as one before": 15}),
     "wikipedia": (150, 128, {"redirect": 15, "namespace 4": 7}),
     "books": (40, 36, {"more than 90% of it in another": 4}),
     "arxiv": (59, 55, {"no section": 4}),
@@ -146,8 +147,9 @@ def _papers(raw: Path, rng: random.Random) -> None:
         folder = raw / "arxiv" / f"paper{number:02d}"
         folder.mkdir(parents=True)
         heading = "\\section{One}" if number >= 4 else ""
-        text = f"\\newcommand{{\\me}}{{{rng.choice(_NOUNS)}}}\n\\begin{{document}}{heading} \\me{{}} {paragraph(rng, 5)} % no\n"
-        (folder / "main.tex").write_text(f"\\documentclass{{article}}\n{text}\\end{{document}}\n")
+        preamble = f"\\documentclass{{article}}\n\\newcommand{{\\me}}{{{rng.choice(_NOUNS)}}}\n"
+        body = f"\\begin{{document}}{heading} \\me{{}} {paragraph(rng, 5)} % no\n\\end{{document}}\n"
+        (folder / "main.tex").write_text(preamble + body)
 
 
 def _threads(raw: Path, rng: random.Random) -> None:

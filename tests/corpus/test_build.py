@@ -1,4 +1,4 @@
-"""A whole corpus: every planted fault under its reason, however the work is shared out and however often it is killed."""
+"""A whole corpus: every planted fault under its reason, however work is shared out and however often it is killed."""
 
 import random
 import signal
