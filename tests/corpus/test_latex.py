@@ -47,8 +47,8 @@ FAULTS = {
     ),
     "a paper with paragraphs alone is lost": (paper("\\paragraph{P} text"), "\\paragraph{P} text\n"),
     "verbatim is cut at a percent sign": (
-        paper("\\section{A}\n\\begin{verbatim}\nprintf(\"%d\\n\", x); /* \\section{} */\n\\end{verbatim}\n\\verb|5% x|"),
-        "\\section{A}\n\\begin{verbatim}\nprintf(\"%d\\n\", x); /* \\section{} */\n\\end{verbatim}\n\\verb|5% x|\n",
+        paper("\\section{A}\n\\begin{verbatim}\nprintf(\"%d\\n\"); /* \\section{} */\n\\end{verbatim}\n\\verb|5% x|"),
+        "\\section{A}\n\\begin{verbatim}\nprintf(\"%d\\n\"); /* \\section{} */\n\\end{verbatim}\n\\verb|5% x|\n",
     ),
     "biblatex stays": (
         paper("\\section{A} text\n\\printbibliography[heading=none]\n", "\\addbibresource{x.bib}\n"),
