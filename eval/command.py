@@ -1,4 +1,4 @@
-"""`camelid eval answer | judge | check | report | compare | difficulties`."""
+"""`camelid eval answer | judge | check | report | compare | difficulties | preferences`."""
 
 import argparse
 import sys
@@ -17,6 +17,7 @@ from camelid.models.spend import CostEstimate
 from camelid.sandbox.arguments import add_sandbox_argument
 from eval.judging.modes.mode import Mode
 from eval.judging.modes.table import MODES
+from eval.preferences_command import register_preferences
 
 
 def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[argparse.ArgumentParser], None]) -> None:
@@ -104,6 +105,7 @@ def _register_reports(verbs: Any, open_model: OpenModel) -> None:
     parser.add_argument("--judge", help="whose annotations, if there are several judges'")
     parser.add_argument("--output", metavar="FILE", help="default: DIR/difficulties.json")
     parser.set_defaults(run=run_difficulties)
+    register_preferences(verbs)
 
 
 def _named(asked: Callable[[Mode], bool]) -> str:
