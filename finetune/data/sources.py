@@ -126,7 +126,7 @@ def _parts(source: DataSource) -> list[Path]:
     """Files and folders to read of a source that is on this machine."""
     path = Path(source.path)
     if path.is_dir():
-        texts = text_files(path) if source.form == "text" and source.split is None and source.config is None else []
+        texts = text_files(path) if source.form != "chat" and source.split is None and source.config is None else []
         return texts or split_files(path, source.split, source.config)
     if source.split is not None or source.config is not None:
         raise UserError(f"data.train: {path}: is one file; only folders and data sets have a split or a config")

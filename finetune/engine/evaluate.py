@@ -93,7 +93,7 @@ def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: lis
     """
     if worker.sharding == "zero3":
         return []
-    chats = data.validation[data.has_weights(data.validation)]
+    chats = data.validation[data.are_chats(data.validation)]
     exchanges = (_exchange(data, int(document)) for document in chats)
     fitting = ((prompt, said) for prompt, said in exchanges if len(prompt) < worker.unwrapped.config.context)
     chosen = list(islice(fitting, SAMPLES))

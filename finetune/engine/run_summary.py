@@ -65,7 +65,8 @@ def _template(recipe: Recipe) -> str:
 def _what_of(recipe: Recipe) -> str:
     """What is trained of each form of source, in brackets."""
     forms = {source.form for source in recipe.data.train}
-    trained = [words for form, words in (("chat", "assistant turns"), ("text", "all of a text")) if form in forms]
+    words = {"chat": "assistant turns", "text": "all of a text", "infill": "all of a text, with holes to fill"}
+    trained = [what for form, what in words.items() if form in forms]
     return f" ({', '.join(trained)}{' only' if trained == ['assistant turns'] else ''})"
 
 
