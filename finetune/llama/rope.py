@@ -72,7 +72,8 @@ def rotary_frequencies(config: LlamaConfig, length: int = 0) -> list[float]:
         context = config.max_position_embeddings
         stretch = scaling["factor"] * max(length, context) / context - (scaling["factor"] - 1)
         base *= stretch ** (size / (size - 2))
-    plain = [base ** (-index / size) for index in range(0, size, 2)]
+    # In float32, as Meta's code and transformers do: at position 100,000 the last bit of a frequency is 0.006 radians.
+    plain: list[float] = (1.0 / base ** (torch.arange(0, size, 2, dtype=torch.float32) / size)).tolist()
     if config.rope_type == "linear":
         return [frequency / scaling["factor"] for frequency in plain]
     if config.rope_type == "llama3":
