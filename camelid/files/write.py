@@ -30,12 +30,19 @@ def atomic_write(path: str | Path) -> Iterator[IO[str]]:
         os.fsync(file.fileno())
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a binary file (a picture) atomically."""
+@contextmanager
+def atomic_write_binary(path: str | Path) -> Iterator[IO[bytes]]:
+    """As `atomic_write`, a handle of bytes."""
     with _replacing(Path(path)) as partial, partial.open("wb") as file:
-        file.write(content)
+        yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a binary file (a picture) atomically."""
+    with atomic_write_binary(path) as file:
+        file.write(content)
 
 
 @contextmanager
