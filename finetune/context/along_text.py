@@ -66,11 +66,11 @@ def losses_along(model: Llama, ids: Sequence[int], part: int = PART) -> npt.NDAr
     ids_N = torch.tensor(ids, device=device)
     cache = TextCache(model.config.num_hidden_layers, len(ids))
     losses = []
-    for start in range(0, len(ids) - 1, part):
-        ids_T = ids_N[start : min(start + part, len(ids) - 1)]
+    for start in range(0, len(ids), part):
+        ids_T = ids_N[start : start + part]
         positions_T = torch.arange(start, start + len(ids_T), device=device)
         logits_TV = model(ids_T, positions_T, Documents.from_lengths([len(ids_T)], device), cache=cache)
-        targets_T = ids_N[start + 1 : start + 1 + len(ids_T)]
-        losses.append(cross_entropy(logits_TV.float(), targets_T, reduction="none").cpu())
+        targets_T = ids_N[start + 1 : start + 1 + part]  # the last part has one fewer: nothing follows
+        losses.append(cross_entropy(logits_TV[: len(targets_T)].float(), targets_T, reduction="none").cpu())
     found: npt.NDArray[np.float32] = torch.cat(losses).numpy()
     return found

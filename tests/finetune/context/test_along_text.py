@@ -27,6 +27,7 @@ def some_ids(model: Llama, count: int) -> list[int]:
     return np.random.default_rng(0).integers(0, model.config.vocab_size, count).tolist()
 
 
+@pytest.mark.slow  # transformers takes its time
 def test_it_equals_transformers_at_16_384_positions(lively_model: Path, tmp_path: Path, one_thread: None) -> None:
     folder = tmp_path / "long"
     assert main(["weights", "rope", str(lively_model), str(folder), "--theta", "1e6", "--context", "16384"]) == 0
