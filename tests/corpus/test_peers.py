@@ -121,7 +121,7 @@ def pages(gensim_wikis: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
     main(["corpus", "read", "wikipedia", *dumps, "--output", str(folder / "out"), "--quiet"])
     rng = random.Random(0)
     noise = [
-        "Home", "Read our privacy policy before you go on.", "Please enable Javascript in your browser now.", "x" * 1200,
+        "Home", "Read our privacy policy before you go on.", "Please enable Javascript in your browser.", "x" * 1200,
         "Lorem ipsum dolor sit amet, consectetur.", "function() { return 1; }", "He said 'so', and [12] went home.",
         "So it goes on...",
     ]  # fmt: skip
