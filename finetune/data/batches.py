@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from finetune.data.packing import pack_documents
+from finetune.data.pieces import Pieces, answer_places
 from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
 from finetune.recipe import DataSection, OptimSection, PreferenceDataSection
@@ -118,6 +119,23 @@ def split_micro_batch(
 
 
 @dataclass(frozen=True)
+class BatchAnswers:
+    """The answers of a micro-batch, of which every token is trained.
+
+    Attributes:
+        numbers: (A,) which answers of the data they are.
+        ends: (A,) int64 place in T of each answer's last token.
+        owners: (N,) int64 which of the A answers each trained token belongs to.
+        tokens: (A,) int64 tokens of each answer.
+    """
+
+    numbers: PackedRow
+    ends: Tensor
+    owners: Tensor
+    tokens: Tensor
+
+
+@dataclass(frozen=True)
 class MicroBatch:
     """One micro-batch, flat: documents back to back, no padding.
 
@@ -129,6 +147,7 @@ class MicroBatch:
         trained: (N,) int64 places in T whose next token is trained.
         targets: (N,) int64 that next token.
         weights: (N,) float32 its share of the loss.
+        answers: of preferences, where each answer lies; None of anything else.
     """
 
     numbers: PackedRow
@@ -138,6 +157,7 @@ class MicroBatch:
     trained: Tensor
     targets: Tensor
     weights: Tensor
+    answers: BatchAnswers | None = None
 
     @property
     def tokens(self) -> int:
@@ -167,6 +187,8 @@ def make_micro_batch(
 ) -> MicroBatch:
     """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing."""
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+    if data.pieces is not None:
+        return _batch_of_answers(data, data.pieces, indices, device)
     spans = [(int(data.bounds[index]), int(data.bounds[index + 1])) for index in indices]
     if not spans:
         spans = [(0, 1)]
@@ -187,4 +209,31 @@ def make_micro_batch(
         trained=torch.from_numpy(target_places - 1).to(device),
         targets=torch.from_numpy(ids[target_places]).to(device),
         weights=torch.from_numpy(weights[target_places].astype(np.float32)).to(device),
+    )
+
+
+def _batch_of_answers(data: TokenData, pieces: Pieces, indices: PackedRow, device: torch.device) -> MicroBatch:
+    """Lay out prompts with their answers; none at all make a one-token batch that trains nothing."""
+    spans = [(int(data.bounds[index]), int(data.bounds[index + 1])) for index in indices] or [(0, 1)]
+    ids = np.concatenate([data.ids[start:end] for start, end in spans]).astype(np.int64)
+    numbers, places = pieces.numbers(indices), answer_places(pieces, indices)
+    lengths = pieces.answers[numbers]
+    begins = lengths.cumsum() - lengths  # of each answer among the trained tokens
+    targets = np.arange(int(lengths.sum())) + (places.starts - begins).repeat(lengths)
+    trained = targets - 1
+    trained[begins] = places.before
+    documents = Documents.from_prompts(pieces.groups(indices) or [(1, [])], device)
+
+    def send(values: npt.NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(values).to(device)
+
+    return MicroBatch(
+        numbers=indices,
+        input_ids=send(ids),
+        positions=documents.positions(),
+        documents=documents,
+        trained=send(trained),
+        targets=send(ids[targets]),
+        weights=torch.ones(targets.size, device=device),
+        answers=BatchAnswers(numbers, send(places.ends), send(np.arange(lengths.size).repeat(lengths)), send(lengths)),
     )

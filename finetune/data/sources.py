@@ -22,13 +22,21 @@ def read_source(source: DataSource) -> Iterator[Conversation]:
     Raises:
         UserError: there is no such source, or a record in it is broken or is not text alone.
     """
-    records = _local_records(source) if Path(source.path).exists() else _hub_records(source)
-    for place, record in records:
+    for place, record in source_records(source):
         for chat in read_chats(record, place):
             if chat.lost:
                 reasons = ", ".join(chat.lost)
                 raise UserError(f"{place}: not text alone ({reasons}); run `camelid conversations convert` first")
             yield chat.conversation
+
+
+def source_records(source: DataSource) -> Iterator[tuple[str, Record]]:
+    """Every record of a source with its place, as it stands there.
+
+    Raises:
+        UserError: there is no such source, or a record cannot be read.
+    """
+    return _local_records(source) if Path(source.path).exists() else _hub_records(source)
 
 
 def check_sources(sources: Sequence[DataSource]) -> None:

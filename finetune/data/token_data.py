@@ -23,6 +23,7 @@ from conversations.tokens.split import split_conversation
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
 from finetune.data.hold_out import content_hash, draw_held_out
+from finetune.data.pieces import Pieces
 from finetune.data.sources import check_sources, read_source, source_fingerprint
 from finetune.recipe import DataSection, DataSource
 
@@ -43,6 +44,7 @@ class TokenData:
         training: (n,) int64 documents to train on.
         validation: (m,) int64 documents held out.
         ledgers: what became of every conversation that was read.
+        pieces: of preferences, the prompt and the answers that each document is made of; None of anything else.
     """
 
     ids: npt.NDArray[np.int32]
@@ -51,6 +53,7 @@ class TokenData:
     training: npt.NDArray[np.int64]
     validation: npt.NDArray[np.int64]
     ledgers: list[Ledger]
+    pieces: Pieces | None = None
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int64]:
