@@ -80,7 +80,7 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
         tokens = load_tokens(cache, recipe.data, tokenizer, seed)
     else:
         tokens = load_preferences(cache, recipe.data, tokenizer, seed, unit_of(recipe)).tokens
-    require_rows(tokens.ids, tokenizer, recipe.model.path)
+    require_rows(tokens.used, tokenizer, recipe.model.path)
     plan = Plan(tokens, data, recipe.optim, seed)
     lengths = tokens.lengths[tokens.training]
     total = int(lengths.sum())

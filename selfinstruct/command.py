@@ -238,9 +238,11 @@ def _finish(
     args: argparse.Namespace, run: "GenerationRun", models: list[ModelRun], files: RunFiles, asked: dict[str, object]
 ) -> int:
     """Write what there is, explain it, and return the exit status."""
+    from conversations.candidates import write_candidates
+
     write_jsonl(files.output, run.records)
     if run.answerer:
-        write_jsonl(files.candidates, run.answerer.candidates)
+        write_candidates(files.candidates, run.answerer.candidates)
     if args.turns > 1:  # a record is read as its first exchange
         names = ("id", "messages")
         write_jsonl(files.conversations, ({name: record[name] for name in names} for record in run.records))

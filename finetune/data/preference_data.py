@@ -17,14 +17,16 @@ from camelid.files.ledger import Ledger
 from camelid.files.read import read_json
 from camelid.files.system_errors import make_folder, naming_write_errors
 from camelid.files.write import sync_folder, write_json
-from conversations.preference import LabelledAnswer, Preference, PreferenceRecord, parse_preference
+from conversations.preference import LabelledAnswer, Preference, PreferenceRecord, is_preference, parse_preference
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
+from finetune.data.forms.form import TokenizedDocument
 from finetune.data.hold_out import draw_held_out
 from finetune.data.pieces import Pieces
 from finetune.data.preference_documents import SHARE, PreferenceDocument, labelled_documents, pair_documents
 from finetune.data.sources import source_fingerprint, source_records
 from finetune.data.token_data import TokenData
+from finetune.data.token_store import TokenWriter, read_table
 from finetune.recipe import DataSource, PreferenceDataSection, PreferenceRecipe
 
 FORMAT = 1  # raise it when the meaning of the cached arrays changes
@@ -85,13 +87,17 @@ def load_preferences(
         raise UserError(
             f"data.validation = {data.validation}: too little data to hold out a part and train on the rest"
         )
+    facts = read_json(folder / "facts.json")
+    table = read_table(folder, facts, lambda source, shard: Path(shard))
     tokens = TokenData(
-        ids=np.memmap(folder / "ids.i32", np.int32, "r"),
-        weights=np.memmap(folder / "weights.f32", np.float32, "r"),
-        bounds=arrays["bounds"],
+        stores=table.stores,
+        starts=table.starts,
+        lengths=table.lengths,
+        used=table.used,
         training=training,
         validation=held,
-        ledgers=[Ledger.from_json(ledger) for ledger in read_json(folder / "facts.json")["ledgers"]],
+        ledgers=[Ledger.from_json(ledger) for ledger in facts["ledgers"]],
+        block=table.block,
         pieces=Pieces(arrays["first"], arrays["prompts"], arrays["answers"]),
     )
     return PreferenceData(tokens, arrays["grades"], arrays["labels"], folder)
@@ -118,6 +124,11 @@ def _records(sources: tuple[DataSource, ...], seed: int) -> Iterator[tuple[str, 
         random = np.random.default_rng([seed, 2, index])
         whole, fraction = divmod(source.weight, 1.0)
         for place, record in source_records(source):
+            if not is_preference(record):
+                raise UserError(
+                    f"{place}: no preference record; `camelid conversations preferences FILE --output OUTPUT` makes them "
+                    "of published formats"
+                )
             parsed = parse_preference(record, place)
             for _ in range(int(whole) + (random.random() < fraction)):
                 yield place, parsed
@@ -147,8 +158,9 @@ def _fill(folder: Path, data: PreferenceDataSection, tokenizer: Any, seed: int, 
     make_folder(partial)
     try:
         with naming_write_errors(folder, "the tokens"):
-            _write_documents(partial, documents)
-            write_json(partial / "facts.json", {"ledgers": [ledger.to_json()]})
+            writer = TokenWriter(partial, len(tokenizer))
+            _write_documents(partial, writer, documents)
+            write_json(partial / "facts.json", {"ledgers": [ledger.to_json()], "stores": writer.stores})
         if not ledger.kept:
             names = ", ".join(source.path for source in data.train)
             raise UserError(f"data.train: {names}: no preference that can be trained on ({ledger.summary()})")
@@ -159,24 +171,23 @@ def _fill(folder: Path, data: PreferenceDataSection, tokenizer: Any, seed: int, 
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_documents(folder: Path, documents: Iterable[PreferenceDocument]) -> None:
-    """Ids and weights back to back, and what is known of each document and answer."""
-    bounds, first = [0], [0]
+def _write_documents(folder: Path, writer: TokenWriter, documents: Iterable[PreferenceDocument]) -> None:
+    """Ids and weights, and what is known of each document and answer."""
+    first = [0]
     prompts, answers, labels, grades, hashes = list[int](), list[int](), list[int](), list[int](), list[int]()
-    with (folder / "ids.i32").open("wb") as ids_file, (folder / "weights.f32").open("wb") as weights_file:
-        for document in documents:
+    with writer.source_store(0, weighted=True) as add:
+        for number, document in enumerate(documents):
             parts = zip(document.prompts, document.answers, strict=True)
             weights = [np.full(count, trained, np.float32) for part in parts for trained, count in enumerate(part)]
-            ids_file.write(document.ids.tobytes())
-            weights_file.write(np.concatenate(weights).tobytes())
-            bounds.append(bounds[-1] + len(document.ids))
+            add(number, TokenizedDocument(document.ids, np.concatenate(weights)))
             first.append(first[-1] + len(document.answers))
             prompts += document.prompts
             answers += document.answers
             labels += document.labels
             grades.append(document.grade)
             hashes.append(document.prompt_hash)
-    for name, values in (("bounds", bounds), ("first", first), ("prompts", prompts), ("answers", answers)):
+    writer.close()
+    for name, values in (("first", first), ("prompts", prompts), ("answers", answers)):
         np.save(folder / f"{name}.npy", np.array(values, dtype=np.int64))
     np.save(folder / "labels.npy", np.array(labels, dtype=np.int8))
     np.save(folder / "grades.npy", np.array(grades, dtype=np.int8))

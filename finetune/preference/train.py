@@ -66,7 +66,7 @@ def _train(
     tokenizer.chat_template = template_for(recipe.data.template, tokenizer).jinja
     with patience.main_first():
         data = load_preferences(folder / "tokens", recipe.data, tokenizer, recipe.run.seed, unit_of(recipe))
-    require_rows(data.tokens.ids, tokenizer, recipe.model.path)
+    require_rows(data.tokens.used, tokenizer, recipe.model.path)
     plan = Plan(data.tokens, recipe.data, recipe.optim, recipe.run.seed)
     worker = make_worker(accelerator, sharding, recipe, patience)
     announce_run(plan, worker, recipe, quiet)
