@@ -7,6 +7,7 @@ without talking to the others, and a resumed run finds its place in constant tim
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -208,7 +209,7 @@ def make_micro_batch(
     """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing."""
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
     if data.pieces is not None:
-        return _batch_of_answers(data, data.pieces, indices, device)
+        return make_answer_batch([data.document(int(index))[0] for index in indices], data.pieces, indices, device)
     held = [data.document(int(index)) for index in indices]
     if not held:
         held = [(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32))]
@@ -231,10 +232,18 @@ def make_micro_batch(
     )
 
 
-def _batch_of_answers(data: TokenData, pieces: Pieces, indices: PackedRow, device: torch.device) -> MicroBatch:
-    """Lay out prompts with their answers; none at all make a one-token batch that trains nothing."""
-    held = [data.document(int(index))[0] for index in indices]
-    ids = np.concatenate(held) if held else np.zeros(1, dtype=np.int64)
+def make_answer_batch(
+    held: Sequence[npt.NDArray[Any]], pieces: Pieces, indices: PackedRow, device: torch.device
+) -> MicroBatch:
+    """Lay out prompts with their answers; none at all make a one-token batch that trains nothing.
+
+    Args:
+        held: the ids of each document.
+        pieces: what the documents are made of.
+        indices: (n,) which documents they are.
+        device: where the tensors go.
+    """
+    ids = np.concatenate(held).astype(np.int64) if held else np.zeros(1, dtype=np.int64)
     numbers, places = pieces.numbers(indices), answer_places(pieces, indices)
     lengths = pieces.answers[numbers]
     begins = lengths.cumsum() - lengths  # of each answer among the trained tokens

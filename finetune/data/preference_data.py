@@ -126,8 +126,8 @@ def _records(sources: tuple[DataSource, ...], seed: int) -> Iterator[tuple[str, 
         for place, record in source_records(source):
             if not is_preference(record):
                 raise UserError(
-                    f"{place}: no preference record; `camelid conversations preferences FILE --output OUTPUT` makes them "
-                    "of published formats"
+                    f"{place}: no preference record; `camelid conversations preferences FILE --output OUTPUT` makes "
+                    "them of published formats"
                 )
             parsed = parse_preference(record, place)
             for _ in range(int(whole) + (random.random() < fraction)):
