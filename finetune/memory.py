@@ -4,7 +4,7 @@ from finetune.layout import Layout
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
 from finetune.optimizers.table import OPTIMIZERS
-from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
+from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection, steps_in_backward
 
 # A 4-bit weight, its share of the 8-bit constants and of theirs (Dettmers et al. 2023, section 3).
 NF4_BYTES = 0.5 + 8 / 64 / 8 + 32 / 64 / 256 / 8
@@ -119,7 +119,8 @@ def estimate_memory(
     state_cut = cut if sharding != "none" else uncut
     gradients_cut = cut if sharding in ("fsdp2", "zero2", "zero3") else uncut
     stored = 2 if half and (pure or frozen or deepspeed) else 4
-    linear = total - config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+    matrices = 1 if config.tie_word_embeddings or config.num_labels else 2  # beside the layers
+    linear = total - config.vocab_size * config.hidden_size * matrices
     weights = float(total * stored) + (4 * trained if frozen else 0)
     if adapter.kind == "qlora":
         weights += linear * (NF4_BYTES - stored)
@@ -127,7 +128,7 @@ def estimate_memory(
     state += 4.0 if deepspeed and half else 0.0  # DeepSpeed's float32 copy
     largest = max(config.vocab_size, config.intermediate_size) * config.hidden_size
     wide = not (stored == 2 and not frozen) or sharding == "none"  # bfloat16 weights: see `WideGradients`
-    one_pass = optim.in_backward and optim.global_batch <= optim.micro_batch
+    one_pass = steps_in_backward(optim) and optim.global_batch <= optim.micro_batch
     gradients = (largest if one_pass else trained) * (4.0 if wide else 2.0)
     stream = 4 if stored == 4 and sharding != "fsdp2" else 2 if half else 4
     tokens = optim.micro_batch * capacity
@@ -150,8 +151,8 @@ def estimate_memory(
         )  # autocast's copies live until the backward pass
     if adapter.kind == "dora" and adapter.dropout and run.precision != "fp32":
         casts += linear * _adapter_precision(run.precision, sharding)  # it multiplies what dropout let through anew
-    logits = min(CHUNK, tokens) * config.vocab_size * 8.0
-    if not frozen:
+    logits = 0.0 if config.num_labels else min(CHUNK, tokens) * config.vocab_size * 8.0
+    if not frozen and not config.num_labels:
         logits += config.vocab_size * config.hidden_size * (4.0 + 2.0)  # its gradient, and a product on its way there
     return {
         "weights": weights * weights_cut,

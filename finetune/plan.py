@@ -9,8 +9,10 @@ import numpy as np
 from camelid.errors import UserError
 from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.data.batches import Plan, warn_of_few_updates
+from finetune.data.preference_data import load_preferences, unit_of
 from finetune.data.token_data import load_tokens
 from finetune.folders.hub import suggest_download
+from finetune.folders.score_head import with_score
 from finetune.folders.vocabulary import require_rows
 from finetune.layout import Layout, check
 from finetune.llama.architectures import ARCHITECTURES
@@ -22,6 +24,7 @@ from finetune.recipe import ModelSection, Recipe
 # Share of the peak that is reckoned with; LLaMA-65B reached 0.47 on A100s (Touvron et al. 2023a, section 2.4).
 MFU = 0.4
 GB = 1e9
+REFERENCED = ("dpo", "kto")  # kinds of recipes that hold the policy to a reference
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,13 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
     if not here or not Path(recipe.model.path).is_dir():
         return None
     tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
-    tokens = load_tokens(Path(recipe.run.output) / "tokens", data, tokenizer, recipe.run.seed)
+    cache, seed = Path(recipe.run.output) / "tokens", recipe.run.seed
+    if recipe.kind == "sft":
+        tokens = load_tokens(cache, recipe.data, tokenizer, seed)
+    else:
+        tokens = load_preferences(cache, recipe.data, tokenizer, seed, unit_of(recipe)).tokens
     require_rows(tokens.used, tokenizer, recipe.model.path)
-    plan = Plan(tokens, data, recipe.optim, recipe.run.seed)
+    plan = Plan(tokens, data, recipe.optim, seed)
     lengths = tokens.lengths[tokens.training]
     total = int(lengths.sum())
     return TokenCounts(
@@ -105,6 +112,7 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
         raise UserError(f"--gpu {gpu}: not known; known: {', '.join(ACCELERATORS)}")
     kind, optim, run = ACCELERATORS[gpu], recipe.optim, recipe.run
     config = get_config(recipe.model)
+    config = with_score(config) if recipe.kind == "reward" else config
     check(recipe, layout, config)
     processes, sharding = layout.processes, layout.sharding
     ranks = processes // run.tensor_parallel
@@ -117,7 +125,7 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
         f"model        {recipe.model.path}: {config.num_parameters():,} parameters, {trained:,} trained "
         f"({trained / config.num_parameters():.2%})",
         f"layout       {processes} process(es), sharding {sharding}, tensor parallel {run.tensor_parallel}; an update "
-        f"is {optim.global_batch} sequences: {ranks} ranks x {accumulation} micro-batches of {optim.micro_batch}",
+        f"is {optim.global_batch} {_unit(recipe)}: {ranks} ranks x {accumulation} micro-batches of {optim.micro_batch}",
         f"memory       {_size(total)} a process, in {run.precision}, recompute {recipe.model.recompute}; "
         f"{gpu} has {kind.memory / GB:.0f} GB" + (": DOES NOT FIT" if total > kind.memory else ""),
         *(f"  {part:40}{_size(size, 2):>12}{_place(part, layout)}" for part, size in parts.items()),
@@ -139,6 +147,13 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
         lines += [f"warning      {few}"] if few else []
         seen, share, length = tokens.seen, tokens.trained, tokens.mean_length
     work = seen * flops_per_token(config, length, share, recipe.adapter.kind != "none")
+    if recipe.kind in REFERENCED:
+        whole = tokens.tokens if tokens else seen
+        work += whole * flops_per_token(config, length, share, adapter=False) / 3  # a forward pass over all of it
+        lines.append(
+            "reference    no second model: log-probabilities by the model that training starts from, found once and "
+            "kept (8 bytes an answer)"
+        )
     hours = work / (kind.flops * MFU * processes) / 3600
     cost = f", {hours * processes * price:,.2f} USD at {price:g} USD an hour each" if price is not None else ""
     lines.append(
@@ -146,6 +161,11 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
         f" ({hours * processes:,.2f} GPU hours){cost}"
     )
     return "\n".join(lines)
+
+
+def _unit(recipe: Recipe) -> str:
+    """What a batch is counted in."""
+    return "sequences" if recipe.kind == "sft" else unit_of(recipe)
 
 
 def _duration(hours: float) -> str:

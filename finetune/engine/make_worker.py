@@ -10,12 +10,13 @@ from finetune.engine.optimizer import make_optimizer
 from finetune.engine.wide_gradients import WideGradients
 from finetune.engine.worker import Worker
 from finetune.folders import weights
+from finetune.folders.score_head import with_score
 from finetune.layout import Sharding
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 from finetune.parallel import launch
 from finetune.parallel.patience import Patience
-from finetune.recipe import Recipe
+from finetune.recipe import Recipe, steps_in_backward
 
 
 def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, patience: Patience) -> Worker:
@@ -26,7 +27,7 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
     model, unwrapped = _load(accelerator, sharding, recipe)
     patience.wait()  # another process may read from a slower disk
     optimizer = make_optimizer(model.parameters(), optim, pure)
-    wide = WideGradients() if pure and sharding == "none" and not optim.in_backward else None
+    wide = WideGradients() if pure and sharding == "none" and not steps_in_backward(optim) else None
     if sharding.startswith("zero"):
         model, optimizer = accelerator.prepare(model, optimizer)
     elif wide is not None:
@@ -61,6 +62,8 @@ def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
 
     Compiled sequences are filled up to their length, so they must be nearly full.
     """
+    if recipe.kind != "sft":  # sequences of uneven lengths
+        return False
     chosen = recipe.model.compile
     whole = recipe.run.tensor_parallel == 1 and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
     able = whole and recipe.run.precision != "fp32" and recipe.data.packing
@@ -70,24 +73,26 @@ def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
 def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple[nn.Module, Llama]:
     """What is trained, and the LLaMA in it, spread over the processes (but for what DeepSpeed does later)."""
     run, adapter, path = recipe.run, recipe.adapter, recipe.model.path
+    config = LlamaConfig.from_folder(path)
+    config = with_score(config) if recipe.kind == "reward" else config
     frozen, pure = adapter.kind != "none", run.precision == "bf16-pure"
     half = pure or (run.precision == "bf16" and (frozen or sharding == "zero3"))
     dtype = torch.bfloat16 if half else torch.float32
     device = str(accelerator.device if sharding in ("none", "zero1", "zero2") else torch.device("cpu"))
     # A tied matrix that is trained beside an adapter is two modules, which only loading whole keeps one.
-    whole = frozen and bool(adapter.also) and LlamaConfig.from_folder(path).tie_word_embeddings
+    whole = frozen and bool(adapter.also) and config.tie_word_embeddings
     if sharding == "zero3" and not whole:
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
-        model, unwrapped = load_in_parts(path, dtype, adapter, run.seed, settings)
+        model, unwrapped = load_in_parts(path, dtype, adapter, run.seed, settings, config)
     elif sharding == "fsdp2" and not whole:
-        unwrapped = weights.load_without_storage(path, dtype)
+        unwrapped = weights.load_without_storage(path, dtype, config)
         model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
     else:
         quantised = adapter.kind == "qlora"
         unwrapped = (
             load_quantised(path, dtype, adapter.targets, device)
             if quantised
-            else weights.load_model(path, dtype, device)
+            else weights.load_model(path, dtype, device, config, run.seed)
         )
         model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
     unwrapped.set_recompute(recipe.model.recompute)
