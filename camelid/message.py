@@ -77,14 +77,32 @@ class Conversation:
         Raises:
             UserError: a field is missing, has the wrong type, or a role is unknown.
         """
-        messages = record.get("messages")
-        if not isinstance(messages, list) or not messages:
-            raise UserError(f"{place}: field 'messages' must be a non-empty list of {{role, content}} objects")
-        meta = record.get("meta", {})
-        if not isinstance(meta, dict):
-            raise UserError(f"{place}: field 'meta' must be an object, found {type(meta).__name__}")
-        turns = tuple(_message(item, f"{place}: messages[{index}]") for index, item in enumerate(messages))
-        return Conversation(id=record_id(record, place), messages=turns, meta=meta)
+        turns = read_messages(record, "messages", place)
+        return Conversation(id=record_id(record, place), messages=turns, meta=read_meta(record, place))
+
+
+def read_messages(record: dict[str, Any], name: str, place: str) -> tuple[Message, ...]:
+    """The messages that a field of a record lists, as `Message.to_json` writes them.
+
+    Raises:
+        UserError: it is no list of them, or lists none.
+    """
+    messages = record.get(name)
+    if not isinstance(messages, list) or not messages:
+        raise UserError(f"{place}: field {name!r} must be a non-empty list of {{role, content}} objects")
+    return tuple(_message(item, f"{place}: {name}[{index}]") for index, item in enumerate(messages))
+
+
+def read_meta(record: dict[str, Any], place: str) -> dict[str, Any]:
+    """What a record's `meta` holds; nothing where there is none.
+
+    Raises:
+        UserError: it is no object.
+    """
+    meta = record.get("meta", {})
+    if not isinstance(meta, dict):
+        raise UserError(f"{place}: field 'meta' must be an object, found {type(meta).__name__}")
+    return meta
 
 
 def record_id(record: dict[str, Any], place: str) -> str:

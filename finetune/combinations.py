@@ -12,6 +12,7 @@ from finetune.optimizers.table import OPTIMIZERS, OptimizerSpec, names_with
 
 ADAPTERS = ("lora", "dora", "rslora", "qlora")
 ZERO = ("zero1", "zero2", "zero3")
+POLICY_KINDS = ("dpo", "kto", "orpo", "simpo")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,16 @@ def exclusions() -> tuple[Exclusion, ...]:
             {"adapter.kind": ("qlora",), "run.sharding": ("fsdp2", "zero3")},
             "4-bit weights are not cut",
             "use lora, or launch with recipes/launch/ddp.yaml",
+        ),
+        Exclusion(
+            {"kind": ("reward",), "adapter.kind": ADAPTERS},
+            "its score layer is new and would not be in the adapter's folder",
+            "train all weights",
+        ),
+        Exclusion(
+            {"kind": POLICY_KINDS, "adapter.dropout": ("> 0",)},
+            "the policy would differ from the reference before it has learned anything",
+            "set adapter.dropout=0",
         ),
         Exclusion(
             {"adapter.kind": ADAPTERS, "run.tensor_parallel": ("> 1",)},

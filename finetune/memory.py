@@ -4,7 +4,7 @@ from finetune.layout import Layout
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
 from finetune.optimizers.table import OPTIMIZERS
-from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
+from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection, steps_in_backward
 
 # A 4-bit weight, its share of the 8-bit constants and of theirs (Dettmers et al. 2023, section 3).
 NF4_BYTES = 0.5 + 8 / 64 / 8 + 32 / 64 / 256 / 8
@@ -127,7 +127,7 @@ def estimate_memory(
     state += 4.0 if deepspeed and half else 0.0  # DeepSpeed's float32 copy
     largest = max(config.vocab_size, config.intermediate_size) * config.hidden_size
     wide = not (stored == 2 and not frozen) or sharding == "none"  # bfloat16 weights: see `WideGradients`
-    one_pass = optim.in_backward and optim.global_batch <= optim.micro_batch
+    one_pass = steps_in_backward(optim) and optim.global_batch <= optim.micro_batch
     gradients = (largest if one_pass else trained) * (4.0 if wide else 2.0)
     stream = 4 if stored == 4 and sharding != "fsdp2" else 2 if half else 4
     tokens = optim.micro_batch * capacity

@@ -16,7 +16,7 @@ from torch import Tensor
 from finetune.data.packing import pack_documents
 from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
-from finetune.recipe import DataSection, OptimSection
+from finetune.recipe import DataSection, OptimSection, PreferenceDataSection
 
 # Below it a warm-up of 3% is one update, and Adam's second moment (decay 0.999) has hardly seen anything.
 FEW_UPDATES = 50
@@ -39,7 +39,9 @@ class Plan:
         rows_per_epoch, updates_per_epoch, updates: sequences and updates of a pass, updates of the run.
     """
 
-    def __init__(self, data: TokenData, section: DataSection, optim: OptimSection, seed: int) -> None:
+    def __init__(
+        self, data: TokenData, section: DataSection | PreferenceDataSection, optim: OptimSection, seed: int
+    ) -> None:
         self.data, self.capacity, self.seed = data, section.max_length, seed
         self._packing, self._global_batch = section.packing, optim.global_batch
         self._epoch = -1

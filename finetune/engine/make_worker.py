@@ -15,7 +15,7 @@ from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 from finetune.parallel import launch
 from finetune.parallel.patience import Patience
-from finetune.recipe import Recipe
+from finetune.recipe import Recipe, steps_in_backward
 
 
 def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, patience: Patience) -> Worker:
@@ -26,7 +26,7 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
     model, unwrapped = _load(accelerator, sharding, recipe)
     patience.wait()  # another process may read from a slower disk
     optimizer = make_optimizer(model.parameters(), optim, pure)
-    wide = WideGradients() if pure and sharding == "none" and not optim.in_backward else None
+    wide = WideGradients() if pure and sharding == "none" and not steps_in_backward(optim) else None
     if sharding.startswith("zero"):
         model, optimizer = accelerator.prepare(model, optimizer)
     elif wide is not None:
@@ -61,6 +61,8 @@ def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
 
     Compiled sequences are filled up to their length, so they must be nearly full.
     """
+    if recipe.kind != "sft":  # sequences of uneven lengths
+        return False
     chosen = recipe.model.compile
     whole = recipe.run.tensor_parallel == 1 and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
     able = whole and recipe.run.precision != "fp32" and recipe.data.packing
