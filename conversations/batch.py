@@ -16,6 +16,7 @@ from conversations.cleaning.clean import Clean
 from conversations.formats.chat import Branches, Chat
 from conversations.formats.readers import read_chats
 from conversations.formats.table import count_turns
+from conversations.unreadable import UNREADABLE
 
 # A step gives back the conversation (changed or not), or the reason to drop it. It counts what it changes in
 # turns; only `Clean` drops single turns.
@@ -25,7 +26,6 @@ RecordBatch = list[tuple[str, Record | UserError]]
 _BATCH = 32  # records
 
 NEAR_DUPLICATE = "near-duplicate of another"  # where no one of them comes first
-UNREADABLE = "unreadable record"
 DROPPED_WHOLE = "in a conversation that was dropped"
 
 

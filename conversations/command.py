@@ -1,4 +1,4 @@
-"""`camelid conversations convert|dedup|split|show|audit|stats|templates`."""
+"""`camelid conversations convert|dedup|split|show|audit|stats|templates|preferences`."""
 
 import argparse
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
 from conversations.convert_command import register_convert
 from conversations.look_command import register_look
+from conversations.preferences_command import register_preferences
 from conversations.split_command import register_split
 from conversations.templates_command import register_templates
 
@@ -21,6 +22,7 @@ def register(rooms: Any) -> None:
     register_split(verbs)
     register_look(verbs)
     register_templates(verbs)
+    register_preferences(verbs)
 
 
 def run_dedup(args: argparse.Namespace) -> int:

@@ -9,15 +9,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from camelid.errors import UserError
 from conversations.formats.table import FORMATS
+from conversations.unreadable import MOST_UNREADABLE, UNREADABLE, judge_unreadable, tell_faults
 
 if TYPE_CHECKING:
     from camelid.files.ledger import Ledger
     from conversations.batch import ConversionWork
 
-MOST_UNREADABLE = 0.5  # share of the records; above it the exit status is 1
-MANY_UNREADABLE = 0.1  # above it there is a warning
 LEDGER = ".ledger.json"  # what the name of the output's ledger ends with
-SHOWN_FAULTS = 5  # unreadable records named on the terminal; the ledger file has all
 
 
 def register_convert(verbs: Any) -> None:
@@ -131,7 +129,8 @@ def run_convert(args: argparse.Namespace) -> int:
     if not conversion.conversations.kept:
         print("camelid: nothing was kept", file=sys.stderr)
         return 1
-    return _judge_unreadable(conversion.conversations, args.max_unreadable)
+    read = conversion.conversations
+    return judge_unreadable(read.dropped[UNREADABLE], read.read, args.max_unreadable)
 
 
 def _find_replaced(outputs: list[Path], args: argparse.Namespace) -> list[Path]:
@@ -141,21 +140,6 @@ def _find_replaced(outputs: list[Path], args: argparse.Namespace) -> list[Path]:
     for path in (*outputs, beside(outputs[0], LEDGER)):
         refuse_overwriting(path, (*args.inputs, *args.decontaminate, *args.block))
     return [path for path in outputs if path.exists()]
-
-
-def _judge_unreadable(conversations: "Ledger", most: float) -> int:
-    """Say so if many records could not be read; the exit status is 1 if they are too many."""
-    from conversations.batch import UNREADABLE
-
-    unreadable = conversations.dropped[UNREADABLE]
-    share = unreadable / conversations.read
-    told = f"{unreadable} of {conversations.read} records could not be read ({share:.1%})"
-    if share > most:
-        print(f"camelid: {told}, a larger share than --max-unreadable {most:g}", file=sys.stderr)
-        return 1
-    if share > MANY_UNREADABLE:
-        print(f"camelid: warning: {told}", file=sys.stderr)
-    return 0
 
 
 def _check_share(name: str, share: float | None) -> None:
@@ -215,7 +199,4 @@ def _report(path: Path, ledgers: list["Ledger"], faults: list[str]) -> None:
     write_ledgers(path, ledgers, faults=faults)
     for ledger in ledgers:
         print(ledger.summary())
-    for fault in faults[:SHOWN_FAULTS]:
-        print(f"dropped: {fault}", file=sys.stderr)
-    if len(faults) > SHOWN_FAULTS:
-        print(f"and {len(faults) - SHOWN_FAULTS} more, all named in {path}", file=sys.stderr)
+    tell_faults(faults, path)

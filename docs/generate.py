@@ -1,8 +1,9 @@
 """Writes what the code already says: `python docs/generate.py`.
 
 `reference/commands.md` comes from the command line's parser, `reference/recipe.md` from the recipe's dataclasses and
-their docstrings, the table in `conversations.md` from the formats that are read, that in `finetune.md` from what is
-refused together, the pictures of layers from the import contracts in pyproject.toml and the packages' first lines.
+their docstrings, the tables in `conversations.md` and `preference.md` from the formats that are read, that in
+`finetune.md` from what is refused together, the pictures of layers from the import contracts in pyproject.toml and the
+packages' first lines.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from importlinter.api import read_configuration
 
 from camelid.app.cli import build_parser
 from camelid.app.command_line import leaves
+from conversations.formats.preferences.table import PREFERENCE_FORMATS
 from conversations.formats.table import FORMATS
 from finetune.combinations import exclusions
 from finetune.recipe import DEFAULT_KIND, KINDS
@@ -43,6 +45,7 @@ def generated() -> dict[Path, str]:
         docs / "reference" / "commands.md": commands_page(),
         docs / "reference" / "recipe.md": recipe_page(),
         docs / "conversations.md": with_formats((docs / "conversations.md").read_text(encoding="utf-8")),
+        docs / "preference.md": with_preference_formats((docs / "preference.md").read_text(encoding="utf-8")),
         docs / "finetune.md": with_exclusions((docs / "finetune.md").read_text(encoding="utf-8")),
         docs / "layers.svg": layers_picture("Imports run one way"),
         docs / "layers-finetune.svg": layers_picture("Inside finetune"),
@@ -121,6 +124,15 @@ def with_formats(page: str) -> str:
         notes = "; ".join(filter(None, [format.notes, tree, harmless and f"left out: {harmless}"]))
         rows += f"| `{format.name}` | {_cell(format.looks_like)} | {_cell(notes)} |\n"
     return _with_table(page, NOTE.format("conversations/formats"), rows)
+
+
+def with_preference_formats(page: str) -> str:
+    """The page with its table of formats of preferences, which stands behind the note."""
+    rows = "| format | of | looks like | notes |\n|---|---|---|---|\n"
+    for format in PREFERENCE_FORMATS.values():
+        called = format.called[:1].upper() + format.called[1:]
+        rows += f"| `{format.name}` | {called} | {_cell(format.looks_like)} | {_cell(format.notes)} |\n"
+    return _with_table(page, NOTE.format("conversations/formats/preferences"), rows)
 
 
 def with_exclusions(page: str) -> str:

@@ -56,17 +56,19 @@ class DataSource:
     """One source of data.
 
     Attributes:
-        path: a file of conversations or instruction records (JSON, JSONL, Parquet), a folder of such files or one
-            that `datasets` saved, or the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`).
-        weight: how often each conversation is seen in an epoch; 0.5 takes a fixed random half.
-        form: what its records are: `chat`, messages of which the assistant's are trained.
+        path: a file of conversations, instruction records or texts (JSON, JSONL, Parquet, .txt), a folder of such
+            files or one that `datasets` saved, or the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`);
+            of texts also token shards (`.bin` and `.idx` as Megatron's, or a folder of them).
+        weight: how often each of its records is seen in an epoch; 0.5 takes a fixed random half.
+        form: what its records are: `chat`, messages of which the assistant's are trained; `text`, documents of which
+            every token is trained.
         split: of a folder or a data set, the split to train on; None is `train`.
         config: the configuration of a data set that has several.
     """
 
     path: str
     weight: float = 1.0
-    form: Literal["chat"] = "chat"
+    form: Literal["chat", "text"] = "chat"
     split: str | None = None
     config: str | None = None
 
@@ -82,23 +84,30 @@ class DataSection:
     Attributes:
         train: the sources, mixed.
         template: name of the prompt template (`vicuna_v1.1`, `alpaca`, ...), or `tokenizer`: the chat template that
-            the tokenizer of `model.path` carries, any Jinja.
-        max_length: longest sequence, tokens; longer conversations are split at exchange boundaries.
-        packing: put several conversations into one sequence of `max_length` (no attention across them).
-            Without packing a sequence is one conversation; no padding is computed either way (but see `model.compile`).
-        validation: share of the conversations that is held out to validate on; 0 = none.
+            the tokenizer of `model.path` carries, any Jinja. Not needed where no source is chat.
+        max_length: longest sequence, tokens; longer conversations are split at exchange boundaries, longer texts
+            anywhere.
+        packing: put several documents into one sequence of `max_length` (no attention across them).
+            Without packing a sequence is one document; no padding is computed either way (but see `model.compile`).
+        validation: share of the conversations and texts that is held out to validate on; 0 = none.
     """
 
     train: tuple[DataSource, ...]
-    template: str
+    template: str | None = None
     max_length: int = 2048
     packing: bool = True
     validation: float = 0.0
 
     def __post_init__(self) -> None:
         _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
-        if self.template != "tokenizer":
-            get_template(self.template)
+        chat = next((source for source in self.train if source.form == "chat"), None)
+        if chat is not None and self.template is None:
+            raise UserError(
+                f"data.template is missing: {chat.path} is chat, which is written by a template; name one, or give the "
+                "source `form: text` if its records are raw text"
+            )
+        if self.template not in (None, "tokenizer"):
+            get_template(str(self.template))
         _require(self.max_length >= 8, "data.max_length", self.max_length, "must be at least 8 tokens")
         _require(0 <= self.validation < 1, "data.validation", self.validation, "must be in [0, 1)")
 

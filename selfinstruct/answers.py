@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from camelid.files.read import Record
 from camelid.message import Message
 from camelid.models.llm import FATAL, Failure, Reply, Request
 from camelid.models.model_run import ModelRun
+from conversations.candidates import Candidates, SampledAnswer
 from selfinstruct.keep.quality import Quality
 from selfinstruct.keep.rules import reason_to_drop_answer
 from selfinstruct.seeds import Task
@@ -36,7 +35,7 @@ class Answerer:
     tokens: int | None = None
     count: int = 1
     judge: Quality | None = None
-    candidates: list[Record] = field(default_factory=list)
+    candidates: list[Candidates] = field(default_factory=list)
     fatal: Failure | None = None
 
     async def answer_all(self, tasks: Sequence[Task]) -> list[Task | str]:
@@ -67,7 +66,7 @@ class Answerer:
                 self.fatal = result
         replies = [(result, score) for result, score in answers if isinstance(result, Reply)]
         if replies:
-            self.candidates.append(self._record(task, replies))
+            self.candidates.append(self._candidates(task, replies))
         whole = [(score or 0.0, _answered(task, reply)) for reply, score in replies if not _fault(task, reply)]
         if whole:
             return max(whole, key=lambda scored: scored[0])[1]  # of equal ones the first
@@ -82,19 +81,15 @@ class Answerer:
             _messages(task), temperature=self._temperature, max_tokens=self.tokens, seed=number, sample=number
         )
 
-    def _record(self, task: Task, replies: Sequence[tuple[Reply, float | None]]) -> Record:
-        answers: list[dict[str, Any]] = [
-            {
-                "content": reply.text,
-                "model": reply.model,
-                "temperature": self.model.options.apply(self._request(task, 0)).temperature,
-                "finish_reason": reply.finish_reason,
-                "scores": {} if score is None else {"quality": score},
-            }
+    def _candidates(self, task: Task, replies: Sequence[tuple[Reply, float | None]]) -> Candidates:
+        temperature = self.model.options.apply(self._request(task, 0)).temperature
+        answers = tuple(
+            SampledAnswer(
+                reply.text, reply.model, temperature, reply.finish_reason, {} if score is None else {"quality": score}
+            )
             for reply, score in replies
-        ]
-        prompt = [message.to_json() for message in _messages(task)]
-        return {"id": f"candidates_{len(self.candidates):06d}", "prompt": prompt, "answers": answers}
+        )
+        return Candidates(f"candidates_{len(self.candidates):06d}", _messages(task), answers)
 
 
 def _messages(task: Task) -> tuple[Message, ...]:

@@ -1,4 +1,4 @@
-"""`camelid selfinstruct generate|card|filter|dedup`."""
+"""`camelid selfinstruct generate|card|filter|dedup|sample|ghost|distill|select`."""
 
 import argparse
 import sys
@@ -36,7 +36,9 @@ from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.table import METHODS
 from selfinstruct.run import BARREN
 from selfinstruct.run_files import RunFiles
+from selfinstruct.sample_command import register_sampling
 from selfinstruct.seeds import KINDS
+from selfinstruct.select_command import register_select
 
 if TYPE_CHECKING:
     from selfinstruct.run import GenerationRun
@@ -56,6 +58,8 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     passing = verbs.add_parser("filter", help="an existing set through the rules, similarity and quality of generate")
     register_filter(passing, open_model, add_model_arguments)
     _register_dedup(verbs.add_parser("dedup", help="drop near-duplicates from records of any number, on any cluster"))
+    register_sampling(verbs, open_model, add_model_arguments)
+    register_select(verbs.add_parser("select", help="the best of scored candidates, to train on or as preferences"))
 
 
 def _register_generate(
@@ -238,9 +242,11 @@ def _finish(
     args: argparse.Namespace, run: "GenerationRun", models: list[ModelRun], files: RunFiles, asked: dict[str, object]
 ) -> int:
     """Write what there is, explain it, and return the exit status."""
+    from conversations.candidates import write_candidates
+
     write_jsonl(files.output, run.records)
     if run.answerer:
-        write_jsonl(files.candidates, run.answerer.candidates)
+        write_candidates(files.candidates, run.answerer.candidates)
     if args.turns > 1:  # a record is read as its first exchange
         names = ("id", "messages")
         write_jsonl(files.conversations, ({name: record[name] for name in names} for record in run.records))

@@ -23,6 +23,7 @@ _ORIGIN = (
     "prompt",
     "persona",
     "turns",
+    "prompts",
 )
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,10 +23,9 @@ from camelid.app.cli import build_parser
 from camelid.config import from_tree
 from camelid.files.ledger import Ledger
 from camelid.models.journal import Journal
-from camelid.models.llm import Reply
-from camelid.models.model_run import ModelRun
-from camelid.models.offline.model import Offline
+from conversations.candidates import read_candidates
 from conversations.formats.readers import read_conversations
+from conversations.preference import read_labels, read_pairs
 from docs.generate import generated
 from eval.ask.answer import read_answers
 from eval.ask.questions import Question, read_questions
@@ -35,8 +34,7 @@ from eval.numbers.difficulties import read_difficulties
 from eval.results import Counts, Estimate, LeaderboardRow
 from finetune.layout import read_launch_file
 from finetune.recipe import KINDS, read_recipe
-from selfinstruct.answers import Answerer
-from selfinstruct.seeds import Task, read_seeds, read_tasks
+from selfinstruct.seeds import read_seeds, read_tasks
 from tests import toy_world
 from tests.fake_openai import FakeOpenAI
 
@@ -163,20 +161,18 @@ def _result(path: Path) -> None:
     from_tree(Counts, row["counts"], "counts")
 
 
-def _candidates(path: Path) -> None:
-    """What `Answerer` writes of a task, and nothing else: no command reads it back."""
-    [line] = _lines(path)
-    model = ModelRun(Offline(), path.with_suffix(".journal"))
-    answerer = Answerer(model, count=2)
-    written = answerer._record(Task("Explain tides.", "", ""), [(Reply("...", "gpt-4.1"), 4.5)])
-    assert line == written
+def _rewritten(read: Callable[[Path], Iterable[Any]]) -> Callable[[Path], object]:
+    """A reader whose records write themselves as they were."""
+    return lambda path: [one.to_json() for one in read(path)] == _lines(path)
 
 
 # What reads the example of each section of file-formats.md, and raises if it is no such thing.
 READERS: dict[str, Callable[[Path], object]] = {
     "Instruction record": read_tasks,
     "Seed task": lambda path: read_seeds(_repeated(path, 3)),  # it wants at least three
-    "Candidates": _candidates,
+    "Candidates": _rewritten(read_candidates),
+    "Preference": _rewritten(read_pairs),
+    "Labelled answer": _rewritten(read_labels),
     "Conversation": lambda path: list(read_conversations(path)),
     "Ledger": _ledger,
     "Journal": lambda path: Journal(path).get(_lines(path)[0]["key"]).text,  # type: ignore[union-attr]

@@ -19,7 +19,7 @@ class Decontaminator:
     """
 
     def __init__(self, questions: Iterable[str]) -> None:
-        self._stretches: dict[tuple[str, ...], str] = {}
+        self._stretches: dict[tuple[str, ...], list[str]] = {}
         whole: set[int] = set()
         for question in questions:
             words = unicode_tokens(question)
@@ -28,18 +28,24 @@ class Decontaminator:
                 stretches = [tuple(words)]
                 whole.add(len(words))
             for stretch in stretches:
-                self._stretches.setdefault(stretch, question)
+                self._stretches.setdefault(stretch, []).append(question)
         self._sizes = sorted(whole)  # of the questions that match only as a whole
 
     def match(self, text: str) -> str | None:
         """Return the question that `text` contains a stretch of, or None."""
+        return next(self._matches(text), None)
+
+    def matches(self, text: str) -> set[str]:
+        """All questions that `text` contains a stretch of."""
+        return set(self._matches(text))
+
+    def _matches(self, text: str) -> Iterator[str]:
         words = unicode_tokens(text)
         for size in self._sizes:
             for start in range(len(words) - size + 1):
-                found = self._stretches.get(tuple(words[start : start + size]))
-                if found is not None:
-                    return found
-        return next(filter(None, map(self._stretches.get, _stretches(words))), None)
+                yield from self._stretches.get(tuple(words[start : start + size]), ())
+        for stretch in _stretches(words):
+            yield from self._stretches.get(stretch, ())
 
 
 def _stretches(words: list[str]) -> Iterator[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from camelid.files.records import scan_records
 from camelid.message import Conversation
 from conversations.formats.beside import read_beside
 from conversations.formats.chat import Branches, Chat
-from conversations.formats.preference import refuse_preference
+from conversations.formats.preferences.refuse import refuse_preference
 from conversations.formats.record_format import PlacedRecords
 from conversations.formats.table import FORMATS, detect_format
 

@@ -64,7 +64,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
     with patience.main_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
-    require_rows(data.ids, tokenizer, recipe.model.path)
+    require_rows(data.used, tokenizer, recipe.model.path)
     if accelerator.is_main_process:
         warn_of_untaught(data, recipe, tokenizer)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
@@ -100,7 +100,7 @@ def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None
     """Say so if an adapter alone is to teach tokens that were added: it can't, for it leaves their rows as they are."""
     if recipe.adapter.kind == "none" or recipe.adapter.also:
         return
-    found = tokenizer.convert_ids_to_tokens(find_untaught(data.ids, recipe.model.path))
+    found = tokenizer.convert_ids_to_tokens(find_untaught(data.used, recipe.model.path))
     if found:
         what = f"{', '.join(map(repr, found[:3]))}{f' and {len(found) - 3} more' if len(found) > 3 else ''}"
         fix = "add adapter.also=[embed_tokens,lm_head], or the model will not learn to say them"
@@ -110,10 +110,11 @@ def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None
         )
 
 
-def load_tokenizer(path: str, template: str) -> Any:
-    """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
+def load_tokenizer(path: str, template: str | None) -> Any:
+    """The model folder's tokenizer, carrying the template it is trained with, if any, as its chat template."""
     tokenizer = open_tokenizer(path, f"model.path = {path!r}")
-    tokenizer.chat_template = template_for(template, tokenizer).jinja
+    if template is not None:
+        tokenizer.chat_template = template_for(template, tokenizer).jinja
     return tokenizer
 
 
@@ -122,8 +123,8 @@ def evaluate(
 ) -> float:
     """The validation loss; sample answers go to `samples.jsonl`."""
     loss = validation_loss(worker, plan, held_out, NextToken())  # without smoothing or noise
-    ends = find_end_ids(tokenizer, template_for(recipe.data.template, tokenizer))
-    samples = sample_answers(worker, plan.data, tokenizer, ends)
+    template = template_for(recipe.data.template, tokenizer) if recipe.data.template else None
+    samples = sample_answers(worker, plan.data, tokenizer, find_end_ids(tokenizer, template))
     if samples and worker.accelerator.is_main_process:
         with AppendLog(Path(recipe.run.output) / "samples.jsonl") as log:
             log.append_all({"update": done, **sample} for sample in samples)
