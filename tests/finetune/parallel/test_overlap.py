@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
+from finetune.communication import update_traffic
 from finetune.folders import weights
+from finetune.layout import Layout
 from finetune.llama.config import LlamaConfig
+from finetune.recipe import read_recipe
 from tests.finetune.runs import ROOT
 
 pytestmark = pytest.mark.slow
@@ -71,14 +74,20 @@ def tell(**facts):
 
 for _ in range(2):  # DistributedDataParallel orders its buckets by the first pass
     both_passes()
-with profile(activities=[ProfilerActivity.CPU]) as seen:
+with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
     both_passes()
-events = [(event.name, event.time_range.start, event.time_range.end) for event in seen.events()]
-for name, begin, end in [event for event in events if event[0].endswith(" pass")]:
+events = [(event.name, event.time_range.start, event.time_range.end, event.input_shapes) for event in seen.events()]
+for name, begin, end, _ in [event for event in events if event[0].endswith(" pass")]:
     inside = [event for event in events if begin <= event[1] <= end]
     computed = max(event[2] for event in inside if event[0] == "aten::mm")
     begun = [event[1] for event in inside if event[0].startswith("c10d::")]
-    tell(what=name, collectives=len(begun), early=sum(moment < computed for moment in begun))
+    sizes = {call: 0 for call in ("_allgather_base_", "_reduce_scatter_base_")}  # numbers of the whole tensors
+    for called, _, _, shapes in inside:
+        if called.removeprefix("c10d::") in sizes:
+            sizes[called.removeprefix("c10d::")] += max(np.prod(shape) for shape in shapes if shape)
+    tell(what=name, collectives=len(begun), early=sum(moment < computed for moment in begun), **{
+        call: int(size) for call, size in sizes.items()
+    })
 
 if sharding == "none":
     link, delay, calls = ThreadPoolExecutor(1), 0.0, 0
@@ -143,8 +152,16 @@ def test_gradients_are_summed_during_the_backward_pass(tmp_path: Path) -> None:
 
 
 def test_weights_are_gathered_and_gradients_cut_layer_by_layer(tmp_path: Path) -> None:
-    """FSDP2: a gathering a layer in each pass, a summing a layer in the backward pass, and at least 80% in time."""
+    """FSDP2: a gathering a layer in each pass, a summing a layer in the backward pass, and at least 80% in time.
+
+    What they send is what a plan says.
+    """
     facts = measured(tmp_path, "fsdp2")
+    gathered = sum(each["_allgather_base_"] for each in facts.values())
+    summed = sum(each["_reduce_scatter_base_"] for each in facts.values())
+    planned = update_traffic(CONFIG, read_recipe(tmp_path / "recipe.yaml"), Layout(2, 1, "fsdp2"), 1, 64)
+    # Of two processes each sends the half that the other lacks, 4 bytes a number.
+    assert {each.name: each.size for each in planned} == {"weights": gathered / 2 * 4, "gradients": summed / 2 * 4}
     assert facts["forward pass"]["collectives"] == LAYERS + 1
     assert facts["backward pass"]["collectives"] == 2 * LAYERS + 1 + 1
     for each in facts.values():
