@@ -326,6 +326,22 @@ class RunSection:
 
 
 @dataclass(frozen=True)
+class SftRunSection(RunSection):
+    """Where and how the run lives.
+
+    Attributes:
+        pipeline_parallel: stages that the layers are cut into, each on processes of its own.
+    """
+
+    pipeline_parallel: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        stages = self.pipeline_parallel
+        _require(stages >= 1, "run.pipeline_parallel", stages, "must be at least 1")
+
+
+@dataclass(frozen=True)
 class SftRecipe:
     """Supervised fine-tuning: the next token of what the assistant says, after what came before.
 
@@ -338,7 +354,7 @@ class SftRecipe:
     model: SftModelSection
     data: DataSection
     optim: SftOptimSection
-    run: RunSection
+    run: SftRunSection
     adapter: AdapterSection = field(default_factory=AdapterSection)
     kind: Literal["sft"] = "sft"
 
@@ -445,6 +461,11 @@ def steps_in_backward(optim: OptimSection) -> bool:
     return isinstance(optim, SftOptimSection) and optim.in_backward
 
 
+def pipeline_stages(run: RunSection) -> int:
+    """Stages that the layers are cut into."""
+    return run.pipeline_parallel if isinstance(run, SftRunSection) else 1
+
+
 def least_warmup(optim: OptimSection) -> int:
     """Updates that warm up at the least."""
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
@@ -458,6 +479,7 @@ def recipe_choices(recipe: Recipe) -> dict[str, str]:
     choices |= {"run.precision": run.precision, "adapter.kind": recipe.adapter.kind}
     choices |= {"adapter.dropout": "> 0" if recipe.adapter.dropout else "0"}
     choices |= {"run.tensor_parallel": number(run.tensor_parallel)}
+    choices |= {"run.pipeline_parallel": number(pipeline_stages(run))}
     if recipe.kind == "sft":
         choices["model.compile"] = str(recipe.model.compile).lower()
     if run.sharding is not None:

@@ -89,9 +89,9 @@ def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: lis
     Every process must call it; they share the prompts.
 
     Returns:
-        `prompt`, `answer` and `reference` of each, on every process; none under ZeRO-3.
+        `prompt`, `answer` and `reference` of each, on every process; none under ZeRO-3 and in a pipeline.
     """
-    if worker.sharding == "zero3":
+    if worker.sharding == "zero3" or worker.pipeline is not None:
         return []
     chats = data.validation[data.are_chats(data.validation)]
     exchanges = (_exchange(data, int(document)) for document in chats)
