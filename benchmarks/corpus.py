@@ -138,9 +138,8 @@ def measure(python: Path | str, program: str, *given: object) -> tuple[float, fl
 
 def row(what: str, ours: float, peer: float | None, ratios: list[float], bar: str, met: bool) -> dict[str, Any]:
     ratio = round(statistics.median(ratios), 2)
-    print(
-        f"{what:45s} ours {ours:8.2f}  peer {peer or 0:8.2f}  ratio {ratio:6.2f}  bar {bar}  {'met' if met else 'MISSED'}"
-    )
+    verdict = "met" if met else "MISSED"
+    print(f"{what:48s} ours {ours:8.2f}  peer {peer or 0:8.2f}  ratio {ratio:6.2f}  bar {bar}  {verdict}")
     numbers = {"ours": round(ours, 2), "peer": None if peer is None else round(peer, 2), "ratio": ratio}
     return {"what": what, **numbers, "spread": spread(ratios), "bar": bar, "met": met}
 
