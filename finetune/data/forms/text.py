@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
-from camelid.files.read import Record, open_binary
+from camelid.files.read import Record
 from camelid.files.records import scan_records
+from camelid.files.texts import read_plain
 from camelid.files.unpack import unpacked_name
 from conversations.formats.record_format import PlacedRecords
 from conversations.tokens.encode_text import TextEncoder
@@ -30,7 +31,7 @@ class TextForm:
 
     def scan(self, path: Path) -> PlacedRecords:
         if path.is_file() and unpacked_name(path).lower().endswith(SUFFIX):
-            return _one_document(path)
+            return iter([(str(path), {"text": read_plain(path)})])
         return scan_records(path)
 
     def read(self, record: Record, place: str) -> Iterator[str]:
@@ -98,16 +99,6 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _one_document(path: Path) -> PlacedRecords:
-    """A file of plain text, perhaps packed."""
-    with open_binary(path) as file:
-        content = file.read()
-    try:
-        yield str(path), {"text": content.decode("utf-8-sig")}
-    except UnicodeDecodeError as error:
-        yield str(path), UserError(f"{path}: not UTF-8 text (byte {error.start}); convert the file to UTF-8")
 
 
 TEXT = TextForm()
