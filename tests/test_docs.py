@@ -29,6 +29,7 @@ from conversations.preference import read_labels, read_pairs
 from docs.generate import generated
 from eval.ask.answer import read_answers
 from eval.ask.questions import Question, read_questions
+from eval.ask.tasks.read import read_tasks as read_tasks_with_tests
 from eval.judging.judgments import read_judgments
 from eval.numbers.difficulties import read_difficulties
 from eval.results import Counts, Estimate, LeaderboardRow
@@ -37,6 +38,7 @@ from finetune.recipe import KINDS, read_recipe
 from selfinstruct.seeds import read_seeds, read_tasks
 from tests import toy_world
 from tests.fake_openai import FakeOpenAI
+from tests.sandboxes import need_sandbox
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -136,6 +138,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_every_block_runs_as_written(page: Path, world: Path, tmp_path: Path) -> None:
+    if "--mode execute" in page.read_text():
+        need_sandbox()
     folder = tmp_path / "world"
     shutil.copytree(world, folder)
     toy_world.finish_runs(folder, page.read_text())
@@ -180,6 +184,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "Launch file": read_launch_file,
     "Run folder": lambda path: [line["update"] for line in _lines(path)],
     "Question": read_questions,
+    "Task": lambda path: [task.reference for task in read_tasks_with_tests(path)],
     "Answer": lambda path: [answer.turns[0] for answer in read_answers(path)],
     "Judgment": lambda path: [judgment.scores for judgment in read_judgments(path)],
     "Results": _result,
