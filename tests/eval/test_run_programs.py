@@ -103,6 +103,41 @@ def test_from_tasks_to_a_report(command: Command, tmp_path: Path) -> None:
     assert "<th>pass@10</th>" in page and "30 samples" in page and "| pass@1 | pass@5 | pass@10 |" in markdown
 
 
+HEAD = 'def half(x: int) -> int:\n    """Half of x."""\n'
+TEST = "def check(candidate):\n    assert candidate(7) == 3\n"
+
+
+def test_a_base_model_goes_on_with_the_code(tmp_path: Path, command: Command) -> None:
+    need_sandbox()
+    whole = {"task_id": "a", "prompt": HEAD, "entry_point": "half", "canonical_solution": "", "test": TEST}
+    hole = {**whole, "task_id": "b", "prompt": HEAD + "    return ", "suffix": " // 2\n", "canonical_solution": "x"}
+    write_jsonl(tmp_path / "tasks.jsonl", [whole, hole])
+    with FakeOpenAI(lambda body: "x" if "suffix" in body else "    return x // 2\n") as server:
+        model = ("--model", "m", "--base-url", server.url, "--price", "1,2")
+        assert command("answer", "--completions", *model)[0] == 0
+        asked = {body["prompt"]: body for body in server.requests}
+        assert set(asked) == {whole["prompt"], hole["prompt"]}
+        assert asked[hole["prompt"]]["suffix"] == " // 2\n" and "stop" not in asked[hole["prompt"]]
+        assert "\ndef" in asked[whole["prompt"]]["stop"] and "suffix" not in asked[whole["prompt"]]
+        assert "max_tokens" in asked[whole["prompt"]]
+    assert command("judge", "--mode", "execute", "--audit", "0")[0] == 0
+    assert command("report")[0] == 0
+    score = rows(tmp_path)["m"].score
+    assert score is not None and score.mean == 100
+
+
+def test_what_cannot_go_on_is_refused(command: Command) -> None:
+    status, _, err = command("answer", "--completions", "--model", "m", "--base-url", "http://127.0.0.1:9/v1")
+    assert status == 2 and "task 'add/1' has no code to go on with" in err
+
+
+def test_the_embedded_model_completes_no_text(command: Command, tmp_path: Path) -> None:
+    head = {"task_id": "a", "prompt": HEAD, "entry_point": "half", "test": TEST}
+    write_jsonl(tmp_path / "tasks.jsonl", [head])
+    status, _, err = command("answer", "--completions")
+    assert status == 2 and "--completions: needs a server" in err
+
+
 def test_what_a_judgment_says(command: Command, tmp_path: Path) -> None:
     need_sandbox()
     said = {
