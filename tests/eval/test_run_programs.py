@@ -160,7 +160,7 @@ def test_what_a_judgment_says(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_page_shows_program_test_and_failure(
-    command: Command, tmp_path: Path, open_page: Callable[..., Any]
+    command: Command, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     need_sandbox()
     answers(tmp_path, "m", {f"add/{number}": [RIGHT.format(number=number), WRONG] for number in (1, 2, 3)})
@@ -171,7 +171,7 @@ def test_the_page_shows_program_test_and_failure(
     detail = open_page(f"{address}#q=add/2", address).locator("#detail")
     detail.get_by_text("Sample 2").wait_for()
     shown = detail.inner_text()
-    assert shown.count("that adds 2 to its argument") == 1 and "Sample 1" in shown and "turn" not in shown
+    assert shown.count("that adds 2 to its argument") == 1 and "Sample 1" in shown and "turn 1" not in shown
     assert "tests passed" in shown and "failed: AssertionError (line 5: assert f(1) == 3)" in shown
     detail.get_by_text("the program with its tests").last.click()
     assert "return x\n\nassert f(1) == 3" in detail.locator("pre.raw").last.inner_text()
