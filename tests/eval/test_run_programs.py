@@ -172,7 +172,7 @@ def test_the_page_shows_program_test_and_failure(
     detail.get_by_text("Sample 2").wait_for()
     shown = detail.inner_text()
     assert shown.count("that adds 2 to its argument") == 1 and "Sample 1" in shown and "turn 1" not in shown
-    assert "tests passed" in shown and "failed: AssertionError (line 5: assert f(1) == 3)" in shown
+    assert "tests passed" in shown and "failed: AssertionError (line 4: assert f(1) == 3)" in shown
     detail.get_by_text("the program with its tests").last.click()
     assert "return x\n\nassert f(1) == 3" in detail.locator("pre.raw").last.inner_text()
 
