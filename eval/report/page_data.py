@@ -6,8 +6,8 @@ model wrote.
 
 What the page finds in it; models and judges are places in the index's `models` and `judges`, -1 if not there:
 
-- `mode`: what the page asks about it: whether two answers were compared, what a verdict is, the unit of a score, whether
-  scores are shares (0 to 1), whether answers were run: then turns are samples of one question;
+- `mode`: what the page asks about it: whether two answers were compared, what a verdict is, the unit of a score,
+  whether scores are shares (0 to 1), whether answers were run: then turns are samples of one question;
 - `compared`: the two models shown at first, null for the best two;
 - an index entry: id, category, text (its beginning), block and place of its texts, `scores` (each model's mean),
   `pairs` (model, model, score, score), `issues` (names of `_issues`, and `alike`: one answer of all);

@@ -11,7 +11,7 @@ WRONG = 0.4  # of the solutions, so that it takes several
 
 
 @dataclass(frozen=True)
-class _FunctionFamily:
+class _Functions:
     """Functions that differ in one value.
 
     Attributes:
@@ -34,22 +34,22 @@ class _FunctionFamily:
 _FAMILIES = {
     family.name: family
     for family in (
-        _FunctionFamily("add", "takes a number and returns it with {value} added to it", "number", (0, 7, -20),
+        _Functions("add", "takes a number and returns it with {value} added to it", "number", (0, 7, -20),
                 "number + {value}", "number - {value}", lambda value: lambda number: number + value),
-        _FunctionFamily("is_multiple_of", "takes a whole number and says whether it is a multiple of {value}", "number",
+        _Functions("is_multiple_of", "takes a whole number and says whether it is a multiple of {value}", "number",
                 (0, 12, 35, 101), "number % {value} == 0", "number % {value} == 1",
                 lambda value: lambda number: number % value == 0),
-        _FunctionFamily("first", "takes a list and returns a list of its first {value} items, or of all if there are fewer",
+        _Functions("first", "takes a list and returns a list of its first {value} items, or of all if there are fewer",
                 "items", ([], [3, 1, 2], list(range(60))), "items[:{value}]", "items[{value}:]",
                 lambda value: lambda items: items[:value]),
-        _FunctionFamily("every", "takes a list and returns a list of every item whose place, counted from 0, is a multiple of "
-                "{value}", "items", ([], [3, 1, 2], list(range(60))), "items[::{value}]", "items[1::{value}]",
+        _Functions("every",
+                "takes a list and returns a list of every item whose place, from 0, is a multiple of {value}", "items", ([], [3, 1, 2], list(range(60))), "items[::{value}]", "items[1::{value}]",
                 lambda value: lambda items: items[::value]),
-        _FunctionFamily("longer_than", "takes a list of words and returns, in their order, those of more than {value} letters",
-                "words", ([], ["a", "fair", "wind"], ["unquestionable", "is", "the", "afternoon"]),
+        _Functions("longer_than",
+                "takes a list of words and returns those of more than {value} letters, in their order", "words", ([], ["a", "fair", "wind"], ["unquestionable", "is", "the", "afternoon"]),
                 "[word for word in words if len(word) > {value}]", "[word for word in words if len(word) < {value}]",
                 lambda value: lambda words: [word for word in words if len(word) > value]),
-        _FunctionFamily("repeat", "takes a text and returns it {value} times, with a blank between each two", "text",
+        _Functions("repeat", "takes a text and returns it {value} times, with a blank between each two", "text",
                 ("", "ho", "a b"), '" ".join([text] * {value})', '"".join([text] * {value})',
                 lambda value: lambda text: " ".join([text] * value)),
     )
