@@ -34,26 +34,62 @@ class _Functions:
 _FAMILIES = {
     family.name: family
     for family in (
-        _Functions("add", "takes a number and returns it with {value} added to it", "number", (0, 7, -20),
-                "number + {value}", "number - {value}", lambda value: lambda number: number + value),
-        _Functions("is_multiple_of", "takes a whole number and says whether it is a multiple of {value}", "number",
-                (0, 12, 35, 101), "number % {value} == 0", "number % {value} == 1",
-                lambda value: lambda number: number % value == 0),
-        _Functions("first", "takes a list and returns a list of its first {value} items, or of all if there are fewer",
-                "items", ([], [3, 1, 2], list(range(60))), "items[:{value}]", "items[{value}:]",
-                lambda value: lambda items: items[:value]),
-        _Functions("every",
-                "takes a list and returns a list of every item whose place, from 0, is a multiple of {value}", "items", ([], [3, 1, 2], list(range(60))), "items[::{value}]", "items[1::{value}]",
-                lambda value: lambda items: items[::value]),
-        _Functions("longer_than",
-                "takes a list of words and returns those of more than {value} letters, in their order", "words", ([], ["a", "fair", "wind"], ["unquestionable", "is", "the", "afternoon"]),
-                "[word for word in words if len(word) > {value}]", "[word for word in words if len(word) < {value}]",
-                lambda value: lambda words: [word for word in words if len(word) > value]),
-        _Functions("repeat", "takes a text and returns it {value} times, with a blank between each two", "text",
-                ("", "ho", "a b"), '" ".join([text] * {value})', '"".join([text] * {value})',
-                lambda value: lambda text: " ".join([text] * value)),
+        _Functions(
+            "add",
+            "takes a number and returns it with {value} added to it",
+            "number",
+            (0, 7, -20),
+            "number + {value}",
+            "number - {value}",
+            lambda value: lambda number: number + value,
+        ),
+        _Functions(
+            "is_multiple_of",
+            "takes a whole number and says whether it is a multiple of {value}",
+            "number",
+            (0, 12, 35, 101),
+            "number % {value} == 0",
+            "number % {value} == 1",
+            lambda value: lambda number: number % value == 0,
+        ),
+        _Functions(
+            "first",
+            "takes a list and returns a list of its first {value} items, or of all if there are fewer",
+            "items",
+            ([], [3, 1, 2], list(range(60))),
+            "items[:{value}]",
+            "items[{value}:]",
+            lambda value: lambda items: items[:value],
+        ),
+        _Functions(
+            "every",
+            "takes a list and returns a list of every item whose place, from 0, is a multiple of {value}",
+            "items",
+            ([], [3, 1, 2], list(range(60))),
+            "items[::{value}]",
+            "items[1::{value}]",
+            lambda value: lambda items: items[::value],
+        ),
+        _Functions(
+            "longer_than",
+            "takes a list of words and returns those of more than {value} letters, in their order",
+            "words",
+            ([], ["a", "fair", "wind"], ["unquestionable", "is", "the", "afternoon"]),
+            "[word for word in words if len(word) > {value}]",
+            "[word for word in words if len(word) < {value}]",
+            lambda value: lambda words: [word for word in words if len(word) > value],
+        ),
+        _Functions(
+            "repeat",
+            "takes a text and returns it {value} times, with a blank between each two",
+            "text",
+            ("", "ho", "a b"),
+            '" ".join([text] * {value})',
+            '"".join([text] * {value})',
+            lambda value: lambda text: " ".join([text] * value),
+        ),
     )
-}  # fmt: skip
+}
 
 
 def write_code(prompt: str, random: Random) -> str | None:
