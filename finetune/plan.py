@@ -73,7 +73,7 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
         return None
     tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
     tokens = load_tokens(Path(recipe.run.output) / "tokens", data, tokenizer, recipe.run.seed)
-    require_rows(tokens.ids, tokenizer, recipe.model.path)
+    require_rows(tokens.used, tokenizer, recipe.model.path)
     plan = Plan(tokens, data, recipe.optim, recipe.run.seed)
     lengths = tokens.lengths[tokens.training]
     total = int(lengths.sum())

@@ -50,17 +50,19 @@ class DataSource:
     """One source of data.
 
     Attributes:
-        path: a file of conversations or instruction records (JSON, JSONL, Parquet), a folder of such files or one
-            that `datasets` saved, or the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`).
-        weight: how often each conversation is seen in an epoch; 0.5 takes a fixed random half.
-        form: what its records are: `chat`, messages of which the assistant's are trained.
+        path: a file of conversations, instruction records or texts (JSON, JSONL, Parquet, .txt), a folder of such
+            files or one that `datasets` saved, or the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`);
+            of texts also token shards (`.bin` and `.idx` as Megatron's, or a folder of them).
+        weight: how often each of its records is seen in an epoch; 0.5 takes a fixed random half.
+        form: what its records are: `chat`, messages of which the assistant's are trained; `text`, documents of which
+            every token is trained.
         split: of a folder or a data set, the split to train on; None is `train`.
         config: the configuration of a data set that has several.
     """
 
     path: str
     weight: float = 1.0
-    form: Literal["chat"] = "chat"
+    form: Literal["chat", "text"] = "chat"
     split: str | None = None
     config: str | None = None
 
@@ -76,23 +78,30 @@ class DataSection:
     Attributes:
         train: the sources, mixed.
         template: name of the prompt template (`vicuna_v1.1`, `alpaca`, ...), or `tokenizer`: the chat template that
-            the tokenizer of `model.path` carries, any Jinja.
-        max_length: longest sequence, tokens; longer conversations are split at exchange boundaries.
-        packing: put several conversations into one sequence of `max_length` (no attention across them).
-            Without packing a sequence is one conversation; no padding is computed either way (but see `model.compile`).
-        validation: share of the conversations that is held out to validate on; 0 = none.
+            the tokenizer of `model.path` carries, any Jinja. Not needed where no source is chat.
+        max_length: longest sequence, tokens; longer conversations are split at exchange boundaries, longer texts
+            anywhere.
+        packing: put several documents into one sequence of `max_length` (no attention across them).
+            Without packing a sequence is one document; no padding is computed either way (but see `model.compile`).
+        validation: share of the conversations and texts that is held out to validate on; 0 = none.
     """
 
     train: tuple[DataSource, ...]
-    template: str
+    template: str | None = None
     max_length: int = 2048
     packing: bool = True
     validation: float = 0.0
 
     def __post_init__(self) -> None:
         _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
-        if self.template != "tokenizer":
-            get_template(self.template)
+        chat = next((source for source in self.train if source.form == "chat"), None)
+        if chat is not None and self.template is None:
+            raise UserError(
+                f"data.template is missing: {chat.path} is chat, which is written by a template; name one, or give the "
+                "source `form: text` if its records are raw text"
+            )
+        if self.template not in (None, "tokenizer"):
+            get_template(str(self.template))
         _require(self.max_length >= 8, "data.max_length", self.max_length, "must be at least 8 tokens")
         _require(0 <= self.validation < 1, "data.validation", self.validation, "must be in [0, 1)")
 
@@ -105,7 +114,8 @@ class OptimSection:
         optimizer: `adamw`, or from bitsandbytes `adamw-8bit` (Dettmers et al. 2022: moments in 8 bits) or
             `paged-adamw-8bit` (moments move to host memory when the GPU is full).
         lr: peak learning rate.
-        schedule: shape of the learning rate after warm-up; `cosine` and `linear` end at 0.
+        schedule: shape of the learning rate after warm-up; `cosine` and `linear` end at `final_lr`.
+        final_lr: share of the peak at the end (LLaMA 0.1, Code Llama 1/30).
         warmup_ratio: share of all updates spent warming up linearly from 0.
         weight_decay: decoupled decay of matrices (never of norms), per unit of learning rate.
         beta1: decay of the first moment.
@@ -126,6 +136,7 @@ class OptimSection:
     lr: float
     optimizer: str = field(default="adamw", metadata={"names": OPTIMIZERS})
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    final_lr: float = 0.0
     warmup_ratio: float = 0.03
     weight_decay: float = 0.0
     beta1: float = 0.9
@@ -146,6 +157,9 @@ class OptimSection:
                 f"optim.optimizer = {self.optimizer!r} is unknown{suggest_name(self.optimizer, OPTIMIZERS)}"
             )
         _require(self.lr > 0, "optim.lr", self.lr, "must be greater than 0")
+        _require(0 <= self.final_lr <= 1, "optim.final_lr", self.final_lr, "must be in [0, 1]")
+        if self.schedule == "constant":
+            _require(self.final_lr == 0, "optim.final_lr", self.final_lr, "goes with optim.schedule = cosine or linear")
         _require(0 <= self.warmup_ratio < 1, "optim.warmup_ratio", self.warmup_ratio, "must be in [0, 1)")
         _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "must not be negative")
         for name in ("beta1", "beta2"):

@@ -18,6 +18,7 @@ from conversations import command as conversations_command
 from eval import command as eval_command
 from finetune import command as finetune_command
 from finetune.folders import command as weights_command
+from finetune.folders import tokenizer_command
 from finetune.serve import command as serve_command
 from selfinstruct import command as selfinstruct_command
 
@@ -35,6 +36,7 @@ def build_parser() -> CommandParser:
     demo.register(rooms)
     selfinstruct_command.register(rooms, open_model, add_model_arguments)
     conversations_command.register(rooms)
+    tokenizer_command.register(rooms)
     weights_command.register(rooms)
     finetune_command.register(rooms)
     eval_command.register(rooms, open_model, add_model_arguments)

@@ -18,6 +18,9 @@ from packaging.requirements import Requirement
 
 from camelid.errors import UserError
 from camelid.models.llm import Failure
+from camelid.sandbox.execute import why_missing
+from camelid.sandbox.table import DEFAULT, SANDBOXES
+from camelid.sandbox.unprotected import UNPROTECTED
 
 # What a missing extra means; every extra of pyproject.toml is here (tests/camelid/app/test_doctor.py).
 EXTRAS = {
@@ -70,6 +73,7 @@ def findings(base_url: str | None) -> Iterator[Finding]:
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
     yield disk("Hugging Face cache", home)
     yield accelerate(home / "accelerate" / "default_config.yaml")
+    yield sandbox()
     yield api(base_url)
 
 
@@ -185,6 +189,15 @@ def accelerate(path: Path) -> Finding:
     if path.exists():
         return Finding("note", "accelerate", f"{path} counts for `accelerate launch` without --config_file")
     return Finding("ok", "accelerate", "no configuration of your own; recipes/launch/*.yaml are ready to use")
+
+
+def sandbox() -> Finding:
+    """Whether programs can be run apart from this machine (evaluation and data of code)."""
+    missing = {name: why_missing(name) for name in SANDBOXES if name != UNPROTECTED.name}
+    working = [name for name, reason in missing.items() if reason is None]
+    if working:
+        return Finding("ok", "sandbox", f"{' and '.join(working)} works")
+    return Finding("note", "sandbox", f"only --sandbox {UNPROTECTED.name} for programs: {missing[DEFAULT]}")
 
 
 def api(base_url: str | None) -> Finding:

@@ -62,7 +62,8 @@ def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: lis
     """
     if worker.sharding == "zero3":
         return []
-    exchanges = (_exchange(data, document) for document in data.validation)
+    chats = data.validation[data.has_weights(data.validation)]
+    exchanges = (_exchange(data, int(document)) for document in chats)
     fitting = ((prompt, said) for prompt, said in exchanges if len(prompt) < worker.unwrapped.config.context)
     chosen = list(islice(fitting, SAMPLES))
     answers = _answer(worker, [prompt for prompt, _ in chosen], tokenizer, end_ids)
@@ -102,9 +103,8 @@ def _answer(worker: Worker, prompts: list[list[int]], tokenizer: Any, end_ids: l
 
 def _exchange(data: TokenData, document: int) -> tuple[list[int], list[int]]:
     """Token ids before the first trained token of a document, and of the trained ones that follow."""
-    start, end = data.bounds[document], data.bounds[document + 1]
-    trained = np.asarray(data.weights[start:end]) > 0
+    ids, weights = data.document(document)
+    trained = weights > 0
     first = int(trained.argmax())
     stop = first + int(np.append(~trained[first:], True).argmax())
-    ids = data.ids[start:end]
     return ids[:first].tolist(), ids[first:stop].tolist()

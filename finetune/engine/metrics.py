@@ -20,8 +20,7 @@ from finetune.parallel.launch import Precision
 def print_plan(plan: Plan, worker: Worker) -> None:
     """Say what is about to be trained on what."""
     data = plan.data
-    trained = np.count_nonzero(data.weights)
-    tokens = data.ids.size
+    trained, tokens = data.trained_tokens(np.arange(data.documents)), data.tokens
     for ledger in data.ledgers:
         print(ledger.summary())
     held_out = f" ({data.validation.size:,} held out)" if data.validation.size else ""

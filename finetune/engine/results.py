@@ -49,8 +49,9 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
     if worker.accelerator.is_main_process:
         beside = final.with_name(f".{final.name}.partial")
         shutil.rmtree(beside, ignore_errors=True)
-        template = template_for(recipe.data.template, tokenizer)
-        end_texts_with_turns(tokenizer, template)
+        template = template_for(recipe.data.template, tokenizer) if recipe.data.template else None
+        if template is not None:
+            end_texts_with_turns(tokenizer, template)
         generation = tuned_generation_config(recipe.model.path, find_end_ids(tokenizer, template))
         dtype = SAVE_DTYPES.get(recipe.run.save_dtype)
         if recipe.adapter.kind == "none":

@@ -56,6 +56,17 @@ def plot_loss(metrics: Path, path: Path) -> None:
     line_chart(path, curves, "Loss", "update", "nats per trained token")
 
 
+def _template(recipe: Recipe) -> str:
+    return f"`{recipe.data.template}`" if recipe.data.template else "none (raw text)"
+
+
+def _what_of(recipe: Recipe) -> str:
+    """What is trained of each form of source, in brackets."""
+    forms = {source.form for source in recipe.data.train}
+    trained = [words for form, words in (("chat", "assistant turns"), ("text", "all of a text")) if form in forms]
+    return f" ({', '.join(trained)}{' only' if trained == ['assistant turns'] else ''})"
+
+
 def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
     """Write the model card (README.md with the hub's metadata) into the folder of a model or adapter.
 
@@ -73,12 +84,13 @@ def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[st
     validation = summary["validation_loss_last"]
     facts = {
         "Data": ", ".join(f"`{source.path}` (weight {source.weight:g})" for source in recipe.data.train),
-        "Template": f"`{recipe.data.template}`, at most {recipe.data.max_length} tokens",
-        "Trained on": f"{summary['tokens']:,} tokens, {summary['trained_tokens']:,} of them with a loss "
-        "(assistant turns only)",
+        "Template": f"{_template(recipe)}, at most {recipe.data.max_length} tokens",
+        "Trained on": f"{summary['tokens']:,} tokens, {summary['trained_tokens']:,} of them with a loss"
+        f"{_what_of(recipe)}",
         "Updates": f"{summary['updates']:,} of {optim.global_batch} sequences, {summary['skipped_updates']} skipped",
-        "Optimizer": f"{optim.optimizer}, peak learning rate {optim.lr:g}, {optim.schedule}, weight decay "
-        f"{optim.weight_decay:g}",
+        "Optimizer": f"{optim.optimizer}, peak learning rate {optim.lr:g}, {optim.schedule}"
+        + (f" to {optim.final_lr:g} of it" if optim.final_lr else "")
+        + f", weight decay {optim.weight_decay:g}",
         "Precision": recipe.run.precision,
         "Loss": f"{summary['loss_first']:.4f} first, {summary['loss_last']:.4f} last"
         + (f", {validation:.4f} on held-out conversations" if validation is not None else ""),

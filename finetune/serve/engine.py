@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
+from camelid.errors import UserError
 from camelid.message import Message
 from finetune.generate.chunk import Chunk, merge_chunks
 from finetune.generate.sampling import Sampling
@@ -84,6 +85,18 @@ class ServingEngine:
         self._check_characters(len(prompt), "prompt")
         encoded = await asyncio.to_thread(self.served.tokenizer, prompt)
         return self._checked(list(encoded["input_ids"]), "prompt")
+
+    async def encode_infill(self, prefix: str, suffix: str) -> list[int]:
+        """Token ids of a text with a hole, up to where its middle begins.
+
+        Raises:
+            ApiError: too long for the model, or it cannot fill holes.
+        """
+        infill = self.served.infill
+        if isinstance(infill, UserError):
+            raise ApiError(400, str(infill), "invalid_value", "suffix")
+        self._check_characters(len(prefix) + len(suffix), "prompt")
+        return self._checked(await asyncio.to_thread(infill.prompt, prefix, suffix), "prompt")
 
     def start(self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> "RunningRequest":
         """Queue answers to every prompt, as many as there are seeds.

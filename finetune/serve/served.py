@@ -9,9 +9,11 @@ import torch
 
 from camelid.errors import UserError
 from camelid.files.paths import suggest_path
+from conversations.tokens.infill import InfillEncoder
 from conversations.tokens.tokenize import Encoder
 from finetune.folders.merge import apply_adapter
 from finetune.folders.open_folder import folder_fingerprint, open_chat_tokenizer, open_weights
+from finetune.folders.vocabulary import require_rows
 from finetune.generate.slots import round_up
 from finetune.llama.model import Llama
 
@@ -26,7 +28,9 @@ class ServedModel:
         name: what clients call it.
         fingerprint: of its weights.
         model: the weights.
-        tokenizer, encoder, end_ids: as in `ChatTokenizer`.
+        tokenizer, encoder: as in `ChatTokenizer`.
+        end_ids: as in `ChatTokenizer`, and what ends a middle.
+        infill: encodes texts with a hole; or why the model cannot fill one.
     """
 
     name: str
@@ -35,6 +39,12 @@ class ServedModel:
     tokenizer: Any
     encoder: Encoder
     end_ids: list[int]
+    infill: InfillEncoder | UserError
+
+    @property
+    def anchor(self) -> tuple[int, ...]:
+        """An ordinary token, for `Sampling.after`."""
+        return tuple(self.tokenizer("x", add_special_tokens=False)["input_ids"][-1:])
 
     @property
     def longest_token(self) -> int:
@@ -64,9 +74,21 @@ def open_served(
     if adapter is not None:
         model = apply_adapter(model, adapter, folder)
     digest = folder_fingerprint([path] if adapter is None else [path, Path(adapter)])
+    infill = open_infill(words.tokenizer, path)
+    ends = words.end_ids if isinstance(infill, UserError) else [*words.end_ids, infill.end_id]
     return ServedModel(
-        name or str(folder).rstrip("/"), digest, model.eval(), words.tokenizer, words.encoder, words.end_ids
+        name or str(folder).rstrip("/"), digest, model.eval(), words.tokenizer, words.encoder, ends, infill
     )
+
+
+def open_infill(tokenizer: Any, folder: Path) -> InfillEncoder | UserError:
+    """What encodes texts with a hole; or why the model of a folder cannot fill one."""
+    try:
+        infill = InfillEncoder(tokenizer)
+        require_rows(infill.prompt("", ""), tokenizer, folder)
+    except UserError as error:
+        return error
+    return infill
 
 
 def cache_tokens(model: Llama, most_batch: int) -> int:

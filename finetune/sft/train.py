@@ -1,10 +1,9 @@
-"""The loop of supervised fine-tuning: update after update, with metrics, evaluations and checkpoints."""
+"""Supervised fine-tuning, from a recipe to a model folder."""
 
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,35 +12,28 @@ from typing import Any
 from accelerate import Accelerator
 
 from camelid.config import to_tree
-from camelid.errors import UserError
 from camelid.files.lock import exclusive_lock
 from camelid.files.write import AppendLog
-from camelid.progress import Progress
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
 from finetune.data.batches import PackedRow, Plan, validation_rows, warn_of_few_updates
 from finetune.data.token_data import TokenData, load_tokens
 from finetune.engine import run_folder
-from finetune.engine.checkpoint import CheckpointSaver, checkpoint_position
 from finetune.engine.evaluate import sample_answers, validation_loss
 from finetune.engine.make_worker import make_worker
-from finetune.engine.metrics import print_plan, progress_line, update_metrics, warn_if_slow
+from finetune.engine.metrics import print_plan, warn_if_slow
 from finetune.engine.results import output_folder, write_results
-from finetune.engine.resume import resume
-from finetune.engine.schedule import learning_rate
-from finetune.engine.stop import StopSignal
-from finetune.engine.update import run_update
+from finetune.engine.run_updates import run_updates
 from finetune.engine.worker import Worker
 from finetune.folders.generation_config import find_end_ids
 from finetune.folders.vocabulary import find_untaught, require_rows
 from finetune.layout import Sharding, check
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import NextToken
-from finetune.objectives.objective import Objective
 from finetune.packages import require_packages
 from finetune.parallel import launch
 from finetune.parallel.patience import Patience
-from finetune.recipe import OptimSection, SftRecipe
+from finetune.recipe import SftRecipe
 
 
 def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
@@ -72,7 +64,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
     with patience.main_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
-    require_rows(data.ids, tokenizer, recipe.model.path)
+    require_rows(data.used, tokenizer, recipe.model.path)
     if accelerator.is_main_process:
         warn_of_untaught(data, recipe, tokenizer)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
@@ -108,7 +100,7 @@ def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None
     """Say so if an adapter alone is to teach tokens that were added: it can't, for it leaves their rows as they are."""
     if recipe.adapter.kind == "none" or recipe.adapter.also:
         return
-    found = tokenizer.convert_ids_to_tokens(find_untaught(data.ids, recipe.model.path))
+    found = tokenizer.convert_ids_to_tokens(find_untaught(data.used, recipe.model.path))
     if found:
         what = f"{', '.join(map(repr, found[:3]))}{f' and {len(found) - 3} more' if len(found) > 3 else ''}"
         fix = "add adapter.also=[embed_tokens,lm_head], or the model will not learn to say them"
@@ -118,97 +110,12 @@ def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None
         )
 
 
-def load_tokenizer(path: str, template: str) -> Any:
-    """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
+def load_tokenizer(path: str, template: str | None) -> Any:
+    """The model folder's tokenizer, carrying the template it is trained with, if any, as its chat template."""
     tokenizer = open_tokenizer(path, f"model.path = {path!r}")
-    tokenizer.chat_template = template_for(template, tokenizer).jinja
+    if template is not None:
+        tokenizer.chat_template = template_for(template, tokenizer).jinja
     return tokenizer
-
-
-def run_updates(
-    worker: Worker,
-    plan: Plan,
-    recipe: SftRecipe,
-    objective: Objective,
-    validate: Callable[[int], float] | None,
-    quiet: bool,
-) -> signal.Signals | None:
-    """All updates that are still to do, with metrics, evaluations and checkpoints.
-
-    Args:
-        worker: this process.
-        plan: what each update trains on.
-        recipe: pace, schedule and folder of the run.
-        objective: what is minimised.
-        validate: called with the number of updates done, returns the validation loss; None if nothing is held out.
-        quiet: no progress display.
-
-    Returns:
-        A signal that ended them early.
-    """
-    run, optim, folder = recipe.run, recipe.optim, Path(recipe.run.output)
-    alone, adapter = worker.accelerator.num_processes == 1, recipe.adapter.kind != "none"
-    done, tokens, skipped = resume(worker, folder)
-    saver = CheckpointSaver(worker, folder / "checkpoints", run.keep_checkpoints)
-    saved, saved_at = done, time.monotonic()
-    log = AppendLog(folder / "metrics.jsonl") if worker.accelerator.is_main_process else None
-    with StopSignal() as stop, Progress("train", plan.updates, quiet or log is None, done=done) as bar:
-        for update in range(done, plan.updates):
-            started = time.perf_counter()
-            lr = learning_rate(update, plan.updates, optim.lr, optim.warmup_ratio, optim.schedule)
-            # Several processes agree on a stop after the update.
-            facts = run_update(worker, plan, update, lr, objective, lambda: alone and stop.wanted, saver.wait)
-            if facts is None:  # a signal came in the middle of it: the weights are those after `done` updates
-                break
-            seconds = time.perf_counter() - started
-            done, tokens = update + 1, tokens + facts.tokens
-            skipped = skipped + 1 if facts.skipped else 0
-            validation = None
-            if validate and (done % run.evaluate_every == 0 or done == plan.updates):
-                validation = validate(done)
-            # Metrics are written before the checkpoint of the same update. A kill between the two leaves lines that no
-            # checkpoint knows of, which `resume` cuts off; the other way round it would lose them.
-            if log:
-                record = {"update": done, "epoch": update // plan.updates_per_epoch, "lr": lr}
-                record |= update_metrics(worker, plan.data, facts, seconds, validation, adapter)
-                log.append(record | {"total_tokens": tokens})
-                worker.accelerator.log({k: v for k, v in record.items() if isinstance(v, int | float)}, step=done)
-                bar.update(done, progress_line(record))
-            require_steps(done, skipped, optim)
-            # Clocks differ, and a signal may reach one process only. Saving is collective, so all must decide alike:
-            # what any process wants, every process does. `worker.any` is called in every update, wanted or not, for it
-            # is collective itself.
-            overdue = run.checkpoint_minutes is not None and time.monotonic() - saved_at > 60 * run.checkpoint_minutes
-            overdue, stopping = worker.any(overdue, stop.wanted)
-            due = overdue or done % run.checkpoint_every == 0 or validation is not None
-            # An update that was validated is saved: it may be the best one. So is the last: the run may be continued.
-            if due or stopping or done == plan.updates:
-                saver.save(checkpoint_position(worker, done, tokens, skipped, validation))
-                saved, saved_at = done, time.monotonic()
-            if stopping:
-                break
-        # Here after a dropped update, in a single process: what was done since the last checkpoint is not lost.
-        if done < plan.updates and done > saved:
-            saver.save(checkpoint_position(worker, done, tokens, skipped, None))
-        saver.wait()
-    if done == plan.updates:
-        return None
-    if log:
-        print(f"stopped after update {done} of {plan.updates}; the same command resumes there", file=sys.stderr)
-    return stop.signal or signal.SIGTERM  # another process received it
-
-
-def require_steps(done: int, skipped: int, optim: OptimSection) -> None:
-    """Refuse to go on where no step can be made.
-
-    Raises:
-        UserError: more updates in a row were skipped than `max_skipped`.
-    """
-    if skipped > optim.max_skipped:
-        raise UserError(
-            f"update {done}: {skipped} updates in a row had a NaN or infinite gradient (optim.max_skipped = "
-            f"{optim.max_skipped}); lower optim.lr or look at the data"
-        )
 
 
 def evaluate(
@@ -216,8 +123,8 @@ def evaluate(
 ) -> float:
     """The validation loss; sample answers go to `samples.jsonl`."""
     loss = validation_loss(worker, plan, held_out, NextToken())  # without smoothing or noise
-    ends = find_end_ids(tokenizer, template_for(recipe.data.template, tokenizer))
-    samples = sample_answers(worker, plan.data, tokenizer, ends)
+    template = template_for(recipe.data.template, tokenizer) if recipe.data.template else None
+    samples = sample_answers(worker, plan.data, tokenizer, find_end_ids(tokenizer, template))
     if samples and worker.accelerator.is_main_process:
         with AppendLog(Path(recipe.run.output) / "samples.jsonl") as log:
             log.append_all({"update": done, **sample} for sample in samples)

@@ -103,6 +103,8 @@ def test_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
         ({"optim__lr": -1}, "optim.lr = -1.0: must be greater than 0"),
         ({"optim__lr": "fast"}, "optim.lr must be a number, found 'fast'"),
         ({"optim__schedule": "cosin"}, "optim.schedule = 'cosin' is unknown; did you mean 'cosine'?"),
+        ({"optim__final_lr": 1.5}, "optim.final_lr = 1.5: must be in [0, 1]"),
+        ({"optim__final_lr": 0.1, "optim__schedule": "constant"}, "optim.final_lr = 0.1: goes with optim.schedule"),
         ({"data__train": []}, "must list at least one file"),
         ({"data__packing": 1}, "data.packing must be true or false"),
         ({"optim__micro_batch": 0}, "optim.micro_batch = 0: must be at least 1 sequence"),

@@ -9,6 +9,7 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import Message
 from conversations.formats.chat import Chat, LostTurn, make_chat
+from conversations.formats.fields import text_field
 from conversations.formats.preferences.preference_format import TIE, Compared, ReadPreference, Unused
 from conversations.formats.turns import TurnList, read_text
 from conversations.preference import GRADES
@@ -89,6 +90,15 @@ def number_field(record: Record, name: str, place: str, least: float, most: floa
     if number is None or not least <= number <= most:
         raise UserError(f"{place}: field {name!r} must be a number from {least:g} to {most:g}, found {value!r}")
     return number
+
+
+def writer_field(record: Record, name: str, place: str) -> str | None:
+    """Who wrote an answer; None where a record does not say it.
+
+    Raises:
+        UserError: it is no name.
+    """
+    return None if record.get(name) is None else text_field(record, name, place)
 
 
 def choice_field(record: Record, name: str, place: str) -> int:

@@ -8,7 +8,7 @@ from camelid.files.read import Record
 from camelid.message import Message
 from conversations.formats.chat import Chat, LostTurn, make_chat
 from conversations.formats.fields import KnownFields, text_field
-from conversations.formats.preferences.answers import listed_chat
+from conversations.formats.preferences.answers import listed_chat, writer_field
 from conversations.formats.preferences.preference_format import Compared, PreferenceFormat
 from conversations.formats.preferences.transcript import is_transcript, read_transcript
 from conversations.formats.turns import ROLES, read_text
@@ -42,7 +42,8 @@ def _read(record: Record, place: str) -> list[Compared]:
         known = " or ".join(f"{one!r} and {other!r}" for one, other in _PAIRS)
         raise UserError(f"{place}: one answer of two; expected {known}")
     named = next((names for names in _MODELS if record.keys() & set(names)), ("", ""))
-    return [Compared(chosen, rejected, (record.get(named[0]), record.get(named[1])))]
+    models = (writer_field(record, named[0], place), writer_field(record, named[1], place))
+    return [Compared(chosen, rejected, models)]
 
 
 @dataclass(frozen=True)

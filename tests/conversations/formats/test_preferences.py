@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from camelid.app.cli import main
+from camelid.files.write import dumps
+from conversations.collect_preferences import PreferenceCollection
 from conversations.formats.preferences.table import PREFERENCE_FORMATS, detect_preference_format
+from conversations.preference import parse_preference
 
 ASKED = {"role": "user", "content": "Why?"}
 GOOD, BAD = {"role": "assistant", "content": "Because."}, {"role": "assistant", "content": "No."}
@@ -351,3 +354,35 @@ def test_without_an_output_only_the_audit_is_made(tmp_path: Path, capsys: pytest
     assert main(["conversations", "preferences", str(source), "--quiet"]) == 0
     assert "pairs: 1; labelled answers: 0; prompts: 1" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+JUNK = [None, 3, -1.5, float("nan"), True, "", " ", "x", "Human: y", [], [None], ["a", "b"], {}, {"role": 3},
+        [{"role": "user"}], [{"role": "user", "content": "a"}], [{"from": "gpt", "value": "a"}], {"content": "a"},
+        {"text": 1}]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "record",
+    [*(row.record for row in ROWS.values()), *SHAPES.values(), *LABELLED.values()],
+    ids=lambda one: "-".join(one),
+)
+def test_no_field_however_broken_is_our_fault(tmp_path: Path, record: dict[str, Any]) -> None:
+    """A record comes out, is dropped for a reason, or is named with its place: whatever stands in any field."""
+    broken = [{**record, name: junk} for name in record for junk in JUNK]
+    broken += [
+        {**record, name: [junk, *record[name][1:]]}
+        for name in record
+        if isinstance(record[name], list)
+        for junk in JUNK
+    ]
+    broken += [{**record, name: {**record[name], inner: junk}} for name in record if isinstance(record[name], dict)
+               for inner in record[name] for junk in JUNK]  # fmt: skip
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(one) + "\n" for one in broken))
+    collection = PreferenceCollection()
+    made = list(collection.run([source]))
+    assert all(fault.startswith((f"{source}:", f"{source}[")) for fault in collection.faults)
+    ledgers = collection.ledgers.values()
+    assert sum(one.kept for one in ledgers) == len(made) and sum(one.read for one in ledgers) >= len(broken) / 2
+    for _, one in made:
+        assert parse_preference(json.loads(dumps(one.to_json())), "x") == one

@@ -70,7 +70,7 @@ class StopAfter(StopSignal):
 
 @pytest.fixture
 def stopping(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.sft.train.StopSignal", StopAfter)
+    monkeypatch.setattr("finetune.engine.run_updates.StopSignal", StopAfter)
 
 
 @pytest.mark.parametrize("moments", [5, pytest.param(20, marks=pytest.mark.slow)])
