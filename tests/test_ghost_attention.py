@@ -92,7 +92,7 @@ def test_an_instruction_is_kept_to_the_twentieth_turn(tmp_path: Path) -> None:
     camelid("selfinstruct", "select", ghosts, "--by", "first", "--output", chosen)
     answers = [line["messages"][-1]["content"] for _, line in read_jsonl(chosen)]
     assert answers.count(STYLED) >= 0.95 * len(answers), "with the instruction at every turn the model before obeys"
-    after = train(tmp_path, "after", before, [chosen, plain], 80)
+    after = train(tmp_path, "after", before, [chosen, plain], 150)
 
     without, kept = (styled_shares(tmp_path, model, label, told=True) for model, label in
                      ((before, "before"), (after, "after")))  # fmt: skip

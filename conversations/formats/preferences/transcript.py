@@ -1,4 +1,4 @@
-"""Chats written as one text: Anthropic's (`\\n\\nHuman: ...\\n\\nAssistant: ...`) and NeMo's (`<extra_id_1>Assistant\\n`)."""
+"""Chats written as one text: Anthropic's (`Human: ...`, `Assistant: ...`) and NeMo's (`<extra_id_1>Assistant`)."""
 
 import re
 
