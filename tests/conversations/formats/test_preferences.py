@@ -104,7 +104,7 @@ ROWS = {
         VOTE,
         {**VOTE, "winner": "model_c"},
         "field 'winner' must be one of model_a, model_b, tie",
-        {"id": "q1", "source": "human/arena"},
+        {"id": "q1", "source": "human/arena", "chosen": {"content": "Because.", "model": "beta"}},
     ),
     "openai-preference": Row(
         {"input": {"messages": [ASKED], "tools": []}, "preferred_output": [GOOD], "non_preferred_output": [BAD]},
