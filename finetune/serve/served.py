@@ -10,7 +10,7 @@ import torch
 from camelid.errors import UserError
 from camelid.files.paths import suggest_path
 from conversations.tokens.tokenize import Encoder
-from finetune.folders.merge import apply_adapter
+from finetune.folders.merge import load_adapted
 from finetune.folders.open_folder import folder_fingerprint, open_chat_tokenizer, open_weights
 from finetune.generate.slots import round_up
 from finetune.llama.model import Llama
@@ -60,9 +60,7 @@ def open_served(
     if not (path / "config.json").is_file():
         raise UserError(f"{folder}: no model folder (it has no config.json){suggest_path(path)}")
     words = open_chat_tokenizer(path, template)
-    model = open_weights(path)
-    if adapter is not None:
-        model = apply_adapter(model, adapter, folder)
+    model = open_weights(path) if adapter is None else load_adapted(path, adapter, open_weights)
     digest = folder_fingerprint([path] if adapter is None else [path, Path(adapter)])
     return ServedModel(
         name or str(folder).rstrip("/"), digest, model.eval(), words.tokenizer, words.encoder, words.end_ids
