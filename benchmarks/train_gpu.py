@@ -35,6 +35,7 @@ from accelerate import Accelerator
 
 from finetune.data.batches import Plan
 from finetune.data.token_data import TokenData
+from finetune.data.token_store import TokenStore
 from finetune.engine.adapter import add_adapter
 from finetune.engine.optimizer import make_optimizer
 from finetune.engine.update import run_update
@@ -68,12 +69,13 @@ def conversations(vocab_size: int) -> TokenData:
     """Random ids in ShareGPT-like lengths; 70% of the tokens are answers of about 85 tokens."""
     random = np.random.default_rng(0)
     lengths = np.clip(random.lognormal(6.2, 0.9, CHATS), 32, CAPACITY).astype(np.int64)
-    bounds = np.concatenate([[0], lengths.cumsum()])
     places = np.concatenate([np.arange(length) for length in lengths])
+    ids = random.integers(3, vocab_size, lengths.sum()).astype(np.int32)
     return TokenData(
-        ids=random.integers(3, vocab_size, bounds[-1]).astype(np.int32),
-        weights=(places % 120 >= 36).astype(np.float32),
-        bounds=bounds,
+        stores=(TokenStore(ids, (places % 120 >= 36).astype(np.float32), 0),),
+        starts=lengths.cumsum() - lengths,
+        lengths=lengths,
+        used=np.arange(3, vocab_size),
         training=np.arange(CHATS),
         validation=np.zeros(0, dtype=np.int64),
         ledgers=[],
@@ -166,9 +168,8 @@ def transformers(kind: str, config: LlamaConfig, device: torch.device, packed: b
 
 def labelled(data: TokenData, document: int) -> tuple[Tensor, Tensor]:
     """Ids and labels of a document."""
-    start, end = data.bounds[document], data.bounds[document + 1]
-    ids = torch.from_numpy(data.ids[start:end].astype(np.int64))
-    trained = torch.from_numpy(data.weights[start:end] > 0)
+    ids, weights = map(torch.from_numpy, data.document(document))
+    trained = weights > 0
     trained[0] = False
     return ids, torch.where(trained, ids, -100)
 

@@ -14,6 +14,7 @@ from camelid.files.read import read_text
 from camelid.files.write import atomic_write, write_json, write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.spend import CostEstimate
+from camelid.sandbox.arguments import add_sandbox_argument
 from eval.judging.modes.mode import Mode
 from eval.judging.modes.table import MODES
 from eval.preferences_command import register_preferences
@@ -25,6 +26,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     verbs = room.add_subparsers(metavar="VERB", required=True)
 
     parser = _verb(verbs, "answer", "ask a model every question", run_answer, open_model)
+    parser.add_argument("--samples", type=int, default=1, metavar="N", help="answers to each of --tasks (default 1)")
     parser.add_argument("--label", help="the model's name in the report (default: its own)")
     parser.add_argument("--system", metavar="FILE", help="a system message for the questions that have none")
     _add_estimate(parser)
@@ -51,6 +53,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
         help="audit the judge: N questions judged twice, and N with a constant answer (default 20; 0: none)",
     )
     _add_estimate(parser)
+    add_sandbox_argument(parser)
     add_model_arguments(parser)
     _register_reports(verbs, open_model)
 
@@ -74,6 +77,9 @@ def _register_reports(verbs: Any, open_model: OpenModel) -> None:
     )
     parser.add_argument(
         "--difficulties", metavar="FILE", help="what `eval difficulties` wrote: for the win rate at equal length"
+    )
+    parser.add_argument(
+        "--training-data", nargs="+", default=[], metavar="FILE", help="say which of --tasks are in these records"
     )
 
     parser = _verb(
@@ -111,9 +117,10 @@ def _verb(
     verbs: Any, name: str, text: str, run: Callable[[argparse.Namespace, Any], int], open_model: OpenModel | None
 ) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(name, help=text)
-    parser.add_argument(
-        "--questions", required=True, metavar="FILE", help="eval/data/questions_single.jsonl or any other"
-    )
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--questions", metavar="FILE", help="eval/data/questions_single.jsonl or any other")
+    if name != "check":
+        asked.add_argument("--tasks", metavar="FILE", help="programs to write: HumanEval, MBPP, infilling, or your own")
     parser.add_argument("--references", metavar="FILE", help="MT-bench's file of reference answers")
     parser.add_argument("--output", required=True, metavar="DIR", help="the evaluation's folder")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
@@ -131,9 +138,16 @@ def run_answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `answers/<label>.jsonl`; status 1 if an answer is missing."""
     from eval.ask.answer import answer_all, estimate_all
     from eval.ask.questions import read_questions
+    from eval.ask.tasks.read import read_tasks, task_questions
     from eval.folder import answer_path, file_name
 
-    questions = read_questions(args.questions, args.references)
+    if args.samples < 1 or (args.samples > 1 and not args.tasks):
+        raise UserError("--samples must be at least 1; more only with --tasks")
+    questions = (
+        task_questions(read_tasks(args.tasks), args.samples)
+        if args.tasks
+        else read_questions(args.questions, args.references)
+    )
     if args.system:
         system = read_text(args.system).strip()
         questions = [replace(question, system=question.system or system) for question in questions]
@@ -164,6 +178,15 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     if args.audit < 0:
         raise UserError("--audit must be at least 0")
     mode = MODES[args.mode]
+    if mode.executed != bool(args.tasks):
+        raise UserError(f"--mode {_named(lambda mode: mode.executed)} and --tasks FILE go together")
+    if mode.executed:
+        from eval.run_programs import judge_programs
+
+        unused = {"--model": args.model != "offline", "--baseline": args.baseline, "--ranking": args.ranking}
+        for option in (name for name, given in unused.items() if given):
+            raise UserError(f"{option}: --mode {mode.name} asks no model and compares none; leave it out")
+        return judge_programs(args, mode)
     if args.ranking and mode.ranking is None:
         raise UserError(f"--ranking: only with --mode {_named(lambda mode: mode.ranking is not None)}")
     if args.model == "offline" and mode.paired:
@@ -209,24 +232,46 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
 
 def run_report(args: argparse.Namespace, _: OpenModel) -> int:
     """Write the three report files; status 1 if an answer or a judgment is missing."""
-    from eval.ask.questions import read_questions
-    from eval.folder import read_costs, read_earlier_tokens, read_folder, references_path
+    from eval.ask.questions import Question, read_questions
+    from eval.ask.tasks.read import read_tasks, task_questions
+    from eval.folder import read_all_answers, read_costs, read_earlier_tokens, read_folder, references_path
     from eval.numbers.boards import Comparing
+    from eval.numbers.contamination import describe_contamination, find_contamination
     from eval.numbers.difficulties import read_difficulties
     from eval.numbers.summarise import summarise
     from eval.report.headline import headline
     from eval.report.markdown import render_markdown
     from eval.report.page import render_page
+    from eval.results import Results
+    from eval.run_programs import sample_count
 
+    if args.training_data and not args.tasks:
+        raise UserError("--training-data: only with --tasks")
     folder = Path(args.output)
-    kept = references_path(folder)
-    questions = read_questions(args.questions, args.references or (kept if kept.is_file() else None))
-    found = read_folder(folder, questions, args.mode, args.judge, args.baseline, Path(args.questions))
+    tasks = read_tasks(args.tasks) if args.tasks else []
+    if tasks:
+        questions = task_questions(tasks, sample_count(read_all_answers(folder, (), Path(args.tasks))))
+    else:
+        kept = references_path(folder)
+        questions = read_questions(args.questions, args.references or (kept if kept.is_file() else None))
+    asked = Path(args.tasks or args.questions)
+    found = read_folder(folder, questions, args.mode, args.judge, args.baseline, asked)
     questions, answers, judgments = found.questions, found.answers, found.judgments
     dollars = read_costs(folder, judgments)
     known = read_difficulties(args.difficulties, questions) if args.difficulties else None
     comparing = Comparing(args.own, known)
-    results = summarise(args.title, questions, answers, judgments, args.baseline, args.force, dollars, comparing)
+
+    def summary(some: list[Question]) -> Results:
+        """The numbers of the questions, or of some of them."""
+        ids = {question.id for question in some}
+        said = [answer for answer in answers if answer.question in ids]
+        judged = [judgment for judgment in judgments if judgment.question in ids]
+        return summarise(args.title, some, said, judged, args.baseline, args.force, dollars, comparing)
+
+    results = summary(questions)
+    if args.training_data:
+        note = describe_contamination(find_contamination(tasks, args.training_data), questions, summary)
+        results = replace(results, notes=(*results.notes, note))
     earlier = read_earlier_tokens(folder, judgments)
     costs = (replace(one, earlier_tokens=earlier.get(one.judge, 0)) for one in results.costs)
     results = replace(results, notes=(*found.notes, *results.notes), costs=tuple(costs))

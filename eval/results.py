@@ -122,6 +122,7 @@ class LeaderboardRow:
             character is one) and as AlpacaEval counts it; None where no answer of it is there.
         cut: answers that ran into the token limit.
         flagged: answers that speak to the judge.
+        measures: further figures of programs, in percent: pass@k, exact match and edit similarity of infilled text.
     """
 
     label: str
@@ -143,6 +144,7 @@ class LeaderboardRow:
     flagged: int
     extrapolated: bool = False
     style_controlled: Estimate | None = None
+    measures: tuple[PartScore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

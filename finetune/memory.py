@@ -7,11 +7,23 @@ from finetune.layout import Layout, loads_whole
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
 from finetune.optimizers.table import OPTIMIZERS
+from finetune.parallel.pipeline import stage_layers
 from finetune.parameter_counts import ParameterCounts, count_parameters, linear_shapes
-from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
+from finetune.recipe import (
+    AdapterSection,
+    ModelSection,
+    OptimSection,
+    Recipe,
+    RunSection,
+    pipeline_stages,
+    steps_in_backward,
+)
 
 # A 4-bit weight, its share of the 8-bit constants and of theirs (Dettmers et al. 2023, section 3).
 NF4_BYTES = 0.5 + 8 / 64 / 8 + 32 / 64 / 256 / 8
+
+# Parts that a layout or a stage has its own word in.
+GATHERED, AT_WORK = "copies, gathered weights, buckets", "a layer at work, the loss, or sums"
 
 
 def activation_bytes(config: LlamaConfig, recompute: str, stream: int, compute: int) -> tuple[float, float]:
@@ -104,7 +116,7 @@ def estimate_memory(
     state = OPTIMIZERS[optim.optimizer].stepping(pure and not counts.frozen).state_bytes
     state += 4.0 if deepspeed else 0.0  # DeepSpeed's float32 copy
     narrow = (deepspeed and half) or (pure and not counts.frozen and layout.sharding == "fsdp2")  # see `WideGradients`
-    one_pass = optim.in_backward and optim.global_batch <= optim.micro_batch
+    one_pass = steps_in_backward(optim) and optim.global_batch <= optim.micro_batch
     gradients = (_largest_matrix(config) if one_pass else held.trained) * (2.0 if narrow else 4.0)
     autocast = half and stored == 4 and layout.sharding == "none"
     copies = 2.0 * (held.layers + config.vocab_size * config.hidden_size) if autocast else 0.0  # of the forward pass
@@ -124,11 +136,11 @@ def estimate_memory(
     )
     return {
         "weights": weights * weights_cut,
-        "copies, gathered weights, buckets": copies + moved.lasting,
+        GATHERED: copies + moved.lasting,
         "gradients": gradients * gradients_cut,
         "optimizer": held.trained * state * state_cut,
         "activations": kept,
-        "a layer at work, the loss, or sums": max(moments),
+        AT_WORK: max(moments),
     }
 
 
@@ -172,9 +184,47 @@ def _loss_bytes(config: LlamaConfig, counts: ParameterCounts, tokens: int, compu
 
     That is made in float32, out of a product for each chunk, then scaled and, for bfloat16 weights, rounded.
     """
-    logits = min(CHUNK, tokens) * config.vocab_size * 8.0
+    logits = 0.0 if config.num_labels else min(CHUNK, tokens) * config.vocab_size * 8.0
     rounded = 2 if narrow_weights else 0
     return max(logits + counts.output * (4 + compute), counts.output * (8.0 + rounded))
+
+
+def estimate_stage_memory(
+    config: LlamaConfig, recipe: Recipe, layout: Layout, stage: int, micro_batches: int
+) -> dict[str, float]:
+    """As `estimate_memory`, on one process of a stage of a pipeline, from 0.
+
+    Args:
+        config: the whole model.
+        recipe: what is trained, without an adapter.
+        layout: how it is spread over processes.
+        stage: which.
+        micro_batches: of a process in an update.
+    """
+    run, stages = recipe.run, pipeline_stages(recipe.run)
+    layers = len(stage_layers(config.num_hidden_layers, stages)[stage])
+    held = replace(config, num_hidden_layers=layers)
+    part = replace(layout, processes=layout.processes // stages)
+    capacity, tokens = recipe.data.max_length, recipe.optim.micro_batch * recipe.data.max_length
+    parts = estimate_memory(held, recipe.model, recipe.optim, recipe.adapter, run, capacity, part)
+    width, matrix = config.hidden_size, config.vocab_size * config.hidden_size
+    last, whole = stage == stages - 1, held.num_parameters()
+    own = whole - (matrix if stage else 0) - (0 if last else matrix + width)
+    for name in ("weights", "gradients", "optimizer"):
+        parts[name] *= own / whole
+    compute = 4 if run.precision == "fp32" else 2
+    if layout.sharding == "fsdp2":  # its weights stay gathered during an update, and its gradients wait to be summed
+        parts[GATHERED] = own * float(compute)
+        parts["gradients"] += own * 4.0
+    stream = 2 if run.precision == "bf16-pure" or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
+    kept, at_work = _layer_bytes(held, recipe.model, recipe.adapter, run, layout, tokens, stream)
+    others = min(stages - stage, micro_batches) - 1  # micro-batches that wait for their backward pass
+    parts["activations"] += others * (kept + tokens * stream * width)
+    if last:
+        counts, narrow = count_parameters(held, recipe.adapter), compute == 2 and stream == 2
+        at_work = max(at_work, _loss_bytes(held, counts, tokens, compute, narrow))
+    parts[AT_WORK] = at_work
+    return parts
 
 
 def estimate_host_memory(

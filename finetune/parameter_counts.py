@@ -58,8 +58,9 @@ class ParameterCounts:
 def count_parameters(config: LlamaConfig, adapter: AdapterSection) -> ParameterCounts:
     """Count the weights of a model with an adapter, or without."""
     matrix, tied, frozen = config.vocab_size * config.hidden_size, config.tie_word_embeddings, adapter.kind != "none"
-    vocabulary = matrix * (1 if tied else 2)
-    whole, output = vocabulary, matrix
+    scores = config.num_labels is not None  # by a layer that counts for nothing
+    vocabulary = matrix * (1 if tied or scores else 2)
+    whole, output = vocabulary, 0 if scores else matrix
     if frozen:
         names = set(adapter.also)
         whole = matrix * (min(len(names), 1) if tied else len(names))

@@ -9,6 +9,7 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.read import read_json
 from camelid.files.write import write_json
+from conversations.tokens.infill import INFILL_TOKENS
 
 # What a folder may say of its tokenizer beside the model: a chat template, added tokens, which token pads.
 _BESIDE = ("special_tokens_map.json", "added_tokens.json", "chat_template.jinja")
@@ -82,7 +83,11 @@ def read_tokenizer(path: str | Path) -> Any:
         if tokenizer.encode(text, add_special_tokens=False).ids != model.encode(text):
             raise UserError(f"{path}: a SentencePiece model, but not of LLaMA's kind; it needs a tokenizer.json")
     control = [model.id_to_piece(index) for index in (model.unk_id(), model.bos_id(), model.eos_id())]
-    tokenizer.add_special_tokens([AddedToken(piece, special=True, normalized=False) for piece in control])
+    infilling = [
+        piece for piece in INFILL_TOKENS[0].all if piece in vocabulary
+    ]  # Code Llama's, plain pieces in its file
+    special = (AddedToken(piece, special=True, normalized=False) for piece in (*control, *infilling))
+    tokenizer.add_special_tokens(list(special))
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{control[1]} $A", special_tokens=[(control[1], model.bos_id())]
     )

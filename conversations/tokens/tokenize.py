@@ -13,9 +13,7 @@ the whole would differ, the ids before the place are those of the prompt alone, 
 is cut there.
 """
 
-import json
 import re
-import secrets
 import shlex
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,10 +24,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import AddedToken, Encoding, Tokenizer
+from tokenizers import Encoding
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
+from conversations.tokens.respell import new_mark, respell, spell_controls
 from conversations.tokens.span import ChatFormat, Span
 
 BATCH = 256  # conversations tokenised together: enough for every core, and little memory
@@ -105,10 +104,10 @@ class Encoder:
             )
         self.template = template
         self._last_turn_only = last_turn_only
-        self._mark = f"\ue000{secrets.token_hex(8)}-"
-        self._spelled = {token: f"{self._mark}{index}\ue001" for token, index in controls.items()}
+        self._mark = new_mark()
+        self._spelled = spell_controls(controls, self._mark)
         self._pattern = re.compile("|".join(re.escape(token) for token in sorted(controls, key=len, reverse=True)))
-        self._tokenizer = _respell(tokenizer.backend_tokenizer, self._spelled)
+        self._tokenizer = respell(tokenizer.backend_tokenizer, self._spelled)
         self._control = {self._tokenizer.token_to_id(self._spelled[token]): token for token in controls}
         self._original_id = {index: controls[token] for index, token in self._control.items()}
         self._swallowing = {  # control tokens that take the blanks beside them along
@@ -323,41 +322,3 @@ def _without_last_close(spans: Sequence[Span]) -> list[Span]:
     """Do not train the end of turn behind an answer that was cut off: the model would learn to stop there."""
     last = max((index for index, span in enumerate(spans) if span.typed), default=-1)
     return [*spans[: last + 1], *(replace(span, weight=0.0) for span in spans[last + 1 :])]
-
-
-def _respell(tokenizer: Tokenizer, spelled: dict[str, str]) -> Tokenizer:
-    """A copy of a tokenizer in which each control token has another spelling but the same meaning.
-
-    The model's vocabulary is respelled too: otherwise a Unigram model could still find `</s>` in typed
-    text; merges that would make a control token of its parts go for the same reason. The post-processor
-    goes: it would add special tokens and trim offsets.
-    """
-    state = json.loads(tokenizer.to_str())
-    model = state["model"]
-    if isinstance(model["vocab"], dict):
-        model["vocab"] = {spelled.get(piece, piece): index for piece, index in model["vocab"].items()}
-    else:
-        model["vocab"] = [[spelled.get(piece, piece), score] for piece, score in model["vocab"]]
-    if "merges" in model:
-        model["merges"] = [
-            merge for merge in model["merges"] if not spelled.keys() & {*_parts(merge), "".join(_parts(merge))}
-        ]
-    if model.get("unk_token") in spelled:
-        model["unk_token"] = spelled[model["unk_token"]]
-    state["post_processor"] = None
-    state["truncation"] = state["padding"] = None
-    added = state.pop("added_tokens")
-    copy = Tokenizer.from_str(json.dumps({**state, "added_tokens": []}))
-    for token in sorted(added, key=lambda item: item["id"]):
-        content = spelled.get(token["content"], token["content"])
-        flags = {name: token[name] for name in ("single_word", "lstrip", "rstrip", "normalized")}
-        if token["special"]:
-            copy.add_special_tokens([AddedToken(content, special=True, **flags)])
-        else:
-            copy.add_tokens([AddedToken(content, **flags)])
-    return copy
-
-
-def _parts(merge: Any) -> Sequence[str]:
-    """The two halves of a merge, in either of the ways tokenizer files write them."""
-    return merge.split(" ") if isinstance(merge, str) else merge

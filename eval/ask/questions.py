@@ -10,6 +10,7 @@ from camelid.message import Message
 from conversations.questions.fields import first_choice, text_at, texts_at
 from conversations.questions.read import PosedQuestion, no_questions_error, read_posed
 from conversations.questions.records import read_file_records
+from eval.ask.code_task import CodeTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Question:
         turns: what the user says, turn by turn.
         references: the right answer to each turn; empty where there is none.
         system: the system message before the first turn; empty if there is none.
+        task: of a question whose answers are run. Its turns are then samples: the same, asked each time anew.
     """
 
     id: str
@@ -29,6 +31,7 @@ class Question:
     turns: tuple[str, ...]
     references: tuple[str, ...] = ()
     system: str = ""
+    task: CodeTask | None = None
 
 
 def question_key(text: str) -> str:

@@ -19,8 +19,8 @@ TEXT = (
 
 
 def canary_text(mode: Mode) -> str:
-    """The constant text, which ends in a verdict as this mode's judge is asked for it."""
-    return f"{TEXT}\n\n{mode.claim}"
+    """The constant text, which ends in a verdict as this mode's judge is asked for it; of programs a body."""
+    return mode.claim if mode.executed else f"{TEXT}\n\n{mode.claim}"
 
 
 def judged_text(mode: Mode, judgment: Judgment) -> str:
@@ -31,7 +31,8 @@ def judged_text(mode: Mode, judgment: Judgment) -> str:
 def canary_answers(mode: Mode, questions: Sequence[Question]) -> list[Answer]:
     """The canary's answers; its label is on no leaderboard."""
     text = canary_text(mode)
+    turns = [1 if question.task else len(question.turns) for question in questions]  # samples would all be the same
     return [
-        Answer(question.id, LABEL, (text,) * len(question.turns), (False,) * len(question.turns))
-        for question in questions
+        Answer(question.id, LABEL, (text,) * count, (False,) * count)
+        for question, count in zip(questions, turns, strict=True)
     ]

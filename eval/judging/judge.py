@@ -18,6 +18,7 @@ from eval.judging import canary, prompts
 from eval.judging.judgment import Judgment, subject_hash
 from eval.judging.modes.mode import Mode, read_reply
 from eval.judging.modes.table import MODES
+from eval.judging.task_limits import answer_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,12 @@ async def judge_all(model: ModelRun, tasks: Sequence[JudgeRequest], quiet: bool 
 
 
 def _judged(judgment: Judgment, request: Request, result: Reply | Failure) -> Judgment:
+    mode = MODES[judgment.mode]
     parameters = {"temperature": request.temperature, "max_tokens": request.max_tokens, **request.extra}
-    judgment = replace(judgment, parameters=parameters)
+    judgment = replace(judgment, parameters={"language": request.extra["language"]} if mode.executed else parameters)
     if isinstance(result, Failure):
         return replace(judgment, failure=f"{result.kind}: {result.detail}")
-    mode = MODES[judgment.mode]
-    tokens = (result.usage.prompt_tokens, result.usage.completion_tokens)
+    tokens = (0, 0) if mode.executed else (result.usage.prompt_tokens, result.usage.completion_tokens)
     first = result.top_logprobs[0] if result.top_logprobs else {}
     logprobs = {token: value for token, value in first.items() if token in mode.tokens}
     return replace(
@@ -181,10 +182,13 @@ def _tasks(
     for turn in range(min(len(said) for said in turns)):
         for flipped in _orders(mode, question.id, turn, models, seed):
             order, shown = (models[::-1], turns[::-1]) if flipped else (models, turns)
-            messages = prompts.judge_prompt(asking, question, shown, turn)
-            request = Request(
-                messages, temperature=asking.temperature, max_tokens=asking.max_tokens, extra=dict(asking.extra)
-            )
+            if mode.executed and question.task:
+                request = answer_request(question.task, shown[0][turn])
+            else:
+                messages = prompts.judge_prompt(asking, question, shown, turn)
+                request = Request(
+                    messages, temperature=asking.temperature, max_tokens=asking.max_tokens, extra=dict(asking.extra)
+                )
             judgment = Judgment(
                 mode=mode.name,
                 question=question.id,
@@ -195,7 +199,7 @@ def _tasks(
                 text="",
                 baseline=baseline,
                 subject=subject_hash(question, shown, turn),
-                prompt=tuple(message.content for message in messages),
+                prompt=tuple(message.content for message in request.messages),
                 prompt_version=prompts.prompt_version(asking),
             )
             yield JudgeRequest(judgment, request)

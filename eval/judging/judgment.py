@@ -87,4 +87,6 @@ def subject_hash(question: Question, turns: Sequence[Sequence[str]], turn: int) 
     seen.append([said[: turn + 1] for said in turns])
     if question.system:
         seen.append(question.system)
+    if question.task:
+        seen.append(question.task.program(""))
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]

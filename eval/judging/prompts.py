@@ -49,6 +49,11 @@ def prompt_version(asking: Asking) -> str:
     return f"{asking.prompt.removesuffix('.txt')}-{hashlib.sha256(_rules(asking.prompt).encode()).hexdigest()[:8]}"
 
 
+def judge_rules(asking: Asking) -> str:
+    """The instructions alone."""
+    return _rules(asking.prompt)
+
+
 def quote_answer(answer: str) -> str:
     """An answer as data: it can neither leave its section nor hand the judge a verdict that would be read as its own.
 

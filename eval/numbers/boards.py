@@ -14,6 +14,7 @@ from eval.numbers.audit import duels
 from eval.numbers.bradley_terry import fit_ratings
 from eval.numbers.length_control import FEW_NEAR, Comparison, Difficulties, length_controlled
 from eval.numbers.outcomes import NeededOrders, Outcome, pair_order, winner
+from eval.numbers.pass_at_k import measure_programs
 from eval.numbers.stats import (
     ScoresByQuestion,
     detectable_gap,
@@ -212,6 +213,7 @@ def _row(
         characters=sum(len(text) for text in texts) / len(texts) if texts else None,
         cut=sum(sum(answer.cut) for answer in own),
         flagged=sum(flag.model == model for flag in run.flags),
+        measures=tuple(measure_programs(run.questions, mine, own)) if run.mode.executed else (),
     )
 
 
@@ -229,7 +231,8 @@ def _categories(run: JudgedRun, scores: ScoresByQuestion) -> Iterable[PartScore]
 
 
 def _turns(run: JudgedRun, mine: Sequence[Outcome], model: str) -> Iterable[PartScore]:
-    for turn in range(1, max(len(question.turns) for question in run.questions) + 1):
+    turns = 0 if run.mode.executed else max(len(question.turns) for question in run.questions)  # samples are no turns
+    for turn in range(1, turns + 1):
         part = [item for item in mine if item.turn == turn]
         value = mode_estimate(run.mode, model_scores(run.mode, part, model, run.baseline))
         if value:

@@ -69,7 +69,7 @@ def summarise(
     baseline = _baseline(mode, models, real, baseline)
     comparing = _comparing(comparing or Comparing(), [label for label in models if label != baseline])
     judges = tuple(dict.fromkeys(item.judge for item in kept))
-    flags = tuple(_flags(answers))
+    flags = () if mode.executed else tuple(_flags(answers))
     orders = NeededOrders(real)
     run = JudgedRun(mode, tuple(questions), tuple(answers), models, baseline, orders, forced, comparing, flags)
     found = outcomes(real, baseline)
@@ -216,7 +216,7 @@ def _audit(
     return JudgeAudit(
         judge=judge,
         position=audit.position_bias(real),
-        length=audit.length_bias(theirs, lengths),
+        length=audit.length_bias([] if run.mode.executed else theirs, lengths),
         self_preference=audit.self_preference_bias(judge, judges, run.models, found),
         contradictions=sum(item.contradiction for item in both),
         both_orders=len(both),

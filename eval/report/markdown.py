@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from camelid.models.spend import format_dollars
 from eval.judging.modes.table import MODES
 from eval.report.headline import format_estimate, headline
-from eval.report.wording import format_canary, format_finding
+from eval.report.wording import format_canary, format_finding, measure_names
 from eval.results import Bias, Board, JudgeAudit, Results, Scale
 
 
@@ -60,6 +60,8 @@ def _leaderboard(results: Results, board: Board) -> str:
     head += ["rating at equal style"] if board.style else []
     head += ["wins", "ties", "losses"] if mode.paired else []
     head += ["sums"] if mode.sums else []
+    measures = measure_names(board)
+    head += measures
     rows = []
     for row in board.rows:
         line: list[object] = [row.rank or "", row.label]
@@ -69,6 +71,8 @@ def _leaderboard(results: Results, board: Board) -> str:
         line += [format_estimate(row.style_controlled)] if board.style else []
         line += [row.wins, row.ties, row.losses] if mode.paired else []
         line += [" / ".join(f"{value:g}" for value in row.sums)] if mode.sums else []
+        known = {part.name: part.score for part in row.measures}
+        line += [format_estimate(known.get(name)) for name in measures]
         rows.append(line)
     return _table(head, rows)
 

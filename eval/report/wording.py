@@ -1,6 +1,6 @@
 """How the page says its numbers, in plain words."""
 
-from eval.results import Bias, Canary, Difference, Estimate, Scale, WinMatrixCell
+from eval.results import Bias, Board, Canary, Difference, Estimate, Scale, WinMatrixCell
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -96,3 +96,8 @@ def format_canary(found: Canary, scale: Scale) -> str:
     if unread := found.counts.expected - found.counts.judged:
         end += f" {unread:,} of {found.counts.expected:,} verdicts on it could not be read."
     return f"One text as the answer to every question: {score}{range_text}. {end}"
+
+
+def measure_names(board: Board) -> list[str]:
+    """The further figures that a board has, for its heading."""
+    return list(dict.fromkeys(part.name for row in board.rows for part in row.measures))

@@ -7,6 +7,7 @@ without talking to the others, and a resumed run finds its place in constant tim
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,11 @@ import torch
 from torch import Tensor
 
 from finetune.data.packing import pack_documents
+from finetune.data.pieces import AnswerPieces, answer_places
+from finetune.data.scatter import scatter
 from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
-from finetune.recipe import DataSection, OptimSection
+from finetune.recipe import DataSection, OptimSection, PreferenceDataSection
 
 # Below it a warm-up of 3% is one update, and Adam's second moment (decay 0.999) has hardly seen anything.
 FEW_UPDATES = 50
@@ -25,6 +28,10 @@ PackedRow = npt.NDArray[np.int64]  # indices of the documents that share a seque
 
 class Plan:
     """The order of a run.
+
+    Documents are dealt at random into blocks, the same in every epoch; in each epoch the blocks come in another order,
+    and those of a block are shuffled and packed among themselves. So no more than a block is in memory, any update is
+    found at once, and a set of no more than a block is shuffled and packed as a whole.
 
     Args:
         data: holds the documents to train on.
@@ -39,34 +46,51 @@ class Plan:
         rows_per_epoch, updates_per_epoch, updates: sequences and updates of a pass, updates of the run.
     """
 
-    def __init__(self, data: TokenData, section: DataSection, optim: OptimSection, seed: int) -> None:
+    def __init__(
+        self, data: TokenData, section: DataSection | PreferenceDataSection, optim: OptimSection, seed: int
+    ) -> None:
         self.data, self.capacity, self.seed = data, section.max_length, seed
         self._packing, self._global_batch = section.packing, optim.global_batch
-        self._epoch = -1
-        self._rows: list[PackedRow] = []
-        self._load_epoch(0)
-        # Best-fit-decreasing depends on the lengths alone, so every epoch has the same number of rows.
-        self.rows_per_epoch = len(self._rows)
+        self._blocks = max(1, ceil(data.training.size / data.block))
+        self._kept: dict[tuple[int, int], list[PackedRow]] = {}  # rows of the latest blocks, by epoch and block
+        # Best-fit-decreasing depends on the lengths alone, so a block has the same number of rows in every epoch.
+        self._rows_of_block = np.array([len(self._rows(0, block)) for block in range(self._blocks)])
+        self.rows_per_epoch = int(self._rows_of_block.sum())
         self.updates_per_epoch = ceil(self.rows_per_epoch / optim.global_batch)
         self.updates = optim.updates if optim.updates is not None else ceil(optim.epochs * self.updates_per_epoch)
 
     def rows(self, update: int) -> list[PackedRow]:
         """The sequences of one update; the last update of an epoch may have fewer than `global_batch`."""
         epoch, within = divmod(update, self.updates_per_epoch)
-        self._load_epoch(epoch)
-        return self._rows[within * self._global_batch : (within + 1) * self._global_batch]
+        order = np.random.default_rng([self.seed, epoch, 0, 1]).permutation(self._blocks)
+        ends = self._rows_of_block[order].cumsum()
+        first, last = within * self._global_batch, (within + 1) * self._global_batch
+        wanted = np.flatnonzero((ends > first) & (ends - self._rows_of_block[order] < last))
+        found = [row for place in wanted for row in self._rows(epoch, int(order[place]))]
+        before = int(ends[wanted[0]] - self._rows_of_block[order[wanted[0]]])
+        return found[first - before : last - before]
 
-    def _load_epoch(self, epoch: int) -> None:
-        if epoch == self._epoch:
-            return
-        random = np.random.default_rng([self.seed, epoch])
-        shuffled = random.permutation(self.data.training)
-        if self._packing:
-            rows = [shuffled[row] for row in pack_documents(self.data.lengths[shuffled], self.capacity)]
-            self._rows = [rows[index] for index in random.permutation(len(rows))]
-        else:
-            self._rows = list(shuffled[:, None])
-        self._epoch = epoch
+    def _rows(self, epoch: int, block: int) -> list[PackedRow]:
+        """The sequences of a block in an epoch, in order."""
+        if (epoch, block) not in self._kept:
+            rows = self._pack(epoch, block)
+            self._kept = dict([*self._kept.items(), ((epoch, block), rows)][-2:])  # an update may lie in two
+        return self._kept[epoch, block]
+
+    def _pack(self, epoch: int, block: int) -> list[PackedRow]:
+        random = np.random.default_rng([self.seed, epoch] if self._blocks == 1 else [self.seed, epoch, block])
+        shuffled = random.permutation(self._documents(block))
+        if not self._packing:
+            return list(shuffled[:, None])
+        rows = [shuffled[row] for row in pack_documents(self.data.lengths[shuffled], self.capacity)]
+        return [rows[index] for index in random.permutation(len(rows))]
+
+    def _documents(self, block: int) -> npt.NDArray[np.int64]:
+        training, size = self.data.training, self.data.block
+        if self._blocks == 1:
+            return training
+        places = np.arange(block * size, min((block + 1) * size, training.size))
+        return training[scatter(places, training.size, self.seed)]
 
 
 def warn_of_few_updates(updates: int, rows: int, optim: OptimSection) -> str | None:
@@ -116,6 +140,23 @@ def split_micro_batch(
 
 
 @dataclass(frozen=True)
+class BatchAnswers:
+    """The answers of a micro-batch, of which every token is trained.
+
+    Attributes:
+        numbers: (A,) which answers of the data they are.
+        ends: (A,) int64 place in T of each answer's last token.
+        owners: (N,) int64 which of the A answers each trained token belongs to.
+        tokens: (A,) int64 tokens of each answer.
+    """
+
+    numbers: PackedRow
+    ends: Tensor
+    owners: Tensor
+    tokens: Tensor
+
+
+@dataclass(frozen=True)
 class MicroBatch:
     """One micro-batch, flat: documents back to back, no padding.
 
@@ -127,6 +168,7 @@ class MicroBatch:
         trained: (N,) int64 places in T whose next token is trained.
         targets: (N,) int64 that next token.
         weights: (N,) float32 its share of the loss.
+        answers: of preferences, where each answer lies; None of anything else.
     """
 
     numbers: PackedRow
@@ -136,6 +178,7 @@ class MicroBatch:
     trained: Tensor
     targets: Tensor
     weights: Tensor
+    answers: BatchAnswers | None = None
 
     @property
     def tokens(self) -> int:
@@ -165,14 +208,15 @@ def make_micro_batch(
 ) -> MicroBatch:
     """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing."""
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
-    spans = [(int(data.bounds[index]), int(data.bounds[index + 1])) for index in indices]
-    if not spans:
-        spans = [(0, 1)]
-    lengths = [end - start for start, end in spans]
+    if data.pieces is not None:
+        return make_answer_batch([data.document(int(index))[0] for index in indices], data.pieces, indices, device)
+    held = [data.document(int(index)) for index in indices]
+    if not held:
+        held = [(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32))]
+    lengths = [ids.size for ids, _ in held]
     filler = shape.filler(sum(lengths)) if shape else []
-    padding = np.zeros(sum(filler), dtype=np.int64)
-    ids = np.concatenate([*(data.ids[start:end] for start, end in spans), padding]).astype(np.int64)
-    weights = np.concatenate([data.weights[start:end] for start, end in spans])
+    ids = np.concatenate([*(ids for ids, _ in held), np.zeros(sum(filler), dtype=np.int64)])
+    weights = np.concatenate([weights for _, weights in held])
     positions = np.concatenate([np.arange(length) for length in (*lengths, *filler)])
     # A trained token is the target of the place before it; a document's first token is never trained.
     target_places = np.flatnonzero(weights)
@@ -184,5 +228,40 @@ def make_micro_batch(
         documents=replace(documents, longest=shape.longest) if shape else documents,
         trained=torch.from_numpy(target_places - 1).to(device),
         targets=torch.from_numpy(ids[target_places]).to(device),
-        weights=torch.from_numpy(weights[target_places].astype(np.float32)).to(device),
+        weights=torch.from_numpy(weights[target_places]).to(device),
+    )
+
+
+def make_answer_batch(
+    held: Sequence[npt.NDArray[Any]], pieces: AnswerPieces, indices: PackedRow, device: torch.device
+) -> MicroBatch:
+    """Lay out prompts with their answers; none at all make a one-token batch that trains nothing.
+
+    Args:
+        held: the ids of each document.
+        pieces: what the documents are made of.
+        indices: (n,) which documents they are.
+        device: where the tensors go.
+    """
+    ids = np.concatenate(held).astype(np.int64) if held else np.zeros(1, dtype=np.int64)
+    numbers, places = pieces.numbers(indices), answer_places(pieces, indices)
+    lengths = pieces.answers[numbers]
+    begins = lengths.cumsum() - lengths  # of each answer among the trained tokens
+    targets = np.arange(int(lengths.sum())) + (places.starts - begins).repeat(lengths)
+    trained = targets - 1
+    trained[begins] = places.before
+    documents = Documents.from_prompts(pieces.groups(indices) or [(1, [])], device)
+
+    def send(values: npt.NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(values).to(device)
+
+    return MicroBatch(
+        numbers=indices,
+        input_ids=send(ids),
+        positions=documents.positions(),
+        documents=documents,
+        trained=send(trained),
+        targets=send(ids[targets]),
+        weights=torch.ones(targets.size, device=device),
+        answers=BatchAnswers(numbers, send(places.ends), send(np.arange(lengths.size).repeat(lengths)), send(lengths)),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from camelid.errors import UserError, suggest_name
 from camelid.files.read import read_json
 
-SUFFIXES = (".jsonl", ".json", ".parquet", ".gz")
+SUFFIXES = (".jsonl", ".json", ".parquet", ".gz", ".zst")
 
 
 def split_files(folder: Path, split: str | None, config: str | None) -> list[Path]:
@@ -43,6 +43,31 @@ def split_files(folder: Path, split: str | None, config: str | None) -> list[Pat
     return files[choose_split(files, split, str(folder))]
 
 
+def text_files(folder: Path) -> list[Path]:
+    """Its plain texts, each a document, in the order of their names; none of a folder that holds other data.
+
+    Raises:
+        UserError: it holds both.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder))
+    texts = [path for path in files if _is_text(path)]
+    records = [path for path in files if path.suffix in SUFFIXES and not _is_text(path)]
+    if texts and records:
+        raise UserError(
+            f"data.train: {folder}: holds texts ({texts[0].name}) beside records ({records[0].name}); move the ones or "
+            "the others to a folder of their own, and name both"
+        )
+    return texts
+
+
+def _is_text(path: Path) -> bool:
+    return path.name.lower().endswith((".txt", ".txt.gz", ".txt.zst"))
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+
+
 def choose_split(splits: Collection[str], asked: str | None, place: str) -> str:
     """The split that was asked for, or `train`.
 
@@ -67,7 +92,7 @@ def _refuse_files_of_no_split(folder: Path, known: set[Path]) -> None:
     if card.is_file() and "\nconfigs:" in card.read_text(encoding="utf-8", errors="replace"):
         return  # it says which files are data
     for path in sorted(folder.resolve().rglob("*")):
-        hidden = any(part.startswith((".", "_")) for part in path.relative_to(folder.resolve()).parts)
+        hidden = _hidden(path, folder.resolve())
         if path.suffix in SUFFIXES and path.is_file() and not hidden and path not in known:
             names = ", ".join(sorted(each.name for each in known)[:3])
             raise UserError(

@@ -4,31 +4,72 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.paths import suggest_path
 from camelid.files.read import Record, file_hash
-from camelid.message import Conversation
-from conversations.formats.readers import read_chats, scan_chats
-from finetune.data.dataset_folder import SUFFIXES, split_files
+from finetune.data.dataset_folder import SUFFIXES, split_files, text_files
+from finetune.data.forms.table import FORMS
+from finetune.data.shards import shard_files, shard_hash
 from finetune.recipe import DataSource
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")  # owner/name
 
 
-def read_source(source: DataSource) -> Iterator[Conversation]:
-    """Conversations of a source, one after the other, so that a set larger than memory is no trouble.
+def read_source(source: DataSource) -> Iterator[Any]:
+    """What a source holds in its form, one after the other, so that a set larger than memory is no trouble.
+
+    Returns:
+        Conversations of `chat`, texts of `text`: items of `finetune.data.forms`.
 
     Raises:
-        UserError: there is no such source, or a record in it is broken or is not text alone.
+        UserError: there is no such source, or a record in it is broken, of another form, or not text alone.
     """
-    records = _local_records(source) if Path(source.path).exists() else _hub_records(source)
-    for place, record in records:
-        for chat in read_chats(record, place):
-            if chat.lost:
-                reasons = ", ".join(chat.lost)
-                raise UserError(f"{place}: not text alone ({reasons}); run `camelid conversations convert` first")
-            yield chat.conversation
+    form = FORMS[source.form]
+    for place, record in source_records(source):
+        yield from form.read(record, place)
+
+
+def read_named_texts(source: DataSource) -> Iterator[tuple[str, str]]:
+    """The texts of a source of that form, each with where it is from: its record's `source`, or else the file.
+
+    Raises:
+        UserError: as `read_source`.
+    """
+    here = Path(source.path).exists()
+    for part in _parts(source) if here else [None]:
+        for place, record in _hub_records(source) if part is None else _scan(source, part):
+            named = record.get("source")
+            for text in FORMS["text"].read(record, place):
+                yield named if isinstance(named, str) else str(part or source.path), text
+
+
+def source_shards(source: DataSource) -> list[Path]:
+    """The `.idx` files of a source that is tokens already; none of any other.
+
+    Raises:
+        UserError: it is of a form whose documents carry weights, which shards have no room for.
+    """
+    shards = shard_files(Path(source.path))
+    if shards and source.form != "text":
+        raise UserError(f"data.train: {source.path}: token shards hold texts; give the source `form: text`")
+    return shards
+
+
+def shard_name(source: DataSource, shard: Path) -> str:
+    """A shard's name within its source."""
+    path = Path(source.path)
+    return str(shard.relative_to(path)) if path.is_dir() else shard.name
+
+
+def source_records(source: DataSource) -> Iterator[tuple[str, Record]]:
+    """Every record of a source with its place, as it stands there.
+
+    Raises:
+        UserError: there is no such source, or a record cannot be read.
+    """
+    return _local_records(source) if Path(source.path).exists() else _hub_records(source)
 
 
 def check_sources(sources: Sequence[DataSource]) -> None:
@@ -38,7 +79,7 @@ def check_sources(sources: Sequence[DataSource]) -> None:
         UserError: as `read_source`.
     """
     for source in sources:
-        if Path(source.path).exists():
+        if Path(source.path).exists() and not source_shards(source):
             for _ in read_source(source):
                 pass
 
@@ -56,6 +97,8 @@ def source_fingerprint(source: DataSource) -> str:
         UserError: there is no such source, or no such part of it.
     """
     path, split = Path(source.path), source.split
+    if shards := source_shards(source):
+        return _hash_lines([f"{shard_name(source, shard)} {shard_hash(shard)}" for shard in shards])
     if not path.exists():
         content = _hub_revision(source)
     else:
@@ -91,7 +134,8 @@ def _parts(source: DataSource) -> list[Path]:
     """Files and folders to read of a source that is on this machine."""
     path = Path(source.path)
     if path.is_dir():
-        return split_files(path, source.split, source.config)
+        texts = text_files(path) if source.form != "chat" and source.split is None and source.config is None else []
+        return texts or split_files(path, source.split, source.config)
     if source.split is not None or source.config is not None:
         raise UserError(f"data.train: {path}: is one file; only folders and data sets have a split or a config")
     return [path]
@@ -99,10 +143,14 @@ def _parts(source: DataSource) -> list[Path]:
 
 def _local_records(source: DataSource) -> Iterator[tuple[str, Record]]:
     for part in _parts(source):
-        for place, record in scan_chats(part):
-            if isinstance(record, UserError):
-                raise record
-            yield place, record
+        yield from _scan(source, part)
+
+
+def _scan(source: DataSource, part: Path) -> Iterator[tuple[str, Record]]:
+    for place, record in FORMS[source.form].scan(part):
+        if isinstance(record, UserError):
+            raise record
+        yield place, record
 
 
 def _hub_records(source: DataSource) -> Iterator[tuple[str, Record]]:

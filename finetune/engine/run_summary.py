@@ -8,8 +8,14 @@ from camelid.charts import line_chart
 from camelid.files.ledger import Ledger
 from camelid.files.read import read_jsonl
 from camelid.files.write import atomic_write
-from finetune.folders.card import PLOT, ends_of_answer, use_lines
+from finetune.folders.card import PLOT, ends_of_answer, score_lines, use_lines
 from finetune.recipe import Recipe
+
+TUNED = {
+    "sft": "fine-tuned",
+    "reward": "made a reward model",
+    **{kind: f"tuned on preferences ({kind})" for kind in ("dpo", "kto", "orpo", "simpo")},
+}
 
 
 def summarise_run(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
@@ -19,8 +25,10 @@ def summarise_run(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
     validated = [record for record in records if record["validation_loss"] is not None]
     seconds = sum(record["seconds"] for record in records)
     best = min(validated, key=lambda record: float(record["validation_loss"]), default=None)
+    left_out = records[-1]["update"] - len(records)  # by --rewind N --skip M
     return {
         "updates": len(records),
+        **({"left_out_updates": left_out} if left_out else {}),
         "skipped_updates": sum(record["skipped"] for record in records),
         "loss_first": trained[0]["loss"],
         "loss_last": trained[-1]["loss"],
@@ -46,14 +54,30 @@ def summary_line(summary: dict[str, Any], output: Path) -> str:
     )
 
 
-def plot_loss(metrics: Path, path: Path) -> None:
+def plot_loss(metrics: Path, path: Path, recipe: Recipe) -> None:
     """Draw the loss over the updates, training and validation."""
     records = [record for _, record in read_jsonl(metrics)]
     curves = {"training": [(record["update"], record["loss"]) for record in records if record["loss"] is not None]}
     validated = [(record["update"], record["validation_loss"]) for record in records if record["validation_loss"]]
     if validated:
         curves["validation"] = validated
-    line_chart(path, curves, "Loss", "update", "nats per trained token")
+    line_chart(
+        path, curves, "Loss", "update", "nats per trained token" if recipe.kind == "sft" else "nats per preference"
+    )
+
+
+def _template(recipe: Recipe) -> str:
+    return f"`{recipe.data.template}`" if recipe.data.template else "none (raw text)"
+
+
+def _what_of(recipe: Recipe) -> str:
+    """What is trained of each form of source, in brackets."""
+    if recipe.kind != "sft":
+        return " (the last answers only)"
+    forms = {source.form for source in recipe.data.train}
+    words = {"chat": "assistant turns", "text": "all of a text", "infill": "all of a text, with holes to fill"}
+    trained = [what for form, what in words.items() if form in forms]
+    return f" ({', '.join(trained)}{' only' if trained == ['assistant turns'] else ''})"
 
 
 def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
@@ -67,21 +91,23 @@ def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[st
     """
     adapter = recipe.adapter.kind != "none"
     base, optim = recipe.model.path, recipe.optim
-    head = ["---", f"base_model: {base}", "tags: [camelid, llama, instruction-tuning]", "pipeline_tag: text-generation"]
+    task = "text-classification" if recipe.kind == "reward" else "text-generation"
+    head = ["---", f"base_model: {base}", "tags: [camelid, llama, instruction-tuning]", f"pipeline_tag: {task}"]
     head += ["library_name: peft" if adapter else "library_name: transformers", "---", ""]
-    what = f"A {recipe.adapter.kind} adapter for `{base}`" if adapter else f"`{base}`, fine-tuned"
+    what = f"A {recipe.adapter.kind} adapter for `{base}`" if adapter else f"`{base}`, {TUNED[recipe.kind]}"
     validation = summary["validation_loss_last"]
     facts = {
         "Data": ", ".join(f"`{source.path}` (weight {source.weight:g})" for source in recipe.data.train),
-        "Template": f"`{recipe.data.template}`, at most {recipe.data.max_length} tokens",
-        "Trained on": f"{summary['tokens']:,} tokens, {summary['trained_tokens']:,} of them with a loss "
-        "(assistant turns only)",
+        "Template": f"{_template(recipe)}, at most {recipe.data.max_length} tokens",
+        "Trained on": f"{summary['tokens']:,} tokens, {summary['trained_tokens']:,} of them with a loss"
+        f"{_what_of(recipe)}",
         "Updates": f"{summary['updates']:,} of {optim.global_batch} sequences, {summary['skipped_updates']} skipped",
-        "Optimizer": f"{optim.optimizer}, peak learning rate {optim.lr:g}, {optim.schedule}, weight decay "
-        f"{optim.weight_decay:g}",
+        "Optimizer": f"{optim.optimizer}, peak learning rate {optim.lr:g}, {optim.schedule}"
+        + (f" to {optim.final_lr:g} of it" if optim.final_lr else "")
+        + f", weight decay {optim.weight_decay:g}",
         "Precision": recipe.run.precision,
         "Loss": f"{summary['loss_first']:.4f} first, {summary['loss_last']:.4f} last"
-        + (f", {validation:.4f} on held-out conversations" if validation is not None else ""),
+        + (f", {validation:.4f} held out" if validation is not None else ""),
     }
     if adapter:
         facts["Adapter"] = (
@@ -92,6 +118,7 @@ def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[st
     body += [f"| {name} | {value} |" for name, value in facts.items()]
     merged = final.with_name("model")
     merge = shlex.join(["camelid", "weights", "merge", base, str(final), str(merged)]) if adapter else ""
-    body += ["", f"![Loss over the updates]({PLOT})", "", *use_lines(merged, merge)]
+    use = score_lines(final) if recipe.kind == "reward" else use_lines(merged, merge)
+    body += ["", f"![Loss over the updates]({PLOT})", "", *use]
     with atomic_write(folder / "README.md") as file:
         file.write("\n".join([*head, *body]))

@@ -2,17 +2,20 @@
 
 import argparse
 import dataclasses
-import shutil
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from camelid.config import from_tree
-from camelid.errors import UserError
-from camelid.files.lock import exclusive_lock
-from camelid.files.paths import find_packaged
-from camelid.files.read import file_hash, read_json, read_text
+from camelid.config import from_tree, read_tree
+from camelid.errors import UserError, closest_name
+from camelid.files.paths import MissingFileError, find_packaged
+from camelid.files.read import file_hash, read_text
 from camelid.files.write import write_json
+from finetune.folders.make_once import make_once
+
+if TYPE_CHECKING:
+    from finetune.llama.config import LlamaConfig
 
 
 def register(rooms: Any) -> None:
@@ -26,6 +29,13 @@ def register(rooms: Any) -> None:
     parser.add_argument("--template", required=True, help="prompt template, e.g. vicuna_v1.1")
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default 0)")
     parser.set_defaults(run=run_new)
+
+    parser = verbs.add_parser("init", help="a random model for a tokenizer that is there")
+    parser.add_argument("shape", help="a published shape (llama-2-7b, ...) or YAML such as recipes/models/tiny.yaml")
+    parser.add_argument("--tokenizer", required=True, metavar="FOLDER", help="of `tokenizer train`, or a model's")
+    parser.add_argument("--output", required=True, metavar="FOLDER", help="the model folder to make")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights (default 0)")
+    parser.set_defaults(run=run_init)
 
     parser = verbs.add_parser("import", help="Meta's consolidated.*.pth, or .bin files, to a safetensors folder")
     parser.add_argument("source", help="folder with params.json and consolidated.*.pth, or a Hugging Face folder")
@@ -54,6 +64,16 @@ def register(rooms: Any) -> None:
     parser.add_argument("--multiple-of", type=int, default=1, metavar="N", help="round the rows up (64 is fast)")
     parser.set_defaults(run=run_resize)
 
+    parser = verbs.add_parser("rope", help="positions that reach further, for training on longer texts")
+    parser.add_argument("model", help="model folder")
+    parser.add_argument("output", help="the model folder to make")
+    parser.add_argument("--theta", type=float, metavar="BASE", help="of the rotary frequencies (Code Llama: 1e6)")
+    parser.add_argument("--factor", type=float, metavar="F", help="divide positions by it (position interpolation)")
+    parser.add_argument(
+        "--context", type=int, metavar="N", help="longest sequence (default: as before, or --factor times that)"
+    )
+    parser.set_defaults(run=run_rope)
+
     parser = verbs.add_parser("push", help="a model or adapter, with its card, to the Hugging Face hub")
     parser.add_argument("folder", help="model folder or PEFT folder with a README.md")
     parser.add_argument("name", metavar="OWNER/NAME", help="the repository, made if there is none")
@@ -65,37 +85,24 @@ def register(rooms: Any) -> None:
 
 def run_new(args: argparse.Namespace) -> int:
     """Train the tokenizer, draw the weights, write the folder; the same command again does nothing."""
-    from finetune.llama.architectures import ARCHITECTURES
-
-    folder = Path(args.output)
     made_from = {
-        "config": args.shape if args.shape in ARCHITECTURES else read_text(find_packaged(args.shape)),
+        "config": _shape_text(args.shape),
         "data": [file_hash(path) if Path(path).is_file() else path for path in args.data],
         "template": args.template,
         "seed": args.seed,
     }
-    with exclusive_lock(folder.with_name(f".{folder.name}.lock")):
-        if folder.exists():
-            record = folder / "made_from.json"
-            if not record.is_file() or read_json(record) != made_from:
-                raise UserError(f"{folder} exists and was made from something else; choose another folder or remove it")
-            print(f"{folder}: already made")
-            return 0
-        _make(folder, made_from, args)
+    make_once(Path(args.output), made_from, partial(_make_new, args))
     return 0
 
 
-def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> None:
-    import yaml
-
+def _make_new(args: argparse.Namespace, folder: Path) -> str:
     from conversations.formats.readers import read_conversations
     from conversations.tokens.template import get_template
-    from finetune.folders import weights
     from finetune.folders.tokenizer import train_tokenizer
     from finetune.llama.architectures import ARCHITECTURES
     from finetune.llama.config import LlamaConfig
 
-    config = ARCHITECTURES.get(args.shape) or from_tree(LlamaConfig, yaml.safe_load(made_from["config"]), args.shape)
+    config = ARCHITECTURES.get(args.shape) or from_tree(LlamaConfig, _shape_tree(args.shape), args.shape)
     template = get_template(args.template)
     texts = (
         span.text
@@ -104,6 +111,63 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
         for span in template.spans(conversation)
     )
     tokenizer = train_tokenizer(texts, config.vocab_size, template)
+    made = _write_random(config, tokenizer, args.seed, folder)
+    tokenizer.save_pretrained(folder)
+    return made
+
+
+def run_init(args: argparse.Namespace) -> int:
+    """Draw the weights of a shape for a tokenizer that is there; the same command again does nothing."""
+    from finetune.folders.merge import has_tokenizer
+
+    if not has_tokenizer(args.tokenizer):
+        raise UserError(f"--tokenizer {args.tokenizer}: no tokenizer there; `camelid tokenizer train` makes one")
+    files = [Path(args.tokenizer) / name for name in ("tokenizer.model", "tokenizer.json")]
+    hashes = [file_hash(path) for path in files if path.is_file()]
+    made_from = {"config": _shape_text(args.shape), "tokenizer": hashes, "seed": args.seed}
+    make_once(Path(args.output), made_from, partial(_make_init, args))
+    return 0
+
+
+def _make_init(args: argparse.Namespace, folder: Path) -> str:
+    from conversations.tokens.open_tokenizer import open_tokenizer
+    from finetune.folders.merge import copy_tokenizer
+    from finetune.llama.architectures import ARCHITECTURES
+    from finetune.llama.config import LlamaConfig
+
+    tokenizer = open_tokenizer(args.tokenizer, f"--tokenizer {args.tokenizer}")
+    config = ARCHITECTURES.get(args.shape)
+    if config is None:
+        tree = _shape_tree(args.shape) | {"vocab_size": len(tokenizer)}
+        config = from_tree(LlamaConfig, tree, args.shape)
+    made = _write_random(config, tokenizer, args.seed, folder)
+    copy_tokenizer([args.tokenizer], folder)
+    return made
+
+
+def _shape_text(shape: str) -> str:
+    """What tells a shape from others: a published name, or what its file says."""
+    from finetune.llama.architectures import ARCHITECTURES
+
+    if shape in ARCHITECTURES:
+        return shape
+    try:
+        return read_text(find_packaged(shape))
+    except MissingFileError as error:
+        near = closest_name(shape, ARCHITECTURES)
+        if near is None:
+            raise
+        raise UserError(f"{error}; no published shape either; did you mean {near!r}?") from None
+
+
+def _shape_tree(shape: str) -> dict[str, Any]:
+    return read_tree(find_packaged(shape))
+
+
+def _write_random(config: "LlamaConfig", tokenizer: Any, seed: int, folder: Path) -> str:
+    """Write random weights with as many rows as the tokenizer has tokens; return what was made, in words."""
+    from finetune.folders import weights
+
     config = dataclasses.replace(
         config,
         vocab_size=len(tokenizer),
@@ -111,13 +175,8 @@ def _make(folder: Path, made_from: dict[str, Any], args: argparse.Namespace) -> 
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    weights.save_model(weights.init_model(config, args.seed).state_dict(), config, partial)
-    tokenizer.save_pretrained(partial)
-    write_json(partial / "made_from.json", made_from)
-    partial.rename(folder)
-    print(f"{folder}: {config.num_parameters():,} parameters, {len(tokenizer):,} tokens in the vocabulary")
+    weights.save_model(weights.init_model(config, seed).state_dict(), config, folder)
+    return f"{config.num_parameters():,} parameters, {len(tokenizer):,} tokens in the vocabulary"
 
 
 def run_import(args: argparse.Namespace) -> int:
@@ -221,6 +280,16 @@ def run_resize(args: argparse.Namespace) -> int:
     weights.save_model(model.state_dict(), model.config, args.output, generation=generation)
     tokenizer.save_pretrained(args.output)
     print(f"{args.output}: {added} tokens added, {before:,} rows before, {model.config.vocab_size:,} now")
+    return 0
+
+
+def run_rope(args: argparse.Namespace) -> int:
+    """Write the model with another base, or with positions drawn together."""
+    from finetune.folders.long_context import stretch_folder
+
+    config = stretch_folder(args.model, args.output, args.theta, args.factor, args.context)
+    scaled = f", positions divided by {args.factor:g}" if args.factor else ""
+    print(f"{args.output}: {config.max_position_embeddings:,} tokens of context, base {config.rope_theta:,.0f}{scaled}")
     return 0
 
 

@@ -51,10 +51,11 @@ def tuned_generation_config(base: str | Path, end_ids: Iterable[int]) -> dict[st
     return add_end_ids(settings, [*end_ids, *base_ends])
 
 
-def find_end_ids(tokenizer: Any, template: ChatFormat) -> list[int]:
-    """Tokens that end an answer: the template's end of turn, then the tokenizer's end of text."""
-    ids = [*tokenizer.convert_tokens_to_ids(list(template.stop)), tokenizer.eos_token_id]
-    unknown = tokenizer.unk_token_id if tokenizer.unk_token not in template.stop else None
+def find_end_ids(tokenizer: Any, template: ChatFormat | None) -> list[int]:
+    """Tokens that end an answer: the template's end of turn, if there is one, then the tokenizer's end of text."""
+    stop = template.stop if template else ()
+    ids = [*tokenizer.convert_tokens_to_ids(list(stop)), tokenizer.eos_token_id]
+    unknown = tokenizer.unk_token_id if tokenizer.unk_token not in stop else None
     return [token for token in dict.fromkeys(ids) if token is not None and token != unknown]
 
 

@@ -17,7 +17,7 @@ from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 
 
-def require_rows(ids: Sequence[int] | npt.NDArray[np.int32], tokenizer: Any, folder: str | Path) -> None:
+def require_rows(ids: Sequence[int] | npt.NDArray[np.int64], tokenizer: Any, folder: str | Path) -> None:
     """Refuse tokens that a model's embedding has no row for.
 
     Args:
@@ -36,7 +36,7 @@ def require_rows(ids: Sequence[int] | npt.NDArray[np.int32], tokenizer: Any, fol
         )
 
 
-def find_untaught(ids: npt.NDArray[np.int32], folder: str | Path) -> list[int]:
+def find_untaught(ids: npt.NDArray[np.int64], folder: str | Path) -> list[int]:
     """Those of the ids whose row of the embedding is still what `resize_vocabulary` began it with.
 
     Args:

@@ -52,7 +52,7 @@ class _Answering(Generic[JobT]):
         self.job, self.room, self.state = job, room, state
         self.written = 0
         self.last = 0
-        self.text = TextStream(tokenizer, job.sampling.stop)
+        self.text = TextStream(tokenizer, job.sampling.stop, job.sampling.after)
 
     def add(self, token: ChosenToken, end_ids: frozenset[int]) -> Chunk:
         """Take the next token."""

@@ -22,6 +22,8 @@ class Sampling:
         top_k: only so many of the most likely tokens; 0 = all.
         top_p: smallest set of most likely tokens with at least this mass (Holtzman et al. 2020, section 3.1).
         stop: strings that end an answer, wherever token boundaries fall; not part of it.
+        after: ordinary tokens that the answer's text goes on from. Decoded before its own, they keep SentencePiece's
+            decoder from leaving out a first blank; none where the answer is a text of its own.
         top_logprobs: report the log-probability of each chosen token and of so many likeliest ones; None reports none.
     """
 
@@ -32,6 +34,7 @@ class Sampling:
     top_k: int = 0
     repetition_penalty: float = 1.0
     top_logprobs: int | None = None
+    after: tuple[int, ...] = ()
 
 
 class SamplingState:

@@ -9,15 +9,16 @@ class TextStream:
     Args:
         tokenizer: decodes token ids.
         stop: strings that end the answer wherever token boundaries fall; they are not part of the text.
+        after: tokens that the answer's text goes on from.
 
     Attributes:
         stopped: whether a stop string has come.
     """
 
-    def __init__(self, tokenizer: Any, stop: tuple[str, ...]) -> None:
+    def __init__(self, tokenizer: Any, stop: tuple[str, ...], after: tuple[int, ...] = ()) -> None:
         self._tokenizer, self._stop = tokenizer, stop
-        self._ids: list[int] = []
-        self._start = self._read = 0  # ids[start:read] are decoded again as context for what follows
+        self._ids = list(after)
+        self._start, self._read = 0, len(after)  # ids[start:read] are decoded again as context for what follows
         self._held = ""
         self.stopped = False
 

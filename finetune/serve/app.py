@@ -4,6 +4,7 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -119,8 +120,11 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
         given = body.prompts()
         if not 1 <= len(given) <= MOST_PROMPTS:
             raise ApiError(400, f"give from 1 to {MOST_PROMPTS} prompts", "invalid_value", "prompt")
-        prompts = [await engine.encode_text(prompt) for prompt in given]
-        run = engine.start(prompts, body.seeds(), body.sampling())
+        if body.suffix is None:
+            prompts = [await engine.encode_text(prompt) for prompt in given]
+        else:
+            prompts = [await engine.encode_infill(str(prompt), body.suffix) for prompt in given]
+        run = engine.start(prompts, body.seeds(), replace(body.sampling(), after=engine.served.anchor))
         return await _reply(request, "completion", engine, run, body)
 
     @app.post("/v1/votes")

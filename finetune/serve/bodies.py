@@ -157,7 +157,10 @@ class ChatBody(_Generation):
 
 
 class CompletionBody(_Generation):
-    """A raw prompt: text, in which the tokenizer's special tokens count, or token ids; or several of either."""
+    """A raw prompt: text, in which the tokenizer's special tokens count, or token ids; or several of either.
+
+    With a suffix, the prompt is what stands before a hole, and both are plain text.
+    """
 
     prompt: (
         str | TokenIds | Annotated[list[str], Field(fail_fast=True)] | Annotated[list[TokenIds], Field(fail_fast=True)]
@@ -165,7 +168,13 @@ class CompletionBody(_Generation):
     logprobs: int | None = Field(None, ge=0, le=20)
     best_of: Literal[1] | None = None
     echo: Literal[False] | None = None
-    suffix: None = None
+    suffix: str | None = None
+
+    @model_validator(mode="after")
+    def _text_around_a_hole(self) -> "CompletionBody":
+        if self.suffix is not None and any(isinstance(prompt, list) for prompt in self.prompts()):
+            raise ValueError("with 'suffix' the prompt must be text, not token ids")
+        return self
 
     def prompts(self) -> list[str | list[int]]:
         if isinstance(self.prompt, str):

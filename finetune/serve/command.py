@@ -44,6 +44,9 @@ def register(rooms: Any) -> None:
     parser.add_argument("model", help="model folder")
     _add_model_options(parser)
     parser.add_argument("--system", help="system message")
+    parser.add_argument(
+        "--infill", action="store_true", help="no chat: fill the hole <FILL_ME> in each text (of a model that can)"
+    )
     parser.add_argument("--temperature", type=float, default=0.7, help="0 = greedy (default 0.7)")
     parser.add_argument("--top-p", type=float, default=1.0, help="nucleus sampling mass (default 1)")
     parser.add_argument("--max-tokens", type=int, default=1024, metavar="N", help="of one answer (default 1024)")
@@ -94,11 +97,16 @@ def run_chat(args: argparse.Namespace) -> int:
     if args.max_tokens < 1 or args.temperature < 0 or not 0 < args.top_p <= 1:
         raise UserError("--max-tokens must be at least 1, --temperature at least 0, --top-p above 0 and at most 1")
     from finetune.generate.sampling import Sampling
+    from finetune.serve.infill_terminal import InfillTerminal
     from finetune.serve.served import open_served
     from finetune.serve.terminal import Terminal
 
+    if args.infill and args.system is not None:
+        raise UserError("--system: not with --infill, which is no chat; leave one of them out")
     sampling = Sampling(args.max_tokens, args.temperature, args.top_p)
     served = open_served(args.model, None, args.adapter, args.template)
+    if args.infill:
+        return InfillTerminal(served, sampling, args.seed).run()
     return Terminal(served, sampling, args.system, args.seed).run()
 
 

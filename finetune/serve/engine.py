@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 
+from camelid.errors import UserError
 from camelid.message import Message
 from finetune.generate.chunk import Chunk, merge_chunks
 from finetune.generate.sampling import Sampling
@@ -64,9 +65,11 @@ class ServingEngine:
         """Token ids of a chat, by the model's own template.
 
         Raises:
-            ApiError: too long for the model.
+            ApiError: too long for the model, or it takes no chats.
             UserError: the turns don't alternate.
         """
+        if isinstance(self.served.encoder, UserError):
+            raise ApiError(400, str(self.served.encoder), "invalid_value", "model")
         self._check_characters(sum(len(message.content) for message in messages), "messages")
         ids = await asyncio.to_thread(self.served.encoder.encode_prompt, messages)
         return self._checked(ids, "messages")
@@ -84,6 +87,18 @@ class ServingEngine:
         self._check_characters(len(prompt), "prompt")
         encoded = await asyncio.to_thread(self.served.tokenizer, prompt)
         return self._checked(list(encoded["input_ids"]), "prompt")
+
+    async def encode_infill(self, prefix: str, suffix: str) -> list[int]:
+        """Token ids of a text with a hole, up to where its middle begins.
+
+        Raises:
+            ApiError: too long for the model, or it cannot fill holes.
+        """
+        infill = self.served.infill
+        if isinstance(infill, UserError):
+            raise ApiError(400, str(infill), "invalid_value", "suffix")
+        self._check_characters(len(prefix) + len(suffix), "prompt")
+        return self._checked(await asyncio.to_thread(infill.prompt, prefix, suffix), "prompt")
 
     def start(self, prompts: Sequence[list[int]], seeds: Sequence[int], sampling: Sampling) -> "RunningRequest":
         """Queue answers to every prompt, as many as there are seeds.

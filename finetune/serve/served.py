@@ -9,9 +9,13 @@ import torch
 
 from camelid.errors import UserError
 from camelid.files.paths import suggest_path
+from conversations.tokens.infill import InfillEncoder
+from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.tokenize import Encoder
+from finetune.folders.generation_config import end_ids_of_folder, find_end_ids
 from finetune.folders.merge import load_adapted
 from finetune.folders.open_folder import folder_fingerprint, open_chat_tokenizer, open_weights
+from finetune.folders.vocabulary import require_rows
 from finetune.generate.slots import round_up
 from finetune.llama.model import Llama
 
@@ -26,15 +30,24 @@ class ServedModel:
         name: what clients call it.
         fingerprint: of its weights.
         model: the weights.
-        tokenizer, encoder, end_ids: as in `ChatTokenizer`.
+        tokenizer: as in `ChatTokenizer`.
+        encoder: writes chats by the model's template; or why it has none, as a base hasn't.
+        end_ids: as in `ChatTokenizer`, and what ends a middle.
+        infill: encodes texts with a hole; or why the model cannot fill one.
     """
 
     name: str
     fingerprint: str
     model: Llama
     tokenizer: Any
-    encoder: Encoder
+    encoder: Encoder | UserError
     end_ids: list[int]
+    infill: InfillEncoder | UserError
+
+    @property
+    def anchor(self) -> tuple[int, ...]:
+        """An ordinary token, for `Sampling.after`."""
+        return tuple(self.tokenizer("x", add_special_tokens=False)["input_ids"][-1:])
 
     @property
     def longest_token(self) -> int:
@@ -51,20 +64,41 @@ def open_served(
         folder: Hugging Face layout.
         name: what clients shall call it; None takes the folder as it was given.
         adapter: a PEFT folder to add to the weights.
-        template: where the tokenizer carries none.
+        template: for chats, where the tokenizer carries none.
 
     Raises:
-        UserError: no model folder, no tokenizer, an adapter that doesn't fit, or a chat template that is not known.
+        UserError: no model folder, no tokenizer, an adapter that doesn't fit, or a chat template that cannot be used.
     """
     path = Path(folder)
     if not (path / "config.json").is_file():
         raise UserError(f"{folder}: no model folder (it has no config.json){suggest_path(path)}")
-    words = open_chat_tokenizer(path, template)
+    tokenizer, encoder, ends = _open_words(path, template)
     model = open_weights(path) if adapter is None else load_adapted(path, adapter, open_weights)
     digest = folder_fingerprint([path] if adapter is None else [path, Path(adapter)])
-    return ServedModel(
-        name or str(folder).rstrip("/"), digest, model.eval(), words.tokenizer, words.encoder, words.end_ids
-    )
+    infill = open_infill(tokenizer, path)
+    if not isinstance(infill, UserError):
+        ends = list(dict.fromkeys([*ends, infill.end_id]))
+    return ServedModel(name or str(folder).rstrip("/"), digest, model.eval(), tokenizer, encoder, ends, infill)
+
+
+def _open_words(folder: Path, template: str | None) -> tuple[Any, Encoder | UserError, list[int]]:
+    """Tokenizer, encoder of chats and what ends an answer."""
+    tokenizer = open_tokenizer(folder)
+    if template is not None or tokenizer.chat_template:
+        words = open_chat_tokenizer(folder, template)
+        return words.tokenizer, words.encoder, words.end_ids
+    missing = UserError(f"{folder}: a model without a chat template takes no chats; name one with --template")
+    return tokenizer, missing, list(dict.fromkeys([*find_end_ids(tokenizer, None), *end_ids_of_folder(folder)]))
+
+
+def open_infill(tokenizer: Any, folder: Path) -> InfillEncoder | UserError:
+    """What encodes texts with a hole; or why the model of a folder cannot fill one."""
+    try:
+        infill = InfillEncoder(tokenizer)
+        require_rows(infill.prompt("", ""), tokenizer, folder)
+    except UserError as error:
+        return error
+    return infill
 
 
 def cache_tokens(model: Llama, most_batch: int) -> int:

@@ -9,11 +9,9 @@ from typing import TextIO
 from camelid.errors import UserError
 from camelid.files.write import AppendLog
 from camelid.message import Conversation, Message
-from finetune.generate.decode import PromptJob
-from finetune.generate.decoder import Decoder
 from finetune.generate.sampling import Sampling
-from finetune.generate.slots import round_up
 from finetune.generate.text_stream import TrimmedText
+from finetune.serve.one_answer import write_answer
 from finetune.serve.served import ServedModel
 
 HELP = """\
@@ -34,6 +32,9 @@ class Terminal:
         seed: of the first answer; the next one takes the next number. None draws it.
         read: asks for a line; raises EOFError at the end.
         out: where answers go.
+
+    Raises:
+        UserError: the model takes no chats.
     """
 
     def __init__(
@@ -45,6 +46,9 @@ class Terminal:
         read: Callable[[str], str] = input,
         out: TextIO = sys.stdout,
     ) -> None:
+        if isinstance(served.encoder, UserError):
+            raise served.encoder
+        self._encoder = served.encoder
         self._served, self._sampling, self._system = served, sampling, system
         self._seed = secrets.randbits(62) if seed is None else seed
         self._read, self._out = read, out
@@ -101,22 +105,11 @@ class Terminal:
         self._turns.append(Message("assistant", "".join(said)))
 
     def _pieces(self) -> Iterator[str]:
-        served = self._served
-        prompt = served.encoder.encode_prompt(self._messages())
-        if len(prompt) >= served.model.config.context:
-            raise UserError(
-                f"the chat has {len(prompt)} tokens, the model takes fewer than "
-                f"{served.model.config.context}; begin anew with /reset"
-            )
-        trimmed = TrimmedText()
-        # A decoder for each answer: Ctrl-C may come in the middle of a pass.
-        room = round_up(served.model.config.context)
-        decoder = Decoder[PromptJob](served.model, served.tokenizer, served.end_ids, 1, room)
-        decoder.add([PromptJob(prompt, self._seed, self._sampling)])
+        prompt = self._encoder.encode_prompt(self._messages())
+        trimmed, seed = TrimmedText(), self._seed
         self._seed += 1
-        while decoder.busy:
-            for _, chunk in decoder.step():
-                yield trimmed.add(chunk.text)
+        for text in write_answer(self._served, prompt, seed, self._sampling, "begin anew with /reset"):
+            yield trimmed.add(text)
 
     def _save(self, path: str) -> None:
         if not self._turns:

@@ -1,6 +1,5 @@
 """Supervised fine-tuning, from a recipe to a model folder."""
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,24 +10,23 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from camelid.config import to_tree
 from camelid.files.lock import exclusive_lock
 from camelid.files.write import AppendLog
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
-from finetune.data.batches import PackedRow, Plan, validation_rows, warn_of_few_updates
+from finetune.data.batches import PackedRow, Plan, validation_rows
 from finetune.data.token_data import TokenData, load_tokens
 from finetune.engine import run_folder
-from finetune.engine.evaluate import sample_answers, validation_loss
+from finetune.engine.announce import announce_run, config_if_here
+from finetune.engine.evaluate import Validation, sample_answers, validate_by_source
 from finetune.engine.make_worker import make_worker
-from finetune.engine.metrics import print_plan, warn_if_slow
 from finetune.engine.results import output_folder, write_results
 from finetune.engine.run_updates import run_updates
+from finetune.engine.text_scores import TextBytes
 from finetune.engine.worker import Worker
 from finetune.folders.generation_config import find_end_ids
 from finetune.folders.vocabulary import find_untaught, require_rows
 from finetune.layout import Sharding, check
-from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import NextToken
 from finetune.packages import require_packages
 from finetune.parallel import launch
@@ -64,25 +62,17 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
     with patience.main_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
-    require_rows(data.ids, tokenizer, recipe.model.path)
+    require_rows(data.used, tokenizer, recipe.model.path)
     if accelerator.is_main_process:
         warn_of_untaught(data, recipe, tokenizer)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
     worker = make_worker(accelerator, sharding, recipe, patience)
-    if accelerator.is_main_process:
-        run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))
-        if not quiet:
-            print_plan(plan, worker)
-            print(f"to stop with a checkpoint: kill {os.getpid()} (or Ctrl-C)", flush=True)
-            few = warn_of_few_updates(plan.updates, plan.rows_per_epoch, recipe.optim)
-            if few:
-                print(f"camelid: warning: {few}", file=sys.stderr)
-        warn_if_slow(worker, recipe.run.precision)
-    if recipe.run.trackers:
-        accelerator.init_trackers("camelid", config=run_folder.flatten_recipe(to_tree(recipe)))
+    announce_run(plan, worker, recipe, quiet)
     objective = NextToken(recipe.optim.label_smoothing, recipe.optim.neftune)
     held_out = validation_rows(data, recipe.data.max_length) if data.validation.size else []
-    validate = partial(evaluate, worker, plan, held_out, recipe, tokenizer) if held_out else None
+    validate = None
+    if held_out:
+        validate = partial(evaluate, worker, plan, held_out, recipe, tokenizer, TextBytes(tokenizer))
     stopped = run_updates(worker, plan, recipe, objective, validate, quiet)
     if stopped is None:
         write_results(worker, data.ledgers, recipe, tokenizer, plan.updates)
@@ -91,16 +81,11 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     return stopped
 
 
-def config_if_here(folder: str) -> LlamaConfig | None:
-    """The shape of the model in a folder; None if there is none, which loading it will say."""
-    return LlamaConfig.from_folder(folder) if (Path(folder) / "config.json").is_file() else None
-
-
 def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None:
     """Say so if an adapter alone is to teach tokens that were added: it can't, for it leaves their rows as they are."""
     if recipe.adapter.kind == "none" or recipe.adapter.also:
         return
-    found = tokenizer.convert_ids_to_tokens(find_untaught(data.ids, recipe.model.path))
+    found = tokenizer.convert_ids_to_tokens(find_untaught(data.used, recipe.model.path))
     if found:
         what = f"{', '.join(map(repr, found[:3]))}{f' and {len(found) - 3} more' if len(found) > 3 else ''}"
         fix = "add adapter.also=[embed_tokens,lm_head], or the model will not learn to say them"
@@ -110,21 +95,28 @@ def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None
         )
 
 
-def load_tokenizer(path: str, template: str) -> Any:
-    """The model folder's tokenizer, carrying the template it is trained with as its chat template."""
+def load_tokenizer(path: str, template: str | None) -> Any:
+    """The model folder's tokenizer, carrying the template it is trained with, if any, as its chat template."""
     tokenizer = open_tokenizer(path, f"model.path = {path!r}")
-    tokenizer.chat_template = template_for(template, tokenizer).jinja
+    if template is not None:
+        tokenizer.chat_template = template_for(template, tokenizer).jinja
     return tokenizer
 
 
 def evaluate(
-    worker: Worker, plan: Plan, held_out: Sequence[PackedRow], recipe: SftRecipe, tokenizer: Any, done: int
-) -> float:
-    """The validation loss; sample answers go to `samples.jsonl`."""
-    loss = validation_loss(worker, plan, held_out, NextToken())  # without smoothing or noise
-    ends = find_end_ids(tokenizer, template_for(recipe.data.template, tokenizer))
-    samples = sample_answers(worker, plan.data, tokenizer, ends)
+    worker: Worker,
+    plan: Plan,
+    held_out: Sequence[PackedRow],
+    recipe: SftRecipe,
+    tokenizer: Any,
+    text: TextBytes,
+    done: int,
+) -> Validation:
+    """The validation loss, of each source too; sample answers go to `samples.jsonl`."""
+    found = validate_by_source(worker, plan, held_out, text)
+    template = template_for(recipe.data.template, tokenizer) if recipe.data.template else None
+    samples = sample_answers(worker, plan.data, tokenizer, find_end_ids(tokenizer, template))
     if samples and worker.accelerator.is_main_process:
         with AppendLog(Path(recipe.run.output) / "samples.jsonl") as log:
             log.append_all({"update": done, **sample} for sample in samples)
-    return loss
+    return found

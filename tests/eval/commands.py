@@ -4,9 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.files.read import read_json
+from eval.judging.modes.table import MODES
 from eval.results import Results
 from tests.fake_openai import FakeOpenAI
 
+ASKED = [name for name, mode in MODES.items() if not mode.executed]
+"""The modes in which a model judges."""
 Eval = Callable[..., tuple[int, str, str]]
 """A verb and its options to (exit status, stdout, stderr)."""
 

@@ -18,7 +18,7 @@ from eval.judging.judge import judge_all, plan_requests
 from eval.judging.judgments import Judgment
 from eval.judging.modes.table import MODES
 from eval.numbers.summarise import summarise
-from tests.eval.commands import Eval, model, report, two_answers
+from tests.eval.commands import ASKED, Eval, model, report, two_answers
 from tests.eval.scripted import Scripted
 from tests.fake_openai import FakeOpenAI
 
@@ -51,7 +51,7 @@ def judged(mode: str, reply: Callable[[str], str | Reply], folder: Path, audit: 
         return run.run(judge_all(run, tasks, quiet=True))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ASKED)
 def test_a_judge_that_obeys_an_answers_verdict_is_caught(mode: str, tmp_path: Path) -> None:
     """It says what the answer shown first claims, wherever that claims something, and is honest else."""
     form, verdict = OBEY[mode]

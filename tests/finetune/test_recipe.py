@@ -1,6 +1,7 @@
 """Recipes: every shipped one parses, and mistakes name the key and the fix."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -11,8 +12,9 @@ import yaml
 from camelid.config import to_tree
 from camelid.errors import UserError
 from finetune.layout import Layout, read_launch_file
-from finetune.recipe import KINDS, Recipe, read_recipe
+from finetune.recipe import KINDS, DpoRecipe, PreferenceOptimSection, Recipe, read_recipe
 from finetune.train import TRAINERS
+from tests.finetune.preference.truth import write_preferences
 from tests.finetune.runs import metrics, run
 
 SIZES = (
@@ -21,11 +23,13 @@ SIZES = (
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
+SHIPPED = sorted((*RECIPES.glob("*.yaml"), *RECIPES.glob("code/*.yaml"), *RECIPES.glob("llama2-chat/*.yaml")))
+TOYS = ("smoke", "toy")  # recipes of a toy model
 # What `tokenizer` means for a toy: the template of the model that a recipe names, with its date.
 CHAT_TEMPLATE = ROOT / "tests" / "conversations" / "tokens" / "chat_templates" / "llama-3.1.jinja"
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_recipes_parse(path: Path) -> None:
     recipe = read_recipe(path)
     assert recipe.optim.global_batch % recipe.optim.micro_batch == 0
@@ -39,6 +43,27 @@ def test_published_hyper_parameters() -> None:
         assert (optim.warmup_ratio, optim.weight_decay, optim.schedule) == (0.03, 0, "cosine")
     assert (alpaca.data.max_length, alpaca.data.template) == (512, "alpaca")
     assert (vicuna.data.max_length, vicuna.data.template) == (2048, "vicuna_v1.1")
+
+
+def test_published_numbers_of_preference_tuning() -> None:
+    """LLaMA 2, section 3.2.2; the alignment handbook; Tulu 3."""
+    for name in ("helpful", "safe"):
+        reward = read_recipe(RECIPES / "llama2-chat" / f"reward-{name}-7b.yaml")
+        optim = reward.optim
+        assert (reward.kind, optim.lr, optim.final_lr, optim.epochs, optim.global_batch) == (
+            "reward",
+            1e-5,
+            0.1,
+            1,
+            512,
+        )
+        assert (optim.warmup_ratio, optim.beta1, optim.beta2, optim.weight_decay) == (0.03, 0.9, 0.95, 0.1)
+        assert isinstance(optim, PreferenceOptimSection) and optim.least_warmup == 5
+    zephyr, tulu = (read_recipe(RECIPES / f"{name}-dpo.yaml") for name in ("zephyr-7b", "tulu3-8b"))
+    for recipe, loss, beta, schedule in ((zephyr, "sigmoid", 0.01, "cosine"), (tulu, "norm", 5.0, "linear")):
+        assert isinstance(recipe, DpoRecipe) and (recipe.dpo.loss, recipe.dpo.beta) == (loss, beta)
+        optim = recipe.optim
+        assert (optim.lr, optim.schedule, optim.warmup_ratio, optim.global_batch) == (5e-7, schedule, 0.1, 128)
 
 
 def leaves(kind: type) -> list[str]:
@@ -103,6 +128,8 @@ def test_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
         ({"optim__lr": -1}, "optim.lr = -1.0: must be greater than 0"),
         ({"optim__lr": "fast"}, "optim.lr must be a number, found 'fast'"),
         ({"optim__schedule": "cosin"}, "optim.schedule = 'cosin' is unknown; did you mean 'cosine'?"),
+        ({"optim__final_lr": 1.5}, "optim.final_lr = 1.5: must be in [0, 1]"),
+        ({"optim__final_lr": 0.1, "optim__schedule": "constant"}, "optim.final_lr = 0.1: goes with optim.schedule"),
         ({"data__train": []}, "must list at least one file"),
         ({"data__packing": 1}, "data.packing must be true or false"),
         ({"optim__micro_batch": 0}, "optim.micro_batch = 0: must be at least 1 sequence"),
@@ -125,7 +152,7 @@ def test_overrides() -> None:
         read_recipe(RECIPES / "smoke.yaml", ["lr"])
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_recipes_say_what_the_plan_says(path: Path) -> None:
     """Memory and time in a recipe's head, for the layout named there."""
     from finetune.plan import plan_report
@@ -133,7 +160,7 @@ def test_recipes_say_what_the_plan_says(path: Path) -> None:
     said = re.search(
         r"^# By --plan \((.*?)\): ([\d.]+ GB) a GPU; an update .* takes about ([\d.]+ s)", path.read_text(), re.M
     )
-    assert said or path.stem == "smoke"
+    assert said or path.stem.startswith(TOYS)
     if said:
         launch = re.search(r"\d+ H100, (launch/[\w-]+\.yaml)", said[1])
         recipe = read_recipe(path)
@@ -142,12 +169,13 @@ def test_recipes_say_what_the_plan_says(path: Path) -> None:
         assert re.search(r"^time +([\d.]+ s)", plan, re.M)[1] == said[3]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_recipes_are_planned_and_run_two_steps(
     path: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Everything as shipped but for the size: a toy model with the template's control tokens, short sequences."""
     from conversations.formats.readers import read_conversations
+    from conversations.tokens.infill import INFILL_TOKENS
     from conversations.tokens.template import get_template
     from finetune.folders import weights
     from finetune.folders.tokenizer import train_tokenizer
@@ -156,17 +184,19 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     from finetune.plan import plan_report
 
     recipe = read_recipe(path)
-    if path.stem != "smoke":
+    if not path.stem.startswith(TOYS):
         plan = plan_report(recipe, layout_of(recipe), "H100", 2.0)
         assert "DOES NOT FIT" not in plan and "USD" in plan
     if recipe.adapter.kind == "qlora":
         pytest.importorskip("bitsandbytes")
     own = recipe.data.template == "tokenizer"
-    template = get_template("llama-3" if own else recipe.data.template)
+    template = get_template("llama-3" if own else recipe.data.template or "vicuna_v1.1")
     texts = [span.text for conversation in read_conversations(toy_data) for span in template.spans(conversation)]
     tokenizer = train_tokenizer(texts, 450, template)
     if own:
         tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
+    if any(source.form == "infill" for source in recipe.data.train):
+        tokenizer.add_special_tokens({"additional_special_tokens": list(INFILL_TOKENS[0].all)})
     # The published shape, what tells its family apart included, but small.
     sizes = LlamaConfig(len(tokenizer), 64, 128, 2, 4, 2, head_dim=16, max_position_embeddings=512)
     shape = dataclasses.replace(
@@ -176,9 +206,15 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     weights.save_model(weights.init_model(shape, seed=0).state_dict(), shape, tmp_path / "toy")
     tokenizer.save_pretrained(tmp_path / "toy")
     tree = to_tree(recipe)
-    tree["model"]["path"], tree["data"]["train"] = str(tmp_path / "toy"), [{"path": str(toy_data)}]
+    code = tmp_path / "code.jsonl"
+    code.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    pairs = write_preferences(tmp_path / "pairs.jsonl", 24) if recipe.kind != "sft" else None
+    for source in tree["data"]["train"]:
+        data = pairs or (toy_data if source["form"] == "chat" else code)
+        source |= {"path": str(data), "weight": max(0.1, source["weight"])}
+    tree["model"]["path"] = str(tmp_path / "toy")
     tree["data"]["max_length"], tree["run"]["output"] = 256, str(tmp_path / "run")
-    tree["data"]["validation"] = min(1.0, 5 * tree["data"]["validation"])
+    tree["data"]["validation"] = min(0.4, 20 * tree["data"]["validation"])
     tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}
     assert run(tree) == 0, capsys.readouterr().err
     assert [record["skipped"] for record in metrics(tree)] == [False, False]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from eval.judging.modes.mode import Asking, Mode, Scores
+from eval.judging.modes.mode import Asking, Mode, percent
 from eval.judging.verdict import find_verdict, plain_reply
 from eval.results import Scale
 
@@ -16,11 +16,6 @@ def parse_letter_grade(text: str, logprobs: Mapping[str, float]) -> tuple[float]
     """1 for `GRADE: C`, 0.5 for `P`, 0 for `I`; None if it can't be told."""
     letter = find_verdict(plain_reply(text), _FORMS, lambda found: found[1].upper())
     return None if letter is None else (SHARES[letter],)
-
-
-def percent(scores: Scores, place: int) -> tuple[float, float]:
-    """How far it is correct, in percent."""
-    return 100 * scores[place], 1.0
 
 
 CORRECTNESS = Mode(

@@ -62,6 +62,7 @@ class Mode:
         tokens: whose log-probabilities hold the verdict; they are kept with the judgment.
         ranking: how the judge is asked instead with `--ranking`; None if it can't be.
         verdict_first: the judge is asked for its verdict in the first line, and for its reasons after it.
+        executed: no model is asked: answers are run with the tests of their tasks, and `asking.prompt` says how.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Mode:
     tokens: tuple[str, ...] = ()
     ranking: Asking | None = None
     verdict_first: bool = False
+    executed: bool = False
 
     @property
     def paired(self) -> bool:
@@ -129,6 +131,11 @@ def read_reply(mode: Mode, text: str, logprobs: Mapping[str, float], finish_reas
 def grade(scores: Scores, place: int) -> tuple[float, float]:
     """The grade itself: a mean grade."""
     return scores[place], 1.0
+
+
+def percent(scores: Scores, place: int) -> tuple[float, float]:
+    """How far it is correct, in percent."""
+    return 100 * scores[place], 1.0
 
 
 def share(scores: Scores, place: int) -> tuple[float, float]:

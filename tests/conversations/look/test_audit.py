@@ -90,7 +90,7 @@ def test_audit_counts_what_training_will_see(
     out = capsys.readouterr().out
     section = DataSection((DataSource(path),), "chatml", max_length=120)
     loaded = load_tokens(Path(path).parent, section, AutoTokenizer.from_pretrained(folder), 0)
-    assert f"of {loaded.ids.size:,} tokens are trained" in out
+    assert f"of {loaded.tokens:,} tokens are trained" in out
     documents = loaded.ledgers[1]
     untrained, cut = documents.dropped["nothing to train on"], documents.repaired["answer cut at max_length"]
     assert untrained and cut

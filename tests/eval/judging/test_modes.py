@@ -11,7 +11,7 @@ import pytest
 from eval.judging.modes.mode import WIN_RATE, Asking, Mode, share
 from eval.judging.modes.table import MODES
 from eval.judging.verdict import find_verdict
-from tests.eval.commands import Eval, model, report, two_answers
+from tests.eval.commands import ASKED, Eval, model, report, two_answers
 from tests.fake_openai import FakeOpenAI
 
 
@@ -68,10 +68,10 @@ def judge(form: str, reply: str) -> Any:
 
 
 def test_every_mode_has_a_run() -> None:
-    assert {run.options[1] for run in RUNS} == set(MODES)
+    assert {run.options[1] for run in RUNS} == set(ASKED)
 
 
-@pytest.mark.parametrize("name", MODES)
+@pytest.mark.parametrize("name", ASKED)
 def test_every_mode_is_whole(name: str) -> None:
     mode = MODES[name]
     assert mode.name == name and re.fullmatch(r"[a-z-]+", name)  # a folder's name, and a word on the command line

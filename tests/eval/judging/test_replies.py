@@ -8,15 +8,16 @@ import pytest
 from camelid.files.read import Record, read_jsonl
 from eval.judging.modes.mode import read_reply
 from eval.judging.modes.table import MODES
+from tests.eval.commands import ASKED
 
 REPLIES = [record for _, record in read_jsonl(Path(__file__).parent / "replies.jsonl")]
 
 
 def test_there_are_enough_of_every_mode() -> None:
-    assert len(REPLIES) >= 300 and set(Counter(record["mode"] for record in REPLIES)) == set(MODES)
+    assert len(REPLIES) >= 300 and set(Counter(record["mode"] for record in REPLIES)) == set(ASKED)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ASKED)
 def test_no_reply_is_read_wrongly(mode: str) -> None:
     def found(record: Record) -> list[float] | None:
         scores = read_reply(MODES[mode], record["reply"], {}, record.get("finish_reason", "stop"))

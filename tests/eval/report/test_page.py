@@ -18,6 +18,7 @@ from eval.judging.judgments import Judgment
 from eval.judging.modes.table import MODES
 from eval.numbers.summarise import summarise
 from eval.report.page import render_page
+from tests.eval.commands import ASKED
 from tests.eval.synthetic import CHINESE, HOSTILE, Evaluation, evaluation
 
 
@@ -175,7 +176,7 @@ def test_the_policy_names_exactly_this_script_and_style() -> None:
     assert len(shown) == 2
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ASKED)
 def test_two_turns_have_a_table_of_their_own(mode: str) -> None:
     made = evaluation(mode, models=3, turns=2, questions=16)
     table = next(table for table in page(made).tables if "turn 2" in " ".join(table[0]))

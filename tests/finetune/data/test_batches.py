@@ -1,5 +1,6 @@
 """Batches: every sequence once an epoch, equal shares, and targets equal to a plain next-token oracle."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,28 @@ def test_any_update_can_be_asked_for_first(data: TokenData, toy_data: Path) -> N
         assert [row.tolist() for row in other.rows(update)] == in_order[update]
 
 
+def test_blocks_are_shuffled_within_and_mixed_between(data: TokenData, toy_data: Path) -> None:
+    """With blocks of 8 documents: each once an epoch, any update first, the same documents in a block every time."""
+    small = replace(data, block=8)
+    plan = plan_of(small, toy_data, 3, 3)
+    in_order = [[row.tolist() for row in plan.rows(update)] for update in range(plan.updates)]
+    other = plan_of(small, toy_data, 3, 3)
+    for update in reversed(range(plan.updates)):
+        assert [row.tolist() for row in other.rows(update)] == in_order[update]
+    blocks = -(-data.documents // 8)
+    assert blocks > 4
+    epochs = [in_order[at : at + plan.updates_per_epoch] for at in range(0, plan.updates, plan.updates_per_epoch)]
+    found = []
+    for epoch in epochs:
+        rows = [row for update in epoch for row in update]
+        assert len(rows) == plan.rows_per_epoch and all(len(update) == 8 for update in epoch[:-1])
+        documents = [document for row in rows for document in row]
+        assert sorted(documents) == list(range(data.documents)) and documents not in found
+        found.append(documents)
+    beginnings = [set(documents[:8]) for documents in found]
+    assert all(max(beginning) - min(beginning) > data.documents // 2 for beginning in beginnings)  # from everywhere
+
+
 @pytest.mark.parametrize("processes", [1, 2, 3, 5])
 @pytest.mark.parametrize("micro_batch", [1, 2, 4])
 @pytest.mark.parametrize("count", [1, 7, 8])
@@ -64,8 +87,7 @@ def test_targets_equal_the_next_trained_token(data: TokenData, toy_data: Path) -
     expected = []
     place = 0
     for document in np.concatenate(rows):
-        start, end = data.bounds[document], data.bounds[document + 1]
-        ids, weights = data.ids[start:end], data.weights[start:end]
+        ids, weights = data.document(document)
         assert batch.input_ids[place : place + len(ids)].tolist() == ids.tolist()
         assert batch.positions[place : place + len(ids)].tolist() == list(range(len(ids)))
         expected += [(place + i, ids[i + 1], weights[i + 1]) for i in range(len(ids) - 1) if weights[i + 1] > 0]

@@ -27,7 +27,7 @@ def load(folder: Path, model: Path, files: dict[str, str], share: float = 0.3) -
 
 
 def contents(data: TokenData, documents: np.ndarray) -> list[bytes]:
-    return [data.ids[data.bounds[index] : data.bounds[index + 1]].tobytes() for index in documents]
+    return [data.document(index)[0].tobytes() for index in documents]
 
 
 def test_no_held_out_document_is_trained_on(tmp_path: Path, toy_model: Path) -> None:

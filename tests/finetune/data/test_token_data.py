@@ -16,9 +16,9 @@ def test_cache_is_used_and_keyed_by_content(tmp_path: Path, toy_model: Path, toy
     cache = tmp_path / "cache"
     first = load_tokens(cache, section_of(copy), tokenizer, seed=0)
     [folder] = cache.iterdir()
-    stamp = (folder / "ids.i32").stat().st_mtime_ns
+    stamp = (folder / "ids-0.bin").stat().st_mtime_ns
     load_tokens(cache, section_of(copy), tokenizer, seed=0)
-    assert (folder / "ids.i32").stat().st_mtime_ns == stamp
+    assert (folder / "ids-0.bin").stat().st_mtime_ns == stamp
     copy.write_text("".join(copy.read_text().splitlines(keepends=True)[:30]))
     second = load_tokens(cache, section_of(copy), tokenizer, seed=0)
     assert second.documents < first.documents
@@ -28,13 +28,14 @@ def test_the_tokenizers_own_template(tmp_path: Path, toy_model: Path, toy_data: 
     tokenizer = AutoTokenizer.from_pretrained(toy_model)
     named = load_tokens(tmp_path, section_of(toy_data), tokenizer, seed=0)
     same = load_tokens(tmp_path, section_of(toy_data, "tokenizer"), tokenizer, seed=0)
-    assert len(list(tmp_path.iterdir())) == 1 and np.array_equal(named.ids, same.ids)  # it carries vicuna_v1.1
+    assert len(list(tmp_path.iterdir())) == 1  # it carries vicuna_v1.1
+    assert np.array_equal(named.stores[0].ids, same.stores[0].ids)
     tokenizer.chat_template = tokenizer.chat_template.replace("USER:", "HUMAN:")
     other = load_tokens(tmp_path, section_of(toy_data, "tokenizer"), tokenizer, seed=0)
-    text = tokenizer.decode(other.ids[other.bounds[0] : other.bounds[1]])
-    assert "HUMAN:" in text and "USER:" not in text and "USER:" in tokenizer.decode(named.ids[: named.bounds[1]])
-    trained = tokenizer.decode(other.ids[: other.bounds[1]][other.weights[: other.bounds[1]] > 0])
-    assert trained == tokenizer.decode(named.ids[: named.bounds[1]][named.weights[: named.bounds[1]] > 0])
+    (ids, weights), (own_ids, own_weights) = other.document(0), named.document(0)
+    text = tokenizer.decode(ids)
+    assert "HUMAN:" in text and "USER:" not in text and "USER:" in tokenizer.decode(own_ids)
+    assert tokenizer.decode(ids[weights > 0]) == tokenizer.decode(own_ids[own_weights > 0])
 
 
 def test_source_weight_repeats_and_samples(tmp_path: Path, toy_model: Path, toy_data: Path) -> None:

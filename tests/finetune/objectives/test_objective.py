@@ -138,9 +138,8 @@ def truth(plan: Plan, toy_model: Path) -> tuple[float, dict[str, Tensor], int]:
     move(model)
 
     def one(network: Any, document: int) -> tuple[Tensor, Tensor]:
-        start, end = plan.data.bounds[document], plan.data.bounds[document + 1]
-        ids = torch.tensor(plan.data.ids[start:end], dtype=torch.long)
-        trained = torch.tensor(plan.data.weights[start + 1 : end] > 0)
+        ids, weights = map(torch.from_numpy, plan.data.document(document))
+        trained = weights[1:] > 0
         logits = network(ids[None]).logits[0, :-1][trained]
         chances = logits.log_softmax(-1)[torch.arange(len(logits)), ids[1:][trained]]
         half = len(chances) // 2

@@ -1,6 +1,7 @@
 """The runner from recipe to model folder: the right loss, the right files, and one line for each mistake."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,20 @@ def test_first_loss_equals_transformers_on_each_conversation_alone(toy_recipe: d
     total, weight = 0.0, 0.0
     for row in Plan(data, section, OptimSection(lr=1e-3, global_batch=8, updates=1), seed=0).rows(0):
         for document in row:
-            start, end = data.bounds[document], data.bounds[document + 1]
-            ids = torch.tensor(data.ids[start:end], dtype=torch.long)
-            weights = torch.tensor(data.weights[start + 1 : end])
+            ids, weights = map(torch.from_numpy, data.document(document))
             with torch.no_grad():
                 logits = model(ids[None]).logits[0, :-1]
             losses = torch.nn.functional.cross_entropy(logits, ids[1:], reduction="none")
-            total += float((losses * weights).sum())
+            total += float((losses * weights[1:]).sum())
             weight += float(weights.sum())
     assert record["loss"] == pytest.approx(total / weight, rel=1e-5)
 
 
 def test_what_a_run_leaves_behind(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    toy_recipe["optim"]["final_lr"] = 0.1
     assert run(toy_recipe) == 0
+    peak, left = toy_recipe["optim"]["lr"], (1 + math.cos(math.pi * 4 / 5)) / 2  # 1 of 6 updates warms up
+    assert metrics(toy_recipe)[-1]["lr"] == pytest.approx(peak * (0.1 + 0.9 * left))
     folder = Path(toy_recipe["run"]["output"])
     AutoModelForCausalLM.from_pretrained(folder / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder / "model")
@@ -53,6 +55,7 @@ def test_what_a_run_leaves_behind(toy_recipe: dict[str, Any], capsys: pytest.Cap
     card = (folder / "model" / "README.md").read_text()
     assert "pipeline_tag: text-generation" in card and "`vicuna_v1.1`, at most 128 tokens" in card
     assert f"\ncamelid chat {folder / 'model'}\ncamelid serve {folder / 'model'}\n" in card
+    assert f"peak learning rate {peak:g}, cosine to 0.1 of it, weight decay" in card
     assert "| Ends of an answer | `</s>` |" in card
     assert "![Loss over the updates](loss.png)" in card and (folder / "model" / "loss.png").is_file()
     assert (folder / "loss.svg").is_file() and (folder / "loss.png").is_file()

@@ -1,0 +1,1 @@
+"""What the records of a source are, and what of them is trained: one object a form."""
