@@ -11,7 +11,7 @@ BUCKET, LIVE, PREFETCH = 5e8, 1e9, 5e7
 
 
 @dataclass(frozen=True)
-class Exchange:
+class ExchangeBytes:
     """Bytes on one process, at each moment of an update.
 
     Attributes:
@@ -29,7 +29,7 @@ class Exchange:
     end: float = 0.0
 
 
-def exchange(counts: ParameterCounts, layers: int, compute: int, layout: Layout) -> Exchange:
+def exchange_bytes(counts: ParameterCounts, layers: int, compute: int, layout: Layout) -> ExchangeBytes:
     """What a layout exchanges.
 
     Args:
@@ -44,10 +44,10 @@ def exchange(counts: ParameterCounts, layers: int, compute: int, layout: Layout)
         return _zero3(counts, compute, layout)
     if layout.sharding in ("zero1", "zero2"):
         return _zero2(counts, compute, layout)
-    return Exchange()
+    return ExchangeBytes()
 
 
-def _fsdp2(counts: ParameterCounts, layers: int, compute: int, layout: Layout) -> Exchange:
+def _fsdp2(counts: ParameterCounts, layers: int, compute: int, layout: Layout) -> ExchangeBytes:
     """torch's `fully_shard`, each layer a group and the rest another, which is there from its first use to its last.
 
     A layer is gathered into a buffer and copied out of it; in the backward pass the next one's buffer fills meanwhile.
@@ -56,7 +56,7 @@ def _fsdp2(counts: ParameterCounts, layers: int, compute: int, layout: Layout) -
     """
     layer, trained = (counts.layers + counts.adapters) / layers, counts.trained_in_layers / layers
     root, copies = counts.vocabulary + (counts.whole if counts.frozen else 0), layout.device == "cpu"
-    return Exchange(
+    return ExchangeBytes(
         lasting=compute * root,
         loss=compute * layer,
         layer=compute * (layer * (2 + copies) + counts.output) + (compute + 4) * trained,
@@ -64,7 +64,7 @@ def _fsdp2(counts: ParameterCounts, layers: int, compute: int, layout: Layout) -
     )
 
 
-def _zero2(counts: ParameterCounts, compute: int, layout: Layout) -> Exchange:
+def _zero2(counts: ParameterCounts, compute: int, layout: Layout) -> ExchangeBytes:
     """DeepSpeed's ZeRO-1 and 2: a bucket for gradients, which are made flat to be summed.
 
     A GPU sets the whole bucket aside, a CPU what is written of it, which ZeRO-1 doesn't.
@@ -75,10 +75,10 @@ def _zero2(counts: ParameterCounts, compute: int, layout: Layout) -> Exchange:
     flat = compute * min(counts.trained, BUCKET)
     early = counts.trained > BUCKET  # the first sum is made while nearly all activations are there
     lasting = reserved if early or layout.device != "cpu" else 0.0
-    return Exchange(lasting=lasting, layer=flat if early else 0.0, end=reserved + flat)
+    return ExchangeBytes(lasting=lasting, layer=flat if early else 0.0, end=reserved + flat)
 
 
-def _zero3(counts: ParameterCounts, compute: int, layout: Layout) -> Exchange:
+def _zero3(counts: ParameterCounts, compute: int, layout: Layout) -> ExchangeBytes:
     """DeepSpeed's ZeRO-3: that bucket from the beginning, and gathered weights that stay while they are few.
 
     They are gathered in buckets, too, and one of these at a time is copied out of. gloo copies what it gathers or sums.
@@ -91,7 +91,7 @@ def _zero3(counts: ParameterCounts, compute: int, layout: Layout) -> Exchange:
     gathering = compute * (1 + copies) * min(everything / 2, PREFETCH)
     summing = summed * (1 + copies) + 2 * compute * counts.output  # while the embedding, as large, is gathered
     early = counts.trained > BUCKET  # the first sum is made while nearly all activations are there
-    return Exchange(
+    return ExchangeBytes(
         lasting=bucket + live + (gathering if everything > LIVE else 0.0),
         layer=summing if early else 0.0,
         start=bucket + live + gathering,

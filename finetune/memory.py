@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from finetune.exchange_memory import exchange
+from finetune.exchange_memory import exchange_bytes
 from finetune.layout import Layout, loads_whole
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
@@ -127,7 +127,7 @@ def estimate_memory(
     kept, layer = _layer_bytes(config, model, adapter, run, layout, tokens, stream)
     kept += tokens * 3 * stream * config.hidden_size
     loss = _loss_bytes(config, held, tokens, compute, narrow_weights=half and not autocast)
-    moved = exchange(held, config.num_hidden_layers, compute, layout)
+    moved = exchange_bytes(held, config.num_hidden_layers, compute, layout)
     moments = (
         loss + moved.loss,
         layer + moved.layer,
