@@ -10,7 +10,7 @@ from camelid.errors import UserError
 from camelid.files.read import read_json, read_text
 from finetune.combinations import number, refuse_combination
 from finetune.llama.config import LlamaConfig
-from finetune.recipe import Recipe, RunSection, pipeline_stages, recipe_choices
+from finetune.recipe import AdapterSection, Recipe, RunSection, pipeline_stages, recipe_choices
 
 Sharding = Literal["none", "fsdp2", "zero1", "zero2", "zero3"]
 STAGES: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
@@ -40,6 +40,14 @@ class Layout:
     offload_weights: bool = False
     offload_optimizer: bool = False
     device: str | None = None
+
+
+def loads_whole(config: LlamaConfig, adapter: AdapterSection) -> bool:
+    """Whether every process reads the whole model before its weights are cut, whatever the sharding.
+
+    A tied matrix that is trained beside an adapter is two modules, which only loading whole keeps one.
+    """
+    return adapter.kind != "none" and bool(adapter.also) and config.tie_word_embeddings
 
 
 def check(recipe: Recipe, layout: Layout, config: LlamaConfig | None = None) -> None:
