@@ -61,14 +61,14 @@ class DataSource:
             of texts also token shards (`.bin` and `.idx` as Megatron's, or a folder of them).
         weight: how often each of its records is seen in an epoch; 0.5 takes a fixed random half.
         form: what its records are: `chat`, messages of which the assistant's are trained; `text`, documents of which
-            every token is trained.
+            every token is trained; `infill`, the same, but nine in ten have their middle moved to their end.
         split: of a folder or a data set, the split to train on; None is `train`.
         config: the configuration of a data set that has several.
     """
 
     path: str
     weight: float = 1.0
-    form: Literal["chat", "text"] = "chat"
+    form: Literal["chat", "text", "infill"] = "chat"
     split: str | None = None
     config: str | None = None
 

@@ -106,6 +106,30 @@ def token_loss(
     return total
 
 
+@torch.no_grad()
+def token_losses(hidden_TD: Tensor, lm_head: nn.Module, batch: MicroBatch, passes: int | None = None) -> Tensor:
+    """(N,) cross-entropy of each trained token in nats, float32, without gradients.
+
+    Args:
+        hidden_TD: final hidden states.
+        lm_head: maps (n, D) to (n, V) logits.
+        batch: its trained positions and targets.
+        passes: as of `token_loss`.
+    """
+    positions_N, targets_N = batch.trained, batch.targets
+    if passes is not None:
+        positions_N, targets_N = (torch.cat([x_N, x_N.new_zeros(passes)]) for x_N in (positions_N, targets_N))
+    if positions_N.numel() == 0:
+        lm_head(hidden_TD[:1])  # an empty share still takes part in the collectives
+        return hidden_TD.new_zeros(0, dtype=torch.float32)
+    chosen_ND = hidden_TD.index_select(0, positions_N)
+    losses = [
+        cross_entropy(lm_head(hidden_nD).float(), targets_n, reduction="none")
+        for hidden_nD, targets_n in zip(*_chunks(chosen_ND, targets_N, passes=passes), strict=True)
+    ]
+    return torch.cat(losses)[: batch.trained.numel()]
+
+
 def _is_plain(lm_head: nn.Module) -> bool:
     """Whether the output layer is one matrix that is here as a whole: no adapter, no shard (ZeRO-3, DTensor)."""
     weight = getattr(lm_head, "weight", None)
