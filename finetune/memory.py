@@ -130,7 +130,8 @@ def estimate_memory(
     state_cut = cut if sharding != "none" else uncut
     gradients_cut = cut if sharding in ("fsdp2", "zero2", "zero3") else uncut
     stored = 2 if half and (pure or frozen or deepspeed) else 4
-    linear = total - config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+    matrices = 1 if config.tie_word_embeddings or config.num_labels else 2  # beside the layers
+    linear = total - config.vocab_size * config.hidden_size * matrices
     weights = float(total * stored) + (4 * trained if frozen else 0)
     if adapter.kind == "qlora":
         weights += linear * (NF4_BYTES - stored)
@@ -161,8 +162,8 @@ def estimate_memory(
         )  # autocast's copies live until the backward pass
     if adapter.kind == "dora" and adapter.dropout and run.precision != "fp32":
         casts += linear * _adapter_precision(run.precision, sharding)  # it multiplies what dropout let through anew
-    logits = min(CHUNK, tokens) * config.vocab_size * 8.0
-    if not frozen:
+    logits = 0.0 if config.num_labels else min(CHUNK, tokens) * config.vocab_size * 8.0
+    if not frozen and not config.num_labels:
         logits += config.vocab_size * config.hidden_size * (4.0 + 2.0)  # its gradient, and a product on its way there
     return {
         "weights": weights * weights_cut,

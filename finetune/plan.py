@@ -11,8 +11,10 @@ from camelid.errors import UserError
 from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.communication import Traffic, update_seconds, update_traffic
 from finetune.data.batches import Plan, warn_of_few_updates
+from finetune.data.preference_data import load_preferences, unit_of
 from finetune.data.token_data import load_tokens
 from finetune.folders.hub import suggest_download
+from finetune.folders.score_head import with_score
 from finetune.folders.vocabulary import require_rows
 from finetune.layout import Layout, check
 from finetune.llama.architectures import ARCHITECTURES
@@ -30,6 +32,7 @@ from finetune.recipe import ModelSection, Recipe, pipeline_stages
 # Share of the peak that is reckoned with; LLaMA-65B reached 0.47 on A100s (Touvron et al. 2023a, section 2.4).
 MFU = 0.4
 GB = 1e9
+REFERENCED = ("dpo", "kto")  # kinds of recipes that hold the policy to a reference
 
 
 @dataclass(frozen=True)
@@ -80,9 +83,13 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
     if not here or not Path(recipe.model.path).is_dir():
         return None
     tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
-    tokens = load_tokens(Path(recipe.run.output) / "tokens", data, tokenizer, recipe.run.seed)
+    cache, seed = Path(recipe.run.output) / "tokens", recipe.run.seed
+    if recipe.kind == "sft":
+        tokens = load_tokens(cache, recipe.data, tokenizer, seed)
+    else:
+        tokens = load_preferences(cache, recipe.data, tokenizer, seed, unit_of(recipe)).tokens
     require_rows(tokens.used, tokenizer, recipe.model.path)
-    plan = Plan(tokens, data, recipe.optim, recipe.run.seed)
+    plan = Plan(tokens, data, recipe.optim, seed)
     lengths = tokens.lengths[tokens.training]
     total = int(lengths.sum())
     return TokenCounts(
@@ -113,6 +120,7 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
         raise UserError(f"--gpu {gpu}: not known; known: {', '.join(ACCELERATORS)}")
     kind, optim, stages = ACCELERATORS[gpu], recipe.optim, pipeline_stages(recipe.run)
     config = get_config(recipe.model)
+    config = with_score(config) if recipe.kind == "reward" else config
     check(recipe, layout, config)
     processes = layout.processes
     ranks = processes // recipe.run.tensor_parallel // stages
@@ -123,7 +131,7 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
         f"({trained / config.num_parameters():.2%})",
         f"layout       {processes} process(es), sharding {layout.sharding}, tensor parallel "
         f"{recipe.run.tensor_parallel}{f', {stages} stages' if stages > 1 else ''}; an update "
-        f"is {optim.global_batch} sequences: {ranks} ranks x {accumulation} micro-batches of {optim.micro_batch}",
+        f"is {optim.global_batch} {_unit(recipe)}: {ranks} ranks x {accumulation} micro-batches of {optim.micro_batch}",
         *_memory_lines(config, recipe, layout, gpu, accumulation),
     ]
     tokens = count_tokens(recipe)
@@ -146,12 +154,25 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
     traffic = update_traffic(config, recipe, layout, accumulation, seen / updates / ranks / accumulation)
     hours = updates * update_seconds(traffic, computing, kind) / 3600
     lines += _message_lines(traffic, computing, kind)
+    if recipe.kind in REFERENCED:
+        whole = tokens.tokens if tokens else seen
+        reference = whole * flops_per_token(config, length, share, adapter=False) / 3  # a forward pass over all of it
+        hours += reference / (kind.flops * MFU * processes) / 3600
+        lines.append(
+            "reference    no second model: log-probabilities by the model that training starts from, found once and "
+            "kept (8 bytes an answer)"
+        )
     cost = f", {hours * processes * price:,.2f} USD at {price:g} USD an hour each" if price is not None else ""
     lines.append(
         f"time         {_duration(hours)} on {processes} x {gpu} at {MFU:.0%} of {kind.flops / 1e12:.0f} TFLOP/s, "
         f"{seen / hours / 3600 / processes:,.0f} tokens/s each ({hours * processes:,.2f} GPU hours){cost}"
     )
     return "\n".join(lines)
+
+
+def _unit(recipe: Recipe) -> str:
+    """What a batch is counted in."""
+    return "sequences" if recipe.kind == "sft" else unit_of(recipe)
 
 
 def _memory_lines(config: LlamaConfig, recipe: Recipe, layout: Layout, gpu: str, micro_batches: int) -> list[str]:

@@ -444,9 +444,14 @@ class SimpoRecipe:
 
 PolicyRecipe = DpoRecipe | KtoRecipe | OrpoRecipe | SimpoRecipe  # log-probabilities of answers are what it moves
 PreferenceRecipe = RewardRecipe | PolicyRecipe
-Recipe = SftRecipe  # of any kind
+Recipe = SftRecipe | PreferenceRecipe  # of any kind
 KINDS: dict[str, type[Recipe]] = {
     "sft": SftRecipe,
+    "reward": RewardRecipe,
+    "dpo": DpoRecipe,
+    "kto": KtoRecipe,
+    "orpo": OrpoRecipe,
+    "simpo": SimpoRecipe,
 }
 DEFAULT_KIND = "sft"
 
@@ -466,7 +471,7 @@ def least_warmup(optim: OptimSection) -> int:
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
 
 
-def recipe_choices(recipe: SftRecipe | PreferenceRecipe) -> dict[str, str]:
+def recipe_choices(recipe: Recipe) -> dict[str, str]:
     """What a recipe chooses of the things that may exclude each other (`finetune.combinations`)."""
     optim, run = recipe.optim, recipe.run
     choices = {"kind": recipe.kind, "optim.optimizer": optim.optimizer}

@@ -45,7 +45,7 @@ def validation_loss(worker: Worker, plan: Plan, rows: Sequence[PackedRow], objec
     """
     data, documents = plan.data, np.concatenate(rows)
     micro_rows = rows_of_worker(worker, data, rows)
-    objective.before(make_share(worker, data, documents, micro_rows))
+    objective.before(make_share(worker, plan, documents, micro_rows))
     passes, device = worker.passes(plan.capacity), worker.accelerator.device
     total = torch.zeros((), device=device)
     for part in micro_rows:

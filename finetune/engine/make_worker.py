@@ -10,6 +10,7 @@ from finetune.engine.optimizer import make_optimizer
 from finetune.engine.wide_gradients import WideGradients
 from finetune.engine.worker import Worker
 from finetune.folders import weights
+from finetune.folders.score_head import with_score
 from finetune.layout import Sharding
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
@@ -77,24 +78,26 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
     if pipeline_stages(recipe.run) > 1:
         return _load_stage(accelerator, sharding, recipe)
     run, adapter, path = recipe.run, recipe.adapter, recipe.model.path
+    config = LlamaConfig.from_folder(path)
+    config = with_score(config) if recipe.kind == "reward" else config
     frozen, pure = adapter.kind != "none", run.precision == "bf16-pure"
     half = pure or (run.precision == "bf16" and (frozen or sharding == "zero3"))
     dtype = torch.bfloat16 if half else torch.float32
     device = str(accelerator.device if sharding in ("none", "zero1", "zero2") else torch.device("cpu"))
     # A tied matrix that is trained beside an adapter is two modules, which only loading whole keeps one.
-    whole = frozen and bool(adapter.also) and LlamaConfig.from_folder(path).tie_word_embeddings
+    whole = frozen and bool(adapter.also) and config.tie_word_embeddings
     if sharding == "zero3" and not whole:
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
-        model, unwrapped = load_in_parts(path, dtype, adapter, run.seed, settings)
+        model, unwrapped = load_in_parts(path, dtype, adapter, run.seed, settings, config)
     elif sharding == "fsdp2" and not whole:
-        unwrapped = weights.load_without_storage(path, dtype)
+        unwrapped = weights.load_without_storage(path, dtype, config)
         model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
     else:
         quantised = adapter.kind == "qlora"
         unwrapped = (
             load_quantised(path, dtype, adapter.targets, device)
             if quantised
-            else weights.load_model(path, dtype, device)
+            else weights.load_model(path, dtype, device, config, run.seed)
         )
         model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
     unwrapped.set_recompute(recipe.model.recompute)

@@ -93,7 +93,7 @@ def run_update(
         torch.manual_seed(int(np.random.SeedSequence([plan.seed, update, worker.rank]).generate_state(1)[0]))
         micro_rows = rows_of_worker(worker, data, rows)
         try:
-            objective.before(make_share(worker, data, documents, micro_rows))
+            objective.before(make_share(worker, plan, documents, micro_rows))
             if worker.pipeline is None:
                 loss_sum = _accumulate(worker, plan, micro_rows, objective, divisor, stopped, settle)
             else:
@@ -133,20 +133,20 @@ def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow]) -
     ]
 
 
-def make_share(worker: Worker, data: TokenData, documents: PackedRow, micro_rows: MicroRows) -> UpdateShare:
+def make_share(worker: Worker, plan: Plan, documents: PackedRow, micro_rows: MicroRows) -> UpdateShare:
     """What an objective may look at before the update.
 
     Args:
         worker: this process.
-        data: all documents.
+        plan: holds all documents.
         documents: (n,) those of the whole update.
         micro_rows: from `rows_of_worker`.
     """
 
     def micro_batches() -> Iterator[MicroBatch]:
-        return (make_micro_batch(data, rows, worker.accelerator.device) for rows in micro_rows)
+        return (make_micro_batch(plan.data, rows, worker.accelerator.device) for rows in micro_rows)
 
-    return UpdateShare(data, documents, micro_batches, worker.score, worker.sum)
+    return UpdateShare(plan.data, documents, micro_batches, worker.score, worker.passes(plan.capacity), worker.sum)
 
 
 def _accumulate(

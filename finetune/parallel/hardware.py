@@ -54,8 +54,9 @@ def flops_per_token(
         trained_share: share of the tokens that are trained.
         adapter: whether the weights are frozen, so that their gradients (2 of the 6) are not computed.
     """
-    head = config.vocab_size * config.hidden_size
-    inner = config.num_parameters() - head * (1 if config.tie_word_embeddings else 2)
+    embedding = config.vocab_size * config.hidden_size
+    head = config.num_labels * config.hidden_size if config.num_labels else embedding
+    inner = config.num_parameters() - embedding - (0 if config.tie_word_embeddings else head)
     per_weight = 4 if adapter else 6
     attention = 6 * config.num_hidden_layers * config.num_attention_heads * config.head_size * mean_length
     return per_weight * (inner + head * trained_share) + attention

@@ -17,7 +17,7 @@ from finetune.combinations import exclusions
 from finetune.layout import Layout, Sharding, check, read_launch_file
 from finetune.llama.config import LlamaConfig
 from finetune.optimizers.table import OPTIMIZERS
-from finetune.recipe import SftRecipe
+from finetune.recipe import SftRecipe, read_recipe
 from tests.finetune.forked_runs import train_each
 from tests.finetune.runs import deepspeed, metrics, run, variant, write
 
@@ -95,6 +95,21 @@ def test_every_cell_is_refused_by_name_or_taken(toy_recipe: dict[str, Any]) -> N
         assert {"kind", "tie_word_embeddings"} & set(each.choices) or any(
             each.why in text for text in refused.values()
         ), each
+
+
+@pytest.mark.parametrize(
+    ("kind", "adapter", "says"),
+    [
+        ("reward", {"kind": "lora"}, "kind = 'reward' does not go with adapter.kind = 'lora' (its score layer is new"),
+        ("dpo", {"kind": "lora", "dropout": 0.1}, "kind = 'dpo' does not go with adapter.dropout > 0"),
+    ],
+)
+def test_what_a_kind_excludes(toy_recipe: dict[str, Any], kind: str, adapter: dict[str, Any], says: str) -> None:
+    ours = toy_recipe | {"kind": kind}
+    assert read_recipe(write(ours)).kind == kind
+    with pytest.raises(UserError) as caught:
+        read_recipe(write(ours | {"adapter": adapter}))
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize(
