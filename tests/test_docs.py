@@ -26,6 +26,7 @@ from camelid.models.journal import Journal
 from conversations.candidates import read_candidates
 from conversations.formats.readers import read_conversations
 from conversations.preference import read_labels, read_pairs
+from corpus.record import TextRecord
 from docs.generate import generated
 from eval.ask.answer import read_answers
 from eval.ask.questions import Question, read_questions
@@ -158,6 +159,11 @@ def _ledger(path: Path) -> None:
         assert Ledger.from_json(counts).to_json() == counts
 
 
+def _text_record(path: Path) -> None:
+    [record] = _lines(path)
+    assert TextRecord.from_json(record, str(path)).to_json() == record
+
+
 def _result(path: Path) -> None:
     [row] = _lines(path)
     assert set(row) <= {field.name for field in dataclasses.fields(LeaderboardRow)}
@@ -178,6 +184,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "Preference": _rewritten(read_pairs),
     "Labelled answer": _rewritten(read_labels),
     "Conversation": lambda path: list(read_conversations(path)),
+    "Text record": _text_record,
     "Ledger": _ledger,
     "Journal": lambda path: Journal(path).get(_lines(path)[0]["key"]).text,  # type: ignore[union-attr]
     "Recipe": read_recipe,
