@@ -1,6 +1,7 @@
 """Recipes: every shipped one parses, and mistakes name the key and the fix."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -164,7 +165,7 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     if recipe.adapter.kind == "qlora":
         pytest.importorskip("bitsandbytes")
     own = recipe.data.template == "tokenizer"
-    template = get_template("llama-3" if own else recipe.data.template)
+    template = get_template("llama-3" if own else recipe.data.template or "vicuna_v1.1")
     texts = [span.text for conversation in read_conversations(toy_data) for span in template.spans(conversation)]
     tokenizer = train_tokenizer(texts, 450, template)
     if own:
@@ -178,9 +179,12 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     weights.save_model(weights.init_model(shape, seed=0).state_dict(), shape, tmp_path / "toy")
     tokenizer.save_pretrained(tmp_path / "toy")
     tree = to_tree(recipe)
-    tree["model"]["path"], tree["data"]["train"] = str(tmp_path / "toy"), [{"path": str(toy_data)}]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    for source in tree["data"]["train"]:
+        source["path"] = str(toy_data if source["form"] == "chat" else tmp_path / "texts.jsonl")
+    tree["model"]["path"] = str(tmp_path / "toy")
     tree["data"]["max_length"], tree["run"]["output"] = 256, str(tmp_path / "run")
-    tree["data"]["validation"] = min(1.0, 5 * tree["data"]["validation"])
+    tree["data"]["validation"] = 0.2 if tree["data"]["validation"] else 0.0
     tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}
     assert run(tree) == 0, capsys.readouterr().err
     assert [record["skipped"] for record in metrics(tree)] == [False, False]
