@@ -16,7 +16,8 @@ def register(rooms: Any) -> None:
     parser = rooms.add_parser(
         "finetune",
         help="fine-tune a LLaMA from a YAML recipe",
-        epilog="Also: `camelid finetune tokens` (texts to token shards), `camelid finetune perplexity` (of a model).",
+        epilog="Also: `camelid finetune tokens` (texts to token shards), `camelid finetune perplexity` (of a model), "
+        "`camelid finetune retrieval` (of a key in long prompts).",
     )
     parser.add_argument("recipe", help="YAML file; see recipes/")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optim.lr=1e-5")

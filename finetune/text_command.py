@@ -22,6 +22,10 @@ def register(rooms: Any) -> None:
     parser.add_argument(
         "--max-length", type=int, metavar="N", help="tokens that are read together (default: what the model takes)"
     )
+    parser.add_argument(
+        "--positions", type=int, metavar="N", help="loss by position instead, over the first N tokens of each text"
+    )
+    parser.add_argument("--output", metavar="DIR", help="with --positions: where its table and chart go")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
     parser.set_defaults(run=run_perplexity)
 
@@ -58,6 +62,10 @@ def run_perplexity(args: argparse.Namespace) -> int:
     """Score every text and print a table."""
     if args.max_length is not None and args.max_length < 2:
         raise UserError(f"--max-length {args.max_length}: must be at least 2 tokens")
+    if (args.positions is None) != (args.output is None):
+        raise UserError("--positions N and --output DIR go together; give both or neither")
+    if args.positions is not None:
+        return _positions(args)
     from finetune.engine.perplexity import score_texts
 
     ledger, total, by_source = score_texts(Path(args.model), args.files, args.max_length, args.quiet)
@@ -68,4 +76,25 @@ def run_perplexity(args: argparse.Namespace) -> int:
     for name, score in shown:
         bits = "-" if score.bits_per_byte is None else f"{score.bits_per_byte:.4f}"
         print(f"{name:{width}}  {score.tokens:>12,}  {score.loss:>8.4f}  {score.perplexity:>11.2f}  {bits:>11}")
+    return 0
+
+
+def _positions(args: argparse.Namespace) -> int:
+    """Write the loss by position, and print it where the position doubles."""
+    if args.by_source or args.max_length is not None:
+        raise UserError("--positions: goes without --by-source and --max-length; leave them out")
+    if args.positions < 2:
+        raise UserError(f"--positions {args.positions}: must be at least 2 tokens")
+    from finetune.context.position_losses import losses_of_files, write_position_losses
+
+    ledger, curve = losses_of_files(Path(args.model), args.files, args.positions, args.quiet)
+    print(ledger.summary())
+    if not curve:
+        raise UserError(f"{', '.join(args.files)}: no text of {args.positions} tokens; give longer texts or a lower N")
+    write_position_losses(Path(args.output), curve, {"model": args.model, "files": args.files, "texts": ledger.kept})
+    shown = 1
+    for point in curve:
+        if point.last >= shown or point is curve[-1]:
+            print(f"{point.first:>9,} to {point.last:>9,}  {point.loss:.4f} nats a token")
+            shown = 2 * point.last
     return 0

@@ -19,6 +19,7 @@ from corpus import command as corpus_command
 from eval import command as eval_command
 from finetune import command as finetune_command
 from finetune import text_command
+from finetune.context import retrieval_command
 from finetune.folders import command as weights_command
 from finetune.folders import tokenizer_command
 from finetune.serve import command as serve_command
@@ -43,6 +44,7 @@ def build_parser() -> CommandParser:
     weights_command.register(rooms)
     finetune_command.register(rooms)
     text_command.register(rooms)
+    retrieval_command.register(rooms)
     eval_command.register(rooms, open_model, add_model_arguments)
     serve_command.register(rooms)
     doctor.register(rooms)

@@ -22,11 +22,13 @@ SIZES = (
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
+SHIPPED = sorted((*RECIPES.glob("*.yaml"), *RECIPES.glob("code/*.yaml")))
+TOYS = ("smoke", "toy")  # recipes of a toy model
 # What `tokenizer` means for a toy: the template of the model that a recipe names, with its date.
 CHAT_TEMPLATE = ROOT / "tests" / "conversations" / "tokens" / "chat_templates" / "llama-3.1.jinja"
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_recipes_parse(path: Path) -> None:
     recipe = read_recipe(path)
     assert recipe.optim.global_batch % recipe.optim.micro_batch == 0
@@ -128,7 +130,7 @@ def test_overrides() -> None:
         read_recipe(RECIPES / "smoke.yaml", ["lr"])
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_recipes_say_what_the_plan_says(path: Path) -> None:
     """Memory and time in a recipe's head, for the layout named there."""
     from finetune.plan import plan_report
@@ -136,7 +138,7 @@ def test_recipes_say_what_the_plan_says(path: Path) -> None:
     said = re.search(
         r"^# By --plan \((.*?)\): ([\d.]+ GB) a GPU; an update .* takes about ([\d.]+ s)", path.read_text(), re.M
     )
-    assert said or path.stem == "smoke"
+    assert said or path.stem in TOYS
     if said:
         launch = re.search(r"\d+ H100, (launch/[\w-]+\.yaml)", said[1])
         recipe = read_recipe(path)
@@ -145,12 +147,13 @@ def test_recipes_say_what_the_plan_says(path: Path) -> None:
         assert re.search(r"^time +([\d.]+ s)", plan, re.M)[1] == said[3]  # type: ignore[index]
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_recipes_are_planned_and_run_two_steps(
     path: Path, toy_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Everything as shipped but for the size: a toy model with the template's control tokens, short sequences."""
     from conversations.formats.readers import read_conversations
+    from conversations.tokens.infill import INFILL_TOKENS
     from conversations.tokens.template import get_template
     from finetune.folders import weights
     from finetune.folders.tokenizer import train_tokenizer
@@ -159,7 +162,7 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     from finetune.plan import plan_report
 
     recipe = read_recipe(path)
-    if path.stem != "smoke":
+    if path.stem not in TOYS:
         plan = plan_report(recipe, layout_of(recipe), "H100", 2.0)
         assert "DOES NOT FIT" not in plan and "USD" in plan
     if recipe.adapter.kind == "qlora":
@@ -170,6 +173,8 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     tokenizer = train_tokenizer(texts, 450, template)
     if own:
         tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
+    if any(source.form == "infill" for source in recipe.data.train):
+        tokenizer.add_special_tokens({"additional_special_tokens": list(INFILL_TOKENS[0].all)})
     # The published shape, what tells its family apart included, but small.
     sizes = LlamaConfig(len(tokenizer), 64, 128, 2, 4, 2, head_dim=16, max_position_embeddings=512)
     shape = dataclasses.replace(
@@ -179,9 +184,10 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     weights.save_model(weights.init_model(shape, seed=0).state_dict(), shape, tmp_path / "toy")
     tokenizer.save_pretrained(tmp_path / "toy")
     tree = to_tree(recipe)
-    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    raw = tmp_path / "texts.jsonl"
+    raw.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     for source in tree["data"]["train"]:
-        source["path"] = str(toy_data if source["form"] == "chat" else tmp_path / "texts.jsonl")
+        source |= {"path": str(toy_data if source["form"] == "chat" else raw), "weight": max(0.1, source["weight"])}
     tree["model"]["path"] = str(tmp_path / "toy")
     tree["data"]["max_length"], tree["run"]["output"] = 256, str(tmp_path / "run")
     tree["data"]["validation"] = 0.2 if tree["data"]["validation"] else 0.0
