@@ -63,9 +63,15 @@ def write_card(folders: Sequence[Path], path: Path, title: str) -> list[SourceCa
 
     cards = [read_card(folder) for folder in folders]
     environment = Environment(undefined=StrictUndefined, autoescape=True)
-    environment.globals.update(sample=lambda text: text[:SAMPLE])
+    environment.globals.update(named=_named, characters=SAMPLE)
     template = environment.from_string((DATA / "card.html").read_text(encoding="utf-8"))
     total = sum(card.tokens for card in cards)
     with atomic_write(path) as file:
         file.write(template.render(title=title, cards=cards, total=total))
     return cards
+
+
+def _named(record: TextRecord) -> str:
+    """What tells a sample from others: a title, an address or a path, where there is one."""
+    found = next((record.meta[name] for name in ("title", "url", "path", "id") if record.meta.get(name)), "")
+    return f": {found}" if found else ""

@@ -1,8 +1,8 @@
 """A linear classifier: pages that Wikipedia's articles refer to against random ones, as LLaMA filtered Common Crawl.
 
 "We trained a linear model to classify pages used as references in Wikipedia v.s. randomly sampled pages" (Touvron et
-al. 2023, 2.1). Its features are words and pairs of words, hashed; ends of lines are words, too, for pages differ in
-them.
+al. 2023, 2.1). Its features are hashed: words and pairs of them, and shapes of lines, in which pages
+differ, too.
 """
 
 import io
@@ -28,25 +28,28 @@ _FACTORS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uin
 _FORMAT = 1
 
 FloatArray = npt.NDArray[np.float64]
-Hashes = npt.NDArray[np.uint64]
+HashArray = npt.NDArray[np.uint64]
 
 
 def features(text: str) -> tuple[npt.NDArray[np.int64], FloatArray]:
     """The columns of a text and their values.
 
-    They are words, pairs of words, shapes of lines and pairs of shapes, each with 1 + log of how often it occurs. Those of
-    words have length 1 together, and so have those of shapes, which would be lost among them.
+    They are words, pairs of words, shapes of lines, and two or three of these in a row, each with 1 + log of how often
+    it occurs. Those of words have length 1 together, and so have those of shapes, which would be lost among them.
     """
     lines = text[:_READ].split("\n")
     words = [_BREAK] + [word for line in lines for word in (*unicode_tokens(line), _BREAK)]
     shapes = ["begin", *map(_shape, lines), "end"]
     filled = [shape for shape in shapes if shape != _EMPTY]
-    layout = np.concatenate([_ones_and_pairs("line", shapes), _ones_and_pairs("filled", filled)])
-    blocks = [_counted(_ones_and_pairs("word", words)), _counted(layout)]
+    threes = [" ".join(run) for run in zip(filled, filled[1:], filled[2:], strict=False)]
+    layout = np.concatenate(
+        [_hashes("line", shapes), _hashes("filled", filled), _hashes("threes", threes, pairs=False)]
+    )
+    blocks = [_counted(_hashes("word", words)), _counted(layout)]
     return np.concatenate([columns for columns, _ in blocks]), np.concatenate([values for _, values in blocks])
 
 
-def _counted(hashes: Hashes) -> tuple[npt.NDArray[np.int64], FloatArray]:
+def _counted(hashes: HashArray) -> tuple[npt.NDArray[np.int64], FloatArray]:
     columns, counts = np.unique(hashes >> np.uint64(64 - BITS), return_counts=True)
     values = 1.0 + np.log(counts)
     return columns.astype(np.int64), values / np.linalg.norm(values)
@@ -60,12 +63,12 @@ def _shape(line: str) -> str:
     return f"{min(count.bit_length(), 6)}{'.' if line.rstrip().endswith(_ENDS) else ''}"
 
 
-def _ones_and_pairs(kind: str, tokens: list[str]) -> Hashes:
-    """Hashes of the tokens and of each two in a row; equal tokens of another kind have others."""
+def _hashes(kind: str, tokens: list[str], pairs: bool = True) -> HashArray:
+    """HashArray of the tokens and, with `pairs`, of each two in a row; equal tokens of another kind have others."""
     seed = zlib.crc32(kind.encode())
     hashed = np.array([zlib.crc32(token.encode(), seed) for token in tokens], dtype=np.uint64)
-    pairs = (hashed[:-1] * _FACTORS[0] + hashed[1:]) * _FACTORS[1]
-    return np.concatenate([hashed * _FACTORS[2], pairs])
+    ones = hashed * _FACTORS[2]
+    return np.concatenate([ones, (hashed[:-1] * _FACTORS[0] + hashed[1:]) * _FACTORS[1]]) if pairs else ones
 
 
 def feature_matrix(texts: Iterable[str]) -> Any:

@@ -34,7 +34,8 @@ def build(args: argparse.Namespace) -> int:
     with exclusive_lock(args.output / "lock"):
         runs = source_runs(recipe, args.raw, args.output)
         asked = {run.name: run.asked for run in runs}
-        claim_folder(args.output, {"recipe": to_tree(recipe), "raw": str(args.raw.resolve()), "sources": asked})
+        whole = {"tokens": recipe.tokens, "tokenizer": recipe.tokenizer, "raw": str(args.raw.resolve())}
+        claim_folder(args.output, {**whole, "sources": asked})
         if not _run(runs, args, args.output):
             return 0
         folders = [run.folder for run in runs]

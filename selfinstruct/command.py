@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from camelid.files.write import write_jsonl
 from camelid.models.failure_streak import PATIENCE
 from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.request_options import read_request_options
+from camelid.sandbox.arguments import add_sandbox_argument
+from camelid.sandbox.execute import require_sandbox
 from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
 from selfinstruct.answer_arguments import (
     add_answer_arguments,
@@ -89,6 +91,7 @@ def _register_generate(
     parser.add_argument("--format", choices=tuple(choices), default=AUTO, help=f"of the replies {formats}")
     add_keep_arguments(parser)
     add_answer_arguments(parser)
+    add_sandbox_argument(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the tasks shown (default 0)")
     parser.add_argument(
         "--patience",
@@ -115,6 +118,8 @@ def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
         raise UserError(f"--method {_evolving()} and --instructions FILE go together")
     _check_options(method, args.model, args.format)
     _check_method_options(method, args)
+    if method.executes:
+        require_sandbox(args.sandbox)
     check_keep_arguments(args, args.model)
     check_answer_arguments(args)
     files = RunFiles(Path(args.output))
@@ -186,6 +191,7 @@ def _describe_formats(method: Method) -> str:
 
 
 def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) -> int:
+    from camelid.models.program_runner import open_runner
     from camelid.progress import Progress
     from selfinstruct.keep.quality import Quality
     from selfinstruct.keep.rules import read_rules
@@ -196,7 +202,7 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
 
     method = METHODS[args.method]
     seeds_path = args.seeds or OWN
-    seeds, rules = read_seeds(seeds_path, args.seed_kinds), read_rules(args.rules)
+    seeds, rules = read_seeds(seeds_path, args.seed_kinds), read_rules(args.rules or method.rules)
     questions = read_evaluations(args.decontaminate)
     teacher = open_model(args, files.journal)
     asked = _asked(args, teacher.name, seeds_path)
@@ -221,6 +227,9 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
     models = [teacher]
     with ExitStack() as stack:
         stack.enter_context(teacher)
+        if method.executes:
+            programs = stack.enter_context(open_runner(files.programs_journal, args.sandbox))
+            inputs = replace(inputs, programs=programs)
         quality = None
         if args.quality_model:
             scorer = open_scorer(args, open_model, files)
@@ -304,7 +313,7 @@ def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str,
         "count": args.count,
         "seeds": file_hash(seeds),
         "instructions": file_hash(args.instructions) if args.instructions else None,
-        **describe_keep_arguments(args),
+        **describe_keep_arguments(args, METHODS[args.method].rules),
         **describe_answer_arguments(args),
         **{name: file_hash(path) for name in ("texts", "prompt", "persona") if (path := getattr(args, name))},
         **({"seed_kinds": sorted(args.seed_kinds)} if args.seed_kinds else {}),

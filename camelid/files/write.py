@@ -97,14 +97,12 @@ def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
 def write_packed_jsonl(path: str | Path, records: Iterable[Record]) -> int:
     """As `write_jsonl`, packed with gzip; equal records make equal bytes, whatever the file is called and when."""
     count = 0
-    with _replacing(Path(path)) as partial, partial.open("wb") as file:
+    with atomic_write_binary(path) as file:
         packed = gzip.GzipFile("", "wb", compresslevel=_LEVEL, fileobj=file, mtime=0)
         with packed, io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text:
             for record in records:
                 text.write(dumps(record) + "\n")
                 count += 1
-        file.flush()
-        os.fsync(file.fileno())
     return count
 
 

@@ -26,10 +26,10 @@ _SCALE = np.uint64(2**64 // 64)  # a long book's sketch has one hash in 64
 _MARGIN = 0.2  # below what is asked for, an estimate is still looked at: five standard errors of 512 hashes at 0.9
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of SplitMix64 (Steele et al. 2014)
 
-Hashes = npt.NDArray[np.uint64]
+RunHashes = npt.NDArray[np.uint64]
 
 
-def run_hashes(text: str) -> Hashes:
+def run_hashes(text: str) -> RunHashes:
     """The hashes of a text's runs of words, each once, sorted; a text of fewer words is one run."""
     known: dict[str, int] = {}
     words = np.fromiter((known.setdefault(word, len(known)) for word in unicode_tokens(text)), dtype=np.int64)
@@ -49,25 +49,25 @@ def _word_hash(word: str) -> int:
     return int.from_bytes(blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-def _scramble(values: Hashes) -> Hashes:
+def _scramble(values: RunHashes) -> RunHashes:
     values = (values ^ (values >> np.uint64(30))) * _MIX[0]
     values = (values ^ (values >> np.uint64(27))) * _MIX[1]
     return values ^ (values >> np.uint64(31))
 
 
-def sketch_of(hashes: Hashes) -> Hashes:
+def sketch_of(hashes: RunHashes) -> RunHashes:
     """The smallest hashes of a text, sorted."""
     return hashes[: max(_SMALLEST, int(np.searchsorted(hashes, _SCALE)))]
 
 
-def estimate_containment(inner: Hashes, outer: Hashes) -> float:
+def estimate_containment(inner: RunHashes, outer: RunHashes) -> float:
     """The share of a text's runs that are in another, from their sketches, as far as both reach."""
     reach = min(inner[-1], outer[-1])
     looked_at = inner[: np.searchsorted(inner, reach, side="right")]
     return float(np.isin(looked_at, outer, assume_unique=True).mean())
 
 
-def containment(inner: Hashes, outer: Hashes) -> float:
+def containment(inner: RunHashes, outer: RunHashes) -> float:
     """The share of a text's runs that are in another, exactly."""
     return float(np.isin(inner, outer, assume_unique=True).mean()) if len(inner) else 0.0
 
@@ -117,7 +117,7 @@ class OverlappingBooks:
     def apply(self, records: Iterable[TextRecord], removed: Removed, counts: ReadCounts) -> Iterator[TextRecord]:
         return drop_removed(records, removed, f"more than {self.over:.0%} of it in another", counts)
 
-    def _candidates(self, sketches: Sequence[Hashes], runs: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    def _candidates(self, sketches: Sequence[RunHashes], runs: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
         """Pairs of a text and a longer one (of equal ones, an earlier one) that it may be in, longest first."""
         order = sorted((at for at in range(len(sketches)) if runs[at]), key=lambda at: (-runs[at], at))
         having: dict[int, list[int]] = defaultdict(list)  # which longer texts have a hash
@@ -134,9 +134,9 @@ class OverlappingBooks:
         return pairs
 
 
-def _read_hashes(parts: Sequence[PartFiles], wanted: set[int]) -> dict[int, Hashes]:
+def _read_hashes(parts: Sequence[PartFiles], wanted: set[int]) -> dict[int, RunHashes]:
     """All hashes of some texts, by their numbers in the order of all parts."""
-    found: dict[int, Hashes] = {}
+    found: dict[int, RunHashes] = {}
     number = 0
     for part in parts if wanted else ():
         for _, record in read_texts(part.texts):

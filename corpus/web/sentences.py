@@ -51,5 +51,5 @@ def _ends_sentence(before: str, after: str | None) -> bool:
     if word.lower() in ABBREVIATIONS:
         return False
     if len(word) == 1 and word.isalpha():
-        return after is not None and after[:1].isdigit()
+        return not (after or "x").lstrip(_CLOSING)[:1].isalpha()
     return not (_NUMBER.fullmatch(word + ".") and after is not None and after[:1].islower())

@@ -1,12 +1,12 @@
 """Spikes of the loss or of the gradient: told when they happen, so that a run can be rewound and the data left out."""
 
-import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
+
+import numpy as np
 
 from camelid.files.tail import records_from_end
 
@@ -26,7 +26,7 @@ class SpikeWatch:
     """
 
     def __init__(self, before: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._past: dict[str, deque[float]] = {name: deque(maxlen=WINDOW) for name in WATCHED}
+        self._past: dict[str, deque[float | None]] = {name: deque(maxlen=WINDOW) for name in WATCHED}
         for record in before:
             self._remember(record)
 
@@ -37,16 +37,15 @@ class SpikeWatch:
         return {name: round(sigmas, 1) for name, sigmas in found.items() if sigmas > SIGMAS}
 
     def _sigmas(self, name: str, value: float | None) -> float:
-        past = self._past[name]
-        if value is None or len(past) < LEAST:
+        past = np.array([each for each in self._past[name] if each is not None])
+        if value is None or past.size < LEAST:
             return 0.0
-        above, spread = value - fmean(past), stdev(past)
-        return above / spread if spread else math.copysign(math.inf, above) if above else 0.0
+        spread = float(past.std(ddof=1))
+        return (value - float(past.mean())) / spread if spread else 0.0
 
     def _remember(self, record: Mapping[str, Any]) -> None:
         for name, past in self._past.items():
-            if record.get(name) is not None:
-                past.append(record[name])
+            past.append(record.get(name))
 
 
 def watch_after(metrics: Path) -> SpikeWatch:

@@ -143,7 +143,7 @@ def test_containment_is_that_of_sets_of_runs() -> None:
 
 
 def test_tasks_do_not_change_what_stays(tmp_path: Path, corpus: CorpusCommand) -> None:
-    parts = [list(numbered(4, 60, seed)) + ["the same line"] for seed in (0, 1, 0, 2, 1)]
+    parts = [[*numbered(4, 60, seed), "the same line"] for seed in (0, 1, 0, 2, 1)]
     source = write_parts(tmp_path / "in", *parts)
     for by in ("line", "exact", "document", "book"):
         for tasks in (1, 3):

@@ -85,7 +85,8 @@ def test_a_dump_that_breaks_off_is_told(tmp_path: Path, corpus: CorpusCommand) -
 def test_html() -> None:
     body = (
         "<p>Use <code>a &lt; b</code>, see <a href='x'>this</a>.</p>\n\n<ul>\n<li>one</li>\n<li>two</li>\n</ul>\n"
-        "<pre class='x'><code>if (a &lt; b)\n    return &quot;&amp;lt;&quot;;\n</code></pre>\n<p>End<br>now &amp; then</p>"
+        "<pre class='x'><code>if (a &lt; b)\n    return &quot;&amp;lt;&quot;;\n</code></pre>\n"
+        "<p>End<br>now &amp; then</p>"
     )
     assert html_to_text(body) == (
         "Use a < b, see this.\n\n- one\n- two\n\nif (a < b)\n    return \"&lt;\";\n\nEnd\nnow & then"

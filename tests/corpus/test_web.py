@@ -112,7 +112,7 @@ def test_real_warc_files(
 
 
 def test_real_wet_sample(real_data: Path, tmp_path: Path, corpus: CorpusCommand) -> None:
-    """The known answer is cc_net's own test (tests/test_parse_wet_file.py): its lines end in bare newlines."""
+    """The known answer is cc_net's own test (`test_parse_wet_file`): its lines end in bare newlines."""
     corpus("read", "wet", real_data / "corpus" / "ccnet_sample.warc.txt", "--output", tmp_path / "out", "--quiet")
     found = records(tmp_path / "out")
     assert [record["meta"]["url"] for record in found] == [
