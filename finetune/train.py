@@ -5,15 +5,20 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from signal import Signals
+from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.paths import find_packaged
 from camelid.files.system_errors import mendable_line
-from finetune.recipe import Recipe, read_recipe
+from finetune.preference.train import train_preference
+from finetune.recipe import read_recipe
 from finetune.sft.train import train_sft
 
 # Who trains each kind of recipe; called with the recipe and whether to be quiet, returns a signal that ended it early.
-TRAINERS: dict[str, Callable[[Recipe, bool], Signals | None]] = {"sft": train_sft}
+TRAINERS: dict[str, Callable[[Any, bool], Signals | None]] = {
+    "sft": train_sft,
+    **dict.fromkeys(("reward", "dpo", "kto", "orpo", "simpo"), train_preference),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
