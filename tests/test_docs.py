@@ -22,6 +22,7 @@ import pytest
 from camelid.app.cli import build_parser
 from camelid.config import from_tree
 from camelid.files.ledger import Ledger
+from camelid.files.read import read_json
 from camelid.models.journal import Journal
 from conversations.candidates import read_candidates
 from conversations.formats.readers import read_conversations
@@ -34,6 +35,8 @@ from eval.ask.tasks.read import read_tasks as read_tasks_with_tests
 from eval.judging.judgments import read_judgments
 from eval.numbers.difficulties import read_difficulties
 from eval.results import Counts, Estimate, LeaderboardRow
+from finetune.context.key_retrieval import write_shares
+from finetune.context.position_losses import PositionLoss
 from finetune.layout import read_launch_file
 from finetune.recipe import KINDS, read_recipe
 from selfinstruct.seeds import read_seeds, read_tasks
@@ -46,7 +49,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SECONDS = 900  # for all blocks of a page
 
 # Numbers that set size, at toy size. Nothing else of a block is changed.
-TOY_SIZES = ((r"--count \d+", "--count 12"),)
+TOY_SIZES = (
+    (r"--count \d+", "--count 12"),
+    (r"--positions \d+", "--positions 99"),
+    (r"--lengths [\d ]+", "--lengths 300 "),
+)
 
 
 @dataclass(frozen=True)
@@ -193,10 +200,18 @@ READERS: dict[str, Callable[[Path], object]] = {
     "Question": read_questions,
     "Task": lambda path: [task.reference for task in read_tasks_with_tests(path)],
     "Answer": lambda path: [answer.turns[0] for answer in read_answers(path)],
+    "Infilling sample": lambda path: [answer.turns[0] for answer in read_answers(path)],
+    "Loss by position": lambda path: [PositionLoss(**point) for point in read_json(path)["positions"]],
+    "Key retrieval": lambda path: write_shares(path.parent, *_shares(read_json(path))),
     "Judgment": lambda path: [judgment.scores for judgment in read_judgments(path)],
     "Results": _result,
     "Difficulties": lambda path: read_difficulties(path, [Question("1", "all", ("Who wrote Faust?",))]).slope,
 }
+
+
+def _shares(record: dict[str, Any]) -> tuple[dict[tuple[int, float], float], dict[str, Any]]:
+    """What `finetune retrieval` writes such a file of."""
+    return {(one["length"], one["depth"]): one["right"] for one in record["shares"]}, {"model": record["model"]}
 
 
 def _repeated(path: Path, times: int) -> Path:
