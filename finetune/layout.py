@@ -67,6 +67,8 @@ def check(recipe: Recipe, layout: Layout, config: LlamaConfig | None = None) -> 
         choices["device"] = layout.device
     refuse_combination(recipe_choices(recipe) | choices)
     _check_tensor_parallel(run.tensor_parallel, layout, config)
+    if config is not None and config.num_labels and recipe.kind != "reward":
+        raise UserError(f"model.path = {recipe.model.path!r} is a reward model, which says nothing; begin from another")
 
 
 def _check_tensor_parallel(size: int, layout: Layout, config: LlamaConfig | None) -> None:

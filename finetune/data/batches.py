@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from finetune.data.packing import pack_documents
-from finetune.data.pieces import Pieces, answer_places
+from finetune.data.pieces import AnswerPieces, answer_places
 from finetune.data.scatter import scatter
 from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
@@ -233,7 +233,7 @@ def make_micro_batch(
 
 
 def make_answer_batch(
-    held: Sequence[npt.NDArray[Any]], pieces: Pieces, indices: PackedRow, device: torch.device
+    held: Sequence[npt.NDArray[Any]], pieces: AnswerPieces, indices: PackedRow, device: torch.device
 ) -> MicroBatch:
     """Lay out prompts with their answers; none at all make a one-token batch that trains nothing.
 

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from finetune.data.packing import Ints
 
 
 @dataclass(frozen=True)
-class Pieces:
+class AnswerPieces:
     """Of documents that are prompts with answers: which parts each is made of.
 
     An answer stands behind its prompt, or behind the answer before it if the two share the prompt:
@@ -60,7 +59,7 @@ class AnswerPlaces:
     before: Ints
 
 
-def answer_places(pieces: Pieces, documents: Ints) -> AnswerPlaces:
+def answer_places(pieces: AnswerPieces, documents: Ints) -> AnswerPlaces:
     """Where the answers of some documents lie when the documents are laid out one behind the other."""
     numbers = pieces.numbers(documents)
     prompts, answers = pieces.prompts[numbers], pieces.answers[numbers]

@@ -22,7 +22,7 @@ from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
 from finetune.data.forms.form import TokenizedDocument
 from finetune.data.hold_out import draw_held_out
-from finetune.data.pieces import Pieces
+from finetune.data.pieces import AnswerPieces
 from finetune.data.preference_documents import SHARE, PreferenceDocument, labelled_documents, pair_documents
 from finetune.data.sources import source_fingerprint, source_records
 from finetune.data.token_data import TokenData
@@ -50,7 +50,7 @@ class PreferenceData:
     folder: Path
 
     @property
-    def pieces(self) -> Pieces:
+    def pieces(self) -> AnswerPieces:
         assert self.tokens.pieces is not None
         return self.tokens.pieces
 
@@ -98,7 +98,7 @@ def load_preferences(
         validation=held,
         ledgers=[Ledger.from_json(ledger) for ledger in facts["ledgers"]],
         block=table.block,
-        pieces=Pieces(arrays["first"], arrays["prompts"], arrays["answers"]),
+        pieces=AnswerPieces(arrays["first"], arrays["prompts"], arrays["answers"]),
     )
     return PreferenceData(tokens, arrays["grades"], arrays["labels"], folder)
 

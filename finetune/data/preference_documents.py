@@ -31,7 +31,7 @@ class PreferenceDocument(NamedTuple):
 
     Attributes:
         ids: (n,) token ids.
-        prompts, answers: see `Pieces`.
+        prompts, answers: see `AnswerPieces`.
         labels: of each answer, 1 or 0: of a pair whether it is safe, of a single answer whether it is wanted;
             `UNKNOWN` where that is not known.
         grade: of a pair, by how much the chosen answer, the first, is better; `UNKNOWN` where that is not known.
@@ -82,7 +82,7 @@ def encode_answers(encoder: Encoder, prompt: Sequence[Message], answers: Sequenc
 
 
 def lay_out(encoded: EncodedAnswers, share: bool) -> tuple[Ids, tuple[int, ...], tuple[int, ...]]:
-    """The ids of a document, and its `Pieces.prompts` and `Pieces.answers`.
+    """The ids of a document, and its `AnswerPieces.prompts` and `AnswerPieces.answers`.
 
     Args:
         encoded: prompt and answers.

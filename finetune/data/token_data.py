@@ -24,7 +24,7 @@ from finetune.data.forms.form import EncodeContext
 from finetune.data.forms.table import FORMS
 from finetune.data.forms.text import cut_pieces
 from finetune.data.hold_out import draw_held_out
-from finetune.data.pieces import Pieces
+from finetune.data.pieces import AnswerPieces
 from finetune.data.shards import read_shard
 from finetune.data.sources import check_sources, read_source, shard_name, source_fingerprint, source_name, source_shards
 from finetune.data.token_store import BLOCK, TokenStore, TokenTable, TokenWriter, read_table
@@ -59,7 +59,7 @@ class TokenData:
     ledgers: list[Ledger]
     sources: tuple[str, ...] = ()
     block: int = BLOCK
-    pieces: Pieces | None = None
+    pieces: AnswerPieces | None = None
 
     @property
     def documents(self) -> int:

@@ -11,7 +11,7 @@ from camelid.errors import UserError
 from camelid.message import Message
 from conversations.tokens.tokenize import Encoder
 from finetune.data.batches import make_answer_batch
-from finetune.data.pieces import Pieces
+from finetune.data.pieces import AnswerPieces
 from finetune.data.preference_documents import SHARE, EncodedAnswers, encode_answers, lay_out, shares_prompt
 from finetune.folders.open_folder import open_chat_tokenizer, open_weights
 from finetune.llama.config import LlamaConfig
@@ -61,7 +61,7 @@ class RewardModel:
         """The score of each answer of each prompt, in one forward pass."""
         laid = [lay_out(each, shares_prompt(each, BATCH_TOKENS, SHARE)) for each in encoded]
         counts = np.array([len(answers) for _, _, answers in laid])
-        pieces = Pieces(
+        pieces = AnswerPieces(
             first=np.append(0, counts.cumsum()),
             prompts=np.array([count for _, prompts, _ in laid for count in prompts]),
             answers=np.array([count for _, _, answers in laid for count in answers]),

@@ -5,6 +5,7 @@ probability sigmoid(difference). Seeds are fixed beforehand.
 """
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,12 @@ def assert_is_the_truth(learned: Floats, true: Floats) -> None:
     print(f"correlation {correlation:.4f}, slope {slope:.4f}")
     assert correlation >= 0.97
     assert 0.9 <= slope <= 1.1
-    limit = 1 / (1 + np.exp(-np.abs(true)))  # the Bayes limit: the better answer was preferred with this probability
-    for low, high in zip(CLASSES, CLASSES[1:], strict=False):
+    limit = true > 0  # the Bayes limit on these very labels: that the better answer was preferred
+    chance = 1 / (1 + np.exp(-np.abs(true)))
+    for low, high in pairwise(CLASSES):
         inside = (np.abs(true) >= low) & (np.abs(true) < high)
         right, best = (learned[inside] > 0).mean(), limit[inside].mean()
-        error = np.sqrt((limit[inside] * (1 - limit[inside])).sum()) / inside.sum()
+        error = np.sqrt((chance[inside] * (1 - chance[inside])).sum()) / inside.sum()
         print(f"  margin {low} to {high}: {inside.sum()} pairs, right {right:.3f}, limit {best:.3f} +- {error:.3f}")
         assert right >= best - 2 * error and right <= best + 2 * error, (low, high)
     said = 1 / (1 + np.exp(-np.abs(learned)))
@@ -120,7 +122,7 @@ def test_rewards_and_implicit_rewards_are_the_truth(toy_model: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_flipped_labels_lower_the_slope_as_computed(toy_model: Path, tmp_path: Path) -> None:
-    """With a fifth of the labels flipped the best score is the logit of 0.8 p + 0.2 (1 - p), p = sigmoid(difference)."""
+    """With a fifth of them flipped the best score is the logit of 0.8 p + 0.2 (1 - p), p = sigmoid(difference)."""
     write_world(tmp_path / "train.jsonl", PAIRS, 0, flipped=0.2)
     true = write_world(tmp_path / "test.jsonl", TESTED, 1)
     reward = train("reward", toy_model, tmp_path / "train.jsonl", tmp_path, {})
