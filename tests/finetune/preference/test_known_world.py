@@ -111,11 +111,17 @@ def assert_is_the_truth(learned: Floats, true: Floats) -> None:
 
 
 @pytest.mark.slow
-def test_rewards_and_implicit_rewards_are_the_truth(toy_model: Path, tmp_path: Path) -> None:
+def test_rewards_are_the_truth(toy_model: Path, tmp_path: Path) -> None:
     write_world(tmp_path / "train.jsonl", PAIRS, 0)
     true = write_world(tmp_path / "test.jsonl", TESTED, 1)
     reward = train("reward", toy_model, tmp_path / "train.jsonl", tmp_path, {})
     assert_is_the_truth(scored(reward, tmp_path / "test.jsonl", tmp_path / "scored.jsonl"), true)
+
+
+@pytest.mark.slow
+def test_implicit_rewards_are_the_truth(toy_model: Path, tmp_path: Path) -> None:
+    write_world(tmp_path / "train.jsonl", PAIRS, 0)
+    true = write_world(tmp_path / "test.jsonl", TESTED, 1)
     policy = train("dpo", toy_model, tmp_path / "train.jsonl", tmp_path, {"beta": 0.5})
     assert_is_the_truth(implied(policy, toy_model, tmp_path / "test.jsonl", tmp_path / "cache", 0.5), true)
 
