@@ -14,6 +14,7 @@ from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from camelid.files.write import atomic_write, write_bytes
@@ -127,6 +128,32 @@ def line_chart(
             axes.plot(xs, ys, color=color, linewidth=1.4, marker="o" if len(xs) < 2 else None, label=name)
         if len(curves) > 1:
             axes.legend(frameon=False)
+        _save(figure, path)
+
+
+def grid_chart(
+    path: Path, rows: Mapping[str, Sequence[float]], columns: Sequence[str], title: str, xlabel: str, ylabel: str
+) -> None:
+    """Draw shares as a grid of cells, each with its value in percent, darker where it is larger.
+
+    Args:
+        path: where it goes; `.svg` and `.png` take the place of the suffix.
+        rows: name -> a share, 0 to 1, for each column; from the top.
+        columns: their names.
+        title: what is shown.
+        xlabel: what columns are, with their unit.
+        ylabel: what rows are, with their unit.
+    """
+    with rc_context(STYLE):
+        figure, axes = _axes(title, height=1.6 + 0.4 * len(rows))
+        axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, len(columns)), ylim=(len(rows), 0))
+        axes.set_xticks([place + 0.5 for place in range(len(columns))], columns)
+        axes.set_yticks([place + 0.5 for place in range(len(rows))], list(rows))
+        axes.tick_params(length=0)
+        for row, shares in enumerate(rows.values()):
+            for column, share in enumerate(shares):
+                axes.add_patch(Rectangle((column, row), 1, 1, color=to_rgba(BLUE, 0.08 + 0.72 * share), linewidth=0))
+                axes.text(column + 0.5, row + 0.5, f"{100 * share:.0f}", ha="center", va="center")
         _save(figure, path)
 
 

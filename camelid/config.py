@@ -51,7 +51,7 @@ def read_tree(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
     if not isinstance(tree, dict):
         raise UserError(f"{path}: expected a mapping of sections, found {type(tree).__name__}")
     for override in overrides:
-        _apply(tree, override)
+        apply_override(tree, override)
     return tree
 
 
@@ -92,7 +92,12 @@ def _nearest(name: str, hints: dict[str, Any]) -> str:
     return suggest_name(name, hints)
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Set one key of nested dicts: `"optim.lr=1e-5"`, the value as YAML.
+
+    Raises:
+        UserError: it is no `key=value`, or leads into what is no section.
+    """
     name, equals, text = override.partition("=")
     if not equals or not name:
         raise UserError(f"override {override!r} must look like key=value, for example optim.lr=1e-5")

@@ -26,6 +26,7 @@ class SampledAnswer:
         scores: what it is worth, by the name of whoever scored it (`helpful`, `safe`, `quality`): a reward, which is a
             logit. Empty if nobody has.
         ids: its tokens as they were sampled, the end token included; None if unknown.
+        context: what the model was told besides the prompt when it wrote this (context distillation); empty if nothing.
     """
 
     content: str
@@ -34,6 +35,7 @@ class SampledAnswer:
     finish_reason: str = ""
     scores: dict[str, float] = field(default_factory=dict)
     ids: tuple[int, ...] | None = None
+    context: str = ""
 
     @property
     def truncated(self) -> bool:
@@ -53,6 +55,8 @@ class SampledAnswer:
         }
         if self.ids is not None:
             record["ids"] = list(self.ids)
+        if self.context:
+            record["context"] = self.context
         return {**record, "scores": self.scores}
 
 
@@ -108,10 +112,9 @@ def parse_candidates(record: Record, place: str) -> Candidates:
 def _read_answer(answer: object, where: str) -> SampledAnswer:
     if not isinstance(answer, dict) or not isinstance(answer.get("content"), str):
         raise UserError(f"{where} must be an object whose 'content' is a string, found {answer!r:.60}")
-    model, finish_reason = answer.get("model"), answer.get("finish_reason")
-    for name, value in (("model", model), ("finish_reason", finish_reason)):
-        if not isinstance(value, str | None):
-            raise UserError(f"{where}.{name} must be a string, found {value!r}")
+    for name in ("model", "finish_reason", "context"):
+        if not isinstance(answer.get(name), str | None):
+            raise UserError(f"{where}.{name} must be a string, found {answer[name]!r}")
     temperature, ids, scores = answer.get("temperature"), answer.get("ids"), answer.get("scores") or {}
     if temperature is not None and not _is_number(temperature):
         raise UserError(f"{where}.temperature must be a number, found {temperature!r}")
@@ -121,11 +124,12 @@ def _read_answer(answer: object, where: str) -> SampledAnswer:
         raise UserError(f"{where}.scores must be an object of finite numbers, found {scores!r:.60}")
     return SampledAnswer(
         answer["content"],
-        model or "",
+        answer.get("model") or "",
         temperature,
-        finish_reason or "",
+        answer.get("finish_reason") or "",
         {name: float(score) for name, score in scores.items()},
         None if ids is None else tuple(ids),
+        answer.get("context") or "",
     )
 
 

@@ -21,6 +21,7 @@ from conversations.formats.preferences.split import split_last, split_pair
 from conversations.formats.preferences.table import PREFERENCE_FORMATS, detect_preference_format
 from conversations.formats.record_format import PlacedRecords
 from conversations.preference import LabelledAnswer, Preference, PreferenceRecord
+from conversations.unique_ids import unique_id
 from conversations.unreadable import UNREADABLE
 
 
@@ -48,7 +49,7 @@ class PreferenceCollection:
         for path in paths:
             for place, record in _gathered(scan_records(path)):
                 for label, made in self._read(record, place):
-                    name = _unique(made.id, ids.setdefault(label, set()))
+                    name = unique_id(made.id, ids.setdefault(label, set()))
                     yield label, made if name == made.id else replace(made, id=name)
 
     def ledger(self, label: str) -> Ledger:
@@ -120,13 +121,3 @@ def _chats(one: ReadPreference) -> list[Chat]:
     if isinstance(one, Unused):
         return []
     return [one.chat] if isinstance(one, Marked) else [one.chosen, one.rejected]
-
-
-def _unique(name: str, ids: set[str]) -> str:
-    """The name, or `<name>#2`, `<name>#3`, ... if `ids` has it already; `ids` learns the new one."""
-    unique, number = name, 1
-    while unique in ids:
-        number += 1
-        unique = f"{name}#{number}"
-    ids.add(unique)
-    return unique

@@ -1,7 +1,6 @@
 """`camelid eval judge --mode execute`: the answers in a folder are run with the tests of their tasks."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +8,7 @@ from camelid.errors import UserError
 from camelid.files.lock import exclusive_lock
 from camelid.files.paths import suggest_path
 from camelid.files.write import write_json, write_jsonl
-from camelid.models.model_run import ModelRun
-from camelid.models.spend import Price
+from camelid.models.program_runner import JUDGE, open_runner
 from camelid.sandbox.execute import require_sandbox
 from eval.ask.answer import Answer
 from eval.ask.tasks.read import read_tasks, task_questions
@@ -18,10 +16,8 @@ from eval.folder import read_all_answers, run_path
 from eval.judging import canary
 from eval.judging.judge import judge_all, plan_requests
 from eval.judging.modes.mode import Mode
-from eval.judging.program_runner import JUDGE, ProgramRunner
+from eval.judging.task_limits import TaskLimits
 from eval.judging.usable import asked_answers
-
-NOTHING_BILLED = Price(0.0, 0.0, origin="programs cost nothing")
 
 
 def sample_count(answers: Sequence[Answer]) -> int:
@@ -48,9 +44,7 @@ def judge_programs(args: argparse.Namespace, mode: Mode) -> int:
         )
     folder = output / "judgments" / mode.name
     path = folder / f"{JUDGE}.jsonl"
-    model = ModelRun(
-        ProgramRunner(tasks, args.sandbox), folder / f"{JUDGE}.journal.jsonl", os.cpu_count() or 1, NOTHING_BILLED
-    )
+    model = open_runner(folder / f"{JUDGE}.journal.jsonl", args.sandbox, TaskLimits(tasks, args.sandbox).more_time)
     asked = plan_requests(mode, JUDGE, questions, answers, audit=args.audit)
     with exclusive_lock(folder / f"{JUDGE}.lock"):
         with model:

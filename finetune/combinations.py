@@ -103,6 +103,26 @@ def exclusions() -> tuple[Exclusion, ...]:
             "DeepSpeed would cut the matrices again",
             "use run.sharding=fsdp2",
         ),
+        Exclusion(
+            {"run.pipeline_parallel": ("> 1",), "run.sharding": ZERO},
+            "DeepSpeed wants the whole model in every process",
+            "use run.sharding=fsdp2",
+        ),
+        Exclusion(
+            {"run.tensor_parallel": ("> 1",), "run.pipeline_parallel": ("> 1",)},
+            "stages would not save the same groups of weights",
+            "use run.sharding=fsdp2 to spread a stage",
+        ),
+        Exclusion(
+            {"adapter.kind": ADAPTERS, "run.pipeline_parallel": ("> 1",)},
+            "an adapter is made for a whole model",
+            "use run.sharding=fsdp2 to spread the model, or train all weights",
+        ),
+        Exclusion(
+            {"tie_word_embeddings": ("true",), "run.pipeline_parallel": ("> 1",)},
+            "the first stage and the last would each train a copy of the embedding",
+            "use run.sharding=fsdp2",
+        ),
         *(
             Exclusion(
                 {"model.compile": ("true",), **other}, "its layers are no single graph", "leave model.compile out"

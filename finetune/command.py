@@ -4,15 +4,21 @@ import argparse
 import os
 from typing import Any
 
+from camelid.errors import UserError
 from camelid.files.paths import find_packaged
 from finetune.layout import check, planned_layout, read_launch_file
 from finetune.packages import require_packages
-from finetune.recipe import read_recipe
+from finetune.recipe import Recipe, read_recipe
 
 
 def register(rooms: Any) -> None:
     """Add the `finetune` command."""
-    parser = rooms.add_parser("finetune", help="fine-tune a LLaMA from a YAML recipe")
+    parser = rooms.add_parser(
+        "finetune",
+        help="fine-tune a LLaMA from a YAML recipe",
+        epilog="Also: `camelid finetune tokens` (texts to token shards), `camelid finetune perplexity` (of a model), "
+        "`camelid finetune retrieval` (of a key in long prompts).",
+    )
     parser.add_argument("recipe", help="YAML file; see recipes/")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optim.lr=1e-5")
     parser.add_argument("--launch", metavar="FILE", help="accelerate configuration, e.g. recipes/launch/fsdp2.yaml")
@@ -20,6 +26,8 @@ def register(rooms: Any) -> None:
     parser.add_argument("--gpu", default="H100", metavar="NAME", help="that --plan reckons with (default H100)")
     parser.add_argument("--price", type=float, metavar="USD", help="of an hour of one GPU, for --plan")
     parser.add_argument("--quiet", action="store_true", help="no progress display")
+    parser.add_argument("--rewind", type=int, metavar="N", help="take the run back N updates before it goes on")
+    parser.add_argument("--skip", type=int, default=0, metavar="M", help="with --rewind: leave out the next M updates")
     parser.set_defaults(run=run_finetune)
 
 
@@ -39,6 +47,11 @@ def run_finetune(args: argparse.Namespace) -> int:
     rest = [args.recipe, *overrides, *(["--quiet"] if args.quiet else [])]
     if launch is not None:
         check(recipe, layout)
+    if args.rewind is not None:
+        _rewind(recipe, args.rewind, args.skip)
+    elif args.skip:
+        raise UserError(f"--skip {args.skip}: goes with --rewind N, the updates to take back first")
+    if launch is not None:
         require_packages(recipe, deepspeed=layout.sharding.startswith("zero"))
         threads = max(1, (os.cpu_count() or 1) * layout.machines // layout.processes)
         from finetune.parallel.launcher import launch_workers
@@ -48,3 +61,11 @@ def run_finetune(args: argparse.Namespace) -> int:
     from finetune.train import main
 
     return main(rest)
+
+
+def _rewind(recipe: Recipe, back: int, skip: int) -> None:
+    from finetune.engine.rewind import rewind_run
+
+    rewind = rewind_run(recipe, back, skip)
+    without = f" without updates {rewind.went_to + 1} to {rewind.went_to + skip}" if skip else ""
+    print(f"{recipe.run.output}: taken back from update {rewind.stood_at} to {rewind.went_to}, goes on{without}")

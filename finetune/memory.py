@@ -1,10 +1,21 @@
 """What a run needs in memory, by part: on each process, and of each machine."""
 
+from dataclasses import replace
+
 from finetune.layout import Layout
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
 from finetune.optimizers.table import OPTIMIZERS
-from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection, steps_in_backward
+from finetune.parallel.pipeline import stage_layers
+from finetune.recipe import (
+    AdapterSection,
+    ModelSection,
+    OptimSection,
+    Recipe,
+    RunSection,
+    pipeline_stages,
+    steps_in_backward,
+)
 
 # A 4-bit weight, its share of the 8-bit constants and of theirs (Dettmers et al. 2023, section 3).
 NF4_BYTES = 0.5 + 8 / 64 / 8 + 32 / 64 / 256 / 8
@@ -163,6 +174,40 @@ def estimate_memory(
         + working_matrices,
         "logits": logits,
     }
+
+
+def estimate_stage_memory(
+    config: LlamaConfig, recipe: Recipe, layout: Layout, stage: int, micro_batches: int
+) -> dict[str, float]:
+    """As `estimate_memory`, on one process of a stage of a pipeline, from 0.
+
+    Args:
+        config: the whole model.
+        recipe: what is trained, without an adapter.
+        layout: how it is spread over processes.
+        stage: which.
+        micro_batches: of a process in an update.
+    """
+    run, stages = recipe.run, pipeline_stages(recipe.run)
+    layers = len(stage_layers(config.num_hidden_layers, stages)[stage])
+    held = replace(config, num_hidden_layers=layers)
+    part = replace(layout, processes=layout.processes // stages)
+    capacity = recipe.data.max_length
+    parts = estimate_memory(held, recipe.model, recipe.optim, recipe.adapter, run, capacity, part)
+    width, matrix = config.hidden_size, config.vocab_size * config.hidden_size
+    last, whole = stage == stages - 1, held.num_parameters()
+    own = whole - (matrix if stage else 0) - (0 if last else matrix + width)
+    for name in ("weights", "gradients", "optimizer"):
+        parts[name] *= own / whole
+    if layout.sharding == "fsdp2":  # its weights stay gathered during an update, and its gradients wait to be summed
+        parts["bfloat16 copies or gathered layers"] = own * (4.0 if run.precision == "fp32" else 2.0)
+        parts["gradients"] += own * 4.0
+    stream = 2 if run.precision == "bf16-pure" or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
+    kept, _ = activation_bytes(config, recipe.model.recompute, stream, 4 if run.precision == "fp32" else 2)
+    others = min(stages - stage, micro_batches) - 1  # micro-batches that wait for their backward pass
+    parts["activations"] += others * recipe.optim.micro_batch * capacity * (kept * layers + stream * width)
+    parts["logits"] *= last
+    return parts
 
 
 def estimate_host_memory(

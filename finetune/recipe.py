@@ -61,14 +61,14 @@ class DataSource:
             of texts also token shards (`.bin` and `.idx` as Megatron's, or a folder of them).
         weight: how often each of its records is seen in an epoch; 0.5 takes a fixed random half.
         form: what its records are: `chat`, messages of which the assistant's are trained; `text`, documents of which
-            every token is trained.
+            every token is trained; `infill`, the same, but nine in ten have their middle moved to their end.
         split: of a folder or a data set, the split to train on; None is `train`.
         config: the configuration of a data set that has several.
     """
 
     path: str
     weight: float = 1.0
-    form: Literal["chat", "text"] = "chat"
+    form: Literal["chat", "text", "infill"] = "chat"
     split: str | None = None
     config: str | None = None
 
@@ -326,6 +326,22 @@ class RunSection:
 
 
 @dataclass(frozen=True)
+class SftRunSection(RunSection):
+    """Where and how the run lives.
+
+    Attributes:
+        pipeline_parallel: stages that the layers are cut into, each on processes of its own.
+    """
+
+    pipeline_parallel: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        stages = self.pipeline_parallel
+        _require(stages >= 1, "run.pipeline_parallel", stages, "must be at least 1")
+
+
+@dataclass(frozen=True)
 class SftRecipe:
     """Supervised fine-tuning: the next token of what the assistant says, after what came before.
 
@@ -338,7 +354,7 @@ class SftRecipe:
     model: SftModelSection
     data: DataSection
     optim: SftOptimSection
-    run: RunSection
+    run: SftRunSection
     adapter: AdapterSection = field(default_factory=AdapterSection)
     kind: Literal["sft"] = "sft"
 
@@ -445,6 +461,11 @@ def steps_in_backward(optim: OptimSection) -> bool:
     return isinstance(optim, SftOptimSection) and optim.in_backward
 
 
+def pipeline_stages(run: RunSection) -> int:
+    """Stages that the layers are cut into."""
+    return run.pipeline_parallel if isinstance(run, SftRunSection) else 1
+
+
 def least_warmup(optim: OptimSection) -> int:
     """Updates that warm up at the least."""
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
@@ -458,6 +479,7 @@ def recipe_choices(recipe: Recipe) -> dict[str, str]:
     choices |= {"run.precision": run.precision, "adapter.kind": recipe.adapter.kind}
     choices |= {"adapter.dropout": "> 0" if recipe.adapter.dropout else "0"}
     choices |= {"run.tensor_parallel": number(run.tensor_parallel)}
+    choices |= {"run.pipeline_parallel": number(pipeline_stages(run))}
     if recipe.kind == "sft":
         choices["model.compile"] = str(recipe.model.compile).lower()
     if run.sharding is not None:

@@ -1,10 +1,10 @@
-"""`camelid selfinstruct generate|card|filter|dedup`."""
+"""`camelid selfinstruct generate|card|filter|dedup|sample|ghost|distill|select`."""
 
 import argparse
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from camelid.files.write import write_jsonl
 from camelid.models.failure_streak import PATIENCE
 from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.request_options import read_request_options
+from camelid.sandbox.arguments import add_sandbox_argument
+from camelid.sandbox.execute import require_sandbox
 from camelid.text.dedup_command import add_dedup_arguments, dedup_corpus
 from selfinstruct.answer_arguments import (
     add_answer_arguments,
@@ -36,7 +38,9 @@ from selfinstruct.methods.method import AUTO, Method, MethodInputs
 from selfinstruct.methods.table import METHODS
 from selfinstruct.run import BARREN
 from selfinstruct.run_files import RunFiles
+from selfinstruct.sample_command import register_sampling
 from selfinstruct.seeds import KINDS
+from selfinstruct.select_command import register_select
 
 if TYPE_CHECKING:
     from selfinstruct.run import GenerationRun
@@ -56,6 +60,8 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     passing = verbs.add_parser("filter", help="an existing set through the rules, similarity and quality of generate")
     register_filter(passing, open_model, add_model_arguments)
     _register_dedup(verbs.add_parser("dedup", help="drop near-duplicates from records of any number, on any cluster"))
+    register_sampling(verbs, open_model, add_model_arguments)
+    register_select(verbs.add_parser("select", help="the best of scored candidates, to train on or as preferences"))
 
 
 def _register_generate(
@@ -85,6 +91,7 @@ def _register_generate(
     parser.add_argument("--format", choices=tuple(choices), default=AUTO, help=f"of the replies {formats}")
     add_keep_arguments(parser)
     add_answer_arguments(parser)
+    add_sandbox_argument(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the tasks shown (default 0)")
     parser.add_argument(
         "--patience",
@@ -111,6 +118,8 @@ def run_generate(args: argparse.Namespace, open_model: OpenModel) -> int:
         raise UserError(f"--method {_evolving()} and --instructions FILE go together")
     _check_options(method, args.model, args.format)
     _check_method_options(method, args)
+    if method.executes:
+        require_sandbox(args.sandbox)
     check_keep_arguments(args, args.model)
     check_answer_arguments(args)
     files = RunFiles(Path(args.output))
@@ -182,6 +191,7 @@ def _describe_formats(method: Method) -> str:
 
 
 def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) -> int:
+    from camelid.models.program_runner import open_runner
     from camelid.progress import Progress
     from selfinstruct.keep.quality import Quality
     from selfinstruct.keep.rules import read_rules
@@ -192,7 +202,7 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
 
     method = METHODS[args.method]
     seeds_path = args.seeds or OWN
-    seeds, rules = read_seeds(seeds_path, args.seed_kinds), read_rules(args.rules)
+    seeds, rules = read_seeds(seeds_path, args.seed_kinds), read_rules(args.rules or method.rules)
     questions = read_evaluations(args.decontaminate)
     teacher = open_model(args, files.journal)
     asked = _asked(args, teacher.name, seeds_path)
@@ -217,6 +227,9 @@ def _generate(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) 
     models = [teacher]
     with ExitStack() as stack:
         stack.enter_context(teacher)
+        if method.executes:
+            programs = stack.enter_context(open_runner(files.programs_journal, args.sandbox))
+            inputs = replace(inputs, programs=programs)
         quality = None
         if args.quality_model:
             scorer = open_scorer(args, open_model, files)
@@ -300,7 +313,7 @@ def _asked(args: argparse.Namespace, model: str, seeds: str | Path) -> dict[str,
         "count": args.count,
         "seeds": file_hash(seeds),
         "instructions": file_hash(args.instructions) if args.instructions else None,
-        **describe_keep_arguments(args),
+        **describe_keep_arguments(args, METHODS[args.method].rules),
         **describe_answer_arguments(args),
         **{name: file_hash(path) for name in ("texts", "prompt", "persona") if (path := getattr(args, name))},
         **({"seed_kinds": sorted(args.seed_kinds)} if args.seed_kinds else {}),

@@ -14,7 +14,11 @@ from camelid.files.lock import exclusive_lock
 from camelid.files.read import file_hash
 from camelid.files.write import write_jsonl
 from camelid.models.model_run import ModelRun, OpenModel
+from camelid.sandbox.arguments import add_sandbox_argument
+from camelid.sandbox.execute import require_sandbox
 from selfinstruct.keep_arguments import (
+    CODE_RULES,
+    DEFAULT_RULES,
     add_keep_arguments,
     check_keep_arguments,
     describe_keep_arguments,
@@ -39,7 +43,11 @@ def register_filter(
     parser.add_argument(
         "--similarity", action="store_true", help="write most_similar and avg_similarity, as generate does (slower)"
     )
+    parser.add_argument(
+        "--execute", action="store_true", help="run each output's code with the record's `test` (or `test_list`)"
+    )
     add_keep_arguments(parser)
+    add_sandbox_argument(parser)
     add_model_arguments(parser)
     parser.set_defaults(run=lambda args: run_filter(args, open_model))
 
@@ -49,6 +57,8 @@ def run_filter(args: argparse.Namespace, open_model: OpenModel) -> int:
     check_keep_arguments(args, None)
     if args.model != "offline":
         raise UserError("--model: filter asks nobody but --quality-model")
+    if args.execute:
+        require_sandbox(args.sandbox)
     files = RunFiles(Path(args.output))
     files.check(filter(None, (args.records, args.seeds, *keep_inputs(args))))
     with exclusive_lock(files.lock):
@@ -57,7 +67,10 @@ def run_filter(args: argparse.Namespace, open_model: OpenModel) -> int:
 
 def _filter(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) -> int:
     from camelid.files.records import read_records
+    from camelid.models.program_runner import open_runner
     from selfinstruct.filter_records import RecordFilter
+    from selfinstruct.keep.code_checker import CodeChecker
+    from selfinstruct.keep.nearness import SAME
     from selfinstruct.keep.quality import Quality
     from selfinstruct.keep.rules import read_rules
     from selfinstruct.keep.selection import Selection, read_evaluations
@@ -69,11 +82,17 @@ def _filter(args: argparse.Namespace, files: RunFiles, open_model: OpenModel) ->
         return 0
     before = [task.instruction for task in read_seeds(args.seeds)] if args.seeds else []
     selection = Selection(
-        before, read_rules(args.rules), read_evaluations(args.decontaminate), with_fields=args.similarity
+        before,
+        read_rules(args.rules or _rules(args)),
+        read_evaluations(args.decontaminate),
+        with_fields=args.similarity,
     )
     passing = RecordFilter(selection, with_fields=args.similarity)
     with ExitStack() as stack:
         scorer = stack.enter_context(open_scorer(args, open_model, files)) if args.quality_model else None
+        if args.execute:
+            passing.nearness = SAME
+            passing.checker = CodeChecker(stack.enter_context(open_runner(files.programs_journal, args.sandbox)))
         passing.quality = Quality(scorer, args.quality_threshold, args.quality_prompt) if scorer else None
         work = passing.run(read_records(args.records))
         kept = scorer.run(work) if scorer else asyncio.run(work)
@@ -110,5 +129,11 @@ def _asked(args: argparse.Namespace) -> dict[str, object]:
         "instructions": file_hash(args.records),
         "seeds": file_hash(args.seeds) if args.seeds else None,
         "similarity": args.similarity,
-        **describe_keep_arguments(args),
+        **({"execute": True} if args.execute else {}),
+        **describe_keep_arguments(args, _rules(args)),
     }
+
+
+def _rules(args: argparse.Namespace) -> str:
+    """The rules where the user names none."""
+    return CODE_RULES if args.execute else DEFAULT_RULES

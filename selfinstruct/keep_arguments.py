@@ -10,11 +10,16 @@ from camelid.files.read import file_hash
 from camelid.models.model_run import ModelRun, OpenModel
 from selfinstruct.run_files import RunFiles
 
+DEFAULT_RULES, CODE_RULES = "en", "code"  # names of rules that come with Camelid
+
 
 def add_keep_arguments(parser: argparse.ArgumentParser) -> None:
     """Add `--rules`, `--decontaminate` and the quality model."""
     parser.add_argument(
-        "--rules", default="en", metavar="NAME|FILE", help="instruction rules: en, zh or a YAML file (default en)"
+        "--rules",
+        metavar="NAME|FILE",
+        help=f"instruction rules: {DEFAULT_RULES}, zh, {CODE_RULES} or a YAML file (default {DEFAULT_RULES}, for code "
+        f"{CODE_RULES})",
     )
     parser.add_argument(
         "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out of the records"
@@ -49,10 +54,11 @@ def open_scorer(args: argparse.Namespace, open_model: OpenModel, files: RunFiles
     return open_model(argparse.Namespace(**values), files.quality_journal)
 
 
-def describe_keep_arguments(args: argparse.Namespace) -> dict[str, object]:
-    """For a ledger: what the arguments ask for, files by their SHA-256."""
+def describe_keep_arguments(args: argparse.Namespace, rules: str) -> dict[str, object]:
+    """For a ledger: what the arguments ask for, files by their SHA-256; `rules` where they name none."""
+    rules = args.rules or rules
     return {
-        "rules": args.rules if not Path(args.rules).is_file() else file_hash(args.rules),
+        "rules": rules if not Path(rules).is_file() else file_hash(rules),
         "decontaminate": {name: file_hash(path) for name, path in short_names(args.decontaminate).items()},
         "quality": [args.quality_model, args.quality_threshold] if args.quality_model else None,
         **({"quality_prompt": file_hash(args.quality_prompt)} if args.quality_prompt else {}),

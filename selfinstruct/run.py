@@ -242,7 +242,7 @@ class GenerationRun:
             self.stopped = f"answers: {answerer.fatal.kind}: {answerer.fatal.detail}"
         return answered
 
-    def keep_instructions(self, texts: Sequence[str]) -> "list[tuple[str, Similarity]]":
+    def keep_instructions(self, texts: Sequence[str], nearness: Nearness = DIFFERENT) -> "list[tuple[str, Similarity]]":
         """Keep and remember the instructions that pass the same filters, as far as they need no answer."""
         assert self.instructions
         kept = []
@@ -252,7 +252,7 @@ class GenerationRun:
                 self.instructions.drop(reason, example=text)
                 continue
             similarity = self.selection.compare(text)
-            if reason := DIFFERENT.reason_to_drop(similarity):
+            if reason := nearness.reason_to_drop(similarity):
                 self.instructions.drop(reason, example=text)
                 continue
             self.instructions.keep()

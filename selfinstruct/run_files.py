@@ -23,6 +23,7 @@ _ORIGIN = (
     "prompt",
     "persona",
     "turns",
+    "prompts",
 )
 
 
@@ -53,6 +54,10 @@ class RunFiles:
         return beside(self.output, f".answers{JOURNAL}")
 
     @property
+    def programs_journal(self) -> Path:
+        return beside(self.output, f".programs{JOURNAL}")
+
+    @property
     def candidates(self) -> Path:
         return beside(self.output, CANDIDATES)
 
@@ -81,6 +86,7 @@ class RunFiles:
             self.journal,
             self.quality_journal,
             self.answers_journal,
+            self.programs_journal,
             self.conversations,
             self.candidates,
         ):

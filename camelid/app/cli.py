@@ -15,8 +15,11 @@ from camelid.app.shipped import suggest_shipped
 from camelid.errors import UserError
 from camelid.files.system_errors import mendable_line
 from conversations import command as conversations_command
+from corpus import command as corpus_command
 from eval import command as eval_command
 from finetune import command as finetune_command
+from finetune import text_command
+from finetune.context import retrieval_command
 from finetune.folders import command as weights_command
 from finetune.folders import tokenizer_command
 from finetune.preference import command as preference_command
@@ -38,8 +41,11 @@ def build_parser() -> CommandParser:
     selfinstruct_command.register(rooms, open_model, add_model_arguments)
     conversations_command.register(rooms)
     tokenizer_command.register(rooms)
+    corpus_command.register(rooms)
     weights_command.register(rooms)
     finetune_command.register(rooms)
+    text_command.register(rooms)
+    retrieval_command.register(rooms)
     preference_command.register(rooms)
     eval_command.register(rooms, open_model, add_model_arguments)
     serve_command.register(rooms)

@@ -13,9 +13,12 @@ class CommandParser(argparse.ArgumentParser):
     """An `ArgumentParser` whose errors are one line. What it makes for commands is of this class too."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As in the base class; remembers what was given."""
-        self._given = [str(item) for item in args or ()]
-        return super().parse_known_args(args, namespace)
+        """As in the base class; remembers what was given, and takes two words for a command that has two."""
+        self._given = [str(item) for item in (sys.argv[1:] if args is None else args)]
+        words = " ".join(self._given[:2])
+        if any(words in action.choices for action in _commands(self)):
+            self._given[:2] = [words]
+        return super().parse_known_args(self._given, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with status 2."""
@@ -65,10 +68,14 @@ def join_name(arguments: Sequence[str]) -> list[str]:
 
 def leaves(parser: CommandParser, about: str = "") -> Iterator[tuple[CommandParser, str]]:
     """The commands that can be run, each with what its parent's help says of it."""
-    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    below = _commands(parser)
     if not below:
-        yield parser, about
+        yield parser, about or parser.description or ""
     for action in below:
         help_of = {choice.dest: choice.help or "" for choice in action._choices_actions}
         for verb, child in action.choices.items():
-            yield from leaves(child, help_of[verb])
+            yield from leaves(child, help_of.get(verb, ""))
+
+
+def _commands(parser: CommandParser) -> list[Any]:
+    return [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]

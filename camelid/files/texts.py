@@ -39,10 +39,15 @@ def read_texts(path: str | Path) -> Iterator[tuple[str, str]]:
         known = ", ".join((*PLAIN, *RECORDS))
         raise UserError(f"{path}: neither text nor records by its name ({known}, packed or not); rename or move it")
     else:
-        yield str(path), _read_plain(path)
+        yield str(path), read_plain(path)
 
 
-def _read_plain(path: Path) -> str:
+def read_plain(path: Path) -> str:
+    """The text of a plain file, perhaps packed.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
     with open_binary(path) as file:
         try:
             return file.read().decode("utf-8-sig")

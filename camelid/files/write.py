@@ -1,8 +1,10 @@
 """Files written so that a reader sees the whole old one, the whole new one, or a log that ends at a record boundary.
 
-Every file Camelid leaves behind goes through `atomic_write`, `write_bytes` or `AppendLog`.
+Every file Camelid leaves behind goes through `atomic_write`, `write_bytes`, `write_packed_jsonl` or `AppendLog`.
 """
 
+import gzip
+import io
 import json
 import os
 import shutil
@@ -14,6 +16,8 @@ from typing import IO
 
 from camelid.errors import UserError
 from camelid.files.read import Record
+
+_LEVEL = 4  # of gzip's 9: the fastest that looks ahead before it takes a match (zlib's deflate.c)
 
 
 def dumps(record: object) -> str:
@@ -30,12 +34,19 @@ def atomic_write(path: str | Path) -> Iterator[IO[str]]:
         os.fsync(file.fileno())
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a binary file (a picture) atomically."""
+@contextmanager
+def atomic_write_binary(path: str | Path) -> Iterator[IO[bytes]]:
+    """As `atomic_write`, a handle of bytes."""
     with _replacing(Path(path)) as partial, partial.open("wb") as file:
-        file.write(content)
+        yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a binary file (a picture) atomically."""
+    with atomic_write_binary(path) as file:
+        file.write(content)
 
 
 @contextmanager
@@ -80,6 +91,18 @@ def write_jsonl(path: str | Path, records: Iterable[Record]) -> int:
         for record in records:
             file.write(dumps(record) + "\n")
             count += 1
+    return count
+
+
+def write_packed_jsonl(path: str | Path, records: Iterable[Record]) -> int:
+    """As `write_jsonl`, packed with gzip; equal records make equal bytes, whatever the file is called and when."""
+    count = 0
+    with atomic_write_binary(path) as file:
+        packed = gzip.GzipFile("", "wb", compresslevel=_LEVEL, fileobj=file, mtime=0)
+        with packed, io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as text:
+            for record in records:
+                text.write(dumps(record) + "\n")
+                count += 1
     return count
 
 

@@ -7,6 +7,7 @@ from camelid.files.ledger import Ledger
 from camelid.message import Conversation
 from camelid.text.words import WORD, unicode_tokens, word_size
 
+_BEGIN = 3  # words by which a place is found where a stretch may begin
 NGRAM = 12  # words in a row, a common choice for web-scale data (13 in Brown et al. 2020, GPT-3, appendix C)
 
 
@@ -30,6 +31,7 @@ class Decontaminator:
             for stretch in stretches:
                 self._stretches.setdefault(stretch, []).append(question)
         self._sizes = sorted(whole)  # of the questions that match only as a whole
+        self._begins = {stretch[:_BEGIN] for stretch in self._stretches if len(stretch) >= _BEGIN}
 
     def match(self, text: str) -> str | None:
         """Return the question that `text` contains a stretch of, or None."""
@@ -41,25 +43,32 @@ class Decontaminator:
 
     def _matches(self, text: str) -> Iterator[str]:
         words = unicode_tokens(text)
+        runs = zip(words, words[1:], words[2:], strict=False)
+        starts = [start for start, run in enumerate(runs) if run in self._begins]
         for size in self._sizes:
-            for start in range(len(words) - size + 1):
+            for start in starts if size >= _BEGIN else range(len(words) - size + 1):
                 yield from self._stretches.get(tuple(words[start : start + size]), ())
-        for stretch in _stretches(words):
-            yield from self._stretches.get(stretch, ())
+        for start in starts:
+            yield from self._stretches.get(_stretch(words, start), ())
 
 
 def _stretches(words: list[str]) -> Iterator[tuple[str, ...]]:
     """From each word on, as few of them as make `NGRAM` words; so equal texts have equal stretches."""
-    sizes = [word_size(word) for word in words]
-    end, long = 0, 0
-    for start, size in enumerate(sizes):
-        while long < NGRAM * WORD and end < len(words):
-            long += sizes[end]
-            end += 1
-        if long < NGRAM * WORD:
+    for start in range(len(words)):
+        stretch = _stretch(words, start)
+        if not stretch:
             return
-        yield tuple(words[start:end])
-        long -= size
+        yield stretch
+
+
+def _stretch(words: list[str], start: int) -> tuple[str, ...]:
+    """From a word on, as few as make `NGRAM` words; empty if there are not so many."""
+    long = 0
+    for end in range(start, len(words)):
+        long += word_size(words[end])
+        if long >= NGRAM * WORD:
+            return tuple(words[start : end + 1])
+    return ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Finds conversations that are nearly the same as one before, by MinHash."""
+"""Finds texts and conversations that are nearly the same as one before, by MinHash."""
 
 from typing import Any
 
@@ -8,20 +8,25 @@ from camelid.text.words import unicode_tokens
 
 # Words in a shingle and hashes in a signature: FineWeb's (Penedo et al. 2024, section 3.4), datatrove's defaults.
 _SHINGLE = 5
-_HASHES = 112
+HASHES = 112
 _FOUND = 0.9  # of pairs exactly as similar as asked for; FineWeb's 14 bands of 8 rows find 92% at 0.8
 _SEED = 1
 
 
 def minhash_signature(conversation: Conversation) -> Any:
     """The MinHash of a conversation's words; it depends on nothing else. None if there are none to compare."""
+    return text_signature("\n".join(message.content for message in conversation.messages))
+
+
+def text_signature(text: str) -> Any:
+    """The MinHash of a text's words, `HASHES` numbers; None if there are none to compare."""
     from rensa import RMinHash
 
-    words = unicode_tokens("\n".join(message.content for message in conversation.messages))
+    words = unicode_tokens(text)
     if not words:
         return None
     last = max(1, len(words) - _SHINGLE + 1)
-    minhash = RMinHash(num_perm=_HASHES, seed=_SEED)
+    minhash = RMinHash(num_perm=HASHES, seed=_SEED)
     minhash.update([" ".join(words[start : start + _SHINGLE]) for start in range(last)])
     return minhash
 
@@ -39,7 +44,7 @@ class NearDuplicates:
         if not 0 < similarity <= 1:
             raise UserError(f"near-duplicate similarity must be above 0 and at most 1, found {similarity}")
         self._similarity = similarity
-        self._index = RMinHashLSH(threshold=similarity, num_perm=_HASHES, num_bands=_bands(similarity))
+        self._index = RMinHashLSH(threshold=similarity, num_perm=HASHES, num_bands=count_bands(similarity))
         self._kept: list[Any] = []
 
     def is_near_duplicate(self, minhash: Any) -> bool:
@@ -53,9 +58,9 @@ class NearDuplicates:
         return False
 
 
-def _bands(similarity: float) -> int:
+def count_bands(similarity: float) -> int:
     """The fewest bands in which enough pairs of this similarity meet; fewer bands give fewer candidates to check."""
     for rows in (16, 14, 8, 7, 4, 2):
-        if 1 - (1 - similarity**rows) ** (_HASHES // rows) >= _FOUND:
-            return _HASHES // rows
-    return _HASHES
+        if 1 - (1 - similarity**rows) ** (HASHES // rows) >= _FOUND:
+            return HASHES // rows
+    return HASHES

@@ -106,7 +106,7 @@ class PreferenceAudit:
     def findings(self) -> Iterator[AuditLine]:
         """What there is, line by line, with a warning where training would most likely learn something else."""
         count = self.pairs + self.labels
-        yield "ok", f"{self.pairs:,} pairs, {self.labels:,} labelled answers, {self.prompts:,} prompts"
+        yield "ok", f"pairs: {self.pairs:,}; labelled answers: {self.labels:,}; prompts: {self.prompts:,}"
         if not count:
             return
         chars = ", ".join(f"{name} {self.characters[name] / count:,.0f}" for name in ("prompt", "chosen", "rejected"))

@@ -61,7 +61,7 @@ def read_posed(path: str | Path, branches: Branches) -> Iterator[tuple[str, Pose
         UserError: a field is missing or has the wrong type.
     """
     for place, record in read_file_records(find_packaged(path)):
-        for question in _posed(record, place, branches):
+        for question in posed_in(record, place, branches):
             yield place, question
 
 
@@ -92,7 +92,7 @@ def question_name(record: Record, place: str) -> str:
     return str(next((value for value in own if value is not None), place.rsplit("/", 1)[-1]))
 
 
-def _posed(record: Record, place: str, branches: Branches) -> Iterator[PosedQuestion]:
+def posed_in(record: Record, place: str, branches: Branches) -> Iterator[PosedQuestion]:
     """The questions of a record: what gives much away is asked for before what gives little."""
     name = question_name(record, place)
     category = str(record.get("category", record.get("dataset", record.get("primary_tag", "all"))))

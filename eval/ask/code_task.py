@@ -3,8 +3,8 @@
 import textwrap
 from dataclasses import dataclass
 
+from camelid.sandbox.code_blocks import find_code
 from camelid.sandbox.languages import LANGUAGES
-from camelid.text.code_blocks import find_code
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from eval.judging import canary, prompts
 from eval.judging.judgment import Judgment, subject_hash
 from eval.judging.modes.mode import Mode, read_reply
 from eval.judging.modes.table import MODES
-from eval.judging.program_runner import program_request
+from eval.judging.task_limits import answer_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def _tasks(
         for flipped in _orders(mode, question.id, turn, models, seed):
             order, shown = (models[::-1], turns[::-1]) if flipped else (models, turns)
             if mode.executed and question.task:
-                request = program_request(question.task, shown[0][turn])
+                request = answer_request(question.task, shown[0][turn])
             else:
                 messages = prompts.judge_prompt(asking, question, shown, turn)
                 request = Request(

@@ -8,6 +8,7 @@ each document, and of the end (int64). The format and its codes are those of Meg
 
 import hashlib
 import struct
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from camelid.errors import UserError
 from camelid.files.paths import missing_file_error
+from camelid.files.write import atomic_write_binary
 
 MAGIC = b"MMIDIDX\x00\x00"
 VERSION = 1
@@ -121,33 +123,28 @@ def _documents(
     return bounds[:-1][filled], np.diff(bounds)[filled]
 
 
-class ShardWriter:
-    """Writes a pair, document by document; `close` writes the index.
+def write_shard(prefix: Path, documents: Iterable[npt.NDArray[np.int32]], vocabulary: int) -> int:
+    """Write a pair, one sequence a document; it appears whole, the index last.
 
     Args:
         prefix: path of both files without their suffix.
+        documents: the ids of each, whole; an empty one is left out.
         vocabulary: number of token ids, which decides how they are stored.
+
+    Returns:
+        The number of tokens.
     """
-
-    def __init__(self, prefix: Path, vocabulary: int) -> None:
-        self._prefix, self._dtype = prefix, np.dtype(id_dtype(vocabulary))
-        self._lengths: list[int] = []
-        self._file = prefix.with_name(f"{prefix.name}.bin").open("wb")
-
-    def write(self, documents: Iterable[npt.NDArray[np.int32]]) -> None:
-        """Add documents, whole: nothing is cut."""
+    dtype, sizes = np.dtype(id_dtype(vocabulary)), array("i")
+    with atomic_write_binary(prefix.with_name(f"{prefix.name}.bin")) as file:
         for ids in documents:
-            self._file.write(ids.astype(self._dtype).tobytes())
-            self._lengths.append(ids.size)
-
-    def close(self) -> None:
-        """Write where each document lies, one sequence a document."""
-        self._file.close()
-        lengths = np.array(self._lengths, dtype=np.int64)
-        starts = (lengths.cumsum() - lengths) * self._dtype.itemsize
-        code = next(code for code, name in DTYPES.items() if np.dtype(name) == self._dtype)
-        with self._prefix.with_name(f"{self._prefix.name}.idx").open("wb") as file:
-            file.write(HEADER.pack(MAGIC, VERSION, code, lengths.size, lengths.size + 1))
-            file.write(lengths.astype("<i4").tobytes())
-            file.write(starts.astype("<i8").tobytes())
-            file.write(np.arange(lengths.size + 1, dtype="<i8").tobytes())
+            if ids.size:
+                file.write(ids.astype(dtype).tobytes())
+                sizes.append(ids.size)
+    lengths = np.array(sizes, dtype=np.int64)
+    code = next(code for code, name in DTYPES.items() if np.dtype(name) == dtype)
+    with atomic_write_binary(prefix.with_name(f"{prefix.name}.idx")) as file:
+        file.write(HEADER.pack(MAGIC, VERSION, code, lengths.size, lengths.size + 1))
+        file.write(lengths.astype("<i4").tobytes())
+        file.write(((lengths.cumsum() - lengths) * dtype.itemsize).astype("<i8").tobytes())
+        file.write(np.arange(lengths.size + 1, dtype="<i8").tobytes())
+    return int(lengths.sum())

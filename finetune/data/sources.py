@@ -31,6 +31,20 @@ def read_source(source: DataSource) -> Iterator[Any]:
         yield from form.read(record, place)
 
 
+def read_named_texts(source: DataSource) -> Iterator[tuple[str, str]]:
+    """The texts of a source of that form, each with where it is from: its record's `source`, or else the file.
+
+    Raises:
+        UserError: as `read_source`.
+    """
+    here = Path(source.path).exists()
+    for part in _parts(source) if here else [None]:
+        for place, record in _hub_records(source) if part is None else _scan(source, part):
+            named = record.get("source")
+            for text in FORMS["text"].read(record, place):
+                yield named if isinstance(named, str) else str(part or source.path), text
+
+
 def source_shards(source: DataSource) -> list[Path]:
     """The `.idx` files of a source that is tokens already; none of any other.
 
@@ -120,7 +134,7 @@ def _parts(source: DataSource) -> list[Path]:
     """Files and folders to read of a source that is on this machine."""
     path = Path(source.path)
     if path.is_dir():
-        texts = text_files(path) if source.form == "text" and source.split is None and source.config is None else []
+        texts = text_files(path) if source.form != "chat" and source.split is None and source.config is None else []
         return texts or split_files(path, source.split, source.config)
     if source.split is not None or source.config is not None:
         raise UserError(f"data.train: {path}: is one file; only folders and data sets have a split or a config")
@@ -129,10 +143,14 @@ def _parts(source: DataSource) -> list[Path]:
 
 def _local_records(source: DataSource) -> Iterator[tuple[str, Record]]:
     for part in _parts(source):
-        for place, record in FORMS[source.form].scan(part):
-            if isinstance(record, UserError):
-                raise record
-            yield place, record
+        yield from _scan(source, part)
+
+
+def _scan(source: DataSource, part: Path) -> Iterator[tuple[str, Record]]:
+    for place, record in FORMS[source.form].scan(part):
+        if isinstance(record, UserError):
+            raise record
+        yield place, record
 
 
 def _hub_records(source: DataSource) -> Iterator[tuple[str, Record]]:

@@ -46,6 +46,7 @@ class TokenData:
         validation: (m,) int64 documents held out.
         ledgers: what became of every record that was read.
         sources: the names of the sources, in the recipe's order.
+        forms: their forms, in the same order.
         block: documents that are shuffled and packed together.
         pieces: of preferences, the prompt and the answers that each document is made of; None of anything else.
     """
@@ -58,6 +59,7 @@ class TokenData:
     validation: npt.NDArray[np.int64]
     ledgers: list[Ledger]
     sources: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
     block: int = BLOCK
     pieces: AnswerPieces | None = None
 
@@ -94,6 +96,11 @@ class TokenData:
         """Whether each document carries weights, as chats do; of the others all is trained."""
         carry = np.array([store.weights is not None for store in self.stores])
         return carry[self._stores_of(documents)]
+
+    def are_chats(self, documents: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether each document is of a source of chats, as all are in a cache that does not say."""
+        places = self.sources_of(documents)
+        return np.array([place < 0 or self.forms[place] == "chat" for place in places], dtype=bool)
 
     def trained_weight(self, documents: npt.NDArray[np.int64]) -> float:
         """Sum of the loss weights of some documents."""
@@ -158,6 +165,7 @@ def load_tokens(cache: Path, data: DataSection, tokenizer: Any, seed: int) -> To
         validation=held,
         ledgers=[Ledger.from_json(ledger) for ledger in facts["ledgers"]],
         sources=tuple(source_name(source) for source in data.train),
+        forms=tuple(source.form for source in data.train),
         block=table.block,
     )
 

@@ -74,13 +74,13 @@ def read_position(checkpoint: Path) -> CheckpointPosition:
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint, or None."""
-    found = _all(folder)
+    found = all_checkpoints(folder)
     return found[-1] if found else None
 
 
 def best_checkpoint(folder: Path) -> Path | None:
     """The checkpoint with the lowest validation loss, or None if none was validated."""
-    losses = [(read_position(path).validation_loss, path) for path in _all(folder)]
+    losses = [(read_position(path).validation_loss, path) for path in all_checkpoints(folder)]
     return min(((loss, path) for loss, path in losses if loss is not None), default=(0.0, None))[1]
 
 
@@ -156,13 +156,13 @@ class CheckpointSaver:
         write_json(partial / "position.json", asdict(where))
         _sync_tree(partial)
         if final.is_dir():  # this update was saved before the run was resumed
-            _remove(final)
+            remove_checkpoint(final)
         partial.rename(final)
         sync_folder(self._folder)
         keep = best_checkpoint(self._folder)
-        for old in _all(self._folder)[: -self._keep]:
+        for old in all_checkpoints(self._folder)[: -self._keep]:
             if old != keep:
-                _remove(old)
+                remove_checkpoint(old)
 
     def _require_room(self) -> None:
         worker = self._worker
@@ -233,7 +233,7 @@ def remove_partial(folder: Path) -> None:
         shutil.rmtree(path)
 
 
-def _remove(checkpoint: Path) -> None:
+def remove_checkpoint(checkpoint: Path) -> None:
     """Remove a checkpoint; a kill halfway leaves nothing that looks like a complete one."""
     going = checkpoint.with_name(f".{checkpoint.name}.removed.partial")
     checkpoint.rename(going)
@@ -246,6 +246,10 @@ def _optimizers(worker: Worker) -> Any:
 
 def _state(worker: Worker) -> dict[str, Any]:
     model, optimizer = get_state_dict(worker.model, _optimizers(worker), options=TRAINED)
+    if worker.pipeline is not None:
+        groups: Any = optimizer["param_groups"]
+        for group in groups:  # one file for all stages: each names the weights of the whole model, so any layout fits
+            group["params"] = worker.pipeline.names_like(group["params"][0])
     return {"model": model, "optimizer": optimizer}
 
 
@@ -270,7 +274,7 @@ def _existing(folder: Path) -> Path:
     return folder if folder.is_dir() else _existing(folder.parent)
 
 
-def _all(folder: Path) -> list[Path]:
+def all_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, oldest first."""
     if not folder.is_dir():
         return []

@@ -1,9 +1,10 @@
 """The validation loss, and what the model says by now."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from accelerate.utils import gather_object
 
 from finetune.data.batches import PackedRow, Plan, make_micro_batch
 from finetune.data.token_data import TokenData
+from finetune.engine.text_scores import TextBytes, score_sources, text_scores
 from finetune.engine.update import make_share, rows_of_worker
 from finetune.engine.worker import Worker
 from finetune.generate.decode import Generated, PromptJob, answer_jobs
@@ -52,17 +54,46 @@ def validation_loss(worker: Worker, plan: Plan, rows: Sequence[PackedRow], objec
     return float(worker.sum(total)) / objective.divisor(data, documents)
 
 
+class Validation(NamedTuple):
+    """What an evaluation found.
+
+    Attributes:
+        loss: decides which checkpoint is the best.
+        facts: what else `metrics.jsonl` is to say of it.
+    """
+
+    loss: float
+    facts: Mapping[str, Any] = MappingProxyType({})
+
+
+def validate_by_source(worker: Worker, plan: Plan, rows: Sequence[PackedRow], text: TextBytes) -> Validation:
+    """Nats per trained token of held-out sequences, all together and, where their sources are known, of each source.
+
+    Args:
+        worker: this process.
+        plan: holds the documents.
+        rows: from `validation_rows`.
+        text: bytes of the tokenizer's tokens.
+    """
+    micro_rows = rows_of_worker(worker, plan.data, rows)
+    device, passes = worker.accelerator.device, worker.passes(plan.capacity)
+    mine = score_sources(plan.data, micro_rows, worker.score, text, device, passes)
+    sums = worker.sum(torch.from_numpy(mine).to(device)).cpu().numpy()
+    found = {name: score.to_json() for name, score in text_scores(plan.data.sources, sums).items()}
+    return Validation(float(sums[:, 1].sum() / sums[:, 0].sum()), {"by_source": found} if found else {})
+
+
 def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: list[int]) -> list[dict[str, str]]:
     """Answer the first prompts of the first held-out conversations, with the likeliest tokens.
 
     Every process must call it; they share the prompts.
 
     Returns:
-        `prompt`, `answer` and `reference` of each, on every process; none under ZeRO-3.
+        `prompt`, `answer` and `reference` of each, on every process; none under ZeRO-3 and in a pipeline.
     """
-    if worker.sharding == "zero3":
+    if worker.sharding == "zero3" or worker.pipeline is not None:
         return []
-    chats = data.validation[data.has_weights(data.validation)]
+    chats = data.validation[data.are_chats(data.validation)]
     exchanges = (_exchange(data, int(document)) for document in chats)
     fitting = ((prompt, said) for prompt, said in exchanges if len(prompt) < worker.unwrapped.config.context)
     chosen = list(islice(fitting, SAMPLES))

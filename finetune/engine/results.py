@@ -86,6 +86,8 @@ def full_state(worker: Worker) -> dict[str, Tensor]:
     trained = {name: weight for name, weight in named if weight.requires_grad}
     if worker.engine is not None:
         return _full_state_of_engine(trained, worker.accelerator.is_main_process)
+    if worker.pipeline is not None:
+        return worker.pipeline.collect(trained, worker.rank == 0)
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     state: dict[str, Tensor] = get_model_state_dict(worker.model, options=options)  # type: ignore[assignment]
     return {name: state[name] for name in trained} if state else {}  # empty on the others

@@ -11,8 +11,9 @@ import yaml
 from camelid.config import to_tree
 from camelid.errors import UserError
 from camelid.files.paths import suggest_path
-from camelid.files.read import read_json, read_jsonl
-from camelid.files.write import atomic_write, dumps, write_json
+from camelid.files.read import read_json
+from camelid.files.tail import cut_after
+from camelid.files.write import atomic_write, write_json
 from finetune.data.sources import source_fingerprint, source_name
 from finetune.folders.fingerprint import BASE, base_record
 from finetune.folders.hub import suggest_download
@@ -42,6 +43,7 @@ FREE = {
     "run.processes",
     "run.sharding",
     "run.tensor_parallel",
+    "run.pipeline_parallel",
     "run.trackers",
 }
 
@@ -146,9 +148,7 @@ def write_environment(folder: Path, processes: int, distributed: str, device: st
 def cut_metrics(path: Path, update: int) -> None:
     """Drop metrics of updates after the checkpoint that a run resumes from; they are made again."""
     if path.is_file():
-        kept = [record for _, record in read_jsonl(path) if record["update"] <= update]
-        with atomic_write(path) as file:
-            file.writelines(dumps(record) + "\n" for record in kept)
+        cut_after(path, lambda record: bool(record["update"] <= update))
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -25,8 +25,10 @@ def summarise_run(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
     validated = [record for record in records if record["validation_loss"] is not None]
     seconds = sum(record["seconds"] for record in records)
     best = min(validated, key=lambda record: float(record["validation_loss"]), default=None)
+    left_out = records[-1]["update"] - len(records)  # by --rewind N --skip M
     return {
         "updates": len(records),
+        **({"left_out_updates": left_out} if left_out else {}),
         "skipped_updates": sum(record["skipped"] for record in records),
         "loss_first": trained[0]["loss"],
         "loss_last": trained[-1]["loss"],
@@ -73,7 +75,8 @@ def _what_of(recipe: Recipe) -> str:
     if recipe.kind != "sft":
         return " (the last answers only)"
     forms = {source.form for source in recipe.data.train}
-    trained = [words for form, words in (("chat", "assistant turns"), ("text", "all of a text")) if form in forms]
+    words = {"chat": "assistant turns", "text": "all of a text", "infill": "all of a text, with holes to fill"}
+    trained = [what for form, what in words.items() if form in forms]
     return f" ({', '.join(trained)}{' only' if trained == ['assistant turns'] else ''})"
 
 

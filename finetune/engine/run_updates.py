@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.errors import UserError
-from camelid.files.write import AppendLog
 from camelid.progress import Progress
 from finetune.data.batches import Plan
 from finetune.engine.checkpoint import CheckpointSaver, checkpoint_position
-from finetune.engine.metrics import progress_line, update_metrics
+from finetune.engine.evaluate import Validation
+from finetune.engine.metrics_log import MetricsLog
 from finetune.engine.resume import resume
+from finetune.engine.rewind import left_out
 from finetune.engine.schedule import learning_rate
 from finetune.engine.stop import StopSignal
 from finetune.engine.update import run_update
@@ -26,7 +27,7 @@ def run_updates(
     plan: Plan,
     recipe: Recipe,
     objective: Objective,
-    validate: Callable[[int], float] | None,
+    validate: Callable[[int], Validation] | None,
     quiet: bool,
 ) -> signal.Signals | None:
     """All updates that are still to do, with metrics, evaluations and checkpoints.
@@ -36,20 +37,22 @@ def run_updates(
         plan: what each update trains on.
         recipe: pace, schedule and folder of the run.
         objective: what is minimised.
-        validate: called with the number of updates done, returns the validation loss; None if nothing is held out.
+        validate: called with the number of updates done, returns what it found; None if nothing is held out.
         quiet: no progress display.
 
     Returns:
         A signal that ended them early.
     """
     run, optim, folder = recipe.run, recipe.optim, Path(recipe.run.output)
-    alone, adapter = worker.accelerator.num_processes == 1, recipe.adapter.kind != "none"
+    alone = worker.accelerator.num_processes == 1
     done, tokens, skipped = resume(worker, folder)
+    out = left_out(folder)
+    to_do = [update for update in range(done, plan.updates) if not out(update)]
     saver = CheckpointSaver(worker, folder / "checkpoints", run.keep_checkpoints)
     saved, saved_at = done, time.monotonic()
-    log = AppendLog(folder / "metrics.jsonl") if worker.accelerator.is_main_process else None
+    log = MetricsLog(worker, plan, recipe) if worker.accelerator.is_main_process else None
     with StopSignal() as stop, Progress("train", plan.updates, quiet or log is None, done=done) as bar:
-        for update in range(done, plan.updates):
+        for update in to_do:
             started = time.perf_counter()
             lr = learning_rate(
                 update,
@@ -67,17 +70,13 @@ def run_updates(
             seconds = time.perf_counter() - started
             done, tokens = update + 1, tokens + facts.tokens
             skipped = skipped + 1 if facts.skipped else 0
-            validation = None
-            if validate and (done % run.evaluate_every == 0 or done == plan.updates):
+            last, validation = update == to_do[-1], None
+            if validate and (done % run.evaluate_every == 0 or last):
                 validation = validate(done)
             # Metrics are written before the checkpoint of the same update. A kill between the two leaves lines that no
             # checkpoint knows of, which `resume` cuts off; the other way round it would lose them.
             if log:
-                record = {"update": done, "epoch": update // plan.updates_per_epoch, "lr": lr}
-                record |= update_metrics(worker, plan.data, facts, seconds, validation, adapter)
-                log.append(record | {"total_tokens": tokens})
-                worker.accelerator.log({k: v for k, v in record.items() if isinstance(v, int | float)}, step=done)
-                bar.update(done, progress_line(record))
+                bar.update(done, log.write(update, lr, facts, seconds, validation, tokens))
             require_steps(done, skipped, optim)
             # Clocks differ, and a signal may reach one process only. Saving is collective, so all must decide alike:
             # what any process wants, every process does. `worker.any` is called in every update, wanted or not, for it
@@ -86,16 +85,17 @@ def run_updates(
             overdue, stopping = worker.any(overdue, stop.wanted)
             due = overdue or done % run.checkpoint_every == 0 or validation is not None
             # An update that was validated is saved: it may be the best one. So is the last: the run may be continued.
-            if due or stopping or done == plan.updates:
-                saver.save(checkpoint_position(worker, done, tokens, skipped, validation))
+            if due or stopping or last:
+                saver.save(checkpoint_position(worker, done, tokens, skipped, validation and validation.loss))
                 saved, saved_at = done, time.monotonic()
             if stopping:
                 break
+        finished = not to_do or done == to_do[-1] + 1
         # Here after a dropped update, in a single process: what was done since the last checkpoint is not lost.
-        if done < plan.updates and done > saved:
+        if not finished and done > saved:
             saver.save(checkpoint_position(worker, done, tokens, skipped, None))
         saver.wait()
-    if done == plan.updates:
+    if finished:
         return None
     if log:
         print(f"stopped after update {done} of {plan.updates}; the same command resumes there", file=sys.stderr)

@@ -64,6 +64,16 @@ def register(rooms: Any) -> None:
     parser.add_argument("--multiple-of", type=int, default=1, metavar="N", help="round the rows up (64 is fast)")
     parser.set_defaults(run=run_resize)
 
+    parser = verbs.add_parser("rope", help="positions that reach further, for training on longer texts")
+    parser.add_argument("model", help="model folder")
+    parser.add_argument("output", help="the model folder to make")
+    parser.add_argument("--theta", type=float, metavar="BASE", help="of the rotary frequencies (Code Llama: 1e6)")
+    parser.add_argument("--factor", type=float, metavar="F", help="divide positions by it (position interpolation)")
+    parser.add_argument(
+        "--context", type=int, metavar="N", help="longest sequence (default: as before, or --factor times that)"
+    )
+    parser.set_defaults(run=run_rope)
+
     parser = verbs.add_parser("push", help="a model or adapter, with its card, to the Hugging Face hub")
     parser.add_argument("folder", help="model folder or PEFT folder with a README.md")
     parser.add_argument("name", metavar="OWNER/NAME", help="the repository, made if there is none")
@@ -269,6 +279,16 @@ def run_resize(args: argparse.Namespace) -> int:
     weights.save_model(model.state_dict(), model.config, args.output, generation=generation)
     tokenizer.save_pretrained(args.output)
     print(f"{args.output}: {added} tokens added, {before:,} rows before, {model.config.vocab_size:,} now")
+    return 0
+
+
+def run_rope(args: argparse.Namespace) -> int:
+    """Write the model with another base, or with positions drawn together."""
+    from finetune.folders.long_context import stretch_folder
+
+    config = stretch_folder(args.model, args.output, args.theta, args.factor, args.context)
+    scaled = f", positions divided by {args.factor:g}" if args.factor else ""
+    print(f"{args.output}: {config.max_position_embeddings:,} tokens of context, base {config.rope_theta:,.0f}{scaled}")
     return 0
 
 

@@ -1,6 +1,6 @@
 """Rotary position embeddings (Su et al. 2021, RoFormer) and the ways to stretch them to longer contexts.
 
-Shapes: T tokens, d head width.
+Shapes: T tokens, d head width, f = d / 2 frequencies.
 """
 
 import math
@@ -74,17 +74,15 @@ def rotary_frequencies(config: LlamaConfig, length: int = 0) -> list[float]:
         context = config.max_position_embeddings
         stretch = scaling["factor"] * max(length, context) / context - (scaling["factor"] - 1)
         base *= stretch ** (size / (size - 2))
-    plain = [base ** (-index / size) for index in range(0, size, 2)]
+    # In float32, as Meta's code and transformers do: at position 100,000 the last bit of a frequency is 0.006 radians.
+    plain_f = 1.0 / base ** (torch.arange(0, size, 2, dtype=torch.float32) / size)
     if config.rope_type == "linear":
-        return [frequency / scaling["factor"] for frequency in plain]
-    if config.rope_type == "llama3":
-        kept = _llama3_share(plain, scaling)
-    elif config.rope_type == "yarn":
-        kept = _yarn_share(config)
-    else:
-        return plain
-    factor = _factor(config)
-    return [share * value + (1 - share) * value / factor for share, value in zip(kept, plain, strict=True)]
+        plain_f = plain_f / scaling["factor"]
+    elif config.rope_type in ("llama3", "yarn"):
+        kept_f = _llama3_share(plain_f, scaling) if config.rope_type == "llama3" else _yarn_share(config)
+        plain_f = (1 - kept_f) * plain_f / _factor(config) + kept_f * plain_f
+    frequencies: list[float] = plain_f.tolist()
+    return frequencies
 
 
 def attention_factor(config: LlamaConfig) -> float:
@@ -111,15 +109,15 @@ def _mscale(factor: float, scale: float) -> float:
     return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
 
 
-def _llama3_share(plain: list[float], scaling: dict[str, float]) -> list[float]:
+def _llama3_share(plain_f: Tensor, scaling: dict[str, float]) -> Tensor:
     """How much of each frequency stays: all of those that turn often within the trained context."""
     low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
     original = scaling["original_max_position_embeddings"]
-    turns = [original * frequency / (2 * math.pi) for frequency in plain]
-    return [min(1.0, max(0.0, (turn - low) / (high - low))) for turn in turns]
+    wavelengths_f = 2 * math.pi / plain_f
+    return ((original / wavelengths_f - low) / (high - low)).clamp(0, 1)
 
 
-def _yarn_share(config: LlamaConfig) -> list[float]:
+def _yarn_share(config: LlamaConfig) -> Tensor:
     """How much of each frequency stays, falling from 1 to 0 between two dimensions (YaRN, eq. 18 to 20)."""
     scaling, size = config.rope_scaling or {}, config.head_size
     original = scaling.get("original_max_position_embeddings", config.max_position_embeddings)
@@ -132,4 +130,4 @@ def _yarn_share(config: LlamaConfig) -> list[float]:
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, size - 1)
     width = (high - low) or 0.001
-    return [1 - min(1.0, max(0.0, (index - low) / width)) for index in range(size // 2)]
+    return 1 - ((torch.arange(size // 2, dtype=torch.float32) - low) / width).clamp(0, 1)

@@ -107,6 +107,30 @@ def token_loss(
     return total
 
 
+@torch.no_grad()
+def token_losses(hidden_TD: Tensor, lm_head: nn.Module, batch: MicroBatch, passes: int | None = None) -> Tensor:
+    """(N,) cross-entropy of each trained token in nats, as wide as `wide_dtype`, without gradients.
+
+    Args:
+        hidden_TD: final hidden states.
+        lm_head: maps (n, D) to (n, V) logits.
+        batch: its trained positions and targets.
+        passes: as of `token_loss`.
+    """
+    positions_N, targets_N = batch.trained, batch.targets
+    if passes is not None:
+        positions_N, targets_N = (torch.cat([x_N, x_N.new_zeros(passes)]) for x_N in (positions_N, targets_N))
+    if positions_N.numel() == 0:
+        lm_head(hidden_TD[:1])  # an empty share still takes part in the collectives
+        return hidden_TD.new_zeros(0, dtype=wide_dtype(hidden_TD))
+    chosen_ND = hidden_TD.index_select(0, positions_N)
+    losses = [
+        cross_entropy(widen(lm_head(hidden_nD)), targets_n, reduction="none")
+        for hidden_nD, targets_n in zip(*position_chunks(chosen_ND, targets_N, passes=passes), strict=True)
+    ]
+    return torch.cat(losses)[: batch.trained.numel()]
+
+
 def wide_dtype(values: Tensor) -> torch.dtype:
     """What sums over such numbers are made in: float64 of float64, else float32."""
     return torch.promote_types(values.dtype, torch.float32)

@@ -16,7 +16,7 @@ from finetune.data.batches import PackedRow, Plan
 from finetune.data.preference_data import load_preferences, unit_of
 from finetune.engine import run_folder
 from finetune.engine.announce import announce_run, config_if_here
-from finetune.engine.evaluate import validation_loss
+from finetune.engine.evaluate import Validation, validation_loss
 from finetune.engine.make_worker import make_worker
 from finetune.engine.results import output_folder, write_results
 from finetune.engine.run_updates import run_updates
@@ -91,7 +91,7 @@ def evaluate(
     make: Callable[[], Policy | Reward],
     folder: Path,
     done: int,
-) -> float:
+) -> Validation:
     """The loss of the held-out preferences; what else is known of them goes to `validation.jsonl`.
 
     Args:
@@ -108,4 +108,4 @@ def evaluate(
     if worker.accelerator.is_main_process:
         with AppendLog(folder / VALIDATION) as log:
             log.append({"update": done, "loss": loss, **facts})
-    return loss
+    return Validation(loss)

@@ -65,9 +65,11 @@ class ServingEngine:
         """Token ids of a chat, by the model's own template.
 
         Raises:
-            ApiError: too long for the model.
+            ApiError: too long for the model, or it takes no chats.
             UserError: the turns don't alternate.
         """
+        if isinstance(self.served.encoder, UserError):
+            raise ApiError(400, str(self.served.encoder), "invalid_value", "model")
         self._check_characters(sum(len(message.content) for message in messages), "messages")
         ids = await asyncio.to_thread(self.served.encoder.encode_prompt, messages)
         return self._checked(ids, "messages")

@@ -10,7 +10,9 @@ import torch
 from camelid.errors import UserError
 from camelid.files.paths import suggest_path
 from conversations.tokens.infill import InfillEncoder
+from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.tokenize import Encoder
+from finetune.folders.generation_config import end_ids_of_folder, find_end_ids
 from finetune.folders.merge import apply_adapter
 from finetune.folders.open_folder import folder_fingerprint, open_chat_tokenizer, open_weights
 from finetune.folders.vocabulary import require_rows
@@ -28,7 +30,8 @@ class ServedModel:
         name: what clients call it.
         fingerprint: of its weights.
         model: the weights.
-        tokenizer, encoder: as in `ChatTokenizer`.
+        tokenizer: as in `ChatTokenizer`.
+        encoder: writes chats by the model's template; or why it has none, as a base hasn't.
         end_ids: as in `ChatTokenizer`, and what ends a middle.
         infill: encodes texts with a hole; or why the model cannot fill one.
     """
@@ -37,7 +40,7 @@ class ServedModel:
     fingerprint: str
     model: Llama
     tokenizer: Any
-    encoder: Encoder
+    encoder: Encoder | UserError
     end_ids: list[int]
     infill: InfillEncoder | UserError
 
@@ -61,24 +64,33 @@ def open_served(
         folder: Hugging Face layout.
         name: what clients shall call it; None takes the folder as it was given.
         adapter: a PEFT folder to add to the weights.
-        template: where the tokenizer carries none.
+        template: for chats, where the tokenizer carries none.
 
     Raises:
-        UserError: no model folder, no tokenizer, an adapter that doesn't fit, or a chat template that is not known.
+        UserError: no model folder, no tokenizer, an adapter that doesn't fit, or a chat template that cannot be used.
     """
     path = Path(folder)
     if not (path / "config.json").is_file():
         raise UserError(f"{folder}: no model folder (it has no config.json){suggest_path(path)}")
-    words = open_chat_tokenizer(path, template)
+    tokenizer, encoder, ends = _open_words(path, template)
     model = open_weights(path)
     if adapter is not None:
         model = apply_adapter(model, adapter, folder)
     digest = folder_fingerprint([path] if adapter is None else [path, Path(adapter)])
-    infill = open_infill(words.tokenizer, path)
-    ends = words.end_ids if isinstance(infill, UserError) else [*words.end_ids, infill.end_id]
-    return ServedModel(
-        name or str(folder).rstrip("/"), digest, model.eval(), words.tokenizer, words.encoder, ends, infill
-    )
+    infill = open_infill(tokenizer, path)
+    if not isinstance(infill, UserError):
+        ends = list(dict.fromkeys([*ends, infill.end_id]))
+    return ServedModel(name or str(folder).rstrip("/"), digest, model.eval(), tokenizer, encoder, ends, infill)
+
+
+def _open_words(folder: Path, template: str | None) -> tuple[Any, Encoder | UserError, list[int]]:
+    """Tokenizer, encoder of chats and what ends an answer."""
+    tokenizer = open_tokenizer(folder)
+    if template is not None or tokenizer.chat_template:
+        words = open_chat_tokenizer(folder, template)
+        return words.tokenizer, words.encoder, words.end_ids
+    missing = UserError(f"{folder}: a model without a chat template takes no chats; name one with --template")
+    return tokenizer, missing, list(dict.fromkeys([*find_end_ids(tokenizer, None), *end_ids_of_folder(folder)]))
 
 
 def open_infill(tokenizer: Any, folder: Path) -> InfillEncoder | UserError:

@@ -32,6 +32,9 @@ class Terminal:
         seed: of the first answer; the next one takes the next number. None draws it.
         read: asks for a line; raises EOFError at the end.
         out: where answers go.
+
+    Raises:
+        UserError: the model takes no chats.
     """
 
     def __init__(
@@ -43,6 +46,9 @@ class Terminal:
         read: Callable[[str], str] = input,
         out: TextIO = sys.stdout,
     ) -> None:
+        if isinstance(served.encoder, UserError):
+            raise served.encoder
+        self._encoder = served.encoder
         self._served, self._sampling, self._system = served, sampling, system
         self._seed = secrets.randbits(62) if seed is None else seed
         self._read, self._out = read, out
@@ -99,7 +105,7 @@ class Terminal:
         self._turns.append(Message("assistant", "".join(said)))
 
     def _pieces(self) -> Iterator[str]:
-        prompt = self._served.encoder.encode_prompt(self._messages())
+        prompt = self._encoder.encode_prompt(self._messages())
         trimmed, seed = TrimmedText(), self._seed
         self._seed += 1
         for text in write_answer(self._served, prompt, seed, self._sampling, "begin anew with /reset"):

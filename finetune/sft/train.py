@@ -18,10 +18,11 @@ from finetune.data.batches import PackedRow, Plan, validation_rows
 from finetune.data.token_data import TokenData, load_tokens
 from finetune.engine import run_folder
 from finetune.engine.announce import announce_run, config_if_here
-from finetune.engine.evaluate import sample_answers, validation_loss
+from finetune.engine.evaluate import Validation, sample_answers, validate_by_source
 from finetune.engine.make_worker import make_worker
 from finetune.engine.results import output_folder, write_results
 from finetune.engine.run_updates import run_updates
+from finetune.engine.text_scores import TextBytes
 from finetune.engine.worker import Worker
 from finetune.folders.generation_config import find_end_ids
 from finetune.folders.vocabulary import find_untaught, require_rows
@@ -69,7 +70,9 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     announce_run(plan, worker, recipe, quiet)
     objective = NextToken(recipe.optim.label_smoothing, recipe.optim.neftune)
     held_out = validation_rows(data, recipe.data.max_length) if data.validation.size else []
-    validate = partial(evaluate, worker, plan, held_out, recipe, tokenizer) if held_out else None
+    validate = None
+    if held_out:
+        validate = partial(evaluate, worker, plan, held_out, recipe, tokenizer, TextBytes(tokenizer))
     stopped = run_updates(worker, plan, recipe, objective, validate, quiet)
     if stopped is None:
         write_results(worker, data.ledgers, recipe, tokenizer, plan.updates)
@@ -101,13 +104,19 @@ def load_tokenizer(path: str, template: str | None) -> Any:
 
 
 def evaluate(
-    worker: Worker, plan: Plan, held_out: Sequence[PackedRow], recipe: SftRecipe, tokenizer: Any, done: int
-) -> float:
-    """The validation loss; sample answers go to `samples.jsonl`."""
-    loss = validation_loss(worker, plan, held_out, NextToken())  # without smoothing or noise
+    worker: Worker,
+    plan: Plan,
+    held_out: Sequence[PackedRow],
+    recipe: SftRecipe,
+    tokenizer: Any,
+    text: TextBytes,
+    done: int,
+) -> Validation:
+    """The validation loss, of each source too; sample answers go to `samples.jsonl`."""
+    found = validate_by_source(worker, plan, held_out, text)
     template = template_for(recipe.data.template, tokenizer) if recipe.data.template else None
     samples = sample_answers(worker, plan.data, tokenizer, find_end_ids(tokenizer, template))
     if samples and worker.accelerator.is_main_process:
         with AppendLog(Path(recipe.run.output) / "samples.jsonl") as log:
             log.append_all({"update": done, **sample} for sample in samples)
-    return loss
+    return found

@@ -27,3 +27,6 @@ class Nearness:
 
 
 DIFFERENT = Nearness(LIMIT, "too similar to one before")
+# Of questions about code, which are alike in their words, exact duplicates alone go (Roziere et al. 2023, section 2.5);
+# case and punctuation don't count.
+SAME = Nearness(0.999, "the same question as one before")

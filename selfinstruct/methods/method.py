@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from camelid.models.model_run import ModelRun
+from selfinstruct.keep_arguments import DEFAULT_RULES
 from selfinstruct.methods.task_prompt import SHORT
 from selfinstruct.run import GenerationRun
 from selfinstruct.seeds import Task
@@ -49,6 +51,7 @@ class MethodInputs:
         prompt: a file of the user's with what the teacher is told, in the form that the method reads; None for ours.
         personas: a file of people whose tasks to write; None for nobody in particular.
         length: how long outputs are to be, in words of a prompt.
+        programs: runs code; there if the method executes.
     """
 
     seeds: Sequence[Task]
@@ -61,6 +64,7 @@ class MethodInputs:
     prompt: str | Path | None = None
     personas: str | Path | None = None
     length: str = SHORT
+    programs: ModelRun | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Method:
         has_personas: and for whom tasks are (`--persona`).
         has_turns: it can make conversations (`--turns`).
         answers_apart: answers can be asked for apart from the tasks (`--answers`, ...).
+        executes: it runs what the teacher writes (`--sandbox`).
+        rules: for the instructions, where the user names none: see `read_rules`.
     """
 
     name: str
@@ -94,6 +100,8 @@ class Method:
     has_personas: bool = False
     has_turns: bool = False
     answers_apart: bool = True
+    executes: bool = False
+    rules: str = DEFAULT_RULES
 
     def is_compat(self, format: str) -> bool:
         """Whether the tasks of that format are filtered as Alpaca's code did."""

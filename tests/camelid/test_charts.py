@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camelid.charts import bar_chart, histogram, line_chart
+from camelid.charts import bar_chart, grid_chart, histogram, line_chart
 
 
 def texts(path: Path) -> list[str]:
@@ -61,6 +61,12 @@ def test_any_values_can_be_drawn(tmp_path: Path, values: list[float]) -> None:
 def test_no_bars(tmp_path: Path) -> None:
     bar_chart(tmp_path / "empty", {}, "Empty", "things")
     assert "no values" in texts(tmp_path / "empty.svg")
+
+
+def test_a_grid_shows_every_share(tmp_path: Path) -> None:
+    grid_chart(tmp_path / "grid", {"4,096": [1.0, 0.25], "8,192": [0.5, 0.0]}, ["0", "1"], "Found", "place", "length")
+    shown = [text.strip() for text in texts(tmp_path / "grid.svg")]
+    assert {"4,096", "8,192", "100", "25", "50", "Found", "place", "length"} <= set(shown)
 
 
 def test_same_numbers_same_file_and_nothing_left_behind(tmp_path: Path) -> None:

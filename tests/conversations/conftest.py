@@ -17,6 +17,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerFast
 
 from camelid.message import Conversation
+from tests.chatml_folder import save_chatml_folder
 
 CONTROL = [
     "<s>", "</s>", "<unk>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>",
@@ -170,18 +171,8 @@ def tokenizer(tokenizer_family: Family) -> Any:
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A tokenizer folder: byte-level, with ChatML's tokens and ChatML as its chat template."""
-    backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    special = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet)
-    backend.train_from_iterator(["user assistant Which animal? The camel."] * 9, trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-    published = Path(__file__).parent / "tokens" / "chat_templates" / "chatml.jinja"
-    tokenizer.chat_template = published.read_text(encoding="utf-8")
     path = tmp_path_factory.mktemp("tokenizer")
-    tokenizer.save_pretrained(path)
+    save_chatml_folder(path)
     return str(path)
 
 

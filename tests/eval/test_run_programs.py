@@ -14,9 +14,9 @@ import pytest
 from camelid.app.cli import main
 from camelid.files.read import read_json, read_jsonl
 from camelid.files.write import write_jsonl
+from camelid.models import program_runner
 from camelid.sandbox import Limits
 from camelid.sandbox.execute import why_missing
-from eval.judging import program_runner
 from eval.results import LeaderboardRow, Results
 from tests.fake_openai import FakeOpenAI
 from tests.sandboxes import need_sandbox

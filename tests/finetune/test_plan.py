@@ -18,10 +18,29 @@ from finetune.llama import recompute as recompute_module
 from finetune.llama.architectures import get_architecture
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
+from finetune.llama.model import Llama
 from finetune.llama.recompute import Recomputation, Recomputations
-from finetune.memory import activation_bytes, adapter_activation_bytes, estimate_memory, linear_shapes
+from finetune.memory import (
+    activation_bytes,
+    adapter_activation_bytes,
+    estimate_memory,
+    estimate_stage_memory,
+    linear_shapes,
+)
 from finetune.objectives.next_token import token_loss
-from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
+from finetune.parallel.pipeline import cut_to_stage
+from finetune.recipe import (
+    AdapterSection,
+    DataSection,
+    DataSource,
+    ModelSection,
+    OptimSection,
+    RunSection,
+    SftModelSection,
+    SftOptimSection,
+    SftRecipe,
+    SftRunSection,
+)
 from tests.finetune.runs import run, variant, write
 
 CONFIG = LlamaConfig(300, 64, 176, 4, 4, 2)
@@ -167,6 +186,37 @@ def test_sharding_cuts_what_it_says() -> None:
         )
         for name in ("weights", "gradients", "optimizer"):
             assert parts[name] == pytest.approx(whole[name] / (8 if name in names else 1))
+
+
+@pytest.mark.parametrize("sharding", ["none", "fsdp2"])
+def test_stages_hold_their_part(sharding: Any) -> None:
+    """Weights of each stage are those of the module; the first keeps most micro-batches, the last makes the logits."""
+    config = replace(CONFIG, num_hidden_layers=5)
+    recipe = SftRecipe(
+        SftModelSection("m"),
+        DataSection((DataSource("d"),), "alpaca", max_length=TOKENS),
+        SftOptimSection(lr=1.0),
+        SftRunSection("r", precision="fp32", pipeline_parallel=3),
+    )
+    layout = Layout(6 if sharding == "fsdp2" else 3, sharding=sharding)
+    parts = [estimate_stage_memory(config, recipe, layout, stage, 8) for stage in range(3)]
+    for stage, part in enumerate(parts):
+        with torch.device("meta"):
+            model = Llama(config)
+        cut_to_stage(model, stage, 3)
+        held = sum(4 * weight.numel() for weight in model.parameters())
+        assert part["weights"] == pytest.approx(held / (2 if sharding == "fsdp2" else 1))
+        assert part["gradients"] == pytest.approx(held * 3 / 2 if sharding == "fsdp2" else held)
+        assert (part["logits"] > 0) == (stage == 2)
+    kept, working = activation_bytes(config, "none", 4, 4)
+    waiting = [3 * (2 * kept), 2 * (2 * kept), kept]  # micro-batches times layers: 2, 2 and 1
+    passing = [(waits + 3) * 4 * config.hidden_size + working for waits in (2, 1, 0)]
+    assert [part["activations"] for part in parts] == [
+        TOKENS * sum(each) for each in zip(waiting, passing, strict=True)
+    ]
+    whole = estimate_memory(config, recipe.model, recipe.optim, recipe.adapter, recipe.run, TOKENS, Layout(1))
+    if sharding == "none":
+        assert sum(part["weights"] for part in parts) == pytest.approx(whole["weights"])
 
 
 def test_plan_says_what_then_happens(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Recipes: every shipped one parses, and mistakes name the key and the fix."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -22,7 +23,8 @@ SIZES = (
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
-SHIPPED = sorted([*RECIPES.glob("*.yaml"), *RECIPES.glob("llama2-chat/*.yaml")])
+SHIPPED = sorted((*RECIPES.glob("*.yaml"), *RECIPES.glob("code/*.yaml"), *RECIPES.glob("llama2-chat/*.yaml")))
+TOYS = ("smoke", "toy")  # recipes of a toy model
 # What `tokenizer` means for a toy: the template of the model that a recipe names, with its date.
 CHAT_TEMPLATE = ROOT / "tests" / "conversations" / "tokens" / "chat_templates" / "llama-3.1.jinja"
 
@@ -158,7 +160,7 @@ def test_recipes_say_what_the_plan_says(path: Path) -> None:
     said = re.search(
         r"^# By --plan \((.*?)\): ([\d.]+ GB) a GPU; an update .* takes about ([\d.]+ s)", path.read_text(), re.M
     )
-    assert said or path.stem.startswith("smoke")
+    assert said or path.stem.startswith(TOYS)
     if said:
         launch = re.search(r"\d+ H100, (launch/[\w-]+\.yaml)", said[1])
         recipe = read_recipe(path)
@@ -173,6 +175,7 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
 ) -> None:
     """Everything as shipped but for the size: a toy model with the template's control tokens, short sequences."""
     from conversations.formats.readers import read_conversations
+    from conversations.tokens.infill import INFILL_TOKENS
     from conversations.tokens.template import get_template
     from finetune.folders import weights
     from finetune.folders.tokenizer import train_tokenizer
@@ -181,17 +184,19 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     from finetune.plan import plan_report
 
     recipe = read_recipe(path)
-    if not path.stem.startswith("smoke"):
+    if not path.stem.startswith(TOYS):
         plan = plan_report(recipe, layout_of(recipe), "H100", 2.0)
         assert "DOES NOT FIT" not in plan and "USD" in plan
     if recipe.adapter.kind == "qlora":
         pytest.importorskip("bitsandbytes")
     own = recipe.data.template == "tokenizer"
-    template = get_template("llama-3" if own else recipe.data.template)
+    template = get_template("llama-3" if own else recipe.data.template or "vicuna_v1.1")
     texts = [span.text for conversation in read_conversations(toy_data) for span in template.spans(conversation)]
     tokenizer = train_tokenizer(texts, 450, template)
     if own:
         tokenizer.chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
+    if any(source.form == "infill" for source in recipe.data.train):
+        tokenizer.add_special_tokens({"additional_special_tokens": list(INFILL_TOKENS[0].all)})
     # The published shape, what tells its family apart included, but small.
     sizes = LlamaConfig(len(tokenizer), 64, 128, 2, 4, 2, head_dim=16, max_position_embeddings=512)
     shape = dataclasses.replace(
@@ -201,8 +206,13 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     weights.save_model(weights.init_model(shape, seed=0).state_dict(), shape, tmp_path / "toy")
     tokenizer.save_pretrained(tmp_path / "toy")
     tree = to_tree(recipe)
-    data = toy_data if recipe.kind == "sft" else write_preferences(tmp_path / "pairs.jsonl", 24)
-    tree["model"]["path"], tree["data"]["train"] = str(tmp_path / "toy"), [{"path": str(data)}]
+    code = tmp_path / "code.jsonl"
+    code.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    pairs = write_preferences(tmp_path / "pairs.jsonl", 24) if recipe.kind != "sft" else None
+    for source in tree["data"]["train"]:
+        data = pairs or (toy_data if source["form"] == "chat" else code)
+        source |= {"path": str(data), "weight": max(0.1, source["weight"])}
+    tree["model"]["path"] = str(tmp_path / "toy")
     tree["data"]["max_length"], tree["run"]["output"] = 256, str(tmp_path / "run")
     tree["data"]["validation"] = min(0.4, 20 * tree["data"]["validation"])
     tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}

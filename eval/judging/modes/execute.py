@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
+from camelid.models.program_runner import FAILED, PASSED, TIMED_OUT
 from eval.judging.modes.mode import Asking, Mode, percent
 from eval.results import Scale
-
-PASSED, FAILED, TIMED_OUT = "passed", "failed", "timed out"
 
 
 def parse_execution(text: str, logprobs: Mapping[str, float]) -> tuple[float] | None:

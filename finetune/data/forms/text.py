@@ -2,10 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from camelid.errors import UserError
-from camelid.files.read import Record, open_binary
+from camelid.files.ledger import Ledger
+from camelid.files.read import Record
 from camelid.files.records import scan_records
+from camelid.files.texts import read_plain
 from camelid.files.unpack import unpacked_name
 from conversations.formats.record_format import PlacedRecords
 from conversations.tokens.encode_text import TextEncoder
@@ -25,7 +31,7 @@ class TextForm:
 
     def scan(self, path: Path) -> PlacedRecords:
         if path.is_file() and unpacked_name(path).lower().endswith(SUFFIX):
-            return _one_document(path)
+            return iter([(str(path), {"text": read_plain(path)})])
         return scan_records(path)
 
     def read(self, record: Record, place: str) -> Iterator[str]:
@@ -41,19 +47,31 @@ class TextForm:
         raise UserError(f"{place}: no field 'text', which holds the document in `form: text`; found {sorted(record)}")
 
     def encode(self, items: Iterable[str], context: EncodeContext) -> Iterator[list[TokenizedDocument]]:
-        encoder = TextEncoder(context.tokenizer)
-        for texts in _batches(items):
-            for text, ids in zip(texts, encoder.encode(texts), strict=True):
-                if not text.strip() or len(ids) < 2:
-                    context.records.drop("empty")
-                    yield []
-                    continue
-                context.records.keep()
-                pieces = cut_pieces(len(ids), context.data.max_length)
-                context.documents.keep(len(pieces))
-                if len(pieces) > 1:
-                    context.records.repair("cut at max_length")
-                yield [TokenizedDocument(ids[start:end], None) for start, end in pieces]
+        for ids in encode_texts(items, context.tokenizer, context.records):
+            pieces = cut_pieces(len(ids), context.data.max_length) if ids.size else []
+            context.documents.keep(len(pieces))
+            if len(pieces) > 1:
+                context.records.repair("cut at max_length")
+            yield [TokenizedDocument(ids[start:end], None) for start, end in pieces]
+
+
+def encode_texts(texts: Iterable[str], tokenizer: Any, records: Ledger) -> Iterator[npt.NDArray[np.int32]]:
+    """The ids of each text, begin and end of text around it; none at all of an empty one.
+
+    Args:
+        texts: may be more than fit into memory.
+        tokenizer: a Hugging Face fast tokenizer.
+        records: counts them.
+    """
+    encoder = TextEncoder(tokenizer)
+    for batch in _batches(texts):
+        for text, ids in zip(batch, encoder.encode(batch), strict=True):
+            empty = not text.strip() or len(ids) < 2
+            if empty:
+                records.drop("empty")
+            else:
+                records.keep()
+            yield ids[:0] if empty else ids
 
 
 def cut_pieces(tokens: int, longest: int) -> list[tuple[int, int]]:
@@ -81,16 +99,6 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _one_document(path: Path) -> PlacedRecords:
-    """A file of plain text, perhaps packed."""
-    with open_binary(path) as file:
-        content = file.read()
-    try:
-        yield str(path), {"text": content.decode("utf-8-sig")}
-    except UnicodeDecodeError as error:
-        yield str(path), UserError(f"{path}: not UTF-8 text (byte {error.start}); convert the file to UTF-8")
 
 
 TEXT = TextForm()

@@ -349,5 +349,5 @@ def test_without_an_output_only_the_audit_is_made(tmp_path: Path, capsys: pytest
     source = tmp_path / "in.jsonl"
     source.write_text(json.dumps(ROWS["chosen-rejected"].record) + "\n")
     assert main(["conversations", "preferences", str(source), "--quiet"]) == 0
-    assert "1 pairs, 0 labelled answers, 1 prompts" in capsys.readouterr().out
+    assert "pairs: 1; labelled answers: 0; prompts: 1" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]

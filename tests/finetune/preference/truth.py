@@ -118,11 +118,14 @@ def scorer(folder: Path) -> Any:
 
 
 def _in_float64(model: Any) -> Any:
-    """transformers computes norms and angles in float32, whatever a model's type; here they are float64, too."""
+    """transformers computes norms and angles in float32, whatever a model's type; here they are float64, too.
+
+    Frequencies stay those of float32, which are what the model is.
+    """
     for module in model.modules():
         if isinstance(module, LlamaRMSNorm):
             module.forward = partial(_norm, module)  # type: ignore[method-assign]
-    model.model.rotary_emb.forward = partial(_angles, model.config)
+    model.model.rotary_emb.forward = partial(_angles, model.model.rotary_emb.inv_freq.float())
     return model
 
 
@@ -131,9 +134,8 @@ def _norm(module: Any, x: Tensor) -> Tensor:
     return out
 
 
-def _angles(config: Any, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-    steps = torch.arange(0, config.head_dim, 2, dtype=torch.float64) / config.head_dim
-    angles = position_ids[..., None].double() / config.rope_parameters["rope_theta"] ** steps
+def _angles(frequencies: Tensor, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+    angles = position_ids[..., None].double() * frequencies.double()
     both = torch.cat((angles, angles), dim=-1)
     return both.cos(), both.sin()
 

@@ -20,6 +20,7 @@ from finetune.generate.sampling import Sampling
 from finetune.llama.config import LlamaConfig
 from finetune.serve.infill_terminal import InfillTerminal
 from finetune.serve.served import ServedModel, open_served
+from finetune.serve.terminal import Terminal
 from tests.conversations.tokens.llama_vocabulary import CODE_PIECES, code_model, meta_prompt
 from tests.conversations.tokens.test_sentencepiece_model import train
 from tests.finetune.serve.serving import serving
@@ -44,9 +45,8 @@ def filling(tmp_path_factory: pytest.TempPathFactory, toy_model: Path, one_threa
     weights.save_model(state, config, folder)
     shutil.move(folder.parent / "tokenizer.model", folder)
     tokenizer = open_tokenizer(folder)
-    tokenizer.chat_template = open_tokenizer(toy_model).chat_template
     tokenizer.save_pretrained(folder)
-    return open_served(folder, "code", template="vicuna_v1.1")
+    return open_served(folder, "code")
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,16 @@ def test_token_ids_have_no_suffix(client: openai.OpenAI) -> None:
 def test_a_hole_that_leaves_no_room_is_refused(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="this model takes fewer than 256 tokens"):
         client.completions.create(model="code", prompt="a", suffix="b 1 " * 100)
+
+
+def test_a_base_takes_no_chats(client: openai.OpenAI, filling: ServedModel) -> None:
+    """It is served all the same: completions need no chat template."""
+    why = "without a chat template takes no chats; name one with --template"
+    with pytest.raises(openai.BadRequestError, match=why) as refused:
+        client.chat.completions.create(model="code", messages=[{"role": "user", "content": "Hi"}])
+    assert refused.value.param == "model"
+    with pytest.raises(UserError, match=why):
+        Terminal(filling, Sampling(8))
 
 
 def fill(served: ServedModel, *texts: str) -> str:

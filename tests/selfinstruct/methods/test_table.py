@@ -16,12 +16,15 @@ from camelid.app.command_line import CommandParser
 from camelid.app.open_model import add_model_arguments
 from camelid.errors import UserError
 from camelid.files.read import read_json, read_jsonl
+from camelid.models import program_runner
 from camelid.models.llm import Failure, Reply, Request
 from camelid.models.model_run import ModelRun
 from camelid.models.offline.model import Offline
+from camelid.sandbox import Execution, Failed, Passed
 from selfinstruct import command
 from selfinstruct.methods.table import METHODS
 from tests.selfinstruct.methods.test_backtranslate import BackTranslator
+from tests.selfinstruct.methods.test_code import Coder
 from tests.selfinstruct.methods.test_evol import Evolver
 from tests.selfinstruct.methods.test_magpie import Chatter
 from tests.selfinstruct.methods.test_self_instruct import Teacher
@@ -56,7 +59,23 @@ ROWS = {
     "evol": Row(Evolver),
     "magpie": Row(Chatter, 200),
     "backtranslate": Row(BackTranslator, 200),
+    "code": Row(Coder, 30),
 }
+
+
+@pytest.fixture(autouse=True)
+def run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs run in this process: the scripted teacher's do no harm, and there are hundreds."""
+
+    def run(program: str, *_: object) -> Execution:
+        try:
+            exec(program, {"__name__": "program"})
+        except Exception as error:
+            return Failed(str(error))
+        return Passed()
+
+    monkeypatch.setattr(program_runner, "run", run)
+    monkeypatch.setattr(command, "require_sandbox", lambda sandbox: None)
 
 
 class Asked:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from camelid.text.code_blocks import code_blocks, find_code
+from camelid.sandbox.code_blocks import code_blocks, find_code
 
 PYTHON = ("python", "py")
 

@@ -1,0 +1,1 @@
+"""Source code: which files are taken, under which licences, without their headers."""

@@ -1,0 +1,1 @@
+"""MediaWiki dumps, of Wikipedia and of any other wiki."""
