@@ -16,6 +16,7 @@ from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.spend import CostEstimate
 from camelid.sandbox.arguments import add_sandbox_argument
 from eval.judging.modes.mode import Mode
+from eval.judging.modes.pairwise import PAIRWISE
 from eval.judging.modes.table import MODES
 from eval.preferences_command import register_preferences
 
@@ -195,9 +196,9 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
         return judge_programs(args, mode)
     if args.ranking and mode.ranking is None:
         raise UserError(f"--ranking: only with --mode {_named(lambda mode: mode.ranking is not None)}")
-    if args.model == "offline" and mode.paired:
-        grading = _named(lambda mode: not mode.paired)
-        raise UserError(f"--model offline: it grades answers one by one; use --mode {grading}, or name another judge")
+    if args.model == "offline" and mode.paired and mode is not PAIRWISE:
+        able = _named(lambda mode: mode is PAIRWISE or not mode.paired)
+        raise UserError(f"--model offline: it knows no verdict of this mode; use --mode {able}, or name another judge")
     kept = references_path(Path(args.output))
     questions = read_questions(args.questions, args.references or (kept if kept.is_file() else None))
     answers, notes = asked_answers(questions, read_all_answers(Path(args.output), questions, Path(args.questions)))

@@ -89,6 +89,6 @@ def html_to_text(body: bytes, charset: str) -> tuple[str, str]:
         from resiliparse.parse.html import HTMLTree
     except ImportError:
         raise UserError("HTML in WARC files needs resiliparse; pip install 'camelid[corpus]'") from None
-    page: Any = HTMLTree.parse(bytes_to_str(body, charset or detect_encoding(body), errors="replace"))
+    page: Any = HTMLTree.parse(bytes_to_str(body, charset or detect_encoding(body) or "utf-8", errors="replace"))
     text = extract_plain_text(page, main_content=True, alt_texts=False, links=False, preserve_formatting=True)
     return (page.title or "").strip(), text.strip()
