@@ -200,6 +200,15 @@ def test_tests_that_a_stub_passes_are_named(command: Command, tmp_path: Path) ->
     assert status == 0 and "tests that a body of `return None` passes: weak" in out
 
 
+def test_each_kind_of_sandbox_has_verdicts_of_its_own(command: Command, tmp_path: Path) -> None:
+    need_sandbox()
+    outside = f"import os\ndef f(x):\n    return x + 1 if os.path.exists({str(tmp_path)!r}) else 0"
+    answers(tmp_path, "m", {"add/1": [outside]})
+    for sandbox, passed in (("none", 1), ("bubblewrap", 0), ("none", 1)):
+        status, out, _ = command("judge", "--mode", "execute", "--audit", "0", "--sandbox", sandbox)
+        assert status == 0 and f"m: {passed} of 1 programs passed" in out
+
+
 def test_missing_samples_are_counted_and_no_rank_is_given(command: Command, tmp_path: Path) -> None:
     need_sandbox()
     whole = {f"add/{number}": [RIGHT.format(number=number)] * 5 for number in (1, 2, 3)}
