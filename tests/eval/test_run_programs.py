@@ -17,6 +17,7 @@ from camelid.files.write import write_jsonl
 from camelid.models import program_runner
 from camelid.sandbox import Limits
 from camelid.sandbox.execute import why_missing
+from eval.judging import task_limits
 from eval.results import LeaderboardRow, Results
 from tests.fake_openai import FakeOpenAI
 from tests.sandboxes import need_sandbox
@@ -138,8 +139,11 @@ def test_the_embedded_model_completes_no_text(command: Command, tmp_path: Path) 
     assert status == 2 and "--completions: needs a server" in err
 
 
-def test_what_a_judgment_says(command: Command, tmp_path: Path) -> None:
+def test_what_a_judgment_says(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_sandbox()
+    monkeypatch.setattr(program_runner, "Limits", partial(Limits, cpu_seconds=1))
+    monkeypatch.setattr(task_limits, "Limits", partial(Limits, cpu_seconds=1))
+    monkeypatch.setattr(task_limits, "limits_beside", lambda seconds: Limits(cpu_seconds=1))
     said = {
         "add/1": ["def f(x): return x + 1"],
         "add/2": ["def f(x): return x"],
