@@ -188,12 +188,7 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     if mode.executed != bool(args.tasks):
         raise UserError(f"--mode {_named(lambda mode: mode.executed)} and --tasks FILE go together")
     if mode.executed:
-        from eval.run_programs import judge_programs
-
-        unused = {"--model": args.model != "offline", "--baseline": args.baseline, "--ranking": args.ranking}
-        for option in (name for name, given in unused.items() if given):
-            raise UserError(f"{option}: --mode {mode.name} asks no model and compares none; leave it out")
-        return judge_programs(args, mode)
+        return _run_programs(args, mode)
     if args.ranking and mode.ranking is None:
         raise UserError(f"--ranking: only with --mode {_named(lambda mode: mode.ranking is not None)}")
     if args.model == "offline" and mode.paired and mode is not PAIRWISE:
@@ -235,6 +230,16 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
         for item in missing
     ]
     return _status(model, failures)
+
+
+def _run_programs(args: argparse.Namespace, mode: Mode) -> int:
+    """Judge by running the answers; refuse what asks a model or compares two."""
+    from eval.run_programs import judge_programs
+
+    unused = {"--model": args.model != "offline", "--baseline": args.baseline, "--ranking": args.ranking}
+    for option in (name for name, given in unused.items() if given):
+        raise UserError(f"{option}: --mode {mode.name} asks no model and compares none; leave it out")
+    return judge_programs(args, mode)
 
 
 def run_report(args: argparse.Namespace, _: OpenModel) -> int:
