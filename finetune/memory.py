@@ -120,6 +120,8 @@ def estimate_memory(
     gradients = (_largest_matrix(config) if one_pass else held.trained) * (2.0 if narrow else 4.0)
     autocast = half and stored == 4 and layout.sharding == "none"
     copies = 2.0 * (held.layers + config.vocab_size * config.hidden_size) if autocast else 0.0  # of the forward pass
+    if counts.frozen and run.precision == "bf16" and layout.sharding == "none":
+        copies = 2.0 * held.adapters
     if adapter.kind == "dora" and adapter.dropout and half:
         copies += held.layers * _adapter_precision(run.precision, layout.sharding)  # multiplied anew: see above
     stream = 4 if stored == 4 and layout.sharding != "fsdp2" else compute
