@@ -130,7 +130,7 @@ def estimate_memory(
     kept += tokens * 3 * stream * config.hidden_size
     loss = _loss_bytes(config, held, tokens, compute, narrow_weights=half and not autocast)
     moved = exchange_bytes(held, config.num_hidden_layers, compute, layout)
-    moments = (
+    moments = (  # one after the other, so that only the greatest counts
         loss + moved.loss,
         layer + moved.layer,
         layer + moved.start - moved.lasting - kept * (1 - 1 / config.num_hidden_layers),
