@@ -79,6 +79,8 @@ def check(recipe: Recipe, layout: Layout, config: LlamaConfig | None = None) -> 
     _check_model_parallel(run.tensor_parallel, pipeline_stages(run), layout)
     if config is not None:
         _check_shape(run.tensor_parallel, pipeline_stages(run), config)
+    if config is not None and config.num_labels and recipe.kind != "reward":
+        raise UserError(f"model.path = {recipe.model.path!r} is a reward model, which says nothing; begin from another")
 
 
 def _check_model_parallel(tensor: int, stages: int, layout: Layout) -> None:
