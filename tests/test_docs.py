@@ -22,28 +22,38 @@ import pytest
 from camelid.app.cli import build_parser
 from camelid.config import from_tree
 from camelid.files.ledger import Ledger
+from camelid.files.read import read_json
 from camelid.models.journal import Journal
 from conversations.candidates import read_candidates
 from conversations.formats.readers import read_conversations
 from conversations.preference import read_labels, read_pairs
+from corpus.record import TextRecord
 from docs.generate import generated
 from eval.ask.answer import read_answers
 from eval.ask.questions import Question, read_questions
+from eval.ask.tasks.read import read_tasks as read_tasks_with_tests
 from eval.judging.judgments import read_judgments
 from eval.numbers.difficulties import read_difficulties
 from eval.results import Counts, Estimate, LeaderboardRow
+from finetune.context.key_retrieval import write_shares
+from finetune.context.position_losses import PositionLoss
 from finetune.layout import read_launch_file
 from finetune.recipe import KINDS, read_recipe
 from selfinstruct.seeds import read_seeds, read_tasks
 from tests import toy_world
 from tests.fake_openai import FakeOpenAI
+from tests.sandboxes import need_sandbox
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SECONDS = 900  # for all blocks of a page
 
 # Numbers that set size, at toy size. Nothing else of a block is changed.
-TOY_SIZES = ((r"--count \d+", "--count 12"),)
+TOY_SIZES = (
+    (r"--count \d+", "--count 12"),
+    (r"--positions \d+", "--positions 99"),
+    (r"--lengths [\d ]+", "--lengths 300 "),
+)
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_every_block_runs_as_written(page: Path, world: Path, tmp_path: Path) -> None:
+    if "--mode execute" in page.read_text():
+        need_sandbox()
     folder = tmp_path / "world"
     shutil.copytree(world, folder)
     toy_world.finish_runs(folder, page.read_text())
@@ -152,6 +164,11 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 def _ledger(path: Path) -> None:
     for counts in _lines(path)[0]["ledgers"]:
         assert Ledger.from_json(counts).to_json() == counts
+
+
+def _text_record(path: Path) -> None:
+    [record] = _lines(path)
+    assert TextRecord.from_json(record, str(path)).to_json() == record
 
 
 def _result(path: Path) -> None:
@@ -174,17 +191,27 @@ READERS: dict[str, Callable[[Path], object]] = {
     "Preference": _rewritten(read_pairs),
     "Labelled answer": _rewritten(read_labels),
     "Conversation": lambda path: list(read_conversations(path)),
+    "Text record": _text_record,
     "Ledger": _ledger,
     "Journal": lambda path: Journal(path).get(_lines(path)[0]["key"]).text,  # type: ignore[union-attr]
     "Recipe": read_recipe,
     "Launch file": read_launch_file,
     "Run folder": lambda path: [line["update"] for line in _lines(path)],
     "Question": read_questions,
+    "Task": lambda path: [task.reference for task in read_tasks_with_tests(path)],
     "Answer": lambda path: [answer.turns[0] for answer in read_answers(path)],
+    "Infilling sample": lambda path: [answer.turns[0] for answer in read_answers(path)],
+    "Loss by position": lambda path: [PositionLoss(**point) for point in read_json(path)["positions"]],
+    "Key retrieval": lambda path: write_shares(path.parent, *_shares(read_json(path))),
     "Judgment": lambda path: [judgment.scores for judgment in read_judgments(path)],
     "Results": _result,
     "Difficulties": lambda path: read_difficulties(path, [Question("1", "all", ("Who wrote Faust?",))]).slope,
 }
+
+
+def _shares(record: dict[str, Any]) -> tuple[dict[tuple[int, float], float], dict[str, Any]]:
+    """What `finetune retrieval` writes such a file of."""
+    return {(one["length"], one["depth"]): one["right"] for one in record["shares"]}, {"model": record["model"]}
 
 
 def _repeated(path: Path, times: int) -> Path:

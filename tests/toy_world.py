@@ -84,13 +84,15 @@ def copy_recipes(folder: Path) -> None:
         (folder / "recipes" / "launch" / path.name).write_text(LAUNCH)
     for path in (ROOT / "recipes" / "models").glob("*.yaml"):
         (folder / "recipes" / "models" / path.name).write_text(yaml.safe_dump(SHAPE))
-    for path in (ROOT / "recipes").glob("*.yaml"):
+    for name in ("code", "toy"):
+        (folder / "recipes" / name).mkdir()
+    for path in (path for name in (".", "code", "toy") for path in (ROOT / "recipes" / name).glob("*.yaml")):
         tree = yaml.safe_load(path.read_text())
         tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}
         tree["data"]["max_length"] = 512
         if tree.get("adapter", {}).get("kind") == "qlora":
             tree["adapter"]["kind"] = "lora"  # four bits need a GPU
-        (folder / "recipes" / path.name).write_text(yaml.safe_dump(tree))
+        (folder / path.relative_to(ROOT)).write_text(yaml.safe_dump(tree))
 
 
 def make_data(folder: Path) -> None:
@@ -111,6 +113,14 @@ def make_data(folder: Path) -> None:
         for conversations in ("sharegpt.jsonl", "conversations.jsonl"):
             shutil.copy(chats, folder / name / conversations)
     shutil.copy(chats, folder / "more.jsonl")
+    shutil.copy(chats, folder / "data" / "code-instructions.jsonl")
+    code = [{"text": path.read_text()} for path in sorted((ROOT / "camelid").glob("*.py"))]
+    for name in ("code", "about-code", "python", "text"):
+        write_jsonl(folder / "data" / f"{name}.jsonl", code)
+    for name in ("corpus/papers", "corpus/general", "held-out", "toy-pretrain/texts"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for page in (ROOT / "docs").glob("*.md"):
+            (folder / name / f"{page.stem}.txt").write_text(page.read_text())
     (folder / "alpaca_data.json").write_text(json.dumps(records))
     (folder / "eval" / "data").mkdir(parents=True)
     for path in (ROOT / "eval" / "data").glob("*questions*.jsonl"):

@@ -18,7 +18,7 @@ from conversations import command as conversations_command
 from corpus import command as corpus_command
 from eval import command as eval_command
 from finetune import command as finetune_command
-from finetune import text_command
+from finetune import fill_command, text_command
 from finetune.context import retrieval_command
 from finetune.folders import command as weights_command
 from finetune.folders import tokenizer_command
@@ -46,6 +46,7 @@ def build_parser() -> CommandParser:
     finetune_command.register(rooms)
     text_command.register(rooms)
     retrieval_command.register(rooms)
+    fill_command.register(rooms)
     preference_command.register(rooms)
     eval_command.register(rooms, open_model, add_model_arguments)
     serve_command.register(rooms)

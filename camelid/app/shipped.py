@@ -3,7 +3,7 @@
 from camelid.errors import UserError
 from camelid.files.paths import MissingFileError, suggest_path
 
-SHIPPED = ("recipes", "recipes/models", "recipes/code", "recipes/launch", "eval/data")
+SHIPPED = ("recipes", "recipes/models", "recipes/code", "recipes/toy", "recipes/launch", "eval/data")
 
 
 def suggest_shipped(error: UserError) -> str:

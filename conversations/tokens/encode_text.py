@@ -1,6 +1,6 @@
 """Raw text as token ids: documents that nobody speaks in, between the tokens that begin and end a text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ class TextEncoder:
 
     Args:
         tokenizer: a Hugging Face fast tokenizer (`PreTrainedTokenizerFast`).
+        more_controls: tokens that count as control tokens though the tokenizer does not call them special.
 
     Attributes:
         begin: the BOS token, where the tokenizer puts one before a text; else nothing.
@@ -24,7 +25,7 @@ class TextEncoder:
         UserError: the tokenizer is not a fast one, or has no token that ends a text.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, more_controls: Iterable[str] = ()) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise UserError(f"{tokenizer.name_or_path}: a fast tokenizer (tokenizer.json) is needed")
         if tokenizer.eos_token_id is None:
@@ -33,7 +34,8 @@ class TextEncoder:
         self.begin: list[int] = [tokenizer.bos_token_id] if adds_bos else []
         self.end: list[int] = [tokenizer.eos_token_id]
         backend = tokenizer.backend_tokenizer
-        self._tokenizer = respell(backend, spell_controls(control_tokens(backend), new_mark()))
+        controls = control_tokens(backend) | {token: backend.token_to_id(token) for token in more_controls}
+        self._tokenizer = respell(backend, spell_controls(controls, new_mark()))
 
     def encode(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
         """The ids of each text, begin and end among them; on all cores, the tokenizer's own threads."""

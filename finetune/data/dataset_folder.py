@@ -43,6 +43,11 @@ def split_files(folder: Path, split: str | None, config: str | None) -> list[Pat
     return files[choose_split(files, split, str(folder))]
 
 
+def is_corpus(folder: Path) -> bool:
+    """Whether a `camelid corpus` command made it: its records are in `data/`, beside what became of them."""
+    return (folder / "ledger.json").is_file() and (folder / "data").is_dir()
+
+
 def text_files(folder: Path) -> list[Path]:
     """Its plain texts, each a document, in the order of their names; none of a folder that holds other data.
 

@@ -9,7 +9,7 @@ from typing import Any
 from camelid.errors import UserError
 from camelid.files.paths import suggest_path
 from camelid.files.read import Record, file_hash
-from finetune.data.dataset_folder import SUFFIXES, split_files, text_files
+from finetune.data.dataset_folder import SUFFIXES, is_corpus, split_files, text_files
 from finetune.data.forms.table import FORMS
 from finetune.data.shards import shard_files, shard_hash
 from finetune.recipe import DataSource
@@ -134,6 +134,8 @@ def _parts(source: DataSource) -> list[Path]:
     """Files and folders to read of a source that is on this machine."""
     path = Path(source.path)
     if path.is_dir():
+        if source.form != "chat" and is_corpus(path):
+            path = path / "data"
         texts = text_files(path) if source.form != "chat" and source.split is None and source.config is None else []
         return texts or split_files(path, source.split, source.config)
     if source.split is not None or source.config is not None:

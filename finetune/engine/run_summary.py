@@ -80,6 +80,13 @@ def _what_of(recipe: Recipe) -> str:
     return f" ({', '.join(trained)}{' only' if trained == ['assistant turns'] else ''})"
 
 
+def _chat_options(recipe: Recipe) -> tuple[str, ...] | None:
+    """With which options `camelid chat` talks to the model; None if it can't."""
+    if recipe.data.template:
+        return ()
+    return ("--infill",) if any(source.form == "infill" for source in recipe.data.train) else None
+
+
 def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[str, Any]) -> None:
     """Write the model card (README.md with the hub's metadata) into the folder of a model or adapter.
 
@@ -118,7 +125,7 @@ def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[st
     body += [f"| {name} | {value} |" for name, value in facts.items()]
     merged = final.with_name("model")
     merge = shlex.join(["camelid", "weights", "merge", base, str(final), str(merged)]) if adapter else ""
-    use = score_lines(final) if recipe.kind == "reward" else use_lines(merged, merge)
+    use = score_lines(final) if recipe.kind == "reward" else use_lines(merged, merge, _chat_options(recipe))
     body += ["", f"![Loss over the updates]({PLOT})", "", *use]
     with atomic_write(folder / "README.md") as file:
         file.write("\n".join([*head, *body]))

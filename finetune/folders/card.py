@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,17 @@ def ends_of_answer(folder: Path) -> dict[str, str]:
     return {"Ends of an answer": ", ".join(f"`{name}`" for name in names)}
 
 
-def use_lines(model: Path, before: str = "") -> list[str]:
+def use_lines(model: Path, before: str = "", options: Sequence[str] | None = ()) -> list[str]:
     """The card's end: how to talk to a model.
 
     Args:
         model: where it is, or will be after `before`.
         before: a command that makes it.
+        options: of `camelid chat`; None for a model that neither chats nor fills holes.
     """
-    talk = [shlex.join(["camelid", verb, str(model)]) for verb in ("chat", "serve")]
+    talk = [shlex.join(["camelid", "serve", str(model)])]
+    if options is not None:
+        talk.insert(0, shlex.join(["camelid", "chat", str(model), *options]))
     commands = [before, *talk] if before else talk
     checked = "It has not been checked for harmful, biased or wrong answers."
     return [USE, "", "```sh", *commands, "```", "", checked, ""]

@@ -89,6 +89,35 @@ def lively_model(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> P
 
 
 @pytest.fixture(scope="session")
+def filling_model(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Path:
+    """A random base of Code Llama's kind that says no single bytes, which decoders show in different ways."""
+    import dataclasses
+    import shutil
+
+    from conversations.tokens.open_tokenizer import open_tokenizer
+    from finetune.folders import weights
+    from finetune.llama.config import LlamaConfig
+    from tests.conversations.tokens.llama_vocabulary import CODE_PIECES, code_model
+    from tests.conversations.tokens.test_sentencepiece_model import train
+
+    folder = tmp_path_factory.mktemp("model") / "code"
+    train(folder.parent)
+    model = code_model(folder.parent / "tokenizer.model")
+    config = dataclasses.replace(
+        LlamaConfig.from_folder(toy_model), vocab_size=model.get_piece_size(), initializer_range=0.4
+    )
+    state = weights.init_model(config, seed=3).state_dict()
+    words = [*range(259, model.get_piece_size() - len(CODE_PIECES)), model.eos_id(), model.piece_to_id("▁<EOT>")]
+    state["model.embed_tokens.weight"][:, 0] = 8.0  # what the output layer knows every token by
+    state["lm_head.weight"][:, 0] = -8.0
+    state["lm_head.weight"][words, 0] = 8.0
+    weights.save_model(state, config, folder)
+    shutil.move(folder.parent / "tokenizer.model", folder)
+    open_tokenizer(folder).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shaped_models(tmp_path_factory: pytest.TempPathFactory, lively_model: Path) -> dict[str, Path]:
     """Lively models by what is particular about their shape."""
     import dataclasses

@@ -23,10 +23,15 @@ SIZES = (
 )  # fmt: skip
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
-SHIPPED = sorted((*RECIPES.glob("*.yaml"), *RECIPES.glob("code/*.yaml"), *RECIPES.glob("llama2-chat/*.yaml")))
-TOYS = ("smoke", "toy")  # recipes of a toy model
+FOLDERS = (".", "code", "llama2-chat", "toy")
+SHIPPED = sorted(path for folder in FOLDERS for path in (RECIPES / folder).glob("*.yaml"))
 # What `tokenizer` means for a toy: the template of the model that a recipe names, with its date.
 CHAT_TEMPLATE = ROOT / "tests" / "conversations" / "tokens" / "chat_templates" / "llama-3.1.jinja"
+
+
+def is_toy(path: Path) -> bool:
+    """Whether a recipe is of a toy model, whose folder the page that names it makes."""
+    return path.stem.startswith("smoke") or path.parent.name == "toy"
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -160,7 +165,7 @@ def test_recipes_say_what_the_plan_says(path: Path) -> None:
     said = re.search(
         r"^# By --plan \((.*?)\): ([\d.]+ GB) a GPU; an update .* takes about ([\d.]+ s)", path.read_text(), re.M
     )
-    assert said or path.stem.startswith(TOYS)
+    assert said or is_toy(path)
     if said:
         launch = re.search(r"\d+ H100, (launch/[\w-]+\.yaml)", said[1])
         recipe = read_recipe(path)
@@ -184,7 +189,7 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     from finetune.plan import plan_report
 
     recipe = read_recipe(path)
-    if not path.stem.startswith(TOYS):
+    if not is_toy(path):
         plan = plan_report(recipe, layout_of(recipe), "H100", 2.0)
         assert "DOES NOT FIT" not in plan and "USD" in plan
     if recipe.adapter.kind == "qlora":
@@ -206,15 +211,15 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     weights.save_model(weights.init_model(shape, seed=0).state_dict(), shape, tmp_path / "toy")
     tokenizer.save_pretrained(tmp_path / "toy")
     tree = to_tree(recipe)
-    code = tmp_path / "code.jsonl"
-    code.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    raw = tmp_path / "texts.jsonl"
+    raw.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     pairs = write_preferences(tmp_path / "pairs.jsonl", 24) if recipe.kind != "sft" else None
     for source in tree["data"]["train"]:
-        data = pairs or (toy_data if source["form"] == "chat" else code)
+        data = pairs or (toy_data if source["form"] == "chat" else raw)
         source |= {"path": str(data), "weight": max(0.1, source["weight"])}
     tree["model"]["path"] = str(tmp_path / "toy")
     tree["data"]["max_length"], tree["run"]["output"] = 256, str(tmp_path / "run")
-    tree["data"]["validation"] = min(0.4, 20 * tree["data"]["validation"])
+    tree["data"]["validation"] = 0.2 if tree["data"]["validation"] else 0.0
     tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}
     assert run(tree) == 0, capsys.readouterr().err
     assert [record["skipped"] for record in metrics(tree)] == [False, False]

@@ -37,7 +37,8 @@ class InfillForm:
         return TEXT.read(record, place)
 
     def encode(self, items: Iterable[str], context: EncodeContext) -> Iterator[list[TokenizedDocument]]:
-        plain, infill = TextEncoder(context.tokenizer), InfillEncoder(context.tokenizer)
+        infill = InfillEncoder(context.tokenizer)
+        plain = TextEncoder(context.tokenizer, infill.tokens.all)
         numbered = enumerate(items)
         while batch := list(islice(numbered, BATCH)):
             drawn = [draw_cut(text, context.seed, number) for number, text in batch]

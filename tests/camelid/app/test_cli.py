@@ -103,7 +103,7 @@ def test_mistakes_get_one_line(arguments: str, message: str, broken: Path, monke
             "convresations",
             "camelid: error: argument COMMAND: 'convresations' is unknown; did you mean 'conversations'?",
         ),
-        ("frobnicate", "'frobnicate' is unknown; known: chat, completion, conversations, demo,"),
+        ("frobnicate", "'frobnicate' is unknown; known: chat, completion, conversations, corpus, demo,"),
         ("eval anser", "'anser' is unknown; did you mean 'answer'?"),
         ("eval judge --mode singel --questions q --output o", "'singel' is unknown; did you mean 'single'?"),
         ("demo --recrods 4", "camelid demo: error: unrecognized arguments: --recrods 4; did you mean '--records'?"),

@@ -1,8 +1,6 @@
 """A hole in a text, filled through the official `openai` client and in the terminal."""
 
-import dataclasses
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,40 +11,20 @@ from sentencepiece import SentencePieceProcessor
 
 from camelid.app.cli import main
 from camelid.errors import UserError
-from conversations.tokens.open_tokenizer import open_tokenizer
-from finetune.folders import weights
 from finetune.generate.decode import Generated, generate
 from finetune.generate.sampling import Sampling
-from finetune.llama.config import LlamaConfig
 from finetune.serve.infill_terminal import InfillTerminal
 from finetune.serve.served import ServedModel, open_served
 from finetune.serve.terminal import Terminal
-from tests.conversations.tokens.llama_vocabulary import CODE_PIECES, code_model, meta_prompt
-from tests.conversations.tokens.test_sentencepiece_model import train
+from tests.conversations.tokens.llama_vocabulary import meta_prompt
 from tests.finetune.serve.serving import serving
 
 HOLES = [("def f(x):\n    return ", "\n\nprint(f(1))"), ("", "  world"), ("hello ", "")]
 
 
 @pytest.fixture(scope="module")
-def filling(tmp_path_factory: pytest.TempPathFactory, toy_model: Path, one_thread: None) -> ServedModel:
-    """A random model of Code Llama's kind that says no single bytes (which decoders show in different ways)."""
-    folder = tmp_path_factory.mktemp("model") / "code"
-    train(folder.parent)
-    model = code_model(folder.parent / "tokenizer.model")
-    config = dataclasses.replace(
-        LlamaConfig.from_folder(toy_model), vocab_size=model.get_piece_size(), initializer_range=0.4
-    )
-    state = weights.init_model(config, seed=3).state_dict()
-    words = [*range(259, model.get_piece_size() - len(CODE_PIECES)), model.eos_id(), model.piece_to_id("▁<EOT>")]
-    state["model.embed_tokens.weight"][:, 0] = 8.0  # what the output layer knows every token by
-    state["lm_head.weight"][:, 0] = -8.0
-    state["lm_head.weight"][words, 0] = 8.0
-    weights.save_model(state, config, folder)
-    shutil.move(folder.parent / "tokenizer.model", folder)
-    tokenizer = open_tokenizer(folder)
-    tokenizer.save_pretrained(folder)
-    return open_served(folder, "code")
+def filling(filling_model: Path, one_thread: None) -> ServedModel:
+    return open_served(filling_model, "code")
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,8 @@ def trained(folder: Path, form: str) -> Llama:
         "run": {"output": str(folder / form), "precision": "fp32", "checkpoint_every": 1000},
     }
     assert run(recipe) == 0
+    card = (folder / form / "model" / "README.md").read_text()
+    assert ("camelid chat" in card) == (form == "infill") == (" --infill\n" in card) and "camelid serve" in card
     return weights.load_model(folder / form / "model").eval()
 
 
