@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from corpus.plain import read_any_text
-from corpus.reader import RawPart, ReadCounts, find_files
+from corpus.reader import RawPart, ReadCounts, find_files, parts_of
 from corpus.record import TextRecord
 
 _BOOKS = 64  # that one part holds
@@ -39,9 +39,7 @@ class Books:
     min_characters: int = 1
 
     def parts(self, inputs: Sequence[Path]) -> list[RawPart]:
-        files = find_files(inputs, (".txt", ".txt.gz", ".md"), "text files")
-        groups = [files[at : at + _BOOKS] for at in range(0, len(files), _BOOKS)]
-        return [RawPart(str(group[0]), tuple(map(str, group))) for group in groups]
+        return parts_of(find_files(inputs, (".txt", ".txt.gz", ".md"), "text files"), _BOOKS)
 
     def read(self, part: RawPart, source: str, counts: ReadCounts) -> Iterator[TextRecord]:
         for path in part.paths:

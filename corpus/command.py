@@ -4,8 +4,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from camelid.errors import UserError
-
 # As corpus/readers.py has them, and corpus/dedup/ways.py; tests hold them to it, and so nothing is imported for --help.
 SOURCES = ("wet", "c4", "code", "wikipedia", "gutenberg", "arxiv", "stackexchange", "text")
 WAYS = ("line", "exact", "document", "book")
@@ -103,7 +101,7 @@ def _register_mix(parser: argparse.ArgumentParser) -> None:
         "--unique", type=numbers, default=[], metavar="A,B,...", help="tokens there are, if known better"
     )
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="take all but data.train from this one")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the recipe; without it the table is only shown")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the recipe (default: it is printed)")
     parser.set_defaults(run=run_mix)
 
 
@@ -142,16 +140,16 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def run_mix(args: argparse.Namespace) -> int:
-    """Show the mixture; write it as a recipe."""
-    from corpus.mix import describe, mix_sources, write_mixture
+    """Write the mixture as a recipe, or print it."""
+    from corpus.mix import describe, mix_sources, mixture_yaml, write_mixture
 
-    if args.recipe and not args.output:
-        raise UserError("--recipe is for --output, which is missing")
     mixed = mix_sources(args.sources, args.shares, args.tokens, args.unique)
+    if args.output is None:
+        print(mixture_yaml(mixed, args.recipe), end="")
+        return 0
+    write_mixture(args.output, mixed, args.recipe)
     print("\n".join(describe(mixed)))
-    if args.output:
-        write_mixture(args.output, mixed, args.recipe)
-        print(f"{args.output}: data.train with {len(mixed)} sources")
+    print(f"{args.output}: data.train with {len(mixed)} sources")
     return 0
 
 

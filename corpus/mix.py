@@ -90,11 +90,10 @@ def read_facts(folder: Path) -> Facts:
     return Facts.from_json(read_json(ledger)["facts"])
 
 
-def write_mixture(path: Path, mixed: Sequence[MixedSource], recipe: Path | None = None) -> None:
-    """Write `data.train` as YAML: of a recipe for `camelid finetune`, or by itself.
+def mixture_yaml(mixed: Sequence[MixedSource], recipe: Path | None = None) -> str:
+    """`data.train` as YAML: of a recipe for `camelid finetune`, or by itself, with the mixture as a comment.
 
     Args:
-        path: of the file.
         mixed: the sources.
         recipe: all but `data.train` is taken from it.
     """
@@ -102,9 +101,14 @@ def write_mixture(path: Path, mixed: Sequence[MixedSource], recipe: Path | None 
     tree: dict[str, Any] = read_tree(recipe) if recipe else {}
     data = tree.get("data")
     tree["data"] = {**(data if isinstance(data, dict) else {}), "train": train}
+    text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120)
+    return "".join(f"# {line}\n" for line in describe(mixed)) + str(text)
+
+
+def write_mixture(path: Path, mixed: Sequence[MixedSource], recipe: Path | None = None) -> None:
+    """Write `mixture_yaml` into a file."""
     with atomic_write(path) as file:
-        file.write("".join(f"# {line}\n" for line in describe(mixed)))
-        yaml.safe_dump(tree, file, sort_keys=False, allow_unicode=True, width=120)
+        file.write(mixture_yaml(mixed, recipe))
 
 
 def describe(mixed: Sequence[MixedSource]) -> list[str]:

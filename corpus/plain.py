@@ -7,9 +7,10 @@ from pathlib import Path
 from camelid.errors import UserError
 from camelid.files.read import open_binary
 from camelid.files.records import scan_records
-from corpus.reader import RawPart, ReadCounts, find_files, one_part_a_file
+from corpus.reader import RawPart, ReadCounts, find_files, one_part_a_file, parts_of
 from corpus.record import SUFFIXES, TextRecord, mended
 
+_FILES = 1000  # texts that one part holds
 _TEXTS = (".txt", ".md", ".txt.gz", ".text")
 ENCODINGS = ("utf-8-sig", "cp1252", "latin-1")  # the last one reads any bytes
 
@@ -25,7 +26,9 @@ class PlainTexts:
     field: str = "text"
 
     def parts(self, inputs: Sequence[Path]) -> list[RawPart]:
-        return one_part_a_file(find_files(inputs, (*SUFFIXES, *_TEXTS, ".json", ".csv"), "texts"))
+        files = find_files(inputs, (*SUFFIXES, *_TEXTS, ".json", ".csv"), "texts")
+        plain = [path for path in files if path.name.lower().endswith(_TEXTS)]
+        return parts_of(plain, _FILES) + one_part_a_file([path for path in files if path not in set(plain)])
 
     def read(self, part: RawPart, source: str, counts: ReadCounts) -> Iterator[TextRecord]:
         for path in part.paths:

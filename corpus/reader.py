@@ -106,6 +106,12 @@ def find_named(inputs: Sequence[Path], pattern: re.Pattern[str], what: str) -> l
     return found
 
 
+def parts_of(paths: Sequence[Path], size: int) -> list[RawPart]:
+    """So many files to a part, of those that are small."""
+    groups = [paths[at : at + size] for at in range(0, len(paths), size)]
+    return [RawPart(str(group[0]), tuple(map(str, group))) for group in groups]
+
+
 def one_part_a_file(files: Sequence[Path]) -> list[RawPart]:
     """Each file as a part by itself."""
     return [RawPart(str(path), (str(path),)) for path in files]

@@ -5,8 +5,8 @@ punctuation and control characters (cc_net/dedup.py, `compute_hashes`; text_norm
 is the MD5 of the stripped line in small letters (tensorflow_datasets/text/c4_utils.py, `_emit_url_to_lines`).
 """
 
-import hashlib
-import unicodedata
+import re
+from hashlib import md5, sha1
 
 import numpy as np
 import numpy.typing as npt
@@ -15,48 +15,31 @@ Keys = npt.NDArray[np.uint64]
 
 # Those that cc_net removes; with the full-width 1, which it takes for a quotation mark. ASCII's own are not among them.
 _PUNCTUATION = "，。、„”“«»１」「《》´∶：？！（）；–—．～’…━〈〉【】％►"  # noqa: RUF001
-_CONTROL = "".join(map(chr, [*range(32), *range(127, 160)]))
-_GONE = dict.fromkeys(map(ord, _PUNCTUATION + _CONTROL))
-_ASCII_GONE = bytes([*range(32), 127])
-_ASCII_FOLDED = bytes(ord("0") if 48 <= code <= 57 else code + 32 if 65 <= code <= 90 else code for code in range(256))
-_WHITE = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"
-
-
-class _Folded(dict[int, str | None]):
-    """What stands for each character of a line in small letters; filled as characters come up."""
-
-    def __missing__(self, code: int) -> str | None:
-        character = chr(code)
-        digit = unicodedata.category(character) == "Nd"  # cc_net makes digits 0 before it removes anything
-        folded = None if code in _GONE and not digit else "0" if digit else character
-        self[code] = folded
-        return folded
-
-
-_FOLDED = _Folded()
+_RARE = re.compile(f"[{_PUNCTUATION}{chr(127)}-{chr(159)}]|[^\\D0-9]")  # these, and digits of other scripts
+_ZEROS = bytes.maketrans(b"123456789", b"0" * 9)
+_CONTROL = bytes(code for code in range(32) if chr(code) != "\n") + b"\x7f"
 
 
 def ccnet_keys(text: str) -> Keys:
-    """The key of each line of a text."""
-    if text.isascii():
-        lines = text.encode().split(b"\n")
-        strip, gone, folded = _WHITE.encode(), _ASCII_GONE, _ASCII_FOLDED
-        data = [hashlib.sha1(line.strip(strip).translate(folded, gone)).digest()[:8] for line in lines]
-    else:
-        data = [
-            hashlib.sha1(line.strip().lower().translate(_FOLDED).encode("utf-8", "surrogatepass")).digest()[:8]
-            for line in text.split("\n")
-        ]
-    return np.frombuffer(b"".join(data), dtype="<u8")
+    """The key of each line of a text; whatever can be is done to all lines at once."""
+    lines = [line.strip().lower() for line in text.split("\n")]
+    folded = "\n".join([line if line.isascii() else _RARE.sub(_fold_rare, line) for line in lines])
+    data = folded.encode("utf-8", "surrogatepass").translate(_ZEROS, _CONTROL)
+    return np.frombuffer(b"".join([sha1(line).digest()[:8] for line in data.split(b"\n")]), dtype="<u8")
+
+
+def _fold_rare(found: re.Match[str]) -> str:
+    """cc_net makes digits 0 before it removes anything: so the full-width 1 of its list stays, as 0."""
+    return "0" if found[0].isdecimal() else ""
 
 
 def c4_keys(text: str) -> Keys:
     """The key of each line of a text: the first 8 bytes of C4's."""
     lines = text.split("\n")
-    data = [hashlib.md5(line.strip().lower().encode("utf-8", "surrogatepass")).digest()[:8] for line in lines]
+    data = [md5(line.strip().lower().encode("utf-8", "surrogatepass")).digest()[:8] for line in lines]
     return np.frombuffer(b"".join(data), dtype="<u8")
 
 
 def text_key(text: str) -> Keys:
     """One key for a whole text, blanks at its ends aside."""
-    return np.frombuffer(hashlib.sha1(text.strip().encode("utf-8", "surrogatepass")).digest()[:8], dtype="<u8")
+    return np.frombuffer(sha1(text.strip().encode("utf-8", "surrogatepass")).digest()[:8], dtype="<u8")

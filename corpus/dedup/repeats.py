@@ -1,7 +1,7 @@
 """Lines and texts that are there more than once, in a corpus of any size.
 
-Keys are compared a share of them at a time, so that memory is bounded, but all that are equal at once: cc_net's sharded
-pass misses a line that is in every shard once (its own docstring says so).
+Keys are compared a share of them at a time, so that memory holds a byte a line and no more, but all that are equal at
+once: cc_net's sharded pass misses a line that is in every shard once (its own docstring says so).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -108,30 +108,43 @@ def repeated_keys(parts: Sequence[PartFiles], keep: Keep) -> Iterator[Removed]:
         parts: their sketches have `keys`, and `lengths`: how many of them each document has.
         keep: see `RepeatedLines`.
     """
-    sketches = [np.load(part.sketch) for part in parts]
-    keys = [sketch["keys"] for sketch in sketches]
-    lengths = [sketch["lengths"] for sketch in sketches]
-    starts = np.cumsum([0, *(len(one) for one in keys)])
+    sizes = [_load(part, "lengths") for part in parts]
+    starts = np.cumsum([0, *(int(lengths.sum()) for lengths in sizes)])
+    firsts = np.cumsum([0, *(len(lengths) for lengths in sizes)])  # of each part, its first document's number
     removed = np.zeros(starts[-1], dtype=np.bool_)
     shares = max(1, -(-int(starts[-1]) // _SHARE))
-    first_document = np.cumsum([0, *(len(one) for one in lengths)])
     for share in range(shares):
-        chosen = [
-            np.flatnonzero(one % np.uint64(shares) == share) if shares > 1 else np.arange(len(one)) for one in keys
-        ]
-        values = np.concatenate([one[places] for one, places in zip(keys, chosen, strict=True)])
-        places = np.concatenate([start + one for start, one in zip(starts, chosen, strict=False)])
-        order = np.argsort(values, kind="stable")
-        values, places = values[order], places[order]
-        begins = np.append(True, values[1:] != values[:-1]) if len(values) else np.zeros(0, np.bool_)
-        removed[places[~begins]] = True
-        if keep == "none" and len(values):
-            bounds = [np.repeat(np.arange(len(one)), one)[at] + first for one, at, first in
-                      zip(lengths, chosen, first_document, strict=False)]  # fmt: skip
-            documents = np.concatenate(bounds)[order]
-            group = np.cumsum(begins) - 1
-            starting = np.flatnonzero(begins)
-            several = np.minimum.reduceat(documents, starting) != np.maximum.reduceat(documents, starting)
-            removed[places[several[group]]] = True
+        values, places, documents = [], [], []
+        for part, lengths, start, first in zip(parts, sizes, starts, firsts, strict=False):
+            keys = _load(part, "keys")
+            chosen = np.flatnonzero(keys % np.uint64(shares) == share)
+            values.append(keys[chosen])
+            places.append(chosen + start)
+            if keep == "none":
+                documents.append(np.repeat(np.arange(len(lengths)), lengths)[chosen] + first)
+        if places:
+            holders = np.concatenate(documents) if keep == "none" else None
+            removed[_repeated(np.concatenate(values), np.concatenate(places), holders)] = True
     for start, end in pairwise(starts):
         yield removed[start:end]
+
+
+def _load(part: PartFiles, name: str) -> npt.NDArray[Any]:
+    with np.load(part.sketch) as sketch:
+        return np.asarray(sketch[name])
+
+
+def _repeated(
+    keys: Keys, places: npt.NDArray[np.int64], documents: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.int64]:
+    """The places whose keys were there before; with `documents`, also those whose keys several documents have."""
+    order = np.argsort(keys, kind="stable")
+    keys, places = keys[order], places[order]
+    begins = np.ones(len(keys), dtype=np.bool_)
+    begins[1:] = keys[1:] != keys[:-1]
+    if documents is None or not len(keys):
+        return places[~begins]
+    documents, starting = documents[order], np.flatnonzero(begins)
+    several = np.minimum.reduceat(documents, starting) != np.maximum.reduceat(documents, starting)
+    gone: npt.NDArray[np.int64] = places[~begins | several[np.cumsum(begins) - 1]]
+    return gone

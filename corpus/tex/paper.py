@@ -11,7 +11,7 @@ from pathlib import Path
 
 from camelid.errors import UserError
 from camelid.files.paths import missing_file_error
-from corpus.reader import RawPart, ReadCounts
+from corpus.reader import RawPart, ReadCounts, one_part_a_file, parts_of
 from corpus.record import TextRecord
 from corpus.tex.comments import Verbatim
 from corpus.tex.files import ENDINGS, PaperFiles, papers_at
@@ -51,8 +51,7 @@ class LatexPapers:
             raise UserError(f"{', '.join(map(str, inputs))}: no TeX in it; expected .tex files or arXiv's archives")
         large = [paper for paper in papers if paper.suffix == ".tar"]
         small = [paper for paper in papers if paper.suffix != ".tar"]
-        groups = [small[at : at + _PAPERS] for at in range(0, len(small), _PAPERS)] + [[paper] for paper in large]
-        return [RawPart(str(group[0]), tuple(map(str, group))) for group in groups]
+        return parts_of(small, _PAPERS) + one_part_a_file(large)
 
     def read(self, part: RawPart, source: str, counts: ReadCounts) -> Iterator[TextRecord]:
         for path in map(Path, part.paths):

@@ -55,6 +55,8 @@ def expand_template(name: str, arguments: TemplateArguments) -> str | None:
     expand = _TEXTS.get(key)
     if expand is not None:
         return expand(arguments)
+    if key == "citation" or key.startswith("cite "):
+        return _citation(arguments)
     if key.startswith("formatnum:"):
         return key.removeprefix("formatnum:")
     found = _SPOKEN_OF.fullmatch(key)
@@ -62,6 +64,17 @@ def expand_template(name: str, arguments: TemplateArguments) -> str | None:
         language = _LANGUAGES.get(found[2])
         return f"{language}: {arguments.get('1', '')}" if language else arguments.get("1", "")
     return None
+
+
+def _citation(given: TemplateArguments) -> str:
+    """A work in a list of them: who, when, what, where. (Those in references are gone before.)"""
+    named = [given.get(name, "").strip() for name in ("last", "first")]
+    who = given.get("author", "").strip() or ", ".join(filter(None, named)) or given.get("last1", "").strip()
+    when = given.get("year", "").strip() or given.get("date", "").strip()
+    what = given.get("title", "").strip() or given.get("chapter", "").strip()
+    where = next((given[name].strip() for name in ("journal", "work", "publisher") if given.get(name, "").strip()), "")
+    first = f"{who} ({when})" if who and when else who or when
+    return ". ".join(filter(None, (first, what, where)))
 
 
 def _convert(given: TemplateArguments) -> str:
@@ -167,10 +180,10 @@ _TEXTS: dict[str, Expand] = {
     **dict.fromkeys(("start date", "end date", "date", "dts"), _date),
     **dict.fromkeys(("circa", "c."), lambda given: f"c. {given.get('1', '').strip()}".strip()),
     **dict.fromkeys(("ill", "interlanguage link"), _argument("lt", "1")),
-    **dict.fromkeys(("ndash", "en dash", "endash"), _constant("–")),
-    **dict.fromkeys(("mdash", "em dash", "emdash", "—"), _constant("—")),
+    **dict.fromkeys(("ndash", "en dash", "endash", "ndashb"), _constant("–")),
+    **dict.fromkeys(("mdash", "em dash", "emdash", "—", "mdashb", "spaced mdash"), _constant("—")),
     **dict.fromkeys(("snd", "spnd", "spaced ndash", "spaced en dash", "dash"), _constant(" – ")),
-    **dict.fromkeys(("nbsp", "space", "sp", "thinsp", "thin space", "nnbsp", "zwsp"), _constant(" ")),
+    **dict.fromkeys(("nbsp", "space", "sp", "thinsp", "thin space", "nnbsp", "zwsp", "spaces"), _constant(" ")),
     **dict.fromkeys(("·", "dot", "middot", "bull", "•", "bullet"), _constant(" · ")),
     **dict.fromkeys(("bc", "bce"), lambda given: f"{given.get('1', '').strip()} BC".strip()),
     **dict.fromkeys(("ad", "ce"), lambda given: f"AD {given.get('1', '').strip()}".strip()),
@@ -181,5 +194,6 @@ _TEXTS: dict[str, Expand] = {
     **dict.fromkeys(("euro", "€"), _before("€")),
     **dict.fromkeys(("e", "esp"), _before(" × 10^")),
     "'": _constant("'"), "'s": _constant("'s"), '"': _constant('"'), "!": _constant("|"), "=": _constant("="),
+    "linktext": _joined(""), "us patent": _before("U.S. Patent "),
     "(": _constant("("), ")": _constant(")"), "sic": _FIRST, "respell": _joined("-"), "audio": _SECOND,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,24 @@ def test_another_recipe_needs_another_folder(raw: Path, built: Path, corpus: Cor
 def test_mistakes_in_a_recipe(change: str, error: str, raw: Path, tmp_path: Path, corpus: CorpusCommand) -> None:
     status, _, printed = corpus(*command(raw, tmp_path / "out"), change)
     assert status == 2 and error in printed, printed
+
+
+def test_on_datatroves_executor(tmp_path: Path, corpus: CorpusCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages as Ray runs them, by datatrove's executor for one machine in its place; and without datatrove."""
+    runs = pytest.importorskip("camelid.text.datatrove_runs", reason="datatrove is not installed (extra scale)")
+    from datatrove.executor.local import LocalPipelineExecutor
+
+    source = tmp_path / "in"
+    for number in range(3):
+        write_jsonl(source / f"{number}.jsonl", ({"text": f"text {number // 2} {at}"} for at in range(4)))
+    words = ("dedup", source, "--by", "exact", "--tasks", 2, "--quiet")
+    assert corpus(*words, "--output", tmp_path / "here")[0] == 0
+    monkeypatch.setattr(runs, "_executor", lambda name: LocalPipelineExecutor)
+    assert corpus(*words, "--output", tmp_path / "there", "--executor", "ray")[0] == 0
+    assert (tmp_path / "there" / "logs" / "exact-write").is_dir()
+    shutil.rmtree(tmp_path / "there" / "logs")
+    assert comparable(tmp_path / "there") == comparable(tmp_path / "here")
+    assert texts(tmp_path / "here") == [f"text {group} {at}" for group in (0, 1) for at in range(4)]
 
 
 @pytest.mark.slow

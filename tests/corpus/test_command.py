@@ -14,6 +14,7 @@ from corpus import readers
 from corpus.command import SOURCES
 from corpus.command import WAYS as WAY_NAMES
 from corpus.dedup.ways import WAYS
+from corpus.keep import EVALUATIONS
 from corpus.readers import READERS
 from corpus.recipe import read_corpus_recipe
 from tests.corpus.conftest import CorpusCommand, ledger, numbered, texts, tree
@@ -26,6 +27,11 @@ def test_names_of_the_command_line_are_those_of_the_tables() -> None:
     assert tuple(READERS) == SOURCES and tuple(WAYS) == WAY_NAMES
     for kind in (*READERS.values(), *WAYS.values()):
         from_tree(kind, {}, "defaults")
+
+
+def test_all_questions_that_come_along_are_kept_out() -> None:
+    known = {str(path.relative_to(ROOT)) for path in (ROOT / "eval" / "data").glob("*.jsonl")}
+    assert set(EVALUATIONS) == known
 
 
 def test_the_shipped_recipe_is_llamas_table() -> None:

@@ -83,27 +83,27 @@ def test_near_duplicates(tmp_path: Path, corpus: CorpusCommand) -> None:
 def replaced(words: list[str], share: float, seed: int) -> list[str]:
     """The words with a share of them, in stretches, made others."""
     rng = random.Random(seed)
-    result, stretch = list(words), 200
+    result, stretch = list(words), 80
     for start in rng.sample(range(0, len(words) - stretch, stretch), round(share * len(words) / stretch)):
         result[start : start + stretch] = [f"r{rng.randrange(10**9)}" for _ in range(stretch)]
     return result
 
 
-# The nine variants that CORPUS lists, of a book of 20,000 words: whether more than 90% of it is in the book.
-BOOK = next(numbered(1, 20_000)).split()
+# Nine variants of a book of 8,000 words: whether more than 90% of it is in the book.
+BOOK = next(numbered(1, 8000)).split()
 VARIANTS = {
     "the same": (BOOK, True),
     "another header and licence": (
-        [*next(numbered(1, 400, 1)).split(), *BOOK, *next(numbered(1, 3000, 2)).split()],
+        [*next(numbered(1, 200, 1)).split(), *BOOK, *next(numbered(1, 1500, 2)).split()],
         None,
     ),
-    "half of it": (BOOK[:10_000], True),
+    "half of it": (BOOK[:4000], True),
     "3% replaced": (replaced(BOOK, 0.03, 3), True),
     "8% replaced": (replaced(BOOK, 0.08, 4), True),
     "12% replaced": (replaced(BOOK, 0.12, 5), False),
     "20% replaced": (replaced(BOOK, 0.20, 6), False),
     "30% replaced": (replaced(BOOK, 0.30, 7), False),
-    "another book": (next(numbered(1, 20_000, 8)).split(), False),
+    "another book": (next(numbered(1, 8000, 8)).split(), False),
 }
 
 
@@ -123,7 +123,7 @@ def test_sketches_estimate_containment() -> None:
     library = next(numbered(1, 120_000, 9)).split()
     for outer in (library[30_000:70_000], library):
         whole = run_hashes(" ".join(outer))
-        for share in (0.5, 0.8, 0.9, 1.0):
+        for share in (0.5, 0.9):
             inner = run_hashes(" ".join(replaced(library[40_000:60_000], 1 - share, 10)))
             assert len(sketch_of(whole)) < len(whole) / 8
             assert estimate_containment(sketch_of(inner), sketch_of(whole)) == pytest.approx(
@@ -145,7 +145,7 @@ def test_containment_is_that_of_sets_of_runs() -> None:
 def test_tasks_do_not_change_what_stays(tmp_path: Path, corpus: CorpusCommand) -> None:
     parts = [[*numbered(4, 60, seed), "the same line"] for seed in (0, 1, 0, 2, 1)]
     source = write_parts(tmp_path / "in", *parts)
-    for by in ("line", "exact", "document", "book"):
+    for by in ("line", "document", "book"):
         for tasks in (1, 3):
             corpus("dedup", source, "--by", by, "--output", tmp_path / f"{by}{tasks}", "--tasks", tasks, "--quiet")
         assert tree(tmp_path / f"{by}1") == tree(tmp_path / f"{by}3") != {}

@@ -48,6 +48,8 @@ def test_tokens_are_estimated_where_none_were_counted(tmp_path: Path, corpus: Co
     corpus("read", "text", tmp_path / "a.txt", "--output", tmp_path / "out", "--quiet")
     _, out, _ = corpus("mix", tmp_path / "out", "--tokens", "1e3", "--shares", "1")
     assert "~      1000   1.000" in out
+    [source] = yaml.safe_load(out)["data"]["train"]
+    assert source == {"path": str(tmp_path / "out" / "data"), "form": "text", "weight": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_tokens_are_estimated_where_none_were_counted(tmp_path: Path, corpus: Co
         (("--tokens", "1e9", "--shares", "1,2"), "--shares: 2 numbers for 1 sources"),
         (("--tokens", "1e9", "--shares", "0"), "--shares: every number must be greater than 0"),
         (("--tokens", "0", "--shares", "1"), "--tokens 0 must be greater than 0"),
-        (("--tokens", "1e9", "--shares", "1", "--recipe", "x"), "--recipe is for --output, which is missing"),
+        (("--tokens", "1e9", "--shares", "1", "--recipe", "x"), "x: no such file"),
     ],
 )
 def test_mistakes(words: tuple[str, ...], error: str, tmp_path: Path, corpus: CorpusCommand) -> None:

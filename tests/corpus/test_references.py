@@ -25,7 +25,7 @@ def pages(words: str, count: int, seed: int) -> list[str]:
 
 def test_it_is_the_logistic_regression_of_scikit_learn() -> None:
     linear_model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is not installed")
-    good, bad = pages(GOOD, 60, 0), pages(f"{BAD} sea moon", 80, 1)
+    good, bad = pages(GOOD, 20, 0), pages(f"{BAD} sea moon", 25, 1)
     ours = train_classifier(good, bad, strength=10.0)
     matrix = feature_matrix([*good, *bad])
     theirs = linear_model.LogisticRegression(C=10.0, tol=1e-10, max_iter=10_000, solver="newton-cholesky")

@@ -41,6 +41,8 @@ def page(title: str, text: str, number: int = 0, more: str = "", revision: str =
         ("a {{convert|1|ft|6|in|m}} man, a {{convert|10|ft|adj=on}} wall", "a 1 foot 6 inches man, a 10-foot wall"),
         ("{{lang|de|Haus}} ({{lang-fr|maison}}) {{nowrap|a b}}{{snd}}c", "Haus (French: maison) a b \u2013 c"),
         ("{{Infobox|a={{b|c}}|d=[[e|f]]}}Text", "Text"),
+        ("* {{cite book|last=Moon|first=A.|year=1900|title=[[X|Tides]]|work=Sea}}", "- Moon, A. (1900). Tides. Sea"),
+        ("<ref>{{cite web|title=Gone}}</ref>x{{mdashb}}y {{frac|1|2}} {{US$|5}}", "x\u2014y 1/2 US$5"),
         ("{{unknown|x}} text {{main|y}}", "text"),
         ("a {{{1|default}}} b", "a default b"),
         ("{| class=x\n|-\n| a || {{b}}\n{|\n| c\n|}\n|}\nafter", "after"),
