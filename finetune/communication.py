@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from finetune.layout import Layout
 from finetune.llama.config import LlamaConfig
-from finetune.memory import trained_parameters
 from finetune.parallel.hardware import GpuModel
+from finetune.parameter_counts import count_parameters
 from finetune.recipe import Recipe, pipeline_stages
 
 BACKWARD = 2 / 3  # of an update's computation: twice the forward pass's (Kaplan et al. 2020, section 2.1)
@@ -57,7 +57,7 @@ def update_traffic(
     number = 2 if run.precision != "fp32" else 4  # bytes of what is computed with
     ring, last_backward = (ranks - 1) / ranks, BACKWARD / micro_batches
     part = 1 / tensor / stages
-    whole, trained = config.num_parameters() * part, trained_parameters(config, recipe.adapter) * part
+    whole, trained = config.num_parameters() * part, count_parameters(config, recipe.adapter).trained * part
     data = (max(1, min(ranks, in_machine // tensor)), ranks * tensor > in_machine)
     found = []
     if layout.sharding == "none":

@@ -10,7 +10,7 @@ from camelid.errors import UserError
 from camelid.files.read import read_json, read_text
 from finetune.combinations import number, refuse_combination
 from finetune.llama.config import LlamaConfig
-from finetune.recipe import Recipe, RunSection, pipeline_stages, recipe_choices
+from finetune.recipe import AdapterSection, Recipe, RunSection, pipeline_stages, recipe_choices
 
 Sharding = Literal["none", "fsdp2", "zero1", "zero2", "zero3"]
 STAGES: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
@@ -42,6 +42,14 @@ class Layout:
     device: str | None = None
 
 
+def loads_whole(config: LlamaConfig, adapter: AdapterSection) -> bool:
+    """Whether every process reads the whole model before its weights are cut, whatever the sharding.
+
+    A tied matrix that is trained beside an adapter is two modules, which only loading whole keeps one.
+    """
+    return adapter.kind != "none" and bool(adapter.also) and config.tie_word_embeddings
+
+
 def check(recipe: Recipe, layout: Layout, config: LlamaConfig | None = None) -> None:
     """Refuse a run that cannot train, before anything is loaded.
 
@@ -71,6 +79,8 @@ def check(recipe: Recipe, layout: Layout, config: LlamaConfig | None = None) -> 
     _check_model_parallel(run.tensor_parallel, pipeline_stages(run), layout)
     if config is not None:
         _check_shape(run.tensor_parallel, pipeline_stages(run), config)
+    if config is not None and config.num_labels and recipe.kind != "reward":
+        raise UserError(f"model.path = {recipe.model.path!r} is a reward model, which says nothing; begin from another")
 
 
 def _check_model_parallel(tensor: int, stages: int, layout: Layout) -> None:

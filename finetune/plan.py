@@ -19,14 +19,9 @@ from finetune.folders.vocabulary import require_rows
 from finetune.layout import Layout, check
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
-from finetune.memory import (
-    estimate_host_memory,
-    estimate_memory,
-    estimate_stage_memory,
-    saved_on_first,
-    trained_parameters,
-)
+from finetune.memory import estimate_host_memory, estimate_memory, estimate_stage_memory, saved_on_first
 from finetune.parallel.hardware import ACCELERATORS, GpuModel, flops_per_token
+from finetune.parameter_counts import count_parameters
 from finetune.recipe import ModelSection, Recipe, pipeline_stages
 
 # Share of the peak that is reckoned with; LLaMA-65B reached 0.47 on A100s (Touvron et al. 2023a, section 2.4).
@@ -124,7 +119,7 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
     check(recipe, layout, config)
     processes = layout.processes
     ranks = processes // recipe.run.tensor_parallel // stages
-    trained = trained_parameters(config, recipe.adapter)
+    trained = count_parameters(config, recipe.adapter).trained
     accumulation = math.ceil(optim.global_batch / ranks / optim.micro_batch)
     lines = [
         f"model        {recipe.model.path}: {config.num_parameters():,} parameters, {trained:,} trained "

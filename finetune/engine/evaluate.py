@@ -78,6 +78,8 @@ def validate_by_source(worker: Worker, plan: Plan, rows: Sequence[PackedRow], te
     micro_rows = rows_of_worker(worker, plan.data, rows)
     device, passes = worker.accelerator.device, worker.passes(plan.capacity)
     mine = score_sources(plan.data, micro_rows, worker.score, text, device, passes)
+    if worker.pipeline is not None and not worker.pipeline.last:  # the last stage has counted it all
+        mine = np.zeros_like(mine)
     sums = worker.sum(torch.from_numpy(mine).to(device)).cpu().numpy()
     found = {name: score.to_json() for name, score in text_scores(plan.data.sources, sums).items()}
     return Validation(float(sums[:, 1].sum() / sums[:, 0].sum()), {"by_source": found} if found else {})

@@ -11,7 +11,7 @@ from finetune.engine.wide_gradients import WideGradients
 from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.folders.score_head import with_score
-from finetune.layout import Sharding
+from finetune.layout import Sharding, loads_whole
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 from finetune.parallel import launch
@@ -84,8 +84,7 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
     half = pure or (run.precision == "bf16" and (frozen or sharding == "zero3"))
     dtype = torch.bfloat16 if half else torch.float32
     device = str(accelerator.device if sharding in ("none", "zero1", "zero2") else torch.device("cpu"))
-    # A tied matrix that is trained beside an adapter is two modules, which only loading whole keeps one.
-    whole = frozen and bool(adapter.also) and config.tie_word_embeddings
+    whole = loads_whole(config, adapter)
     if sharding == "zero3" and not whole:
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
         model, unwrapped = load_in_parts(path, dtype, adapter, run.seed, settings, config)

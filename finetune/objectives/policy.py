@@ -131,6 +131,8 @@ class Policy:
             value = self.kind.loss(sums)
             [slopes_A] = torch.autograd.grad(value, chances_A)
         self._note(sums, batch)
+        if not torch.is_grad_enabled():  # it is only measured
+            return value.detach()
         weights_N = -slopes_A[batch.answers.owners].to(torch.promote_types(hidden_TD.dtype, torch.float32))
         moved = token_loss(hidden_TD, lm_head, batch.trained, batch.targets, weights_N, passes=passes)
         return value.detach() + (moved - moved.detach())

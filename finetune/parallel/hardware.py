@@ -50,7 +50,8 @@ def flops_per_token(
     Args:
         config: the model. The embedding is a look-up; the output layer counts at trained positions only.
         mean_length: tokens of the document a token is in, on average over tokens. Attention costs 12 operations a
-            layer, unit of width and token looked at (Chowdhery et al. 2022, PaLM, appendix B), half of them if causal.
+            layer, unit of width and token looked at (Chowdhery et al. 2022, PaLM, appendix B), half of them if causal;
+            where a window is narrower than that, what is beyond it costs nothing.
         trained_share: share of the tokens that are trained.
         adapter: whether the weights are frozen, so that their gradients (2 of the 6) are not computed.
     """
@@ -58,5 +59,13 @@ def flops_per_token(
     head = config.num_labels * config.hidden_size if config.num_labels else embedding
     inner = config.num_parameters() - embedding - (0 if config.tie_word_embeddings else head)
     per_weight = 4 if adapter else 6
-    attention = 6 * config.num_hidden_layers * config.num_attention_heads * config.head_size * mean_length
+    looked_at = sum(_looked_at(mean_length, config.window(layer)) for layer in range(config.num_hidden_layers))
+    attention = 12 * config.num_attention_heads * config.head_size * looked_at
     return per_weight * (inner + head * trained_share) + attention
+
+
+def _looked_at(length: float, window: int | None) -> float:
+    """Tokens before it that a token of a document sees, on average; at most `window` of them."""
+    if window is None or window >= length:
+        return length / 2
+    return window - window**2 / (2 * length)

@@ -23,12 +23,13 @@ from finetune.llama.recompute import Recomputation, Recomputations
 from finetune.memory import (
     activation_bytes,
     adapter_activation_bytes,
+    estimate_host_memory,
     estimate_memory,
     estimate_stage_memory,
-    linear_shapes,
 )
 from finetune.objectives.next_token import token_loss
 from finetune.parallel.pipeline import cut_to_stage
+from finetune.parameter_counts import linear_shapes
 from finetune.recipe import (
     AdapterSection,
     DataSection,
@@ -185,7 +186,31 @@ def test_sharding_cuts_what_it_says() -> None:
             Layout(8, sharding=sharding),  # type: ignore[arg-type]
         )
         for name in ("weights", "gradients", "optimizer"):
-            assert parts[name] == pytest.approx(whole[name] / (8 if name in names else 1))
+            kept = 12 / 8 if name == "optimizer" and sharding.startswith("zero") else 1  # DeepSpeed's own float32 copy
+            assert parts[name] == pytest.approx(kept * whole[name] / (8 if name in names else 1))
+
+
+def test_what_is_read_whole_is_planned_so() -> None:
+    """A tied matrix that an adapter trains is only kept one if each process reads all of the model."""
+    tied = replace(get_architecture("llama-3.2-1b"), tie_word_embeddings=True)
+    for also, whole in (((), False), (("embed_tokens",), True)):
+        adapter, run_section = AdapterSection(kind="lora", also=also), RunSection("r", precision="bf16")
+        for layout in (Layout(8, sharding="fsdp2"), Layout(8, sharding="zero3")):
+            parts = estimate_memory(tied, ModelSection("m"), OptimSection(lr=1.0), adapter, run_section, 64, layout)
+            read = sum(estimate_host_memory(tied, adapter, run_section, parts, layout).values())
+            assert (read >= 2 * tied.num_parameters()) == whole
+
+
+def test_tensor_parallelism_cuts_layers_alone() -> None:
+    """Embedding and output layer are whole on every process, in all layouts with it."""
+    config, optim = get_architecture("llama-3-8b"), OptimSection(lr=1.0)
+    vocabulary = 2 * config.vocab_size * config.hidden_size
+    layers = config.num_parameters() - vocabulary
+    for layout, data in ((Layout(4), 1), (Layout(8, sharding="fsdp2"), 2)):
+        section = RunSection("r", precision="fp32", tensor_parallel=4)
+        parts = estimate_memory(config, ModelSection("m"), optim, AdapterSection(), section, 64, layout)
+        assert parts["weights"] == pytest.approx(4 * (layers / 4 + vocabulary) / data)
+        assert parts["optimizer"] == pytest.approx(8 * (layers / 4 + vocabulary) / data)
 
 
 @pytest.mark.parametrize("sharding", ["none", "fsdp2"])
@@ -200,6 +225,7 @@ def test_stages_hold_their_part(sharding: Any) -> None:
     )
     layout = Layout(6 if sharding == "fsdp2" else 3, sharding=sharding)
     parts = [estimate_stage_memory(config, recipe, layout, stage, 8) for stage in range(3)]
+    kept, working = activation_bytes(config, "none", 4, 4)
     for stage, part in enumerate(parts):
         with torch.device("meta"):
             model = Llama(config)
@@ -207,10 +233,9 @@ def test_stages_hold_their_part(sharding: Any) -> None:
         held = sum(4 * weight.numel() for weight in model.parameters())
         assert part["weights"] == pytest.approx(held / (2 if sharding == "fsdp2" else 1))
         assert part["gradients"] == pytest.approx(held * 3 / 2 if sharding == "fsdp2" else held)
-        assert (part["logits"] > 0) == (stage == 2)
-    kept, working = activation_bytes(config, "none", 4, 4)
+        assert (part["a layer at work, the loss, or sums"] > TOKENS * working) == (stage == 2)
     waiting = [3 * (2 * kept), 2 * (2 * kept), kept]  # micro-batches times layers: 2, 2 and 1
-    passing = [(waits + 3) * 4 * config.hidden_size + working for waits in (2, 1, 0)]
+    passing = [(waits + 3) * 4 * config.hidden_size for waits in (2, 1, 0)]
     assert [part["activations"] for part in parts] == [
         TOKENS * sum(each) for each in zip(waiting, passing, strict=True)
     ]

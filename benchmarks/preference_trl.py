@@ -1,0 +1,109 @@
+"""TRL's side of preference training: what its trainers make of pairs of token ids. Run by `preference.py`.
+
+It runs in TRL's environment and prints one JSON object: the loss of the first step, the processor seconds of each step
+after it, and, of a first step alone, where its gradients were written.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedTokenizerFast,
+    TrainerCallback,
+)
+
+END = 2
+
+
+class Steps(TrainerCallback):
+    """Processor seconds of each step, and the gradients of the first."""
+
+    def __init__(self, gradients: str | None) -> None:
+        self.seconds: list[float] = []
+        self.gradients = gradients
+
+    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        self.started = time.process_time()
+
+    def on_pre_optimizer_step(self, *args: Any, model: Any, **kwargs: Any) -> None:
+        if self.gradients and not self.seconds:
+            torch.save({name: weight.grad.clone() for name, weight in model.named_parameters()}, self.gradients)
+
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+        self.seconds.append(time.process_time() - self.started)
+
+
+def number_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
+    """A word for each id, so that text is ids."""
+    words = {f"w{number}": number for number in range(3, vocabulary)}
+    core = Tokenizer(models.WordLevel({"<pad>": 0, "<unk>": 1, "</s>": END, **words}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", pad_token="<pad>", eos_token="</s>")
+
+
+def text(ids: list[int]) -> str:
+    return "".join(f" w{number}" for number in ids)
+
+
+def main() -> None:
+    job = json.loads(Path(sys.argv[1]).read_text())
+    torch.set_num_threads(1)
+    dtype = getattr(torch, job.get("dtype", "float32"))
+    settings = {
+        "output_dir": job["output"], "per_device_train_batch_size": job["batch"],
+        "gradient_accumulation_steps": job["accumulation"], "max_steps": job["steps"], "learning_rate": 1e-6,
+        "lr_scheduler_type": "constant", "bf16": False, "use_cpu": True, "report_to": [], "save_strategy": "no",
+        "optim": "adamw_torch_fused", "gradient_checkpointing": False, "logging_steps": 1, "disable_tqdm": True,
+        "dataloader_pin_memory": False, "max_length": None, "max_grad_norm": 0.0,
+        "train_sampling_strategy": job["sampling"],
+    }  # fmt: skip
+    tokenizer, steps = number_tokenizer(job["vocabulary"]), Steps(job.get("gradients"))
+    pairs = job["pairs"]
+    if job["kind"] == "reward":
+        from trl import RewardConfig, RewardTrainer
+
+        data = [{f"{side}_ids": pair["prompt"] + pair[side] for side in ("chosen", "rejected")} for pair in pairs]
+        for row, pair in zip(data, pairs, strict=True):
+            row["margin"] = pair["margin"]
+        model = AutoModelForSequenceClassification.from_pretrained(job["policy"], dtype=dtype)
+        model.config.pad_token_id = 0
+        trainer = RewardTrainer(
+            model=model,
+            args=RewardConfig(**settings),
+            train_dataset=Dataset.from_list(data),
+            processing_class=tokenizer,
+            callbacks=[steps],
+        )
+    else:
+        from trl import DPOConfig, DPOTrainer
+
+        data = [
+            {"prompt": text(pair["prompt"]), **{side: text(pair[side][:-1]) for side in ("chosen", "rejected")}}
+            for pair in pairs
+        ]
+        options = {"beta": job["beta"], "loss_type": [job["loss"]], "precompute_ref_log_probs": job["kept"]}
+        policy, reference = (
+            AutoModelForCausalLM.from_pretrained(job[name], dtype=dtype) for name in ("policy", "reference")
+        )
+        trainer = DPOTrainer(
+            model=policy,
+            ref_model=reference,
+            args=DPOConfig(**settings, **options),
+            train_dataset=Dataset.from_list(data),
+            processing_class=tokenizer,
+            callbacks=[steps],
+        )
+    trainer.train()
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    print(json.dumps({"loss": losses[0], "seconds": steps.seconds}))
+
+
+main()  # no guard: a file with one is a benchmark of its own to run_all.py

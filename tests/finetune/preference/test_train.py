@@ -1,0 +1,92 @@
+"""Runs on preferences: what they begin from, go on from, and leave."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from finetune.preference import reference
+from tests.finetune.preference.test_layouts import recipe
+from tests.finetune.preference.truth import read, write_preferences
+from tests.finetune.runs import metrics, run, tensors, variant
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_preferences(tmp_path_factory.mktemp("preferences") / "pairs.jsonl", 30)
+
+
+@pytest.mark.parametrize("kind", ["none", "lora"])
+def test_the_policy_begins_at_its_reference(kind: str, toy_model: Path, pairs: Path, tmp_path: Path) -> None:
+    """The first loss is log 2, whether or not an adapter is trained: nothing has been gained yet."""
+    ours = recipe("dpo", toy_model, pairs, tmp_path, 2)
+    ours["adapter"] = {"kind": kind}
+    ours["optim"]["warmup_ratio"] = 0.0  # or the first step would be none
+    assert run(ours) == 0
+    first, second = metrics(ours)
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert first["margin"] == pytest.approx(0.0, abs=1e-5) and second["loss"] != first["loss"]
+    assert first["chosen_log_prob"] < 0 and 0 <= second["accuracy"] <= 1
+
+
+def test_the_reference_is_found_once(
+    toy_model: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that goes on has the same reference, whatever its weights are by then, and ends as if it never stopped."""
+    whole = recipe("dpo", toy_model, pairs, tmp_path, 4)
+    whole["optim"] |= {"schedule": "constant", "warmup_ratio": 0.0}
+    assert run(whole) == 0
+    parts = variant(whole, "parts", optim__updates=2)
+    assert run(parts) == 0
+    computed: list[Any] = []
+    monkeypatch.setattr(reference, "compute_log_probs", lambda *args: computed.append(args))
+    parts["optim"]["updates"] = 4
+    assert run(parts) == 0
+    assert not computed
+    assert [line["loss"] for line in metrics(parts)] == [line["loss"] for line in metrics(whole)]
+    for name, tensor in tensors(whole).items():
+        assert torch.equal(tensor, tensors(parts)[name]), name
+
+
+def test_a_margin_of_0_is_none(toy_model: Path, pairs: Path, tmp_path: Path) -> None:
+    """To the bit, in losses and weights."""
+    file = tmp_path / "negligible.jsonl"
+    file.write_text("".join(json.dumps({**record, "grade": 0}) + "\n" for record in read(pairs)))
+    none = recipe("reward", toy_model, file, tmp_path, 3)
+    assert run(none) == 0
+    for margins in ("small", "large"):
+        ours = variant(none, margins, reward__margins=margins)
+        assert run(ours) == 0
+        assert [line["loss"] for line in metrics(ours)] == [line["loss"] for line in metrics(none)]
+        for name, tensor in tensors(none).items():
+            assert torch.equal(tensor, tensors(ours)[name]), name
+
+
+def test_held_out_preferences_are_measured(toy_model: Path, pairs: Path, tmp_path: Path) -> None:
+    ours = recipe("reward", toy_model, pairs, tmp_path, 4)
+    ours["data"]["validation"] = 0.4
+    ours["run"]["evaluate_every"] = 2
+    assert run(ours) == 0
+    lines = read(Path(ours["run"]["output"]) / "validation.jsonl")
+    assert [line["update"] for line in lines] == [2, 4]
+    assert [line["loss"] for line in lines] == [
+        line["validation_loss"] for line in metrics(ours) if line["validation_loss"] is not None
+    ]
+    assert all(0 <= line["accuracy"] <= 1 and "accuracy_grade_3" in line for line in lines)
+
+
+def test_a_reward_model_is_no_start_for_a_policy(
+    toy_model: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reward = recipe("reward", toy_model, pairs, tmp_path, 1)
+    assert run(reward) == 0
+    model = Path(reward["run"]["output"]) / "model"
+    again = variant(reward, "again", model__path=str(model))  # but for another reward model
+    assert run(again) == 0
+    policy = recipe("dpo", model, pairs, tmp_path, 1)
+    policy["run"]["output"] = str(tmp_path / "policy")
+    assert run(policy) == 2
+    assert "is a reward model" in capsys.readouterr().err
