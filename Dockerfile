@@ -4,7 +4,7 @@ FROM python:3.11-slim
 # CUDA: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # Extras of pyproject.toml. `flash` does not build here: it needs CUDA's compiler.
-ARG EXTRAS=serve,meta,scale
+ARG EXTRAS=serve,meta,scale,corpus
 
 # HOME is the user's folder, so what Hugging Face downloads is kept, and `--user` may be anybody.
 RUN useradd --uid 1000 --home-dir /work --create-home camelid

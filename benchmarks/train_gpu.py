@@ -44,11 +44,12 @@ from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.generate.decode import generate
 from finetune.generate.sampling import Sampling
+from finetune.layout import Layout
 from finetune.llama.architectures import get_architecture
 from finetune.llama.config import LlamaConfig
+from finetune.memory import estimate_memory
 from finetune.objectives.next_token import NextToken
 from finetune.parallel.hardware import flops_per_token, peak_flops
-from finetune.plan import estimate_memory
 from finetune.recipe import AdapterSection, DataSection, DataSource, ModelSection, OptimSection, RunSection
 
 CAPACITY, WARM_UP, STEPS, CHATS = 2048, 2, 3, 2000
@@ -115,7 +116,7 @@ def native(kind: str, config: LlamaConfig, device: torch.device, compiled: bool)
         return facts.tokens
 
     facts = timed(update, device)
-    planned = sum(estimate_memory(config, section, optim, adapter, run, CAPACITY, "none", 1).values())
+    planned = sum(estimate_memory(config, section, optim, adapter, run, CAPACITY, Layout()).values())
     return facts | {"planned_gib": planned / 2**30}
 
 

@@ -1,7 +1,7 @@
 """How likely a page is to a model of good text, and the bucket that makes it: CCNet's head, middle and tail.
 
 The model is an n-gram model of KenLM over SentencePiece's pieces, both the user's (Wenzek et al. 2020, 3.3); `kenlm`
-has no wheel on the package index and is no part of the extra `corpus`.
+has no wheel on the package index: the extra `perplexity` compiles it.
 """
 
 import unicodedata
@@ -61,9 +61,7 @@ def _open(lm: str, spm: str) -> tuple[Any, Any]:
         import kenlm
         import sentencepiece
     except ImportError as error:
-        raise UserError(
-            f"perplexity needs kenlm and sentencepiece ({error}); pip install kenlm sentencepiece"
-        ) from None
+        raise UserError(f"perplexity needs KenLM ({error}); pip install 'camelid[perplexity]'") from None
     try:
         return kenlm.Model(lm), sentencepiece.SentencePieceProcessor(model_file=spm)
     except (OSError, RuntimeError) as error:

@@ -24,6 +24,8 @@ from corpus.record import TextRecord, mended
 
 # Of Posts.xml: meta.stackexchange.com/a/2678, "Posts", PostTypeId.
 _QUESTION, _ANSWER = "1", "2"
+_XML = re.compile(r"(.*)\.xml(?:\.(?:gz|bz2|xz|zst))?", re.IGNORECASE)
+_TABLES = {"badges", "comments", "posthistory", "postlinks", "tags", "users", "votes", "sites"}  # beside Posts.xml
 _BLOCK = 1 << 18
 _PRE = re.compile(r"<pre\b[^>]*>(?:\s*<code\b[^>]*>)?(.*?)(?:</code>\s*)?</pre>", re.DOTALL | re.IGNORECASE)
 _PARAGRAPH = re.compile(r"</(?:p|h[1-6]|ul|ol|blockquote|div|table)>\s*", re.IGNORECASE)
@@ -39,11 +41,11 @@ class StackExchange:
 
     Attributes:
         largest: how many sites are read, those with the most posts; LLaMA's 28.
-        min_answers: questions with fewer are dropped.
+        min_answers: questions with fewer are dropped; LLaMA says nothing of such.
     """
 
     largest: int = 28
-    min_answers: int = 1
+    min_answers: int = 0
 
     def parts(self, inputs: Sequence[Path]) -> list[RawPart]:
         sites = [site for path in inputs for site in _sites(path)]
@@ -115,7 +117,7 @@ def html_to_text(body: str) -> str:
 
 
 def _sites(path: Path) -> list[Path]:
-    """A site is a folder with a `Posts.xml`, that file, or the archive of the dump."""
+    """A site is a folder with a `Posts.xml`, that file or one of the site's name, or the archive of the dump."""
     if not path.exists():
         raise missing_file_error(path)
     if path.is_file():
@@ -126,9 +128,9 @@ def _sites(path: Path) -> list[Path]:
     for entry in sorted(path.iterdir()):
         if entry.is_dir():
             found += _sites(entry)
-        elif (entry.suffix == ".7z" and not re.search(r"-(?!Posts)\w+\.7z$", entry.name)) or re.fullmatch(
-            r"(?:.*[-_.])?posts\.xml(?:\.\w+)?", entry.name, re.IGNORECASE
-        ):
+        elif entry.suffix == ".7z":
+            found += [] if re.search(r"-(?!Posts)\w+\.7z$", entry.name) else [entry]
+        elif (name := _XML.fullmatch(entry.name)) and name[1].lower() not in _TABLES:
             found.append(entry)
     return found
 
@@ -137,7 +139,7 @@ def _site_name(path: Path) -> str:
     """`cooking.stackexchange.com` of its folder, or of its archive's name."""
     if path.suffix == ".7z":
         return path.stem.removesuffix("-Posts")
-    own = re.sub(r"[-_.]?posts\.xml.*$", "", path.name, flags=re.IGNORECASE)
+    own = re.sub(r"[-_.]?(?:posts)?\.xml.*$", "", path.name, flags=re.IGNORECASE)
     return own or path.parent.name
 
 

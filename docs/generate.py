@@ -95,14 +95,19 @@ def recipe_page() -> str:
         "and so is a value out of range.\n"
         "\n| kind | sections | what it trains |\n|---|---|---|\n"
     )
-    sections: dict[str, Any] = {}
+    kinds_of: dict[tuple[str, Any], list[str]] = {}  # by name and type of a section
     for kind, recipe in KINDS.items():
         own = {name: hint for name, hint in get_type_hints(recipe).items() if dataclasses.is_dataclass(hint)}
-        sections |= own
+        for section in own.items():
+            kinds_of.setdefault(section, []).append(kind)
         default = " (the default)" if kind == DEFAULT_KIND else ""
         text += f"| `{kind}`{default} | {', '.join(f'`{name}`' for name in own)} | {_cell(_summary(recipe))} |\n"
-    for name, section in sections.items():
-        text += f"\n## {name}\n\n{_summary(section)}\n\n" + _fields(section)
+    names = [name for name, _ in kinds_of]
+    for (name, section), kinds in sorted(kinds_of.items(), key=lambda item: names.index(item[0][0])):
+        shared = names.count(name) == 1
+        text += f"\n## {name}{'' if shared else ' of ' + ', '.join(kinds)}\n\n{_summary(section)}\n\n" + _fields(
+            section
+        )
         for hint in get_type_hints(section).values():
             inner = get_args(hint)[:1]
             if inner and dataclasses.is_dataclass(inner[0]):
@@ -157,7 +162,9 @@ def _summary(kind: Any) -> str:
 
 def _fields(kind: Any) -> str:
     """One section's fields as a table."""
-    about = _attributes(inspect.getdoc(kind) or "")
+    about: dict[str, str] = {}
+    for part in reversed(kind.__mro__[:-1]):
+        about |= _attributes(inspect.getdoc(part) or "")
     text = "| field | values | default | meaning |\n|---|---|---|---|\n"
     hints = get_type_hints(kind)
     for field in dataclasses.fields(kind):

@@ -27,6 +27,9 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
 
     parser = _verb(verbs, "answer", "ask a model every question", run_answer, open_model)
     parser.add_argument("--samples", type=int, default=1, metavar="N", help="answers to each of --tasks (default 1)")
+    parser.add_argument(
+        "--completions", action="store_true", help="let a base model go on with the code of --tasks, or fill its hole"
+    )
     parser.add_argument("--label", help="the model's name in the report (default: its own)")
     parser.add_argument("--system", metavar="FILE", help="a system message for the questions that have none")
     _add_estimate(parser)
@@ -138,16 +141,19 @@ def run_answer(args: argparse.Namespace, open_model: OpenModel) -> int:
     """Write `answers/<label>.jsonl`; status 1 if an answer is missing."""
     from eval.ask.answer import answer_all, estimate_all
     from eval.ask.questions import read_questions
-    from eval.ask.tasks.read import read_tasks, task_questions
+    from eval.ask.tasks.read import continued, read_tasks, task_questions
     from eval.folder import answer_path, file_name
 
     if args.samples < 1 or (args.samples > 1 and not args.tasks):
         raise UserError("--samples must be at least 1; more only with --tasks")
-    questions = (
-        task_questions(read_tasks(args.tasks), args.samples)
-        if args.tasks
-        else read_questions(args.questions, args.references)
-    )
+    if args.completions and not args.tasks:
+        raise UserError("--completions: only with --tasks")
+    if args.tasks:
+        questions = task_questions(read_tasks(args.tasks), args.samples)
+    else:
+        questions = read_questions(args.questions, args.references)
+    if args.completions:
+        questions = [continued(question) for question in questions]
     if args.system:
         system = read_text(args.system).strip()
         questions = [replace(question, system=question.system or system) for question in questions]

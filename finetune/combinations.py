@@ -12,6 +12,7 @@ from finetune.optimizers.table import OPTIMIZERS, OptimizerSpec, names_with
 
 ADAPTERS = ("lora", "dora", "rslora", "qlora")
 ZERO = ("zero1", "zero2", "zero3")
+POLICY_KINDS = ("dpo", "kto", "orpo", "simpo")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,16 @@ def exclusions() -> tuple[Exclusion, ...]:
             "use lora, or launch with recipes/launch/ddp.yaml",
         ),
         Exclusion(
+            {"kind": ("reward",), "adapter.kind": ADAPTERS},
+            "its score layer is new and would not be in the adapter's folder",
+            "train all weights",
+        ),
+        Exclusion(
+            {"kind": POLICY_KINDS, "adapter.dropout": ("> 0",)},
+            "the policy would differ from the reference before it has learned anything",
+            "set adapter.dropout=0",
+        ),
+        Exclusion(
             {"adapter.kind": ADAPTERS, "run.tensor_parallel": ("> 1",)},
             "the adapter's matrices are not cut",
             "use run.sharding=fsdp2 to spread the model, or train all weights",
@@ -90,6 +101,26 @@ def exclusions() -> tuple[Exclusion, ...]:
         Exclusion(
             {"run.tensor_parallel": ("> 1",), "run.sharding": ZERO},
             "DeepSpeed would cut the matrices again",
+            "use run.sharding=fsdp2",
+        ),
+        Exclusion(
+            {"run.pipeline_parallel": ("> 1",), "run.sharding": ZERO},
+            "DeepSpeed wants the whole model in every process",
+            "use run.sharding=fsdp2",
+        ),
+        Exclusion(
+            {"run.tensor_parallel": ("> 1",), "run.pipeline_parallel": ("> 1",)},
+            "stages would not save the same groups of weights",
+            "use run.sharding=fsdp2 to spread a stage",
+        ),
+        Exclusion(
+            {"adapter.kind": ADAPTERS, "run.pipeline_parallel": ("> 1",)},
+            "an adapter is made for a whole model",
+            "use run.sharding=fsdp2 to spread the model, or train all weights",
+        ),
+        Exclusion(
+            {"tie_word_embeddings": ("true",), "run.pipeline_parallel": ("> 1",)},
+            "the first stage and the last would each train a copy of the embedding",
             "use run.sharding=fsdp2",
         ),
         *(

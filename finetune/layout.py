@@ -10,7 +10,7 @@ from camelid.errors import UserError
 from camelid.files.read import read_json, read_text
 from finetune.combinations import number, refuse_combination
 from finetune.llama.config import LlamaConfig
-from finetune.recipe import Recipe, RunSection, recipe_choices
+from finetune.recipe import AdapterSection, Recipe, RunSection, pipeline_stages, recipe_choices
 
 Sharding = Literal["none", "fsdp2", "zero1", "zero2", "zero3"]
 STAGES: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
@@ -42,6 +42,14 @@ class Layout:
     device: str | None = None
 
 
+def loads_whole(config: LlamaConfig, adapter: AdapterSection) -> bool:
+    """Whether every process reads the whole model before its weights are cut, whatever the sharding.
+
+    A tied matrix that is trained beside an adapter is two modules, which only loading whole keeps one.
+    """
+    return adapter.kind != "none" and bool(adapter.also) and config.tie_word_embeddings
+
+
 def check(recipe: Recipe, layout: Layout, config: LlamaConfig | None = None) -> None:
     """Refuse a run that cannot train, before anything is loaded.
 
@@ -65,18 +73,29 @@ def check(recipe: Recipe, layout: Layout, config: LlamaConfig | None = None) -> 
     choices["offload"] = "true" if offload else "false"
     if layout.device is not None:
         choices["device"] = layout.device
+    if config is not None:
+        choices["tie_word_embeddings"] = "true" if config.tie_word_embeddings else "false"
     refuse_combination(recipe_choices(recipe) | choices)
-    _check_tensor_parallel(run.tensor_parallel, layout, config)
+    _check_model_parallel(run.tensor_parallel, pipeline_stages(run), layout)
+    if config is not None:
+        _check_shape(run.tensor_parallel, pipeline_stages(run), config)
 
 
-def _check_tensor_parallel(size: int, layout: Layout, config: LlamaConfig | None) -> None:
+def _check_model_parallel(tensor: int, stages: int, layout: Layout) -> None:
+    """Whether the processes can share the model between them."""
+    for name, size in (("tensor_parallel", tensor), ("pipeline_parallel", stages)):
+        asked = f"run.{name} = {size}"
+        if layout.processes % size:
+            raise UserError(f"{asked} must divide the number of processes, {layout.processes}")
+        if size > 1 and layout.sharding == "none" and layout.processes != size:
+            raise UserError(f"{asked} goes with run.sharding=fsdp2, or with as many processes as it says")
+
+
+def _check_shape(size: int, stages: int, config: LlamaConfig) -> None:
+    """Whether a model can be cut so often."""
     asked = f"run.tensor_parallel = {size}"
-    if layout.processes % size:
-        raise UserError(f"{asked} must divide the number of processes, {layout.processes}")
-    if size > 1 and layout.sharding == "none" and layout.processes != size:
-        raise UserError(f"{asked} goes with run.sharding=fsdp2, or with as many processes as it says")
-    if config is None:
-        return
+    if stages > config.num_hidden_layers:
+        raise UserError(f"run.pipeline_parallel = {stages}: the model has {config.num_hidden_layers} layers")
     for name, count in (("key and value heads", config.kv_heads), ("intermediate_size", config.intermediate_size)):
         if count % size:
             raise UserError(f"{asked} must divide the {count} {name}")

@@ -1,39 +1,29 @@
 """What a run needs in memory, by part: on each process, and of each machine."""
 
-from finetune.layout import Layout
+from dataclasses import replace
+
+from finetune.exchange_memory import exchange_bytes
+from finetune.layout import Layout, loads_whole
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import CHUNK
 from finetune.optimizers.table import OPTIMIZERS
-from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
+from finetune.parallel.pipeline import stage_layers
+from finetune.parameter_counts import ParameterCounts, count_parameters, linear_shapes
+from finetune.recipe import (
+    AdapterSection,
+    ModelSection,
+    OptimSection,
+    Recipe,
+    RunSection,
+    pipeline_stages,
+    steps_in_backward,
+)
 
 # A 4-bit weight, its share of the 8-bit constants and of theirs (Dettmers et al. 2023, section 3).
 NF4_BYTES = 0.5 + 8 / 64 / 8 + 32 / 64 / 256 / 8
 
-
-def linear_shapes(config: LlamaConfig) -> dict[str, tuple[int, int]]:
-    """Inputs and outputs of a layer's matrices."""
-    heads, kv = config.num_attention_heads * config.head_size, config.kv_heads * config.head_size
-    width, inner = config.hidden_size, config.intermediate_size
-    return {
-        "q_proj": (width, heads),
-        "k_proj": (width, kv),
-        "v_proj": (width, kv),
-        "o_proj": (heads, width),
-        "gate_proj": (width, inner),
-        "up_proj": (width, inner),
-        "down_proj": (inner, width),
-    }
-
-
-def trained_parameters(config: LlamaConfig, adapter: AdapterSection) -> int:
-    """Number of weights that are trained."""
-    if adapter.kind == "none":
-        return config.num_parameters()
-    shapes = linear_shapes(config)
-    lengths = adapter.kind == "dora"  # DoRA also trains the length of every output
-    each = sum(adapter.rank * sum(shapes[name]) + lengths * shapes[name][1] for name in adapter.targets)
-    whole = 1 if adapter.also and config.tie_word_embeddings else len(set(adapter.also))
-    return each * config.num_hidden_layers + whole * config.vocab_size * config.hidden_size
+# Parts that a layout or a stage has its own word in.
+GATHERED, AT_WORK = "copies, gathered weights, buckets", "a layer at work, the loss, or sums"
 
 
 def activation_bytes(config: LlamaConfig, recompute: str, stream: int, compute: int) -> tuple[float, float]:
@@ -109,59 +99,132 @@ def estimate_memory(
         capacity: tokens of a sequence.
         layout: how it is spread over processes.
     """
-    processes, sharding = layout.processes, layout.sharding
-    total, trained = config.num_parameters(), trained_parameters(config, adapter)
-    frozen = adapter.kind != "none"
+    counts = count_parameters(config, adapter)
+    held = replace(counts, layers=counts.layers // run.tensor_parallel)  # by a process, before its ranks cut it further
     pure, half = run.precision == "bf16-pure", run.precision != "fp32"
-    deepspeed = sharding.startswith("zero")
-    uncut, cut = 1 / run.tensor_parallel, 1 / processes
-    weights_cut = cut if sharding in ("fsdp2", "zero3") else uncut
-    state_cut = cut if sharding != "none" else uncut
-    gradients_cut = cut if sharding in ("fsdp2", "zero2", "zero3") else uncut
-    stored = 2 if half and (pure or frozen or deepspeed) else 4
-    linear = total - config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
-    weights = float(total * stored) + (4 * trained if frozen else 0)
+    deepspeed, compute = layout.sharding.startswith("zero"), 2 if half else 4
+    stored = 2 if half and (pure or counts.frozen or deepspeed) else 4
+    cut = run.tensor_parallel / layout.processes
+    weights_cut = cut if layout.sharding in ("fsdp2", "zero3") else 1.0
+    gradients_cut = cut if layout.sharding in ("fsdp2", "zero2", "zero3") else 1.0
+    state_cut = cut if layout.sharding != "none" else 1.0
+    weights = float(held.total * stored)
+    if counts.frozen:
+        weights += held.trained * (2 if deepspeed and half else 4)
     if adapter.kind == "qlora":
-        weights += linear * (NF4_BYTES - stored)
-    state = OPTIMIZERS[optim.optimizer].stepping(pure and not frozen).state_bytes
-    state += 4.0 if deepspeed and half else 0.0  # DeepSpeed's float32 copy
-    largest = max(config.vocab_size, config.intermediate_size) * config.hidden_size
-    wide = not (stored == 2 and not frozen) or sharding == "none"  # bfloat16 weights: see `WideGradients`
-    one_pass = optim.in_backward and optim.global_batch <= optim.micro_batch
-    gradients = (largest if one_pass else trained) * (4.0 if wide else 2.0)
-    stream = 4 if stored == 4 and sharding != "fsdp2" else 2 if half else 4
+        weights += held.layers * (NF4_BYTES - stored)
+    state = OPTIMIZERS[optim.optimizer].stepping(pure and not counts.frozen).state_bytes
+    state += 4.0 if deepspeed else 0.0  # DeepSpeed's float32 copy
+    narrow = (deepspeed and half) or (pure and not counts.frozen and layout.sharding == "fsdp2")  # see `WideGradients`
+    one_pass = steps_in_backward(optim) and optim.global_batch <= optim.micro_batch
+    gradients = (_largest_matrix(config) if one_pass else held.trained) * (2.0 if narrow else 4.0)
+    autocast = half and stored == 4 and layout.sharding == "none"
+    copies = 2.0 * (held.layers + config.vocab_size * config.hidden_size) if autocast else 0.0  # of the forward pass
+    if adapter.kind == "dora" and adapter.dropout and half:
+        copies += held.layers * _adapter_precision(run.precision, layout.sharding)  # multiplied anew: see above
+    stream = 4 if stored == 4 and layout.sharding != "fsdp2" else compute
     tokens = optim.micro_batch * capacity
-    kept, working = activation_bytes(config, model.recompute, stream, 2 if half else 4)
-    if model.recompute == "full":
-        working += adapter_activation_bytes(config, adapter, "none", run.precision, sharding)
-    else:
-        kept += adapter_activation_bytes(config, adapter, model.recompute, run.precision, sharding)
-    if adapter.kind == "dora":  # a matrix, the adapter's product and their sum, in float32, to measure lengths
-        working_matrices = 3 * 4.0 * max(rows * columns for rows, columns in linear_shapes(config).values())
-    else:
-        working_matrices = 0.0
-    layer = linear / config.num_hidden_layers * (2 if half else 4)
-    casts = 0.0
-    if sharding in ("fsdp2", "zero3"):
-        casts = 2 * layer  # the layer at work and the next one, gathered
-    elif half and stored == 4:
-        casts = 2.0 * (
-            linear + config.vocab_size * config.hidden_size
-        )  # autocast's copies live until the backward pass
-    if adapter.kind == "dora" and adapter.dropout and run.precision != "fp32":
-        casts += linear * _adapter_precision(run.precision, sharding)  # it multiplies what dropout let through anew
-    logits = min(CHUNK, tokens) * config.vocab_size * 8.0
-    if not frozen:
-        logits += config.vocab_size * config.hidden_size * (4.0 + 2.0)  # its gradient, and a product on its way there
+    kept, layer = _layer_bytes(config, model, adapter, run, layout, tokens, stream)
+    kept += tokens * 3 * stream * config.hidden_size
+    loss = _loss_bytes(config, held, tokens, compute, narrow_weights=half and not autocast)
+    moved = exchange_bytes(held, config.num_hidden_layers, compute, layout)
+    moments = (
+        loss + moved.loss,
+        layer + moved.layer,
+        layer + moved.start - moved.lasting - kept * (1 - 1 / config.num_hidden_layers),
+        moved.end - moved.lasting - kept,
+    )
     return {
         "weights": weights * weights_cut,
-        "bfloat16 copies or gathered layers": casts,
+        GATHERED: copies + moved.lasting,
         "gradients": gradients * gradients_cut,
-        "optimizer": trained * state * state_cut,
-        "activations": tokens * (kept * config.num_hidden_layers + working + 3 * stream * config.hidden_size)
-        + working_matrices,
-        "logits": logits,
+        "optimizer": held.trained * state * state_cut,
+        "activations": kept,
+        AT_WORK: max(moments),
     }
+
+
+def _largest_matrix(config: LlamaConfig) -> int:
+    return max(config.vocab_size, config.intermediate_size) * config.hidden_size
+
+
+def _layer_bytes(
+    config: LlamaConfig,
+    model: ModelSection,
+    adapter: AdapterSection,
+    run: RunSection,
+    layout: Layout,
+    tokens: int,
+    stream: int,
+) -> tuple[float, float]:
+    """Bytes that all layers together keep for the backward pass, and that one needs while it is worked on."""
+    size, compute = run.tensor_parallel, 4 if run.precision == "fp32" else 2
+    share = replace(  # what one of the tensor-parallel processes computes
+        config,
+        num_attention_heads=config.num_attention_heads // size,
+        num_key_value_heads=config.kv_heads // size,
+        intermediate_size=config.intermediate_size // size,
+        head_dim=config.head_size,
+    )
+    kept, working = activation_bytes(share, model.recompute, stream, compute)
+    if model.recompute == "full":
+        working += adapter_activation_bytes(share, adapter, "none", run.precision, layout.sharding)
+    else:
+        kept += adapter_activation_bytes(share, adapter, model.recompute, run.precision, layout.sharding)
+    lengths = 0.0
+    if adapter.kind == "dora":  # in float32 to measure lengths: a matrix, the adapter's product, scaled, and their sum
+        matrices = 12 if compute == 4 else 16  # PEFT makes the product of a unit matrix
+        shapes = [linear_shapes(config)[name] for name in adapter.targets]
+        lengths = max(matrices * rows * columns + compute * rows**2 for rows, columns in shapes)
+    return tokens * kept * config.num_hidden_layers, tokens * working + lengths
+
+
+def _loss_bytes(config: LlamaConfig, counts: ParameterCounts, tokens: int, compute: int, narrow_weights: bool) -> float:
+    """Bytes while the loss is computed: logits of a chunk; where the output layer is trained, its gradient, too.
+
+    That is made in float32, out of a product for each chunk, then scaled and, for bfloat16 weights, rounded.
+    """
+    logits = 0.0 if config.num_labels else min(CHUNK, tokens) * config.vocab_size * 8.0
+    rounded = 2 if narrow_weights else 0
+    return max(logits + counts.output * (4 + compute), counts.output * (8.0 + rounded))
+
+
+def estimate_stage_memory(
+    config: LlamaConfig, recipe: Recipe, layout: Layout, stage: int, micro_batches: int
+) -> dict[str, float]:
+    """As `estimate_memory`, on one process of a stage of a pipeline, from 0.
+
+    Args:
+        config: the whole model.
+        recipe: what is trained, without an adapter.
+        layout: how it is spread over processes.
+        stage: which.
+        micro_batches: of a process in an update.
+    """
+    run, stages = recipe.run, pipeline_stages(recipe.run)
+    layers = len(stage_layers(config.num_hidden_layers, stages)[stage])
+    held = replace(config, num_hidden_layers=layers)
+    part = replace(layout, processes=layout.processes // stages)
+    capacity, tokens = recipe.data.max_length, recipe.optim.micro_batch * recipe.data.max_length
+    parts = estimate_memory(held, recipe.model, recipe.optim, recipe.adapter, run, capacity, part)
+    width, matrix = config.hidden_size, config.vocab_size * config.hidden_size
+    last, whole = stage == stages - 1, held.num_parameters()
+    own = whole - (matrix if stage else 0) - (0 if last else matrix + width)
+    for name in ("weights", "gradients", "optimizer"):
+        parts[name] *= own / whole
+    compute = 4 if run.precision == "fp32" else 2
+    if layout.sharding == "fsdp2":  # its weights stay gathered during an update, and its gradients wait to be summed
+        parts[GATHERED] = own * float(compute)
+        parts["gradients"] += own * 4.0
+    stream = 2 if run.precision == "bf16-pure" or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
+    kept, at_work = _layer_bytes(held, recipe.model, recipe.adapter, run, layout, tokens, stream)
+    others = min(stages - stage, micro_batches) - 1  # micro-batches that wait for their backward pass
+    parts["activations"] += others * (kept + tokens * stream * width)
+    if last:
+        counts, narrow = count_parameters(held, recipe.adapter), compute == 2 and stream == 2
+        at_work = max(at_work, _loss_bytes(held, counts, tokens, compute, narrow))
+    parts[AT_WORK] = at_work
+    return parts
 
 
 def estimate_host_memory(
@@ -179,12 +242,13 @@ def estimate_host_memory(
     if run.precision == "bf16" and layout.sharding == "zero3":
         stored = 2
     width = config.hidden_size
-    matrix = max(config.vocab_size, config.intermediate_size) * width
+    matrix = _largest_matrix(config)
     layer = (config.num_parameters() - config.vocab_size * width) // config.num_hidden_layers
     read = stored * (max(layer, matrix) if layout.sharding == "zero3" else matrix)
-    trained = trained_parameters(config, adapter)
-    share = trained / config.num_parameters() if adapter.kind == "none" else 1.0
-    weights = parts["weights"] * share if adapter.kind == "none" else 4.0 * trained
+    if loads_whole(config, adapter) and layout.sharding in ("fsdp2", "zero3"):
+        read = stored * config.num_parameters()
+    trained = count_parameters(config, adapter).trained
+    weights = parts["weights"] if adapter.kind == "none" else 4.0 * trained
     deepspeed = layout.sharding.startswith("zero")
     return {
         "offloaded weights": parts["weights"] if layout.offload_weights else 0.0,
@@ -199,4 +263,4 @@ def estimate_host_memory(
 def saved_on_first(config: LlamaConfig, adapter: AdapterSection, run: RunSection, layout: Layout) -> float:
     """Bytes that the first process needs of its machine's memory in the end: all that was trained, put together."""
     half = run.precision == "bf16-pure" or (layout.sharding == "zero3" and run.precision == "bf16")
-    return trained_parameters(config, adapter) * (2.0 if half and adapter.kind == "none" else 4.0)
+    return count_parameters(config, adapter).trained * (2.0 if half and adapter.kind == "none" else 4.0)

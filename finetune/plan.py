@@ -1,6 +1,7 @@
 """What a run will need, before anything is downloaded or allocated: memory by part, updates, time and money."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,20 +9,25 @@ import numpy as np
 
 from camelid.errors import UserError
 from conversations.tokens.open_tokenizer import open_tokenizer
+from finetune.communication import Traffic, update_seconds, update_traffic
 from finetune.data.batches import Plan, warn_of_few_updates
+from finetune.data.preference_data import load_preferences, unit_of
 from finetune.data.token_data import load_tokens
 from finetune.folders.hub import suggest_download
+from finetune.folders.score_head import with_score
 from finetune.folders.vocabulary import require_rows
 from finetune.layout import Layout, check
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
-from finetune.memory import estimate_host_memory, estimate_memory, saved_on_first, trained_parameters
-from finetune.parallel.hardware import ACCELERATORS, flops_per_token
-from finetune.recipe import ModelSection, Recipe
+from finetune.memory import estimate_host_memory, estimate_memory, estimate_stage_memory, saved_on_first
+from finetune.parallel.hardware import ACCELERATORS, GpuModel, flops_per_token
+from finetune.parameter_counts import count_parameters
+from finetune.recipe import ModelSection, Recipe, pipeline_stages
 
 # Share of the peak that is reckoned with; LLaMA-65B reached 0.47 on A100s (Touvron et al. 2023a, section 2.4).
 MFU = 0.4
 GB = 1e9
+REFERENCED = ("dpo", "kto")  # kinds of recipes that hold the policy to a reference
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,13 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
     if not here or not Path(recipe.model.path).is_dir():
         return None
     tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
-    tokens = load_tokens(Path(recipe.run.output) / "tokens", data, tokenizer, recipe.run.seed)
+    cache, seed = Path(recipe.run.output) / "tokens", recipe.run.seed
+    if recipe.kind == "sft":
+        tokens = load_tokens(cache, recipe.data, tokenizer, seed)
+    else:
+        tokens = load_preferences(cache, recipe.data, tokenizer, seed, unit_of(recipe)).tokens
     require_rows(tokens.used, tokenizer, recipe.model.path)
-    plan = Plan(tokens, data, recipe.optim, recipe.run.seed)
+    plan = Plan(tokens, data, recipe.optim, seed)
     lengths = tokens.lengths[tokens.training]
     total = int(lengths.sum())
     return TokenCounts(
@@ -103,28 +113,24 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
     """
     if gpu not in ACCELERATORS:
         raise UserError(f"--gpu {gpu}: not known; known: {', '.join(ACCELERATORS)}")
-    kind, optim, run = ACCELERATORS[gpu], recipe.optim, recipe.run
+    kind, optim, stages = ACCELERATORS[gpu], recipe.optim, pipeline_stages(recipe.run)
     config = get_config(recipe.model)
+    config = with_score(config) if recipe.kind == "reward" else config
     check(recipe, layout, config)
-    processes, sharding = layout.processes, layout.sharding
-    ranks = processes // run.tensor_parallel
-    parts = estimate_memory(config, recipe.model, optim, recipe.adapter, run, recipe.data.max_length, layout)
-    host = estimate_host_memory(config, recipe.adapter, run, parts, layout)
-    total = sum(parts.values()) - sum(size for part, size in host.items() if part.startswith("offloaded"))
-    trained = trained_parameters(config, recipe.adapter)
+    processes = layout.processes
+    ranks = processes // recipe.run.tensor_parallel // stages
+    trained = count_parameters(config, recipe.adapter).trained
     accumulation = math.ceil(optim.global_batch / ranks / optim.micro_batch)
     lines = [
         f"model        {recipe.model.path}: {config.num_parameters():,} parameters, {trained:,} trained "
         f"({trained / config.num_parameters():.2%})",
-        f"layout       {processes} process(es), sharding {sharding}, tensor parallel {run.tensor_parallel}; an update "
-        f"is {optim.global_batch} sequences: {ranks} ranks x {accumulation} micro-batches of {optim.micro_batch}",
-        f"memory       {_size(total)} a process, in {run.precision}, recompute {recipe.model.recompute}; "
-        f"{gpu} has {kind.memory / GB:.0f} GB" + (": DOES NOT FIT" if total > kind.memory else ""),
-        *(f"  {part:40}{_size(size, 2):>12}{_place(part, layout)}" for part, size in parts.items()),
-        _host_line(config, recipe, host, layout),
-        *(f"  {part:40}{_size(size, 2):>12}" for part, size in host.items() if size),
+        f"layout       {processes} process(es), sharding {layout.sharding}, tensor parallel "
+        f"{recipe.run.tensor_parallel}{f', {stages} stages' if stages > 1 else ''}; an update "
+        f"is {optim.global_batch} {_unit(recipe)}: {ranks} ranks x {accumulation} micro-batches of {optim.micro_batch}",
+        *_memory_lines(config, recipe, layout, gpu, accumulation),
     ]
     tokens = count_tokens(recipe)
+    updates = 1.0
     if tokens is None:
         missing = [source.path for source in recipe.data.train if not Path(source.path).exists()]
         lines.append(f"data         not here yet ({', '.join(missing) or recipe.model.path}); a full update is at most")
@@ -137,15 +143,71 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
         ]
         few = warn_of_few_updates(tokens.updates, tokens.rows, optim)
         lines += [f"warning      {few}"] if few else []
-        seen, share, length = tokens.seen, tokens.trained, tokens.mean_length
+        seen, share, length, updates = tokens.seen, tokens.trained, tokens.mean_length, float(tokens.updates)
     work = seen * flops_per_token(config, length, share, recipe.adapter.kind != "none")
-    hours = work / (kind.flops * MFU * processes) / 3600
+    computing = work / updates / (kind.flops * MFU * processes) * (1 + (stages - 1) / accumulation)
+    traffic = update_traffic(config, recipe, layout, accumulation, seen / updates / ranks / accumulation)
+    hours = updates * update_seconds(traffic, computing, kind) / 3600
+    lines += _message_lines(traffic, computing, kind)
+    if recipe.kind in REFERENCED:
+        whole = tokens.tokens if tokens else seen
+        reference = whole * flops_per_token(config, length, share, adapter=False) / 3  # a forward pass over all of it
+        hours += reference / (kind.flops * MFU * processes) / 3600
+        lines.append(
+            "reference    no second model: log-probabilities by the model that training starts from, found once and "
+            "kept (8 bytes an answer)"
+        )
     cost = f", {hours * processes * price:,.2f} USD at {price:g} USD an hour each" if price is not None else ""
     lines.append(
-        f"time         {_duration(hours)} on {processes} x {gpu} at {MFU:.0%} of {kind.flops / 1e12:.0f} TFLOP/s"
-        f" ({hours * processes:,.2f} GPU hours){cost}"
+        f"time         {_duration(hours)} on {processes} x {gpu} at {MFU:.0%} of {kind.flops / 1e12:.0f} TFLOP/s, "
+        f"{seen / hours / 3600 / processes:,.0f} tokens/s each ({hours * processes:,.2f} GPU hours){cost}"
     )
     return "\n".join(lines)
+
+
+def _unit(recipe: Recipe) -> str:
+    """What a batch is counted in."""
+    return "sequences" if recipe.kind == "sft" else unit_of(recipe)
+
+
+def _memory_lines(config: LlamaConfig, recipe: Recipe, layout: Layout, gpu: str, micro_batches: int) -> list[str]:
+    """What a process holds, of the fullest stage where there are several, and its machine."""
+    run, stages = recipe.run, pipeline_stages(recipe.run)
+    size, told = ACCELERATORS[gpu].memory, ""
+    if stages == 1:
+        capacity = recipe.data.max_length
+        parts = estimate_memory(config, recipe.model, recipe.optim, recipe.adapter, run, capacity, layout)
+    else:
+        each = [estimate_stage_memory(config, recipe, layout, stage, micro_batches) for stage in range(stages)]
+        parts = max(each, key=lambda stage: sum(stage.values()))
+        told = f" of stage {each.index(parts) + 1}, the fullest"
+    host = estimate_host_memory(config, recipe.adapter, run, parts, layout)
+    total = sum(parts.values()) - sum(size for part, size in host.items() if part.startswith("offloaded"))
+    lines = [
+        f"memory       {_size(total)} a process{told}, in {run.precision}, recompute {recipe.model.recompute}; "
+        f"{gpu} has {size / GB:.0f} GB" + (": DOES NOT FIT" if total > size else ""),
+        *(f"  {part:40}{_size(size, 2):>12}{_place(part, layout)}" for part, size in parts.items()),
+    ]
+    if stages > 1:
+        totals = ", ".join(_size(sum(stage.values())) for stage in each)
+        lines.append(f"  stages, a process of each               {totals}")
+    lines.append(_host_line(config, recipe, host, layout))
+    return lines + [f"  {part:40}{_size(size, 2):>12}" for part, size in host.items() if size]
+
+
+def _message_lines(traffic: Sequence[Traffic], computing: float, gpu: GpuModel) -> list[str]:
+    """What a process sends in an update, and whether its computation hides that."""
+    if not traffic:
+        return []
+    waited = update_seconds(traffic, computing, gpu) - computing
+    lines = [
+        f"messages     {_size(sum(each.size for each in traffic))} from a process in an update, which computes "
+        f"{_duration(computing / 3600)} and waits {_duration(waited / 3600)} for them at the peak of its links"
+    ]
+    for each in traffic:
+        hidden = "while others are computed" if each.behind else "waited for"
+        lines.append(f"  {each.name:40}{_size(each.size, 2):>12}, {_duration(each.seconds(gpu) / 3600)}, {hidden}")
+    return lines
 
 
 def _duration(hours: float) -> str:

@@ -14,15 +14,12 @@ from camelid.errors import UserError, suggest_name
 from camelid.files.paths import expand_home
 from conversations.tokens.template import get_template
 from finetune.combinations import number, refuse_combination
+from finetune.field_rules import require as _require
 from finetune.optimizers.table import OPTIMIZERS
+from finetune.preference_sections import DpoSection, KtoSection, OrpoSection, RewardSection, SimpoSection
 
 WHOLE_LAYERS = ("embed_tokens", "lm_head")
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-
-
-def _require(ok: bool, name: str, value: object, rule: str) -> None:
-    if not ok:
-        raise UserError(f"{name} = {value!r}: {rule}")
 
 
 @dataclass(frozen=True)
@@ -33,16 +30,25 @@ class ModelSection:
         path: model folder in Hugging Face layout to start from.
         recompute: activations recomputed in the backward pass: `none`, `selective` (keeps the outputs of
             linear layers and attention) or `full` (keeps only each layer's input).
-        compile: whether torch compiles the layers, whose sequences are then filled up; `auto`: on CUDA with packing,
-            where precision, sharding and adapter allow it.
     """
 
     path: str
     recompute: Literal["none", "selective", "full"] = "none"
-    compile: Literal["auto", True, False] = "auto"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", expand_home(self.path))
+
+
+@dataclass(frozen=True)
+class SftModelSection(ModelSection):
+    """What is trained.
+
+    Attributes:
+        compile: whether torch compiles the layers, whose sequences are then filled up; `auto`: on CUDA with packing,
+            where precision, sharding and adapter allow it.
+    """
+
+    compile: Literal["auto", True, False] = "auto"
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,40 @@ class DataSection:
 
 
 @dataclass(frozen=True)
+class PreferenceDataSection:
+    """What it is trained on: preferences.
+
+    A prompt with its answers is one sequence, so a batch is counted in pairs (of `kto` in answers).
+
+    Attributes:
+        train: the sources, mixed, of preference records.
+        template: as of other kinds.
+        max_length: most tokens of a prompt with all its answers; the oldest exchanges of a prompt that is longer are
+            left out, and what is still longer is dropped.
+        validation: share of the prompts that is held out to validate on; 0 = none.
+    """
+
+    train: tuple[DataSource, ...]
+    template: str
+    max_length: int = 2048
+    validation: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
+        for source in self.train:
+            _require(source.form == "chat", "form", source.form, "has no meaning for preferences; leave it out")
+        if self.template != "tokenizer":
+            get_template(self.template)
+        _require(self.max_length >= 8, "data.max_length", self.max_length, "must be at least 8 tokens")
+        _require(0 <= self.validation < 1, "data.validation", self.validation, "must be in [0, 1)")
+
+    @property
+    def packing(self) -> bool:
+        """Whether sequences are made of several documents: no, so that a batch has as many pairs as it says."""
+        return False
+
+
+@dataclass(frozen=True)
 class OptimSection:
     """How it is trained.
 
@@ -125,10 +165,6 @@ class OptimSection:
         micro_batch: sequences per forward pass on one process.
         epochs: passes over the data.
         updates: stop after this many updates instead; None trains for `epochs`.
-        in_backward: apply each weight's gradient during the last backward pass and free it at once. One process
-            only, and `clip_norm` must be 0: the norm of all gradients is not known in time.
-        label_smoothing: share of the target's probability spread over the vocabulary; 0 = off.
-        neftune: noise on the embeddings, alpha of NEFTune (Jain et al. 2023; they use 5 to 15); 0 = off.
         max_skipped: updates in a row that may be skipped because a gradient is NaN or infinite; one more
             stops the run.
     """
@@ -146,9 +182,6 @@ class OptimSection:
     micro_batch: int = 1
     epochs: float = 3.0
     updates: int | None = None
-    in_backward: bool = False
-    label_smoothing: float = 0.0
-    neftune: float = 0.0
     max_skipped: int = 5
 
     def __post_init__(self) -> None:
@@ -170,11 +203,46 @@ class OptimSection:
         _require(self.micro_batch >= 1, "optim.micro_batch", self.micro_batch, "must be at least 1 sequence")
         _require(self.epochs > 0, "optim.epochs", self.epochs, "must be greater than 0")
         _require(self.updates is None or self.updates >= 1, "optim.updates", self.updates, "must be at least 1")
+        _require(self.max_skipped >= 0, "optim.max_skipped", self.max_skipped, "must not be negative")
+
+
+@dataclass(frozen=True)
+class SftOptimSection(OptimSection):
+    """How it is trained.
+
+    Attributes:
+        in_backward: apply each weight's gradient during the last backward pass and free it at once. One process
+            only, and `clip_norm` must be 0: the norm of all gradients is not known in time.
+        label_smoothing: share of the target's probability spread over the vocabulary; 0 = off.
+        neftune: noise on the embeddings, alpha of NEFTune (Jain et al. 2023; they use 5 to 15); 0 = off.
+    """
+
+    in_backward: bool = False
+    label_smoothing: float = 0.0
+    neftune: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         _require(0 <= self.label_smoothing < 1, "optim.label_smoothing", self.label_smoothing, "must be in [0, 1)")
         _require(self.neftune >= 0, "optim.neftune", self.neftune, "must not be negative")
-        _require(self.max_skipped >= 0, "optim.max_skipped", self.max_skipped, "must not be negative")
         if self.in_backward:
             _require(self.clip_norm == 0, "optim.clip_norm", self.clip_norm, "must be 0 with optim.in_backward")
+
+
+@dataclass(frozen=True)
+class PreferenceOptimSection(OptimSection):
+    """How it is trained.
+
+    Attributes:
+        least_warmup: updates that warm up at the least, however few `warmup_ratio` makes of them (LLaMA 2's reward
+            models: 5; the DPO paper: 150).
+    """
+
+    least_warmup: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.least_warmup >= 0, "optim.least_warmup", self.least_warmup, "must not be negative")
 
 
 @dataclass(frozen=True)
@@ -258,6 +326,22 @@ class RunSection:
 
 
 @dataclass(frozen=True)
+class SftRunSection(RunSection):
+    """Where and how the run lives.
+
+    Attributes:
+        pipeline_parallel: stages that the layers are cut into, each on processes of its own.
+    """
+
+    pipeline_parallel: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        stages = self.pipeline_parallel
+        _require(stages >= 1, "run.pipeline_parallel", stages, "must be at least 1")
+
+
+@dataclass(frozen=True)
 class SftRecipe:
     """Supervised fine-tuning: the next token of what the assistant says, after what came before.
 
@@ -267,10 +351,10 @@ class SftRecipe:
         kind: what the run does with its data; it decides which sections there are.
     """
 
-    model: ModelSection
+    model: SftModelSection
     data: DataSection
-    optim: OptimSection
-    run: RunSection
+    optim: SftOptimSection
+    run: SftRunSection
     adapter: AdapterSection = field(default_factory=AdapterSection)
     kind: Literal["sft"] = "sft"
 
@@ -278,17 +362,126 @@ class SftRecipe:
         refuse_combination(recipe_choices(self))
 
 
-Recipe = SftRecipe  # of any kind
-KINDS: dict[str, type[Recipe]] = {"sft": SftRecipe}
+@dataclass(frozen=True)
+class RewardRecipe:
+    """A reward model: a score of an answer, higher for the preferred one of a pair (Bradley and Terry 1952)."""
+
+    model: ModelSection
+    data: PreferenceDataSection
+    optim: PreferenceOptimSection
+    run: RunSection
+    reward: RewardSection = field(default_factory=RewardSection)
+    adapter: AdapterSection = field(default_factory=AdapterSection)
+    kind: Literal["reward"] = "reward"
+
+    def __post_init__(self) -> None:
+        refuse_combination(recipe_choices(self))
+
+
+@dataclass(frozen=True)
+class DpoRecipe:
+    """Direct preference optimisation: a policy from pairs, held to the model it starts from."""
+
+    model: ModelSection
+    data: PreferenceDataSection
+    optim: PreferenceOptimSection
+    run: RunSection
+    dpo: DpoSection = field(default_factory=DpoSection)
+    adapter: AdapterSection = field(default_factory=AdapterSection)
+    kind: Literal["dpo"] = "dpo"
+
+    def __post_init__(self) -> None:
+        refuse_combination(recipe_choices(self))
+
+
+@dataclass(frozen=True)
+class KtoRecipe:
+    """Kahneman-Tversky optimisation: a policy from single answers with a label, held to the model it starts from."""
+
+    model: ModelSection
+    data: PreferenceDataSection
+    optim: PreferenceOptimSection
+    run: RunSection
+    kto: KtoSection = field(default_factory=KtoSection)
+    adapter: AdapterSection = field(default_factory=AdapterSection)
+    kind: Literal["kto"] = "kto"
+
+    def __post_init__(self) -> None:
+        refuse_combination(recipe_choices(self))
+
+
+@dataclass(frozen=True)
+class OrpoRecipe:
+    """Odds ratio preference optimisation: supervised tuning and pairs at once, without a reference."""
+
+    model: ModelSection
+    data: PreferenceDataSection
+    optim: PreferenceOptimSection
+    run: RunSection
+    orpo: OrpoSection = field(default_factory=OrpoSection)
+    adapter: AdapterSection = field(default_factory=AdapterSection)
+    kind: Literal["orpo"] = "orpo"
+
+    def __post_init__(self) -> None:
+        refuse_combination(recipe_choices(self))
+
+
+@dataclass(frozen=True)
+class SimpoRecipe:
+    """Simple preference optimisation: a policy from pairs, without a reference."""
+
+    model: ModelSection
+    data: PreferenceDataSection
+    optim: PreferenceOptimSection
+    run: RunSection
+    simpo: SimpoSection = field(default_factory=SimpoSection)
+    adapter: AdapterSection = field(default_factory=AdapterSection)
+    kind: Literal["simpo"] = "simpo"
+
+    def __post_init__(self) -> None:
+        refuse_combination(recipe_choices(self))
+
+
+PolicyRecipe = DpoRecipe | KtoRecipe | OrpoRecipe | SimpoRecipe  # log-probabilities of answers are what it moves
+PreferenceRecipe = RewardRecipe | PolicyRecipe
+Recipe = SftRecipe | PreferenceRecipe  # of any kind
+KINDS: dict[str, type[Recipe]] = {
+    "sft": SftRecipe,
+    "reward": RewardRecipe,
+    "dpo": DpoRecipe,
+    "kto": KtoRecipe,
+    "orpo": OrpoRecipe,
+    "simpo": SimpoRecipe,
+}
 DEFAULT_KIND = "sft"
+
+
+def steps_in_backward(optim: OptimSection) -> bool:
+    """Whether weights are stepped during the backward pass."""
+    return isinstance(optim, SftOptimSection) and optim.in_backward
+
+
+def pipeline_stages(run: RunSection) -> int:
+    """Stages that the layers are cut into."""
+    return run.pipeline_parallel if isinstance(run, SftRunSection) else 1
+
+
+def least_warmup(optim: OptimSection) -> int:
+    """Updates that warm up at the least."""
+    return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
 
 
 def recipe_choices(recipe: Recipe) -> dict[str, str]:
     """What a recipe chooses of the things that may exclude each other (`finetune.combinations`)."""
     optim, run = recipe.optim, recipe.run
-    choices = {"optim.optimizer": optim.optimizer, "optim.in_backward": "true" if optim.in_backward else "false"}
+    choices = {"kind": recipe.kind, "optim.optimizer": optim.optimizer}
+    choices |= {"optim.in_backward": "true" if steps_in_backward(optim) else "false"}
     choices |= {"run.precision": run.precision, "adapter.kind": recipe.adapter.kind}
-    choices |= {"run.tensor_parallel": number(run.tensor_parallel), "model.compile": str(recipe.model.compile).lower()}
+    choices |= {"adapter.dropout": "> 0" if recipe.adapter.dropout else "0"}
+    choices |= {"run.tensor_parallel": number(run.tensor_parallel)}
+    choices |= {"run.pipeline_parallel": number(pipeline_stages(run))}
+    if recipe.kind == "sft":
+        choices["model.compile"] = str(recipe.model.compile).lower()
     if run.sharding is not None:
         choices["run.sharding"] = run.sharding
     return choices

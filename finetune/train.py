@@ -3,17 +3,24 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from signal import Signals
+from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.paths import find_packaged
 from camelid.files.system_errors import mendable_line
-from finetune.recipe import Recipe, read_recipe
+from camelid.files.write import write_json
+from finetune.preference.train import train_preference
+from finetune.recipe import read_recipe
 from finetune.sft.train import train_sft
 
 # Who trains each kind of recipe; called with the recipe and whether to be quiet, returns a signal that ended it early.
-TRAINERS: dict[str, Callable[[Recipe, bool], Signals | None]] = {"sft": train_sft}
+TRAINERS: dict[str, Callable[[Any, bool], Signals | None]] = {
+    "sft": train_sft,
+    **dict.fromkeys(("reward", "dpo", "kto", "orpo", "simpo"), train_preference),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,16 +34,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         recipe = read_recipe(find_packaged(args.recipe), args.overrides)
         stopped = TRAINERS[recipe.kind](recipe, args.quiet)
     except UserError as error:
+        line = f"camelid: error: {error}"
         if os.environ.get("RANK", "0") == "0":  # one line, not one a process
-            print(f"camelid: error: {error}", file=sys.stderr)
+            print(line, file=sys.stderr)
+        _tell_launcher(line)
         return 2
     except OSError as error:
-        line = mendable_line(error)
-        if line is None:
+        mendable = mendable_line(error)
+        if mendable is None:
             raise
-        print(f"camelid: error: {line}", file=sys.stderr)  # of any process: a disk may be full on one machine alone
+        print(f"camelid: error: {mendable}", file=sys.stderr)  # of any process: a disk may be full on one machine alone
         return 2
     return 0 if stopped is None else 128 + stopped  # as a shell reports a command that a signal ended
+
+
+def _tell_launcher(line: str) -> None:
+    """Leave the error where torchrun looks for it: its summary, printed last, then repeats it.
+
+    The file's name and form are torch's (`torch.distributed.elastic.multiprocessing.errors.ProcessFailure`).
+    """
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path:
+        write_json(path, {"message": {"message": line, "extraInfo": {"timestamp": int(time.time())}}})
 
 
 if __name__ == "__main__":

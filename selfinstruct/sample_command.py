@@ -23,7 +23,6 @@ ANSWERS = 4  # ours: LLaMA-2's authors publish no number, and curves up to 100 (
 TEMPERATURE = 1.0
 
 AddModelArguments = Callable[[argparse.ArgumentParser], None]
-MakeTasks = Callable[[argparse.Namespace, "Iterable[PromptToAnswer]"], "Iterator[SamplingTask]"]
 
 
 def register_sampling(verbs: Any, open_model: OpenModel, add_model_arguments: AddModelArguments) -> None:
@@ -53,6 +52,9 @@ def register_sampling(verbs: Any, open_model: OpenModel, add_model_arguments: Ad
         )
         if more:
             parser.add_argument(more, metavar="FILE", help=f"YAML (default: our own, selfinstruct/data/{_OWN[name]})")
+        if name == "ghost":
+            kept = "leave the chats' earlier answers as they are, as the paper (default: sample them, too)"
+            parser.add_argument("--keep-answers", action="store_true", help=kept)
         parser.add_argument("--seed", type=int, default=0, help="of the sampling (default 0)")
         parser.add_argument("--quiet", action="store_true", help="no progress display")
         add_model_arguments(parser)
@@ -95,7 +97,8 @@ def _run(args: argparse.Namespace, open_model: OpenModel, files: RunFiles, verb:
         return 0
     with model, Progress(verb, len(tasks), args.quiet) as bar:
         sampler = Sampler(model, args.answers, args.temperatures or [TEMPERATURE], seed=args.seed)
-        count = model.run(_write(sampler, tasks, files.output, bar))
+        anew = verb == "ghost" and not args.keep_answers
+        count = model.run(_write(sampler, tasks, anew, files.output, bar))
     return _finish(sampler, model, files, asked, count)
 
 
@@ -113,12 +116,17 @@ def _tasks(args: argparse.Namespace, prompts: "Iterable[PromptToAnswer]", verb: 
     return plain_tasks(prompts)
 
 
-async def _write(sampler: "Sampler", tasks: "list[SamplingTask]", output: Path, bar: Any) -> int:
-    """Write the candidates as they come, into a file that appears when it is whole; return how many there are."""
+async def _write(sampler: "Sampler", tasks: "list[SamplingTask]", anew: bool, output: Path, bar: Any) -> int:
+    """Write the candidates as they come, into a file that appears when it is whole; return how many there are.
+
+    Args:
+        anew: the model gives the chats' earlier answers first.
+    """
     from camelid.files.write import atomic_write, dumps
 
     count = 0
     with atomic_write(output) as file:
+        tasks = await sampler.answer_anew(tasks) if anew else tasks
         async with aclosing(sampler.run(tasks, bar)) as found:
             async for candidates in found:
                 file.write(dumps(candidates.to_json()) + "\n")
@@ -131,7 +139,9 @@ def _finish(sampler: "Sampler", model: ModelRun, files: RunFiles, asked: dict[st
     from camelid.files.ledger import write_ledgers
 
     stopped = f"{sampler.fatal.kind}: {sampler.fatal.detail}" if sampler.fatal else None
-    ledgers = [sampler.prompts, sampler.counts]
+    ledgers = [
+        one for one in (sampler.earlier, sampler.prompts, sampler.counts) if one.read or one is not sampler.earlier
+    ]
     write_ledgers(
         files.ledger,
         ledgers,
@@ -171,5 +181,6 @@ def _asked(args: argparse.Namespace, model: str, verb: str, tasks: "list[Samplin
         "answers": args.answers,
         "temperatures": args.temperatures,
         "seed": args.seed,
+        **({"keep_answers": args.keep_answers} if verb == "ghost" else {}),
         **{name: value for name, value in asdict(read_request_options(args)).items() if value is not None},
     }

@@ -43,7 +43,7 @@ def run_select(args: argparse.Namespace) -> int:
     write_ledgers(ledger, ledgers, **facts, answers_each=each)
     for one in ledgers:
         print(one.summary())
-    if each >= 1:
+    if each > 1 and selection.rule.needs:
         print(
             f"{each:.1f} answers to a prompt: the best of them is at most {best_of_kl(each):.2f} nats from their model"
         )

@@ -140,6 +140,8 @@ class FakeOpenAI:
                 path = urlsplit(target).path.removeprefix("/v1").strip("/")
                 if path.endswith("chat/completions"):
                     reply = await self._chat(json.loads(body))
+                elif path == "completions":
+                    reply = _as_text(await self._chat({**(asked := json.loads(body)), "messages": [_turn(asked)]}))
                 else:
                     reply = await self._batch_api(method, path, headers, body)
                 if reply is None:  # the connection breaks in the middle of an answer
@@ -307,6 +309,21 @@ class FakeOpenAI:
 
 def _json(value: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
     return 200, {}, json.dumps(value).encode()
+
+
+def _turn(body: dict[str, Any]) -> dict[str, str]:
+    """A text completion's prompt as a message, so that it is answered, counted and kept as any."""
+    return {"role": "user", "content": body["prompt"]}
+
+
+def _as_text(reply: tuple[int, dict[str, str], bytes] | None) -> tuple[int, dict[str, str], bytes] | None:
+    """The answer of a chat in the shape of a text completion."""
+    if reply is None or reply[0] != 200:
+        return reply
+    value = json.loads(reply[2])
+    for choice in value.get("choices", []):
+        choice["text"] = choice.pop("message")["content"]
+    return *reply[:2], json.dumps(value).encode()
 
 
 def _error(

@@ -26,9 +26,11 @@ from camelid.models.journal import Journal
 from conversations.candidates import read_candidates
 from conversations.formats.readers import read_conversations
 from conversations.preference import read_labels, read_pairs
+from corpus.record import TextRecord
 from docs.generate import generated
 from eval.ask.answer import read_answers
 from eval.ask.questions import Question, read_questions
+from eval.ask.tasks.read import read_tasks as read_tasks_with_tests
 from eval.judging.judgments import read_judgments
 from eval.numbers.difficulties import read_difficulties
 from eval.results import Counts, Estimate, LeaderboardRow
@@ -37,6 +39,7 @@ from finetune.recipe import KINDS, read_recipe
 from selfinstruct.seeds import read_seeds, read_tasks
 from tests import toy_world
 from tests.fake_openai import FakeOpenAI
+from tests.sandboxes import need_sandbox
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -136,6 +139,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_every_block_runs_as_written(page: Path, world: Path, tmp_path: Path) -> None:
+    if "--mode execute" in page.read_text():
+        need_sandbox()
     folder = tmp_path / "world"
     shutil.copytree(world, folder)
     toy_world.finish_runs(folder, page.read_text())
@@ -152,6 +157,11 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 def _ledger(path: Path) -> None:
     for counts in _lines(path)[0]["ledgers"]:
         assert Ledger.from_json(counts).to_json() == counts
+
+
+def _text_record(path: Path) -> None:
+    [record] = _lines(path)
+    assert TextRecord.from_json(record, str(path)).to_json() == record
 
 
 def _result(path: Path) -> None:
@@ -174,12 +184,14 @@ READERS: dict[str, Callable[[Path], object]] = {
     "Preference": _rewritten(read_pairs),
     "Labelled answer": _rewritten(read_labels),
     "Conversation": lambda path: list(read_conversations(path)),
+    "Text record": _text_record,
     "Ledger": _ledger,
     "Journal": lambda path: Journal(path).get(_lines(path)[0]["key"]).text,  # type: ignore[union-attr]
     "Recipe": read_recipe,
     "Launch file": read_launch_file,
     "Run folder": lambda path: [line["update"] for line in _lines(path)],
     "Question": read_questions,
+    "Task": lambda path: [task.reference for task in read_tasks_with_tests(path)],
     "Answer": lambda path: [answer.turns[0] for answer in read_answers(path)],
     "Judgment": lambda path: [judgment.scores for judgment in read_judgments(path)],
     "Results": _result,

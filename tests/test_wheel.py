@@ -44,7 +44,7 @@ def environment(wheel: Path) -> dict[str, str]:
 def test_the_wheel_is_whole(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
-    rooms = ("camelid/", "conversations/", "eval/", "finetune/", "recipes/", "selfinstruct/")
+    rooms = ("camelid/", "conversations/", "corpus/", "eval/", "finetune/", "recipes/", "selfinstruct/")
     assert {name for name in tracked if name.startswith(rooms)} <= names
     assert not any(name.startswith(("tests/", "benchmarks/", "docs/")) for name in names)
 

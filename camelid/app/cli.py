@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from camelid import __version__
 from camelid.app import completion, demo, doctor
-from camelid.app.command_line import CommandParser, leaves
+from camelid.app.command_line import CommandParser, join_name, leaves
 from camelid.app.open_model import add_model_arguments, open_model
 from camelid.app.shipped import suggest_shipped
 from camelid.errors import UserError
@@ -22,6 +22,7 @@ from finetune import text_command
 from finetune.context import retrieval_command
 from finetune.folders import command as weights_command
 from finetune.folders import tokenizer_command
+from finetune.preference import command as preference_command
 from finetune.serve import command as serve_command
 from selfinstruct import command as selfinstruct_command
 
@@ -45,6 +46,7 @@ def build_parser() -> CommandParser:
     finetune_command.register(rooms)
     text_command.register(rooms)
     retrieval_command.register(rooms)
+    preference_command.register(rooms)
     eval_command.register(rooms, open_model, add_model_arguments)
     serve_command.register(rooms)
     doctor.register(rooms)
@@ -57,7 +59,7 @@ def build_parser() -> CommandParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status (2 for a mistake the user can mend)."""
     parser = build_parser()
-    args, more = parser.parse_known_args(arguments)
+    args, more = parser.parse_known_args(join_name(sys.argv[1:] if arguments is None else arguments))
     if more and hasattr(args, "overrides") and not any(item.startswith("-") for item in more):
         args.overrides += more  # argparse gives up on a list of positionals that goes on behind an option
     elif more:

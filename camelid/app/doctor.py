@@ -24,9 +24,11 @@ from camelid.sandbox.unprotected import UNPROTECTED
 
 # What a missing extra means; every extra of pyproject.toml is here (tests/camelid/app/test_doctor.py).
 EXTRAS = {
+    "corpus": "`corpus read` of WARC files (HTML) and of .7z archives needs it; WET, dumps and folders don't",
     "deepspeed": "recipes/launch/deepspeed-*.yaml need it; DDP and FSDP2 don't",
     "flash": "on CUDA, attention uses torch's own flash-attention instead; it needs CUDA to build",
     "meta": "model folders that have tokenizer.model alone need it",
+    "perplexity": "`corpus build` and `corpus read` with a keep.perplexity need it; it compiles KenLM",
     "quant": "adapter.kind=qlora and 8-bit optimizers need it",
     "scale": "`conversations dedup` and `selfinstruct dedup` need it",
     "serve": "`serve` needs it",

@@ -87,6 +87,9 @@ def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[
         raise UserError(f"--batch: {name} has no Batch API; leave the option out")
     if args.engine != "native" and not local:
         raise UserError(f"--engine {args.engine}: {name} is no local model folder; leave the option out")
+    continuing = getattr(args, "completions", False)
+    if continuing and (local or args.batch or name == "offline"):
+        raise UserError("--completions: needs a server with /v1/completions, such as `camelid serve`; see --base-url")
     if name == "offline":
         from camelid.models.offline.model import Offline
 
@@ -108,4 +111,4 @@ def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[
         return BatchModel(name, path.with_suffix(".batches"), args.base_url[0] if args.base_url else None)
     from camelid.models.openai_api import OpenAIModel
 
-    return OpenAIModel(name, args.base_url, concurrency)
+    return OpenAIModel(name, args.base_url, concurrency, continuing=continuing)

@@ -16,6 +16,8 @@ RECORDS = (".jsonl", ".json", ".ndjson", ".parquet", ".csv", ".tsv")
 def read_texts(path: str | Path) -> Iterator[tuple[str, str]]:
     """Yield `(place, text)` of every document of a file, or of all files in a folder by their names.
 
+    In a folder that `camelid corpus` wrote, or one of several such, they are in `data/`; the rest is about them.
+
     Raises:
         UserError: a file is missing, of no known kind, broken, or not UTF-8; a record has no string `text`.
     """
@@ -23,7 +25,10 @@ def read_texts(path: str | Path) -> Iterator[tuple[str, str]]:
     if not path.exists():
         raise missing_file_error(path)
     if path.is_dir() and not _saved_by_datasets(path):
-        files = [file for file in sorted(path.rglob("*")) if file.is_file() and not _is_hidden(file.relative_to(path))]
+        corpora = [ledger.with_name("data") for ledger in sorted(path.rglob("ledger.json"))]
+        roots = [folder for folder in corpora if folder.is_dir()] or [path]
+        inside = [(root, file) for root in roots for file in sorted(root.rglob("*")) if file.is_file()]
+        files = [file for root, file in inside if not _is_hidden(file.relative_to(root))]
         if not files:
             raise UserError(f"{path}: no files in this folder")
         for file in files:

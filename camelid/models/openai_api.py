@@ -10,7 +10,7 @@ from typing import Any
 
 from camelid.models.llm import FATAL, Failure, Reply, Request, Usage
 from camelid.models.protocol import TIMEOUT, connect, connection_failure
-from camelid.models.read_reply import read_completion
+from camelid.models.read_reply import as_chat, read_completion
 from camelid.models.request_body import REFUSED, BodyWriter
 from camelid.models.server_error import AttemptResult, ServerError, error_in
 from camelid.models.throttle import Throttle
@@ -59,6 +59,8 @@ class OpenAIModel:
         concurrency: most requests in flight, over all servers. After a 429 a server gets fewer (see `Throttle`).
         timeout: seconds for one reply.
         first_wait: seconds before the second attempt, where the server names no time.
+        continuing: a request's last message is a text to be gone on with, or, with `suffix` in its `extra`, to be
+            filled in before that: `/v1/completions` is asked.
 
     Raises:
         UserError: there is no API key. With a `base_url` none is needed.
@@ -71,13 +73,15 @@ class OpenAIModel:
         concurrency: int = 16,
         timeout: float = TIMEOUT,
         first_wait: float = FIRST_WAIT,
+        continuing: bool = False,
     ) -> None:
         self.name = name
         urls = [base_url] if base_url is None or isinstance(base_url, str) else list(base_url)
         self._servers = [_Server(connect(name, url, timeout), Throttle(concurrency)) for url in urls]
         self._gate = asyncio.Semaphore(concurrency)
         self._timeout, self._first_wait = timeout, first_wait
-        self._writer = BodyWriter(name, at_openai=base_url is None)
+        self._writer = BodyWriter(name, base_url is None, continuing)
+        self._continuing = continuing
         self._answered = self._replied = False  # whether any server has said anything yet; given a reply
         self._said_until = 0.0  # when a pause that was said is over
         self._fatal: Failure | None = None  # once something fails for good, nothing more is sent
@@ -169,14 +173,15 @@ class OpenAIModel:
 
         try:
             # Parsed JSON as it came: the package's models would cost more time than all the rest.
-            answer = await client.post("/chat/completions", body=body, cast_to=object)
+            path = "/completions" if self._continuing else "/chat/completions"
+            answer = await client.post(path, body=body, cast_to=object)
         except openai.APIConnectionError as error:
             return connection_failure(error, client.base_url, self._timeout), 0.0
         except openai.APIStatusError as error:
             return ServerError.read(error.status_code, error.body, error.response.headers)
         except (openai.APIError, ValueError, TypeError, RecursionError) as error:
             return Failure("malformed", f"not an OpenAI reply: {error}"), 0.0
-        return error_in(answer) or read_completion(answer)
+        return error_in(answer) or read_completion(as_chat(answer) if self._continuing else answer)
 
     def _meaning(self, error: ServerError) -> tuple[Failure, float | None]:
         failure, wait = error.failure()

@@ -58,6 +58,15 @@ def read_completion(answer: Any) -> AttemptResult:
         return Failure("malformed", f"not an OpenAI reply: {type(error).__name__}: {error}", usage=usage), 0.0
 
 
+def as_chat(answer: Any) -> Any:
+    """A text completion in the shape of a chat's; what is none stays as it is."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        return answer
+    said = [{**choice, "message": {"content": choice.get("text")}, "logprobs": None} for choice in choices]
+    return {**answer, "choices": said}
+
+
 def finish_reply(reply: Reply) -> Reply | Failure:
     """A model's text as a reply: its thinking split off, its characters mended; a failure if no answer is left of it.
 

@@ -11,7 +11,9 @@ logger = logging.getLogger(__name__)
 
 TOKEN_LIMITS = ("max_tokens", "max_completion_tokens")  # the older name and the newer
 REFUSED = frozenset({400, 413, 422})  # statuses under which servers refuse a body for what is in it
-_NEEDED = frozenset({"model", "messages", "response_format"})  # never left out: the answer would be another one
+_NEEDED = frozenset(
+    {"model", "messages", "prompt", "suffix", "response_format"}
+)  # never left out: the answer would be another one
 _REFUSING = re.compile(
     r"support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|extra inputs|invalid|not available"
     r"|deprecated|incompatible|cannot|only the default|must be",
@@ -42,11 +44,12 @@ class BodyWriter:
     Args:
         name: the model's name.
         at_openai: whether this is OpenAI itself.
+        continuing: the last message is a text to be gone on with (`/v1/completions`), not a turn of a chat.
     """
 
-    def __init__(self, name: str, at_openai: bool) -> None:
-        self._name, self._at_openai = name, at_openai
-        self._token_limit: str | None = "max_completion_tokens" if at_openai else "max_tokens"
+    def __init__(self, name: str, at_openai: bool, continuing: bool = False) -> None:
+        self._name, self._at_openai, self._continuing = name, at_openai, continuing
+        self._token_limit: str | None = "max_completion_tokens" if at_openai and not continuing else "max_tokens"
         self._refused: set[str] = set()
         self._most_tokens: int | None = None
         self._said_room = False
@@ -58,10 +61,11 @@ class BodyWriter:
             request: what to ask.
             room: the most tokens this prompt leaves for the answer, where that is known.
         """
-        body: dict[str, Any] = {
-            "model": self._name,
-            "messages": [{"role": m.role, "content": m.content} for m in request.messages],
-        }
+        body: dict[str, Any] = {"model": self._name}
+        if self._continuing:
+            body["prompt"] = request.messages[-1].content
+        else:
+            body["messages"] = [{"role": m.role, "content": m.content} for m in request.messages]
         # OpenAI's own default is 1 for both, and its reasoning models take no other word on it; a local server's
         # default may be whatever the model's folder says.
         if request.temperature != 1 or not self._at_openai:

@@ -55,7 +55,8 @@ def python() -> Language:
     # No user site, no folder of the script, no .pth files; text is UTF-8 without a locale.
     command = ("-s", "-P", "-S", "-B", "-X", "utf8", "-c", code)
     paths = sysconfig.get_paths()
-    own = {interpreter, paths["stdlib"], paths["platstdlib"], sysconfig.get_config_var("LIBDIR") or "", *packages}
+    libraries = (sysconfig.get_config_var("LIBDIR") or "", f"{sys.base_prefix}/lib")  # where libpython is
+    own = {interpreter, paths["stdlib"], paths["platstdlib"], *libraries, *packages}
     image = f"python:{sys.version_info.major}.{sys.version_info.minor}-slim"
     return Language(
         name="python",

@@ -24,6 +24,7 @@ class Question:
         references: the right answer to each turn; empty where there is none.
         system: the system message before the first turn; empty if there is none.
         task: of a question whose answers are run. Its turns are then samples: the same, asked each time anew.
+        continued: a base model goes on with the task's code, or fills its hole, instead of being asked.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Question:
     references: tuple[str, ...] = ()
     system: str = ""
     task: CodeTask | None = None
+    continued: bool = False
 
 
 def question_key(text: str) -> str:

@@ -1,10 +1,10 @@
 // One opened question as DOM nodes: its turns, the two chosen models' answers side by side, and every judge's verdicts
 // with the raw replies. What the lists in the data hold, and in which order, is written down in eval/report/page_data.py.
 
-// A score as the list and the verdicts show it: a grade, or a share of the win in percent.
+// A score as the list and the verdicts show it: a grade, or a share (of the win, of what is right) in percent.
 function shownScore(score) {
   if (score == null) return "–";
-  if (state.index.mode.verdict === "grades") return String(Math.round(score * 100) / 100);
+  if (!state.index.mode.shares) return String(Math.round(score * 100) / 100);
   return `${Math.round(score * 100)}%`;
 }
 
@@ -57,14 +57,19 @@ function scoreStrip(question) {
   return box;
 }
 
-// One turn. Verdicts on both models together stand below the answers; others stand below the answer they are about.
+// One turn, or one sample of a task, which is asked once for all. Verdicts on both models together stand below the
+// answers; others stand below the answer they are about.
 function exchange(detail, turn) {
-  const label = detail.turns.length > 1 ? `Question, turn ${turn + 1}` : "Question";
-  const nodes = [make("p", "label", label), make("div", "ask", reachable(markdown(detail.turns[turn])))];
-  if (detail.references[turn] !== undefined) {
+  const several = detail.turns.length > 1;
+  const { executed } = state.index.mode;
+  const label = several && !executed ? `Question, turn ${turn + 1}` : "Question";
+  const anew = turn === 0 || !executed;
+  const nodes = anew ? [make("p", "label", label), make("div", "ask", reachable(markdown(detail.turns[turn])))] : [];
+  if (anew && detail.references[turn] !== undefined) {
     const reference = reachable(markdown(detail.references[turn]));
     nodes.push(make("details", "reference", make("summary", "", "Reference answer"), reference));
   }
+  if (several && executed) nodes.push(make("p", "label", `Sample ${turn + 1}`));
   const sides = state.a === state.b ? [state.a] : [state.a, state.b];
   const here = detail.outcomes.filter((outcome) => outcome[1] === turn + 1);
   const shownVerdict = (outcome) => verdict(outcome, detail);
@@ -134,6 +139,7 @@ function reply([shown, scores, text, failure, prompt], detail) {
   if (failure) summary.append(`no reply (${failure})`);
   else if (!scores) summary.append("no verdict in the reply");
   else summary.append(shown.length === 2 ? verdictWords(shown, scores) : "what the judge said");
+  if (scores && state.index.mode.executed) return [make("p", "", text), ...(prompt ? [asked(prompt, detail)] : [])];
   const said = text
     ? make("details", scores ? "" : "bad", summary, make("pre", "raw", text))
     : make("p", "warn", ...summary.childNodes);
@@ -145,7 +151,8 @@ function reply([shown, scores, text, failure, prompt], detail) {
 function asked([setting, parts], detail) {
   const [version, parameters, instructions] = state.index.settings[setting];
   const words = Object.entries(parameters).map(([name, value]) => `${name} ${JSON.stringify(value)}`);
-  const box = make("details", "", make("summary", "", `what the judge was asked (${[version, ...words].join(", ")})`));
+  const what = state.index.mode.executed ? "the program with its tests" : "what the judge was asked";
+  const box = make("details", "", make("summary", "", `${what} (${[version, ...words].join(", ")})`));
   box.ontoggle = () => {
     if (box.childNodes.length > 1) return;
     const part = (piece) => {
@@ -162,7 +169,8 @@ function asked([setting, parts], detail) {
 function verdictWords(models, scores) {
   const { mode, models: labels } = state.index;
   if (!scores) return "no verdict";
-  if (models.length === 1) return `${shownScore(scores[0])} ${mode.unit}`;
+  if (mode.executed) return scores[0] === 1 ? "passed" : "did not pass";
+  if (models.length === 1) return mode.shares ? shownScore(scores[0]) : `${shownScore(scores[0])} ${mode.unit}`;
   if (mode.verdict === "grades") {
     return models.map((model, place) => `${labels[model]} ${shownScore(scores[place])}`).join(" · ");
   }

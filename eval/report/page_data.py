@@ -6,7 +6,8 @@ model wrote.
 
 What the page finds in it; models and judges are places in the index's `models` and `judges`, -1 if not there:
 
-- `mode`: what the page asks about it: whether two answers were compared, what a verdict is, the unit of a score;
+- `mode`: what the page asks about it: whether two answers were compared, what a verdict is, the unit of a score,
+  whether scores are shares (0 to 1), whether answers were run: then turns are samples of one question;
 - `compared`: the two models shown at first, null for the best two;
 - an index entry: id, category, text (its beginning), block and place of its texts, `scores` (each model's mean),
   `pairs` (model, model, score, score), `issues` (names of `_issues`, and `alike`: one answer of all);
@@ -81,7 +82,13 @@ def pack_page(
         blocks.append(pack_value(block))
     mode = MODES[results.mode]
     index = {
-        "mode": {"paired": mode.paired, "verdict": mode.verdict, "unit": mode.scale.unit},
+        "mode": {
+            "paired": mode.paired,
+            "verdict": mode.verdict,
+            "unit": mode.scale.unit,
+            "shares": mode.verdict_range[1] == 1,
+            "executed": mode.executed,
+        },
         "models": labels,
         "ranked": [row.label for row in results.boards[0].rows] if results.boards else labels,
         "baseline": results.baseline,
@@ -141,7 +148,8 @@ def _entries(
         issues = _issues(question, list(expected.values()), here, bool(flags[question.id]))
         issues += ["alike"] * _are_alike(rivals)
         scores, pairs = _scores(here, place)
-        entry = {"id": question.id, "category": question.category, "text": question.turns[0][:SNIPPET]}
+        text = (question.task.text or question.task.before).lstrip() if question.task else question.turns[0]
+        entry = {"id": question.id, "category": question.category, "text": text[:SNIPPET]}
         yield {**entry, "scores": scores, "pairs": pairs, "issues": issues}, detail
 
 

@@ -7,6 +7,7 @@ without talking to the others, and a resumed run finds its place in constant tim
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor
 
 from finetune.data.packing import pack_documents
+from finetune.data.pieces import AnswerPieces, answer_places
 from finetune.data.scatter import scatter
 from finetune.data.token_data import TokenData
 from finetune.llama.attention import Documents
-from finetune.recipe import DataSection, OptimSection
+from finetune.recipe import DataSection, OptimSection, PreferenceDataSection
 
 # Below it a warm-up of 3% is one update, and Adam's second moment (decay 0.999) has hardly seen anything.
 FEW_UPDATES = 50
@@ -44,7 +46,9 @@ class Plan:
         rows_per_epoch, updates_per_epoch, updates: sequences and updates of a pass, updates of the run.
     """
 
-    def __init__(self, data: TokenData, section: DataSection, optim: OptimSection, seed: int) -> None:
+    def __init__(
+        self, data: TokenData, section: DataSection | PreferenceDataSection, optim: OptimSection, seed: int
+    ) -> None:
         self.data, self.capacity, self.seed = data, section.max_length, seed
         self._packing, self._global_batch = section.packing, optim.global_batch
         self._blocks = max(1, ceil(data.training.size / data.block))
@@ -136,6 +140,23 @@ def split_micro_batch(
 
 
 @dataclass(frozen=True)
+class BatchAnswers:
+    """The answers of a micro-batch, of which every token is trained.
+
+    Attributes:
+        numbers: (A,) which answers of the data they are.
+        ends: (A,) int64 place in T of each answer's last token.
+        owners: (N,) int64 which of the A answers each trained token belongs to.
+        tokens: (A,) int64 tokens of each answer.
+    """
+
+    numbers: PackedRow
+    ends: Tensor
+    owners: Tensor
+    tokens: Tensor
+
+
+@dataclass(frozen=True)
 class MicroBatch:
     """One micro-batch, flat: documents back to back, no padding.
 
@@ -147,6 +168,7 @@ class MicroBatch:
         trained: (N,) int64 places in T whose next token is trained.
         targets: (N,) int64 that next token.
         weights: (N,) float32 its share of the loss.
+        answers: of preferences, where each answer lies; None of anything else.
     """
 
     numbers: PackedRow
@@ -156,6 +178,7 @@ class MicroBatch:
     trained: Tensor
     targets: Tensor
     weights: Tensor
+    answers: BatchAnswers | None = None
 
     @property
     def tokens(self) -> int:
@@ -185,6 +208,8 @@ def make_micro_batch(
 ) -> MicroBatch:
     """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing."""
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+    if data.pieces is not None:
+        return make_answer_batch([data.document(int(index))[0] for index in indices], data.pieces, indices, device)
     held = [data.document(int(index)) for index in indices]
     if not held:
         held = [(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32))]
@@ -204,4 +229,39 @@ def make_micro_batch(
         trained=torch.from_numpy(target_places - 1).to(device),
         targets=torch.from_numpy(ids[target_places]).to(device),
         weights=torch.from_numpy(weights[target_places]).to(device),
+    )
+
+
+def make_answer_batch(
+    held: Sequence[npt.NDArray[Any]], pieces: AnswerPieces, indices: PackedRow, device: torch.device
+) -> MicroBatch:
+    """Lay out prompts with their answers; none at all make a one-token batch that trains nothing.
+
+    Args:
+        held: the ids of each document.
+        pieces: what the documents are made of.
+        indices: (n,) which documents they are.
+        device: where the tensors go.
+    """
+    ids = np.concatenate(held).astype(np.int64) if held else np.zeros(1, dtype=np.int64)
+    numbers, places = pieces.numbers(indices), answer_places(pieces, indices)
+    lengths = pieces.answers[numbers]
+    begins = lengths.cumsum() - lengths  # of each answer among the trained tokens
+    targets = np.arange(int(lengths.sum())) + (places.starts - begins).repeat(lengths)
+    trained = targets - 1
+    trained[begins] = places.before
+    documents = Documents.from_prompts(pieces.groups(indices) or [(1, [])], device)
+
+    def send(values: npt.NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(values).to(device)
+
+    return MicroBatch(
+        numbers=indices,
+        input_ids=send(ids),
+        positions=documents.positions(),
+        documents=documents,
+        trained=send(trained),
+        targets=send(ids[targets]),
+        weights=torch.ones(targets.size, device=device),
+        answers=BatchAnswers(numbers, send(places.ends), send(np.arange(lengths.size).repeat(lengths)), send(lengths)),
     )

@@ -27,8 +27,7 @@ def read_source(source: DataSource) -> Iterator[Any]:
         UserError: there is no such source, or a record in it is broken, of another form, or not text alone.
     """
     form = FORMS[source.form]
-    records = _local_records(source) if Path(source.path).exists() else _hub_records(source)
-    for place, record in records:
+    for place, record in source_records(source):
         yield from form.read(record, place)
 
 
@@ -62,6 +61,15 @@ def shard_name(source: DataSource, shard: Path) -> str:
     """A shard's name within its source."""
     path = Path(source.path)
     return str(shard.relative_to(path)) if path.is_dir() else shard.name
+
+
+def source_records(source: DataSource) -> Iterator[tuple[str, Record]]:
+    """Every record of a source with its place, as it stands there.
+
+    Raises:
+        UserError: there is no such source, or a record cannot be read.
+    """
+    return _local_records(source) if Path(source.path).exists() else _hub_records(source)
 
 
 def check_sources(sources: Sequence[DataSource]) -> None:

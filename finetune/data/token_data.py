@@ -24,6 +24,7 @@ from finetune.data.forms.form import EncodeContext
 from finetune.data.forms.table import FORMS
 from finetune.data.forms.text import cut_pieces
 from finetune.data.hold_out import draw_held_out
+from finetune.data.pieces import AnswerPieces
 from finetune.data.shards import read_shard
 from finetune.data.sources import check_sources, read_source, shard_name, source_fingerprint, source_name, source_shards
 from finetune.data.token_store import BLOCK, TokenStore, TokenTable, TokenWriter, read_table
@@ -47,6 +48,7 @@ class TokenData:
         sources: the names of the sources, in the recipe's order.
         forms: their forms, in the same order.
         block: documents that are shuffled and packed together.
+        pieces: of preferences, the prompt and the answers that each document is made of; None of anything else.
     """
 
     stores: tuple[TokenStore, ...]
@@ -59,6 +61,7 @@ class TokenData:
     sources: tuple[str, ...] = ()
     forms: tuple[str, ...] = ()
     block: int = BLOCK
+    pieces: AnswerPieces | None = None
 
     @property
     def documents(self) -> int:

@@ -23,7 +23,7 @@ def add_adapter(model: Llama, adapter: AdapterSection, base: str, seed: int, wid
     """
     from peft import LoraConfig, PeftModel
 
-    empty = model.lm_head.weight.is_meta
+    empty = model.output.weight.is_meta
     torch.manual_seed(seed)
     tied = model.config.tie_word_embeddings
     config = LoraConfig(

@@ -246,6 +246,10 @@ def _optimizers(worker: Worker) -> Any:
 
 def _state(worker: Worker) -> dict[str, Any]:
     model, optimizer = get_state_dict(worker.model, _optimizers(worker), options=TRAINED)
+    if worker.pipeline is not None:
+        groups: Any = optimizer["param_groups"]
+        for group in groups:  # one file for all stages: each names the weights of the whole model, so any layout fits
+            group["params"] = worker.pipeline.names_like(group["params"][0])
     return {"model": model, "optimizer": optimizer}
 
 

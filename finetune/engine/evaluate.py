@@ -45,7 +45,7 @@ def validation_loss(worker: Worker, plan: Plan, rows: Sequence[PackedRow], objec
     """
     data, documents = plan.data, np.concatenate(rows)
     micro_rows = rows_of_worker(worker, data, rows)
-    objective.before(make_share(worker, data, documents, micro_rows))
+    objective.before(make_share(worker, plan, documents, micro_rows))
     passes, device = worker.passes(plan.capacity), worker.accelerator.device
     total = torch.zeros((), device=device)
     for part in micro_rows:
@@ -78,6 +78,8 @@ def validate_by_source(worker: Worker, plan: Plan, rows: Sequence[PackedRow], te
     micro_rows = rows_of_worker(worker, plan.data, rows)
     device, passes = worker.accelerator.device, worker.passes(plan.capacity)
     mine = score_sources(plan.data, micro_rows, worker.score, text, device, passes)
+    if worker.pipeline is not None and not worker.pipeline.last:  # the last stage has counted it all
+        mine = np.zeros_like(mine)
     sums = worker.sum(torch.from_numpy(mine).to(device)).cpu().numpy()
     found = {name: score.to_json() for name, score in text_scores(plan.data.sources, sums).items()}
     return Validation(float(sums[:, 1].sum() / sums[:, 0].sum()), {"by_source": found} if found else {})
@@ -89,9 +91,9 @@ def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: lis
     Every process must call it; they share the prompts.
 
     Returns:
-        `prompt`, `answer` and `reference` of each, on every process; none under ZeRO-3.
+        `prompt`, `answer` and `reference` of each, on every process; none under ZeRO-3 and in a pipeline.
     """
-    if worker.sharding == "zero3":
+    if worker.sharding == "zero3" or worker.pipeline is not None:
         return []
     chats = data.validation[data.are_chats(data.validation)]
     exchanges = (_exchange(data, int(document)) for document in chats)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from finetune.engine.adapter import add_adapter
 from finetune.folders import weights
+from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 from finetune.recipe import AdapterSection
 
@@ -75,9 +76,9 @@ def fill_cut_model(model: Llama, path: str, device: str, seed: int) -> None:
         model: from `weights.load_without_storage`.
         path: folder of the base.
         device: where the parts go.
-        seed: of the adapter's random start.
+        seed: of the random start of the adapter, and of a score layer that the base lacks.
     """
-    source = weights.CheckedTensors(path, model.config)
+    source = weights.CheckedTensors(path, model.config, seed)
     fill_module(model, "", source, device)
     if model.config.tie_word_embeddings:
         model.lm_head.weight = model.model.embed_tokens.weight
@@ -86,7 +87,12 @@ def fill_cut_model(model: Llama, path: str, device: str, seed: int) -> None:
 
 
 def load_in_parts(
-    path: str, dtype: torch.dtype, adapter: AdapterSection, seed: int, settings: dict[str, Any]
+    path: str,
+    dtype: torch.dtype,
+    adapter: AdapterSection,
+    seed: int,
+    settings: dict[str, Any],
+    config: LlamaConfig | None = None,
 ) -> tuple[nn.Module, Llama]:
     """A model for DeepSpeed's ZeRO-3, each layer cut over the processes as soon as it is read.
 
@@ -94,23 +100,24 @@ def load_in_parts(
         path: folder of the base.
         dtype: of all weights.
         adapter: the recipe's section; its kind may be `none`.
-        seed: of the adapter's random start.
+        seed: of the random start of the adapter, and of a score layer that the base lacks.
         settings: DeepSpeed's configuration.
+        config: as for `weights.load_model`.
 
     Returns:
         What is trained, and the LLaMA in it.
     """
     from deepspeed import zero
 
-    unwrapped = weights.load_without_storage(path, dtype)
+    unwrapped = weights.load_without_storage(path, dtype, config)
     model = add_adapter(unwrapped, adapter, path, seed) if adapter.kind != "none" else unwrapped
     model = model.to(dtype)
-    source = weights.CheckedTensors(path, unwrapped.config)
+    source = weights.CheckedTensors(path, unwrapped.config, seed)
     torch.manual_seed(seed)
     zero_settings = {"train_micro_batch_size_per_gpu": 1, "zero_optimization": settings["zero_optimization"]}
     parts: list[tuple[str, nn.Module]] = [("model.embed_tokens.", unwrapped.model.embed_tokens)]
     parts += [(f"model.layers.{number}.", layer) for number, layer in enumerate(unwrapped.model.layers)]
-    parts += [("model.norm.", unwrapped.model.norm), ("lm_head.", unwrapped.lm_head)]
+    parts += [("model.norm.", unwrapped.model.norm), (f"{unwrapped.output_name}.", unwrapped.output)]
     for prefix, part in parts:
         if prefix == "lm_head." and unwrapped.config.tie_word_embeddings:
             unwrapped.lm_head.weight = unwrapped.model.embed_tokens.weight

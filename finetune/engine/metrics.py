@@ -26,8 +26,8 @@ def print_plan(plan: Plan, worker: Worker) -> None:
     held_out = f" ({data.validation.size:,} held out)" if data.validation.size else ""
     # Under ZeRO-3 a weight is empty here and knows its size.
     sizes = (getattr(w, "ds_numel", w.numel()) for w in worker.model.parameters() if w.requires_grad)
-    weights_trained = sum(sizes)
     total = worker.unwrapped.config.num_parameters()
+    weights_trained = sum(sizes) if worker.pipeline is None else total  # this stage has some of them
     print(
         f"{total:,} parameters{f', {weights_trained:,} trained' if weights_trained < total else ''} | "
         f"{data.documents:,} documents{held_out}, {tokens:,} tokens, {trained / tokens:.0%} trained | "

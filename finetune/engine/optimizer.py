@@ -9,7 +9,7 @@ from torch.distributed.tensor import DTensor
 
 from finetune.engine.wide_gradients import WideGradients
 from finetune.optimizers.table import OPTIMIZERS, OptimizerMaker
-from finetune.recipe import OptimSection
+from finetune.recipe import OptimSection, steps_in_backward
 
 EPS = 1e-8  # added to the root of the second moment (Kingma and Ba 2015, algorithm 1)
 
@@ -28,7 +28,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], optim: OptimSection, pure
     groups = decay_groups([parameter for parameter in parameters if parameter.requires_grad], optim.weight_decay)
     make = OPTIMIZERS[optim.optimizer].stepping(pure).make
     options: dict[str, Any] = {"lr": optim.lr, "betas": (optim.beta1, optim.beta2), "eps": EPS}
-    return InBackward(groups, make, options) if optim.in_backward else make(groups, options)
+    return InBackward(groups, make, options) if steps_in_backward(optim) else make(groups, options)
 
 
 def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

@@ -27,6 +27,8 @@ def require_equal_replicas(worker: Worker, update: int) -> None:
     Raises:
         UserError: on every process, if they differ on any.
     """
+    if worker.pipeline is not None:  # each stage has its own, and under fsdp2 each of its processes a part
+        return
     held = _replicated(worker)
     if worker.accelerator.num_processes == 1 or not held:
         return

@@ -1,6 +1,7 @@
 """What a finished run leaves: the model or adapter, its card, the summary and the plot of the loss."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from finetune.folders import generation_config, weights
 from finetune.folders.card import PLOT
 from finetune.folders.fingerprint import BASE
 from finetune.folders.generation_config import end_texts_with_turns, find_end_ids, tuned_generation_config
+from finetune.folders.score_head import set_safe_padding
 from finetune.recipe import Recipe
 
 # By `run.save_dtype`, but for `base`.
@@ -54,9 +56,13 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
             end_texts_with_turns(tokenizer, template)
         generation = tuned_generation_config(recipe.model.path, find_end_ids(tokenizer, template))
         dtype = SAVE_DTYPES.get(recipe.run.save_dtype)
+        config = worker.unwrapped.config
+        if config.num_labels:
+            config = replace(config, pad_token_id=set_safe_padding(tokenizer, find_end_ids(tokenizer, template)))
+            generation |= {"pad_token_id": config.pad_token_id}
         if recipe.adapter.kind == "none":
             base = weights.dtype_of(recipe.model.path)
-            weights.save_model(state, worker.unwrapped.config, beside, dtype=dtype or base, generation=generation)
+            weights.save_model(state, config, beside, dtype=dtype or base, generation=generation)
         else:
             adapter = {name: tensor.to("cpu", dtype) for name, tensor in state.items()}
             save_adapter(worker.accelerator.unwrap_model(worker.model), adapter, beside)
@@ -64,7 +70,7 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
             shutil.copyfile(folder / BASE, beside / BASE)
         tokenizer.save_pretrained(beside)
         summary = summarise_run(folder / "metrics.jsonl", ledgers)
-        plot_loss(folder / "metrics.jsonl", folder / "loss.svg")
+        plot_loss(folder / "metrics.jsonl", folder / "loss.svg", recipe)
         shutil.copy2(folder / PLOT, beside)
         write_model_card(beside, final, recipe, summary)
         shutil.rmtree(final, ignore_errors=True)  # of a run that goes on after its end
@@ -80,6 +86,8 @@ def full_state(worker: Worker) -> dict[str, Tensor]:
     trained = {name: weight for name, weight in named if weight.requires_grad}
     if worker.engine is not None:
         return _full_state_of_engine(trained, worker.accelerator.is_main_process)
+    if worker.pipeline is not None:
+        return worker.pipeline.collect(trained, worker.rank == 0)
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     state: dict[str, Tensor] = get_model_state_dict(worker.model, options=options)  # type: ignore[assignment]
     return {name: state[name] for name in trained} if state else {}  # empty on the others

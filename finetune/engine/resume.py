@@ -13,7 +13,7 @@ def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
     worker.patience.wait()
     if worker.accelerator.is_main_process:
         remove_partial(folder / "checkpoints")
-        for name in ("metrics.jsonl", "samples.jsonl"):
+        for name in ("metrics.jsonl", "samples.jsonl", "validation.jsonl"):
             cut_metrics(folder / name, read_position(found).update if found else 0)
     worker.patience.wait()
     if not found:

@@ -43,6 +43,7 @@ FREE = {
     "run.processes",
     "run.sharding",
     "run.tensor_parallel",
+    "run.pipeline_parallel",
     "run.trackers",
 }
 

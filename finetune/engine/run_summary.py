@@ -8,8 +8,14 @@ from camelid.charts import line_chart
 from camelid.files.ledger import Ledger
 from camelid.files.read import read_jsonl
 from camelid.files.write import atomic_write
-from finetune.folders.card import PLOT, ends_of_answer, use_lines
+from finetune.folders.card import PLOT, ends_of_answer, score_lines, use_lines
 from finetune.recipe import Recipe
+
+TUNED = {
+    "sft": "fine-tuned",
+    "reward": "made a reward model",
+    **{kind: f"tuned on preferences ({kind})" for kind in ("dpo", "kto", "orpo", "simpo")},
+}
 
 
 def summarise_run(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
@@ -48,14 +54,16 @@ def summary_line(summary: dict[str, Any], output: Path) -> str:
     )
 
 
-def plot_loss(metrics: Path, path: Path) -> None:
+def plot_loss(metrics: Path, path: Path, recipe: Recipe) -> None:
     """Draw the loss over the updates, training and validation."""
     records = [record for _, record in read_jsonl(metrics)]
     curves = {"training": [(record["update"], record["loss"]) for record in records if record["loss"] is not None]}
     validated = [(record["update"], record["validation_loss"]) for record in records if record["validation_loss"]]
     if validated:
         curves["validation"] = validated
-    line_chart(path, curves, "Loss", "update", "nats per trained token")
+    line_chart(
+        path, curves, "Loss", "update", "nats per trained token" if recipe.kind == "sft" else "nats per preference"
+    )
 
 
 def _template(recipe: Recipe) -> str:
@@ -64,6 +72,8 @@ def _template(recipe: Recipe) -> str:
 
 def _what_of(recipe: Recipe) -> str:
     """What is trained of each form of source, in brackets."""
+    if recipe.kind != "sft":
+        return " (the last answers only)"
     forms = {source.form for source in recipe.data.train}
     words = {"chat": "assistant turns", "text": "all of a text", "infill": "all of a text, with holes to fill"}
     trained = [what for form, what in words.items() if form in forms]
@@ -81,9 +91,10 @@ def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[st
     """
     adapter = recipe.adapter.kind != "none"
     base, optim = recipe.model.path, recipe.optim
-    head = ["---", f"base_model: {base}", "tags: [camelid, llama, instruction-tuning]", "pipeline_tag: text-generation"]
+    task = "text-classification" if recipe.kind == "reward" else "text-generation"
+    head = ["---", f"base_model: {base}", "tags: [camelid, llama, instruction-tuning]", f"pipeline_tag: {task}"]
     head += ["library_name: peft" if adapter else "library_name: transformers", "---", ""]
-    what = f"A {recipe.adapter.kind} adapter for `{base}`" if adapter else f"`{base}`, fine-tuned"
+    what = f"A {recipe.adapter.kind} adapter for `{base}`" if adapter else f"`{base}`, {TUNED[recipe.kind]}"
     validation = summary["validation_loss_last"]
     facts = {
         "Data": ", ".join(f"`{source.path}` (weight {source.weight:g})" for source in recipe.data.train),
@@ -96,7 +107,7 @@ def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[st
         + f", weight decay {optim.weight_decay:g}",
         "Precision": recipe.run.precision,
         "Loss": f"{summary['loss_first']:.4f} first, {summary['loss_last']:.4f} last"
-        + (f", {validation:.4f} on held-out conversations" if validation is not None else ""),
+        + (f", {validation:.4f} held out" if validation is not None else ""),
     }
     if adapter:
         facts["Adapter"] = (
@@ -107,6 +118,7 @@ def write_model_card(folder: Path, final: Path, recipe: Recipe, summary: dict[st
     body += [f"| {name} | {value} |" for name, value in facts.items()]
     merged = final.with_name("model")
     merge = shlex.join(["camelid", "weights", "merge", base, str(final), str(merged)]) if adapter else ""
-    body += ["", f"![Loss over the updates]({PLOT})", "", *use_lines(merged, merge)]
+    use = score_lines(final) if recipe.kind == "reward" else use_lines(merged, merge)
+    body += ["", f"![Loss over the updates]({PLOT})", "", *use]
     with atomic_write(folder / "README.md") as file:
         file.write("\n".join([*head, *body]))

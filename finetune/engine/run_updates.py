@@ -19,7 +19,7 @@ from finetune.engine.stop import StopSignal
 from finetune.engine.update import run_update
 from finetune.engine.worker import Worker
 from finetune.objectives.objective import Objective
-from finetune.recipe import OptimSection, Recipe
+from finetune.recipe import OptimSection, Recipe, least_warmup
 
 
 def run_updates(
@@ -54,7 +54,15 @@ def run_updates(
     with StopSignal() as stop, Progress("train", plan.updates, quiet or log is None, done=done) as bar:
         for update in to_do:
             started = time.perf_counter()
-            lr = learning_rate(update, plan.updates, optim.lr, optim.warmup_ratio, optim.schedule, optim.final_lr)
+            lr = learning_rate(
+                update,
+                plan.updates,
+                optim.lr,
+                optim.warmup_ratio,
+                optim.schedule,
+                optim.final_lr,
+                least_warmup(optim),
+            )
             # Several processes agree on a stop after the update.
             facts = run_update(worker, plan, update, lr, objective, lambda: alone and stop.wanted, saver.wait)
             if facts is None:  # a signal came in the middle of it: the weights are those after `done` updates

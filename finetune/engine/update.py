@@ -8,10 +8,12 @@ the same for every micro-batch size and number of processes.
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from camelid.errors import UserError
 from finetune.data.batches import (
@@ -26,6 +28,7 @@ from finetune.data.token_data import TokenData
 from finetune.engine.optimizer import InBackward
 from finetune.engine.worker import Worker
 from finetune.objectives.objective import Objective, UpdateShare
+from finetune.parallel.pipeline import Pipeline
 
 MicroRows = Sequence[Sequence[PackedRow]]  # the sequences of each micro-batch of one process
 
@@ -90,8 +93,11 @@ def run_update(
         torch.manual_seed(int(np.random.SeedSequence([plan.seed, update, worker.rank]).generate_state(1)[0]))
         micro_rows = rows_of_worker(worker, data, rows)
         try:
-            objective.before(make_share(worker, data, documents, micro_rows))
-            loss_sum = _accumulate(worker, plan, micro_rows, objective, divisor, stopped, settle)
+            objective.before(make_share(worker, plan, documents, micro_rows))
+            if worker.pipeline is None:
+                loss_sum = _accumulate(worker, plan, micro_rows, objective, divisor, stopped, settle)
+            else:
+                loss_sum = _accumulate_in_stages(worker, worker.pipeline, plan, micro_rows, objective, divisor)
             break
         except RuntimeError as error:
             if not _out_of_memory(error):
@@ -127,20 +133,20 @@ def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow]) -
     ]
 
 
-def make_share(worker: Worker, data: TokenData, documents: PackedRow, micro_rows: MicroRows) -> UpdateShare:
+def make_share(worker: Worker, plan: Plan, documents: PackedRow, micro_rows: MicroRows) -> UpdateShare:
     """What an objective may look at before the update.
 
     Args:
         worker: this process.
-        data: all documents.
+        plan: holds all documents.
         documents: (n,) those of the whole update.
         micro_rows: from `rows_of_worker`.
     """
 
     def micro_batches() -> Iterator[MicroBatch]:
-        return (make_micro_batch(data, rows, worker.accelerator.device) for rows in micro_rows)
+        return (make_micro_batch(plan.data, rows, worker.accelerator.device) for rows in micro_rows)
 
-    return UpdateShare(data, documents, micro_batches, worker.score, worker.sum)
+    return UpdateShare(plan.data, documents, micro_batches, worker.score, worker.passes(plan.capacity), worker.sum)
 
 
 def _accumulate(
@@ -169,6 +175,31 @@ def _accumulate(
                 settle()
             # Gradients are averaged over the ranks; multiplying by their number turns that into the sum.
             worker.backward(loss * (worker.ranks / divisor))
+    return float(worker.sum(loss_sum))
+
+
+def _accumulate_in_stages(
+    worker: Worker, pipeline: Pipeline, plan: Plan, micro_rows: MicroRows, objective: Objective, divisor: float
+) -> float:
+    """As `_accumulate`, of a model whose layers are cut into stages: the sum is known to the last, and told to all."""
+    device, shape = worker.accelerator.device, worker.shape(plan.capacity)
+    loss_sum = torch.zeros((), device=device)
+
+    def forward(batch: MicroBatch, hidden_TD: Tensor | None) -> Tensor:
+        nonlocal loss_sum
+        with objective.around(worker.unwrapped, batch) if pipeline.first else nullcontext():
+            out = worker.forward(batch, objective.head(batch, None), hidden_TD)
+        if not pipeline.last:
+            return out
+        loss_sum = loss_sum + out.detach()
+        return out * (worker.ranks / divisor)
+
+    def backward(out: Tensor, slope_TD: Tensor | None, last: bool) -> None:
+        with worker.accumulating(last):
+            worker.backward(out, slope_TD)
+
+    batches = (make_micro_batch(plan.data, rows, device, shape) for rows in micro_rows)
+    pipeline.train(len(micro_rows), batches, forward, backward)
     return float(worker.sum(loss_sum))
 
 

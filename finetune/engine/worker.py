@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, distributed, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, Partial
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_
@@ -20,6 +22,7 @@ from finetune.layout import Sharding
 from finetune.llama.model import Head, Llama
 from finetune.objectives.next_token import CHUNK
 from finetune.parallel.patience import Patience
+from finetune.parallel.pipeline import Pipeline
 
 
 @dataclass
@@ -39,6 +42,7 @@ class Worker:
         wide: where gradients of bfloat16 weights are summed, if this is the one that sums them.
         splits: in how many parts (a power of two) each micro-batch is cut because it did not fit into memory.
         patience: waits for what other processes do on the host.
+        pipeline: its place among the stages that the layers are cut into, if they are.
     """
 
     accelerator: Accelerator
@@ -54,6 +58,7 @@ class Worker:
     wide: WideGradients | None = None
     splits: int = 1
     patience: Patience = field(default_factory=Patience)
+    pipeline: Pipeline | None = None
 
     def passes(self, capacity: int) -> int | None:
         """How often the output layer is called for a micro-batch of such sequences; None if that may differ."""
@@ -63,17 +68,24 @@ class Worker:
         """What micro-batches of such sequences are filled up to; None if they may differ."""
         return BatchShape(self.micro_batch * capacity, capacity) if self.unwrapped.compiled else None
 
-    def forward(self, batch: MicroBatch, head: Head) -> Tensor:
-        """A forward pass in the precision of the run; what `head` makes of its hidden states."""
+    def forward(self, batch: MicroBatch, head: Head, hidden_TD: Tensor | None = None) -> Tensor:
+        """A forward pass in the precision of the run; what `head` makes of its hidden states.
+
+        A stage of a pipeline goes on from those of the stage before, and all but the last return theirs.
+        """
+        inputs = batch.input_ids if hidden_TD is None else hidden_TD
+        ends = self.pipeline is None or self.pipeline.last
         with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.autocast):
-            out: Tensor = self.model(batch.input_ids, batch.positions, batch.documents, head=head)
+            out: Tensor = self.model(inputs, batch.positions, batch.documents, head=head if ends else None)
         return out
 
     @torch.no_grad()
     def score(self, batch: MicroBatch, head: Head) -> Tensor:
-        """A forward pass without gradients and dropout."""
+        """A forward pass without gradients and dropout; 0 on all stages of a pipeline but the last."""
         self.model.eval()
         try:
+            if self.pipeline is not None:
+                return self.pipeline.score(batch.tokens, partial(self.forward, batch, head))
             return self.forward(batch, head)
         finally:
             self.model.train()
@@ -84,10 +96,12 @@ class Worker:
         return self.model if self.sharding.startswith("zero") else None
 
     def sum(self, value: Tensor) -> Tensor:
-        """Sum over the shares of the data; every process of a tensor-parallel group has the same value."""
+        """Sum over the shares of the data and over stages; a tensor-parallel group's processes have the same value."""
         if self.accelerator.num_processes == 1:
             return value
-        total: Tensor = self.accelerator.reduce(value, reduction="sum") * (self.ranks / self.accelerator.num_processes)
+        stages = 1 if self.pipeline is None else self.pipeline.stages
+        alike = self.accelerator.num_processes // self.ranks // stages
+        total: Tensor = self.accelerator.reduce(value, reduction="sum") * (1 / alike)
         return total
 
     def any(self, *flags: bool) -> list[bool]:
@@ -102,7 +116,7 @@ class Worker:
         """A forward and backward pass, the `last` one of an update or not.
 
         Gradients are summed over the processes in the last one; under fsdp2 in each, for what waits to be summed is
-        whole on every process, in float32: 276 GB for a 70B.
+        whole on every process, in float32: 276 GB for a 70B. A stage of a pipeline is a part of that, and waits.
         """
         if isinstance(self.optimizer, InBackward):
             self.optimizer.armed = last
@@ -112,14 +126,20 @@ class Worker:
         elif isinstance(self.model, DistributedDataParallel) and not last:
             with self.model.no_sync():
                 yield
+        elif isinstance(self.model, FSDPModule) and self.pipeline is not None:
+            self.model.set_requires_gradient_sync(last)
+            self.model.set_reshard_after_backward(last)
+            self.model.set_is_last_backward(last)
+            yield
         else:
             yield
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, slope: Tensor | None = None) -> None:
+        """From the loss, or from the hidden states behind a stage with their gradient."""
         if self.engine is not None:
             self.engine.backward(loss)
         else:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward(slope)  # type: ignore[no-untyped-call]
 
     def step(self) -> tuple[float, bool]:
         """Clip, step, and forget the gradients.
@@ -134,10 +154,14 @@ class Worker:
             return self.optimizer.norm(), bad == 0
         if self.wide is not None:
             self.wide.hand_over()
-        weights = [weight for weight in self.model.parameters() if weight.grad is not None]
+        named = {name: weight for name, weight in self.model.named_parameters() if weight.grad is not None}
+        weights = list(named.values())
         if self.wide is not None and self.ranks > 1:  # no wrapper averages them
             self._average(weights)
-        norm = _global_norm([weight.grad for weight in weights if weight.grad is not None])
+        squares_n = _squares([weight.grad for weight in weights if weight.grad is not None])
+        if self.pipeline is not None:
+            squares_n = self.pipeline.spread(squares_n, list(named))
+        norm = squares_n.sum().sqrt()
         good = bool(torch.isfinite(norm))
         if good:
             if self.clip_norm:
@@ -176,20 +200,20 @@ def _group_by_mesh(tensors: list[Any]) -> list[list[Any]]:
     return list(groups.values())
 
 
-def _global_norm(gradients: list[Tensor]) -> Tensor:
-    """Norm of all gradients taken together, on every process the same.
+def _squares(gradients: list[Tensor]) -> Tensor:
+    """(n,) square of each gradient's norm, in order, on every process that has a part of them the same.
 
     Rows first, then their squares: on a CPU torch adds up the squares of a norm one after the other in float32, and
     the norm of a matrix of 4096 x 4096 comes out smaller by 1e-3.
     """
-    squares = []
+    square_of: dict[int, Tensor] = {}
     for group in _group_by_mesh(gradients):
-        square = torch.stack([_square(gradient) for gradient in group]).sum()
+        squares_n = torch.stack([_square(gradient) for gradient in group])
         if isinstance(group[0], DTensor):
             mesh = group[0].device_mesh
-            square = DTensor.from_local(square, mesh, [Partial()] * mesh.ndim).full_tensor()
-        squares.append(square)
-    return torch.stack(squares).sum().sqrt()
+            squares_n = DTensor.from_local(squares_n, mesh, [Partial()] * mesh.ndim).full_tensor()
+        square_of |= {id(gradient): square for gradient, square in zip(group, squares_n, strict=True)}
+    return torch.stack([square_of[id(gradient)] for gradient in gradients])
 
 
 def _square(gradient: Tensor) -> Tensor:

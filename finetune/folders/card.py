@@ -37,6 +37,13 @@ def use_lines(model: Path, before: str = "") -> list[str]:
     return [USE, "", "```sh", *commands, "```", "", checked, ""]
 
 
+def score_lines(model: Path) -> list[str]:
+    """The end of a reward model's card: how to score with it."""
+    command = shlex.join(["camelid", "finetune", "score", "CANDIDATES.jsonl", "--reward", f"quality={model}"])
+    says = "`AutoModelForSequenceClassification` of transformers reads the same scores, padded left or right."
+    return [USE, "", "```sh", command, "```", "", says, ""]
+
+
 def write_merged_card(folder: Path, record: dict[str, Any]) -> None:
     """Write README.md with the hub's metadata: what was merged, how to talk to it, and how the change was trained.
 

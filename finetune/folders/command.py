@@ -229,10 +229,11 @@ def run_merge(args: argparse.Namespace) -> int:
     from finetune.folders.merge import combine_folders, merge_adapter, require_base
     from finetune.folders.weights import weights_hash
 
-    base_hash = weights_hash(args.base)
     if (Path(args.change) / "adapter_config.json").is_file():
-        merge_adapter(args.base, args.change, args.output)
+        merge_adapter(args.base, args.change, args.output)  # refuses another base before it reads all of it
+        base_hash = weights_hash(args.base)
     elif args.delta or (Path(args.change) / "delta.json").is_file():
+        base_hash = weights_hash(args.base)
         require_base(args.change, args.base, base_hash)
         combine_folders(args.base, args.change, args.output, "add")
     else:

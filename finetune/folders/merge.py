@@ -31,26 +31,31 @@ TOKENIZER_FILES = (
 
 
 def merge_adapter(base: str | Path, adapter: str | Path, output: str | Path) -> None:
-    """Write the base with a PEFT adapter added into its weights, in the base's dtype; see `apply_adapter`."""
-    model = apply_adapter(weights.load_model(base), adapter, base)
+    """Write the base with a PEFT adapter added into its weights, in the base's dtype; see `load_adapted`."""
+    model = load_adapted(base, adapter, weights.load_model)
     own = end_ids_of_tokenizer(open_tokenizer(adapter)) if has_tokenizer(adapter) else []
     generation = tuned_generation_config(base, [*own, *end_ids_of_folder(adapter)])
     weights.save_model(model.state_dict(), model.config, output, generation=generation)
     copy_tokenizer([adapter, base], output)
 
 
-def apply_adapter(model: Llama, adapter: str | Path, base: str | Path) -> Llama:
-    """Add a PEFT adapter (LoRA, DoRA, rsLoRA) into a model's weights.
+def load_adapted(base: str | Path, adapter: str | Path, load: Callable[[Path], Llama]) -> Llama:
+    """Load a base and add a PEFT adapter (LoRA, DoRA, rsLoRA) into its weights.
+
+    Args:
+        base: its folder.
+        adapter: the PEFT folder.
+        load: reads the base, which may take minutes, once it is known to be the adapter's.
 
     Raises:
-        UserError: `adapter` is no PEFT folder, was trained on other weights than `base`, from which the model came, or
-            doesn't fit it.
+        UserError: `adapter` is no PEFT folder, was trained on other weights than `base`, or doesn't fit it.
     """
     from peft import PeftConfig, PeftModel
 
     if not (Path(adapter) / "adapter_config.json").is_file():
         raise UserError(f"{adapter}: no adapter_config.json; expected a PEFT folder")
     require_base_of_adapter(adapter, base)
+    model = load(Path(base))
     try:
         config = PeftConfig.from_pretrained(str(adapter))
         config.task_type = None  # "CAUSAL_LM" would have peft look for transformers' way to generate

@@ -19,6 +19,7 @@ from camelid.errors import UserError
 from camelid.files.read import read_json
 from camelid.files.system_errors import make_folder
 from camelid.files.write import give_usual_mode, write_json
+from finetune.folders.score_head import SCORE, new_score
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 
@@ -39,19 +40,27 @@ def init_model(config: LlamaConfig, seed: int, dtype: torch.dtype = torch.float3
     return model
 
 
-def load_model(folder: str | Path, dtype: torch.dtype | None = None, device: str = "cpu") -> Llama:
+def load_model(
+    folder: str | Path,
+    dtype: torch.dtype | None = None,
+    device: str = "cpu",
+    config: LlamaConfig | None = None,
+    seed: int = 0,
+) -> Llama:
     """Load a model folder from memory-mapped files.
 
     Args:
         folder: Hugging Face layout: `config.json` and safetensors or `.bin` files, whole or in shards.
         dtype: of the parameters; None keeps what each tensor was saved as.
         device: where they go.
+        config: the folder's own, or the same with a score layer (`with_score`).
+        seed: of that layer, if the folder has none.
 
     Raises:
         UserError: a file or tensor is missing, not expected, or of another shape than the config says.
     """
-    config = LlamaConfig.from_folder(folder)
-    return build_model(config, open_tensors(folder), str(folder), dtype, device)
+    config = config or LlamaConfig.from_folder(folder)
+    return build_model(config, tensors_for(folder, config, seed), str(folder), dtype, device)
 
 
 def build_model(
@@ -76,10 +85,23 @@ def build_model(
     return model
 
 
-def load_without_storage(folder: str | Path, dtype: torch.dtype) -> Llama:
+def load_without_storage(folder: str | Path, dtype: torch.dtype, config: LlamaConfig | None = None) -> Llama:
     """The model of a folder without storage, to be cut over processes before `finetune.engine.load` reads it."""
     with torch.device("meta"):
-        return Llama(LlamaConfig.from_folder(folder)).to(dtype)
+        return Llama(config or LlamaConfig.from_folder(folder)).to(dtype)
+
+
+def tensors_for(folder: str | Path, config: LlamaConfig, seed: int) -> LazyTensors:
+    """The tensors of a folder; of a language model whose `config` asks for scores with a new score layer.
+
+    A folder of a reward model must have its own: a random one in its place would score at random.
+    """
+    tensors = open_tensors(folder)
+    if not config.num_labels or LlamaConfig.from_folder(folder).num_labels:
+        return tensors
+    return {name: read for name, read in tensors.items() if name != "lm_head.weight"} | {
+        SCORE: partial(new_score, config, seed)
+    }
 
 
 class CheckedTensors:
@@ -88,13 +110,15 @@ class CheckedTensors:
     Args:
         folder: as for `load_model`.
         config: of the model.
+        seed: as for `load_model`.
 
     Raises:
         UserError: a file or tensor is missing or not expected; `read` of another shape.
     """
 
-    def __init__(self, folder: str | Path, config: LlamaConfig) -> None:
-        self._source, self._expected, self._place = open_tensors(folder), model_shapes(config), str(folder)
+    def __init__(self, folder: str | Path, config: LlamaConfig, seed: int = 0) -> None:
+        self._source, self._expected = tensors_for(folder, config, seed), model_shapes(config)
+        self._place = str(folder)
         _require_names(self._expected, self._source, self._place)
 
     def __contains__(self, name: str) -> bool:

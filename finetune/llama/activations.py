@@ -10,8 +10,13 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 
+def _widened(x_TD: Tensor) -> Tensor:
+    """In float32 at least: float64 stays."""
+    return x_TD.to(torch.promote_types(x_TD.dtype, torch.float32))
+
+
 def _norm(x_TD: Tensor, weight_D: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    wide_TD = x_TD.float()
+    wide_TD = _widened(x_TD)
     scale_T1 = torch.rsqrt(wide_TD.pow(2).mean(-1, keepdim=True) + eps)
     # Rounded to the input's precision before the weight comes in, as LLaMA and transformers do.
     return ((wide_TD * scale_T1).to(x_TD.dtype) * weight_D).to(dtype), scale_T1
@@ -29,19 +34,19 @@ class _RMSNormFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         x_TD, weight_D, scale_T1 = ctx.saved_tensors
-        grad_TD = grads[0].float()
-        normed_TD = x_TD.float() * scale_T1
+        grad_TD = _widened(grads[0])
+        normed_TD = _widened(x_TD) * scale_T1
         grad_weight_D = (
             (grad_TD * normed_TD).flatten(0, -2).sum(0).to(weight_D.dtype) if ctx.needs_input_grad[1] else None
         )
-        grad_TD = grad_TD * weight_D.float()
+        grad_TD = grad_TD * _widened(weight_D)
         along_T1 = (grad_TD * normed_TD).mean(-1, keepdim=True)
         grad_x_TD = ((grad_TD - normed_TD * along_T1) * scale_T1).to(x_TD.dtype)
         return grad_x_TD, grad_weight_D, None, None
 
 
 def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019, eq. 4), the statistics in float32.
+    """x / sqrt(mean(x^2) + eps) * weight (Zhang and Sennrich 2019, eq. 4), the statistics in float32 at least.
 
     The result has autocast's dtype, so that the linear layers that read it share one copy, or without autocast the
     input's.

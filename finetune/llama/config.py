@@ -17,6 +17,8 @@ ROPE_FIELDS: dict[str, tuple[str, ...]] = {
     "yarn": ("factor",),
 }
 
+SCORING = "ForSequenceClassification"  # how transformers' classes that give scores end
+
 
 @dataclass(frozen=True)
 class LlamaConfig:
@@ -44,6 +46,7 @@ class LlamaConfig:
         sliding_window: how many tokens a token sees, itself included, in the layers that are narrowed; None = all.
         layer_types: of each layer, whether `sliding_window` narrows it (`sliding_attention`) or not
             (`full_attention`); None = as the family does.
+        num_labels: 1 of a reward model, whose output layer gives a score instead of logits; None of a language model.
         no_rope_layers: of each layer, 1 if queries and keys are turned by their positions, 0 if not (so the file has
             it, whatever its name says); None = all are.
     """
@@ -70,6 +73,7 @@ class LlamaConfig:
     sliding_window: int | None = None
     layer_types: tuple[str, ...] | None = None
     no_rope_layers: tuple[int, ...] | None = None
+    num_labels: int | None = None
 
     def __post_init__(self) -> None:
         if self.model_type not in FAMILIES:
@@ -93,6 +97,8 @@ class LlamaConfig:
         for name in ROPE_FIELDS[self.rope_type]:
             if name not in (self.rope_scaling or {}):
                 raise UserError(f"rope_scaling: rope_type {self.rope_type!r} needs the field {name!r}")
+        if self.num_labels is not None and (self.num_labels != 1 or self.tie_word_embeddings):
+            raise UserError(f"num_labels = {self.num_labels}: only one score is given, by a layer of its own")
         self._check_layers()
 
     def _check_layers(self) -> None:
@@ -158,7 +164,8 @@ class LlamaConfig:
         feed_forward = 3 * width * self.intermediate_size
         feed_forward += self.mlp_bias * (2 * self.intermediate_size + width)
         layers = self.num_hidden_layers * (attention + feed_forward + 2 * width)
-        return layers + width + self.vocab_size * width * (1 if self.tie_word_embeddings else 2)
+        output = self.num_labels if self.num_labels else 0 if self.tie_word_embeddings else self.vocab_size
+        return layers + width + (self.vocab_size + output) * width
 
     @staticmethod
     def from_json(record: dict[str, Any], place: str) -> "LlamaConfig":
@@ -173,13 +180,16 @@ class LlamaConfig:
         """
         try:
             values = read_own_fields(record)
-            known = set(LlamaConfig.__dataclass_fields__) - {"rope_theta", "rope_scaling", *values}
+            known = set(LlamaConfig.__dataclass_fields__) - {"rope_theta", "rope_scaling", "num_labels", *values}
             values |= {name: value for name, value in record.items() if name in known}
             family = FAMILIES[values["model_type"]]
             values = {name: value for name, value in family.defaults.items() if name in known} | values
             rope = dict(record.get("rope_parameters") or record.get("rope_scaling") or {})
             theta = rope.pop("rope_theta", record.get("rope_theta", family.defaults.get("rope_theta", 10000.0)))
             scaled = rope.get("rope_type", rope.get("type", "default")) != "default"
+            if any(str(name).endswith(SCORING) for name in record.get("architectures") or ()):
+                labels = record.get("id2label") or {"0": "", "1": ""}  # what transformers takes for none
+                values |= {"num_labels": len(labels), "tie_word_embeddings": False}
             if isinstance(values.get("eos_token_id"), list):
                 values["eos_token_id"] = values["eos_token_id"][0]
             config = LlamaConfig(**values, rope_theta=float(theta), rope_scaling=rope if scaled else None)
@@ -200,7 +210,9 @@ class LlamaConfig:
         """A `config.json` that transformers (4 and 5), vLLM and llama.cpp read."""
         scaling = self.rope_scaling or {}
         return {
-            "architectures": [self.family.architecture],
+            "architectures": [
+                self.family.architecture.replace("ForCausalLM", SCORING if self.num_labels else "ForCausalLM")
+            ],
             "model_type": self.model_type,
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
@@ -217,6 +229,7 @@ class LlamaConfig:
             "max_position_embeddings": self.max_position_embeddings,
             "tie_word_embeddings": self.tie_word_embeddings,
             **self._own_fields(),
+            **({"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}} if self.num_labels else {}),
             "initializer_range": self.initializer_range,
             "bos_token_id": self.bos_token_id,
             "eos_token_id": self.eos_token_id,

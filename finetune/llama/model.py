@@ -135,7 +135,7 @@ class LlamaModel(nn.Module):
 
 
 class Llama(nn.Module):
-    """A LLaMA with its output layer.
+    """A LLaMA with its output layer: `lm_head`, or `score` of one that gives scores.
 
     Attributes:
         config: the shape.
@@ -154,9 +154,23 @@ class Llama(nn.Module):
         self.recompute: Recompute = "none"
         self.compiled = False
         self.model = LlamaModel(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.num_labels:
+            self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
+        else:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
+
+    @property
+    def output_name(self) -> str:
+        """What the output layer is called."""
+        return "score" if self.config.num_labels else "lm_head"
+
+    @property
+    def output(self) -> nn.Linear:
+        """The output layer."""
+        layer: nn.Linear = getattr(self, self.output_name)
+        return layer
 
     def get_input_embeddings(self) -> nn.Module:
         """What peft asks for the embedding by."""
@@ -183,12 +197,12 @@ class Llama(nn.Module):
             input_ids_T: token ids of all documents, back to back.
             positions_T: position of each token in its document.
             documents: where each document lies; attention never crosses.
-            head: what to make of the final hidden states, called with (hidden_TD, lm_head). The training
+            head: what to make of the final hidden states, called with (hidden_TD, output layer). The training
                 loss is computed here, inside the forward pass, so that sharding wrappers see all of it.
             cache: keys and values of what came before; then T holds only the new tokens.
 
         Returns:
-            (T, V) logits, or whatever `head` returns.
+            (T, V) logits, (T, 1) scores, or whatever `head` returns.
         """
         x_TD = self.model.embed_tokens(input_ids_T)
         cos_Td, sin_Td = rotary_cos_sin(self.config, positions_T, documents, x_TD.dtype)
@@ -200,7 +214,7 @@ class Llama(nn.Module):
             for index, (seen, layer) in enumerate(zip(self._seen(documents), self.model.layers, strict=True)):
                 x_TD = run_layer(self.recompute, layer, x_TD, cos_Td, sin_Td, seen, cache, index)
         hidden_TD = self.model.norm(x_TD)
-        out: Tensor = self.lm_head(hidden_TD) if head is None else head(hidden_TD, self.lm_head)
+        out: Tensor = self.output(hidden_TD) if head is None else head(hidden_TD, self.output)
         return out
 
     def _seen(self, documents: Documents) -> list[Documents]:
@@ -212,7 +226,7 @@ class Llama(nn.Module):
     @torch.no_grad()
     def initialise(self, seed: int) -> None:
         """Random weights: normal(0, initializer_range) for matrices, 1 for norms, 0 for biases."""
-        generator = torch.Generator(self.lm_head.weight.device).manual_seed(seed)
+        generator = torch.Generator(self.output.weight.device).manual_seed(seed)
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 parameter.zero_()

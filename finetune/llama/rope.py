@@ -29,8 +29,9 @@ def rotary_cos_sin(
 ) -> tuple[Tensor, Tensor]:
     """Cosines and sines, (T, d) each, of the angle of each token and dimension."""
     device = positions_T.device
-    # Angles in float32 whatever the run computes in: in bfloat16, with 8 bits of precision, positions beyond 256 would
-    # share angles. Only cosines and sines are rounded to `dtype`.
+    # Angles in float32 at least, whatever the run computes in: in bfloat16, with 8 bits of precision, positions beyond
+    # 256 would share angles. Only cosines and sines are rounded to `dtype`.
+    wide = torch.promote_types(dtype, torch.float32)
     with torch.autocast(device.type, enabled=False):
         if config.rope_type == "dynamic":
             # The base depends on how long a document is so far; a document's last position says that, also while it is
@@ -45,10 +46,11 @@ def rotary_cos_sin(
                 )
             rows = [rotary_frequencies(config, length) for length in pieces]
             lengths = torch.tensor(documents.lengths, device=device)
-            frequencies_Tf = torch.tensor(rows, device=device).repeat_interleave(lengths, dim=0)
-            angles_Tf = positions_T.float()[:, None] * frequencies_Tf
+            frequencies_Tf = torch.tensor(rows, dtype=wide, device=device).repeat_interleave(lengths, dim=0)
+            angles_Tf = positions_T.to(wide)[:, None] * frequencies_Tf
         else:
-            angles_Tf = torch.outer(positions_T.float(), torch.tensor(rotary_frequencies(config), device=device))
+            frequencies_f = torch.tensor(rotary_frequencies(config), dtype=wide, device=device)
+            angles_Tf = torch.outer(positions_T.to(wide), frequencies_f)
         angles_Td = angles_Tf.repeat(1, 2)  # dimension i and i + d/2 turn together
         scale = attention_factor(config)
         return (angles_Td.cos() * scale).to(dtype), (angles_Td.sin() * scale).to(dtype)

@@ -80,7 +80,7 @@ def token_loss(
         lm_head: maps (n, D) to (n, V) logits.
         positions_N: indices into T whose next token is trained.
         targets_N: that next token.
-        weights_N: its share of the loss, 0..1.
+        weights_N: its share of the loss: 0..1, or any number where it is the slope of a loss of log-probabilities.
         label_smoothing: share of the target's probability that is spread evenly over the vocabulary (Szegedy et al.
             2016, section 7).
         passes: how often the output layer is called, the same on every process, where each call is a collective
@@ -98,8 +98,9 @@ def token_loss(
             chosen_ND, lm_head.weight, targets_N, weights_N, label_smoothing
         )
         return total
-    total = hidden_TD.new_zeros((), dtype=torch.float32)
-    for hidden_nD, targets_n, weights_n in zip(*_chunks(chosen_ND, targets_N, weights_N, passes=passes), strict=True):
+    total = hidden_TD.new_zeros((), dtype=wide_dtype(hidden_TD))
+    chunks = position_chunks(chosen_ND, targets_N, weights_N, passes=passes)
+    for hidden_nD, targets_n, weights_n in zip(*chunks, strict=True):
         total = total + checkpoint(
             _chunk_loss, hidden_nD, lm_head, targets_n, weights_n, label_smoothing, use_reentrant=False
         )
@@ -108,7 +109,7 @@ def token_loss(
 
 @torch.no_grad()
 def token_losses(hidden_TD: Tensor, lm_head: nn.Module, batch: MicroBatch, passes: int | None = None) -> Tensor:
-    """(N,) cross-entropy of each trained token in nats, float32, without gradients.
+    """(N,) cross-entropy of each trained token in nats, as wide as `wide_dtype`, without gradients.
 
     Args:
         hidden_TD: final hidden states.
@@ -121,13 +122,23 @@ def token_losses(hidden_TD: Tensor, lm_head: nn.Module, batch: MicroBatch, passe
         positions_N, targets_N = (torch.cat([x_N, x_N.new_zeros(passes)]) for x_N in (positions_N, targets_N))
     if positions_N.numel() == 0:
         lm_head(hidden_TD[:1])  # an empty share still takes part in the collectives
-        return hidden_TD.new_zeros(0, dtype=torch.float32)
+        return hidden_TD.new_zeros(0, dtype=wide_dtype(hidden_TD))
     chosen_ND = hidden_TD.index_select(0, positions_N)
     losses = [
-        cross_entropy(lm_head(hidden_nD).float(), targets_n, reduction="none")
-        for hidden_nD, targets_n in zip(*_chunks(chosen_ND, targets_N, passes=passes), strict=True)
+        cross_entropy(widen(lm_head(hidden_nD)), targets_n, reduction="none")
+        for hidden_nD, targets_n in zip(*position_chunks(chosen_ND, targets_N, passes=passes), strict=True)
     ]
     return torch.cat(losses)[: batch.trained.numel()]
+
+
+def wide_dtype(values: Tensor) -> torch.dtype:
+    """What sums over such numbers are made in: float64 of float64, else float32."""
+    return torch.promote_types(values.dtype, torch.float32)
+
+
+def widen(logits_nV: Tensor) -> Tensor:
+    """The same numbers in `wide_dtype`."""
+    return logits_nV.to(wide_dtype(logits_nV))
 
 
 def _is_plain(lm_head: nn.Module) -> bool:
@@ -137,7 +148,8 @@ def _is_plain(lm_head: nn.Module) -> bool:
     return whole and type(lm_head) is nn.Linear and lm_head.bias is None
 
 
-def _chunks(*tensors: Tensor, passes: int | None = None) -> list[tuple[Tensor, ...]]:
+def position_chunks(*tensors: Tensor, passes: int | None = None) -> list[tuple[Tensor, ...]]:
+    """The chunks of each tensor, whose first dimension is trained positions; as many as `passes` says."""
     if passes is not None:
         return [torch.tensor_split(tensor, passes) for tensor in tensors]
     return [torch.split(tensor, CHUNK) for tensor in tensors]
@@ -146,7 +158,7 @@ def _chunks(*tensors: Tensor, passes: int | None = None) -> list[tuple[Tensor, .
 def _chunk_loss(
     hidden_nD: Tensor, lm_head: nn.Module, targets_n: Tensor, weights_n: Tensor, label_smoothing: float
 ) -> Tensor:
-    logits_nV = lm_head(hidden_nD).float()
+    logits_nV = widen(lm_head(hidden_nD))
     losses_n = cross_entropy(logits_nV, targets_n, reduction="none", label_smoothing=label_smoothing)
     return (losses_n * weights_n).sum()
 
@@ -162,13 +174,14 @@ class _LinearLoss(torch.autograd.Function):
     def forward(
         ctx: Any, hidden_ND: Tensor, matrix_VD: Tensor, targets_N: Tensor, weights_N: Tensor, smoothing: float
     ) -> Tensor:
-        total = torch.zeros((), device=hidden_ND.device)
+        wide = wide_dtype(hidden_ND)
+        total = torch.zeros((), dtype=wide, device=hidden_ND.device)
         grad_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
-        grad_VD = torch.zeros_like(matrix_VD, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        grad_VD = torch.zeros_like(matrix_VD, dtype=wide) if ctx.needs_input_grad[1] else None
         cast_VD = matrix_VD.to(hidden_ND.dtype)  # once, not for every chunk
         start = 0
-        for hidden_nD, targets_n, weights_n in zip(*_chunks(hidden_ND, targets_N, weights_N), strict=True):
-            logits_nV = linear(hidden_nD, cast_VD).float()
+        for hidden_nD, targets_n, weights_n in zip(*position_chunks(hidden_ND, targets_N, weights_N), strict=True):
+            logits_nV = widen(linear(hidden_nD, cast_VD))
             mass_n1 = logits_nV.logsumexp(-1, keepdim=True)
             at_target_n1 = logits_nV.gather(1, targets_n[:, None])
             aimed_n1 = at_target_n1

@@ -31,6 +31,7 @@ class UpdateShare:
         documents: (n,) those of the whole update, on all processes.
         micro_batches: makes this process's micro-batches, one after the other, as they will be trained on.
         score: a forward pass with the weights as they are, without gradients and dropout; returns what the head makes.
+        passes: as for `Objective.head`.
         total: the sum of a tensor over the shares of all processes.
     """
 
@@ -38,6 +39,7 @@ class UpdateShare:
     documents: npt.NDArray[np.int64]
     micro_batches: Callable[[], Iterator[MicroBatch]]
     score: Callable[[MicroBatch, Head], Tensor]
+    passes: int | None
     total: Callable[[Tensor], Tensor]
 
 

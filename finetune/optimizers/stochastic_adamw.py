@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-CHUNK = 1 << 24  # weights that are worked on in float32 at once: 64 MiB a tensor
+CHUNK = 1 << 18  # weights that a CPU works on in float32 at once: 1 MiB a tensor, of which there are nine
 
 
 class StochasticAdamW(torch.optim.Optimizer):

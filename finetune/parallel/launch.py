@@ -14,6 +14,7 @@ from torch.distributed.tensor import DTensor
 from camelid.errors import UserError
 from finetune.layout import Layout, Sharding, zero_stage
 from finetune.llama.model import Llama
+from finetune.parallel.pipeline import PassedOn
 from finetune.parallel.tensor_parallel import parallelise
 from finetune.recipe import OptimSection, RunSection
 
@@ -108,13 +109,13 @@ def launched_layout(accelerator: Accelerator, sharding: Sharding) -> Layout:
     return Layout(processes, machines, sharding, weights and sharding != "zero2", optimizer, accelerator.device.type)
 
 
-def make_mesh(accelerator: Accelerator, tensor_parallel: int) -> DeviceMesh | None:
-    """The processes as a grid (data, tensor), None where no mesh is needed."""
+def make_mesh(accelerator: Accelerator, tensor_parallel: int, stages: int = 1) -> DeviceMesh | None:
+    """The processes as a grid (pipe, data, tensor), None where no mesh is needed."""
     processes = accelerator.num_processes
     if processes == 1:
         return None
-    shape = (processes // tensor_parallel, tensor_parallel)
-    return init_device_mesh(accelerator.device.type, shape, mesh_dim_names=("data", "tensor"))
+    shape = (stages, processes // tensor_parallel // stages, tensor_parallel)
+    return init_device_mesh(accelerator.device.type, shape, mesh_dim_names=("pipe", "data", "tensor"))
 
 
 def shard(
@@ -142,8 +143,10 @@ def shard(
     elif precision == "bf16-pure":
         policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     offload = CPUOffloadPolicy() if _launcher_says(OFFLOAD) else OffloadPolicy()
-    reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() == "true"
+    reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() == "true" and grid["pipe"].size() == 1
     for layer in unwrapped.model.layers:
+        if isinstance(layer, PassedOn):
+            continue
         fully_shard(layer, mesh=data, reshard_after_forward=reshard, mp_policy=policy, offload_policy=offload)
     fully_shard(model, mesh=data, reshard_after_forward=reshard, mp_policy=policy, offload_policy=offload)
 

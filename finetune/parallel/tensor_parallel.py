@@ -13,6 +13,7 @@ from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, Ro
 
 from finetune.llama.activations import rms_norm
 from finetune.llama.model import Llama, LlamaAttention, RMSNorm
+from finetune.parallel.pipeline import PassedOn
 
 
 def tensor_parallel_plan() -> dict[str, ParallelStyle]:
@@ -62,6 +63,8 @@ def parallelise(model: Llama, mesh: DeviceMesh) -> None:
     Key and value heads and the inner width divide by the number of processes: `finetune.layout.check` saw to it.
     """
     for layer in model.model.layers:
+        if isinstance(layer, PassedOn):
+            continue
         parallelize_module(layer, mesh, tensor_parallel_plan())
         attention = layer.self_attn
         assert isinstance(attention, LlamaAttention)

@@ -13,7 +13,7 @@ from conversations.tokens.infill import InfillEncoder
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.tokenize import Encoder
 from finetune.folders.generation_config import end_ids_of_folder, find_end_ids
-from finetune.folders.merge import apply_adapter
+from finetune.folders.merge import load_adapted
 from finetune.folders.open_folder import folder_fingerprint, open_chat_tokenizer, open_weights
 from finetune.folders.vocabulary import require_rows
 from finetune.generate.slots import round_up
@@ -73,9 +73,7 @@ def open_served(
     if not (path / "config.json").is_file():
         raise UserError(f"{folder}: no model folder (it has no config.json){suggest_path(path)}")
     tokenizer, encoder, ends = _open_words(path, template)
-    model = open_weights(path)
-    if adapter is not None:
-        model = apply_adapter(model, adapter, folder)
+    model = open_weights(path) if adapter is None else load_adapted(path, adapter, open_weights)
     digest = folder_fingerprint([path] if adapter is None else [path, Path(adapter)])
     infill = open_infill(tokenizer, path)
     if not isinstance(infill, UserError):

@@ -1,6 +1,5 @@
 """Supervised fine-tuning, from a recipe to a model folder."""
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -11,17 +10,16 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from camelid.config import to_tree
 from camelid.files.lock import exclusive_lock
 from camelid.files.write import AppendLog
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
-from finetune.data.batches import PackedRow, Plan, validation_rows, warn_of_few_updates
+from finetune.data.batches import PackedRow, Plan, validation_rows
 from finetune.data.token_data import TokenData, load_tokens
 from finetune.engine import run_folder
+from finetune.engine.announce import announce_run, config_if_here
 from finetune.engine.evaluate import Validation, sample_answers, validate_by_source
 from finetune.engine.make_worker import make_worker
-from finetune.engine.metrics import print_plan, warn_if_slow
 from finetune.engine.results import output_folder, write_results
 from finetune.engine.run_updates import run_updates
 from finetune.engine.text_scores import TextBytes
@@ -29,7 +27,6 @@ from finetune.engine.worker import Worker
 from finetune.folders.generation_config import find_end_ids
 from finetune.folders.vocabulary import find_untaught, require_rows
 from finetune.layout import Sharding, check
-from finetune.llama.config import LlamaConfig
 from finetune.objectives.next_token import NextToken
 from finetune.packages import require_packages
 from finetune.parallel import launch
@@ -70,17 +67,7 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
         warn_of_untaught(data, recipe, tokenizer)
     plan = Plan(data, recipe.data, recipe.optim, recipe.run.seed)
     worker = make_worker(accelerator, sharding, recipe, patience)
-    if accelerator.is_main_process:
-        run_folder.write_environment(folder, accelerator.num_processes, sharding, str(accelerator.device))
-        if not quiet:
-            print_plan(plan, worker)
-            print(f"to stop with a checkpoint: kill {os.getpid()} (or Ctrl-C)", flush=True)
-            few = warn_of_few_updates(plan.updates, plan.rows_per_epoch, recipe.optim)
-            if few:
-                print(f"camelid: warning: {few}", file=sys.stderr)
-        warn_if_slow(worker, recipe.run.precision)
-    if recipe.run.trackers:
-        accelerator.init_trackers("camelid", config=run_folder.flatten_recipe(to_tree(recipe)))
+    announce_run(plan, worker, recipe, quiet)
     objective = NextToken(recipe.optim.label_smoothing, recipe.optim.neftune)
     held_out = validation_rows(data, recipe.data.max_length) if data.validation.size else []
     validate = None
@@ -92,11 +79,6 @@ def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quie
     patience.wait()
     accelerator.end_training()
     return stopped
-
-
-def config_if_here(folder: str) -> LlamaConfig | None:
-    """The shape of the model in a folder; None if there is none, which loading it will say."""
-    return LlamaConfig.from_folder(folder) if (Path(folder) / "config.json").is_file() else None
 
 
 def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None:

@@ -13,6 +13,7 @@ from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message
 from conversations.candidates import Candidates, SampledAnswer, read_candidates
 from conversations.preference import Preference, prompt_key
+from conversations.unique_ids import unique_id
 from selfinstruct.choosing.rewards import Rule, Whitening
 
 CUT_OFF, EMPTY = "answer cut off by max_tokens", "empty answer"
@@ -63,6 +64,7 @@ class AnswerSelection:
     def __post_init__(self) -> None:
         self._pools: dict[str, Pool] = {}
         self._scores: set[str] = set()
+        self._ids: set[str] = set()
 
     def read(self, paths: Iterable[str | Path]) -> None:
         """Read all rounds, the newest first: of answers that are worth the same, the one read first is chosen.
@@ -73,11 +75,12 @@ class AnswerSelection:
         paths = list(paths)
         for path in paths:
             for candidates in read_candidates(path):
-                pool = self._pools.setdefault(
-                    prompt_key(candidates.prompt), Pool(candidates.id, candidates.prompt, candidates.meta)
-                )
+                key = prompt_key(candidates.prompt)
+                if key not in self._pools:  # ids of other rounds may be of other prompts
+                    name = unique_id(candidates.id, self._ids)
+                    self._pools[key] = Pool(name, candidates.prompt, candidates.meta)
                 for answer in candidates.answers:
-                    self._add(pool, answer, candidates)
+                    self._add(self._pools[key], answer, candidates)
         missing = next((name for name in self.rule.needs if name not in self._scores), None)
         if missing and self._pools:
             known = ", ".join(sorted(self._scores)) or "no scores at all"

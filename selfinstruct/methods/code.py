@@ -22,7 +22,7 @@ from selfinstruct.keep.nearness import SAME
 from selfinstruct.methods.method import Method, MethodInputs
 from selfinstruct.methods.self_instruct import parse_instructions
 from selfinstruct.placeholders import fill
-from selfinstruct.run import Candidate, GenerationRun
+from selfinstruct.run import ENOUGH, Candidate, GenerationRun
 from selfinstruct.seeds import Task
 
 if TYPE_CHECKING:
@@ -93,10 +93,18 @@ async def generate_code(run: GenerationRun, checker: CodeChecker, seed: int, lan
         number += size
         questions = [_CodeQuestion(kept + place, *found) for place, found in enumerate(texts)]
         kept += len(questions)
-        await _write_tests(run, checker, questions, seed)
-        for attempt in range(SOLUTIONS):
-            await _solve(run, checker, [one for one in questions if not (one.fault or one.solution)], attempt, seed)
-        await run.keep_passing([_candidate(question) for question in questions], SAME, together=True)
+        for question in questions:  # what is near an evaluation's question gets no test
+            question.fault = run.selection.reason_to_drop_question(Task(question.text, "", ""))
+        while questions and not run.ended:  # no more at a time than are wanted: each test and solution is paid for
+            wanted = run.count - len(run.records)
+            group, questions = questions[:wanted], questions[wanted:]
+            await _write_tests(run, checker, [question for question in group if not question.fault], seed)
+            for attempt in range(SOLUTIONS):
+                unsolved = [question for question in group if not (question.fault or question.solution)]
+                await _solve(run, checker, unsolved, attempt, seed)
+            await run.keep_passing([_candidate(question) for question in group], SAME, together=True)
+        if questions:
+            run.tasks.drop(ENOUGH, len(questions))
         barren = 0 if len(run.records) > before else barren + size
         if barren >= run.barren and not run.ended:
             run.stopped = f"{barren} requests for questions gave no new record; the ledger says why"
@@ -209,6 +217,7 @@ CODE = Method(
     "code",
     "questions, unit tests, and the first of ten solutions that passes them",
     _generate,
+    offline=True,
     answers_apart=False,
     executes=True,
     rules="code",

@@ -1,7 +1,8 @@
 """Ghost Attention (LLaMA 2, Touvron et al. 2023, section 3.3, appendix A.3.5): an instruction that holds to the end.
 
-The instruction stands before every turn of the user when the last answer is sampled, and before the first alone when it
-is trained; no earlier answer is trained.
+The instruction stands before every turn of the user when answers are sampled, and before the first alone when the last
+answer is trained; no earlier answer is trained. The paper keeps the earlier answers of the chats; sampled anew, as here
+unless `--keep-answers` is given, they are in keeping with the instruction, as they will be where the model is used.
 """
 
 import random

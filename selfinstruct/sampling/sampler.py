@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from camelid.files.ledger import Ledger
@@ -61,6 +61,7 @@ class Sampler:
         seed: of the sampling, where the model honours one.
         counts: what became of every answer that was asked for.
         prompts: and of every prompt.
+        earlier: and of every answer that `answer_anew` asked for.
         fatal: a failure after which nothing more will be answered.
     """
 
@@ -71,7 +72,37 @@ class Sampler:
     seed: int = 0
     counts: Ledger = field(default_factory=lambda: Ledger("answers"))
     prompts: Ledger = field(default_factory=lambda: Ledger("prompts"))
+    earlier: Ledger = field(default_factory=lambda: Ledger("earlier answers"))
     fatal: Failure | None = None
+
+    async def answer_anew(self, tasks: Sequence[SamplingTask]) -> list[SamplingTask]:
+        """The tasks with every answer in their chats given by the model itself, turn by turn; not those it fails at.
+
+        What is asked goes by the answers that were given before, and so does the prompt, whose turns must stand where
+        those of the one thing asked stand.
+        """
+        open_tasks = list(tasks)
+        longest = max((len(task.prompt) for task in open_tasks), default=0)
+        for turn in range(longest):
+            waiting = [at for at, task in enumerate(open_tasks) if turn < len(task.prompt) and _answers_at(task, turn)]
+            requests = (
+                self._request(open_tasks[at], Asked(open_tasks[at].asked[0].messages[:turn]), 0) for at in waiting
+            )
+            failed = set[int]()
+            async with aclosing(complete_in_order(self.model, requests, self.model.concurrency)) as results:
+                places = iter(waiting)
+                async for request, result in results:
+                    at = next(places)
+                    answer = await self._answer(request, result, "", self.earlier)
+                    if self.fatal:
+                        return []
+                    if answer is None:
+                        failed.add(at)
+                        self.prompts.drop(f"{NO_ANSWER} to an earlier turn")
+                    else:
+                        open_tasks[at] = _said_at(open_tasks[at], turn, answer.content)
+            open_tasks = [task for at, task in enumerate(open_tasks) if at not in failed]
+        return open_tasks
 
     async def run(self, tasks: Sequence[SamplingTask], bar: Progress) -> AsyncGenerator[Candidates, None]:
         """Yield the candidates of each task that got an answer, in order, until a failure is fatal."""
@@ -83,7 +114,7 @@ class Sampler:
             async for request, result in results:
                 task, one, _ = asked[place]
                 place += 1
-                answer = await self._answer(request, result, one.context)
+                answer = await self._answer(request, result, one.context, self.counts)
                 if self.fatal:
                     return
                 here += [answer] if answer else []
@@ -104,18 +135,20 @@ class Sampler:
             sample=number,
         )
 
-    async def _answer(self, request: Request, result: Reply | Failure, context: str) -> SampledAnswer | None:
+    async def _answer(
+        self, request: Request, result: Reply | Failure, context: str, counts: Ledger
+    ) -> SampledAnswer | None:
         """The answer, or None if there is none; a run goes on without it, in a replay too."""
         if isinstance(result, Failure):
             if result.kind in FATAL:
                 self.fatal = result
                 return None
             await self.model.keep(request, result)
-            self.counts.drop(f"{NO_ANSWER}: {result.kind}", example=result.detail)
+            counts.drop(f"{NO_ANSWER}: {result.kind}", example=result.detail)
             return None
-        self.counts.keep()
+        counts.keep()
         if result.finish_reason == "length":
-            self.counts.note(CUT_OFF)
+            counts.note(CUT_OFF)
         temperature = self.model.options.apply(request).temperature
         return SampledAnswer(result.text, result.model, temperature, result.finish_reason, context=context)
 
@@ -125,3 +158,17 @@ class Sampler:
             yield Candidates(task.id, task.prompt, tuple(answers), task.meta)
         else:
             self.prompts.drop(NO_ANSWER)
+
+
+def _answers_at(task: SamplingTask, turn: int) -> bool:
+    return task.prompt[turn].role == "assistant"
+
+
+def _said_at(task: SamplingTask, turn: int, text: str) -> SamplingTask:
+    """The task with another answer at a turn."""
+
+    def said(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        return (*messages[:turn], Message("assistant", text, messages[turn].weight), *messages[turn + 1 :])
+
+    asked = tuple(replace(one, messages=said(one.messages)) for one in task.asked)
+    return replace(task, prompt=said(task.prompt), asked=asked)

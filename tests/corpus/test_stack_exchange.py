@@ -46,7 +46,9 @@ def test_every_post_is_counted(tmp_path: Path, corpus: CorpusCommand) -> None:
     rows = [question(1), answer(2, 1, 5), question(3), answer(4, 99, 1), row(Id=5, PostTypeId=4, Body="wiki"),
             row(Id=6, PostTypeId=5), row(Id=7, PostTypeId=2, Score=1)]  # fmt: skip
     write_site(tmp_path / "raw" / "cooking", *rows)
-    corpus("read", "stackexchange", tmp_path / "raw", "--output", tmp_path / "out", "--quiet")
+    (tmp_path / "raw" / "cooking" / "Users.xml").write_text("<users></users>")
+    one = ("--set", "min_answers=1")
+    corpus("read", "stackexchange", tmp_path / "raw", "--output", tmp_path / "out", "--quiet", *one)
     posts, documents = ledger(tmp_path / "out", "posts"), ledger(tmp_path / "out")
     assert posts.read == 7 and posts.kept == 2
     assert posts.dropped == {

@@ -103,6 +103,41 @@ def test_from_tasks_to_a_report(command: Command, tmp_path: Path) -> None:
     assert "<th>pass@10</th>" in page and "30 samples" in page and "| pass@1 | pass@5 | pass@10 |" in markdown
 
 
+HEAD = 'def half(x: int) -> int:\n    """Half of x."""\n'
+TEST = "def check(candidate):\n    assert candidate(7) == 3\n"
+
+
+def test_a_base_model_goes_on_with_the_code(tmp_path: Path, command: Command) -> None:
+    need_sandbox()
+    whole = {"task_id": "a", "prompt": HEAD, "entry_point": "half", "canonical_solution": "", "test": TEST}
+    hole = {**whole, "task_id": "b", "prompt": HEAD + "    return ", "suffix": " // 2\n", "canonical_solution": "x"}
+    write_jsonl(tmp_path / "tasks.jsonl", [whole, hole])
+    with FakeOpenAI(lambda body: "x" if "suffix" in body else "    return x // 2\n") as server:
+        model = ("--model", "m", "--base-url", server.url, "--price", "1,2")
+        assert command("answer", "--completions", *model)[0] == 0
+        asked = {body["prompt"]: body for body in server.requests}
+        assert set(asked) == {whole["prompt"], hole["prompt"]}
+        assert asked[hole["prompt"]]["suffix"] == " // 2\n" and "stop" not in asked[hole["prompt"]]
+        assert "\ndef" in asked[whole["prompt"]]["stop"] and "suffix" not in asked[whole["prompt"]]
+        assert "max_tokens" in asked[whole["prompt"]]
+    assert command("judge", "--mode", "execute", "--audit", "0")[0] == 0
+    assert command("report")[0] == 0
+    score = rows(tmp_path)["m"].score
+    assert score is not None and score.mean == 100
+
+
+def test_what_cannot_go_on_is_refused(command: Command) -> None:
+    status, _, err = command("answer", "--completions", "--model", "m", "--base-url", "http://127.0.0.1:9/v1")
+    assert status == 2 and "task 'add/1' has no code to go on with" in err
+
+
+def test_the_embedded_model_completes_no_text(command: Command, tmp_path: Path) -> None:
+    head = {"task_id": "a", "prompt": HEAD, "entry_point": "half", "test": TEST}
+    write_jsonl(tmp_path / "tasks.jsonl", [head])
+    status, _, err = command("answer", "--completions")
+    assert status == 2 and "--completions: needs a server" in err
+
+
 def test_what_a_judgment_says(command: Command, tmp_path: Path) -> None:
     need_sandbox()
     said = {
@@ -121,6 +156,25 @@ def test_what_a_judgment_says(command: Command, tmp_path: Path) -> None:
     assert [one["scores"] for one in found] == [[1.0], [0.0], [0.0]]
     assert found[0]["prompt"][-1] == "def f(x): return x + 1\nassert f(1) == 2"
     assert found[0]["parameters"] == {"language": "python"} and found[0]["judge"] == "tests"
+
+
+@pytest.mark.slow
+def test_the_page_shows_program_test_and_failure(
+    command: Command, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    need_sandbox()
+    answers(tmp_path, "m", {f"add/{number}": [RIGHT.format(number=number), WRONG] for number in (1, 2, 3)})
+    assert command("judge", "--mode", "execute", "--audit", "0")[0] == 0
+    assert command("report")[0] == 0
+    address = (tmp_path / "out" / "report.html").as_uri()
+    open_page = request.getfixturevalue("open_page")  # it has an event loop of its own, so only now
+    detail = open_page(f"{address}#q=add/2", address).locator("#detail")
+    detail.get_by_text("Sample 2").wait_for()
+    shown = detail.inner_text()
+    assert shown.count("that adds 2 to its argument") == 1 and "Sample 1" in shown and "turn 1" not in shown
+    assert "tests passed" in shown and "failed: AssertionError (line 4: assert f(1) == 3)" in shown
+    detail.get_by_text("the program with its tests").last.click()
+    assert "return x\n\nassert f(1) == 3" in detail.locator("pre.raw").last.inner_text()
 
 
 def test_a_slow_reference_gives_its_solutions_time(

@@ -2,6 +2,7 @@
 the names of what does not go together before anything is loaded."""
 
 import itertools
+import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from finetune.combinations import exclusions
 from finetune.layout import Layout, Sharding, check, read_launch_file
 from finetune.llama.config import LlamaConfig
 from finetune.optimizers.table import OPTIMIZERS
-from finetune.recipe import SftRecipe
+from finetune.recipe import SftRecipe, read_recipe
 from tests.finetune.forked_runs import train_each
 from tests.finetune.runs import deepspeed, metrics, run, variant, write
 
@@ -27,9 +28,13 @@ LAYOUTS = {
     "tensor": Layout(2),
     "fsdp2": Layout(2, sharding="fsdp2"),
     "fsdp2-tensor": Layout(2, sharding="fsdp2"),
+    "stages": Layout(2),
+    "stages-tensor": Layout(4),
+    "fsdp2-stages": Layout(4, sharding="fsdp2"),
     "fsdp2-offload": Layout(2, 1, "fsdp2", True, True),
     **{name: Layout(2, sharding=name) for name in ("zero1", "zero2", "zero3")},  # type: ignore[arg-type]
     "zero2-tensor": Layout(2, sharding="zero2"),
+    "zero2-stages": Layout(2, sharding="zero2"),
     "zero2-one": Layout(1, sharding="zero2"),
     "zero1-offload": Layout(2, 1, "zero1", False, True),
     "zero2-offload": Layout(2, 1, "zero2", False, True),
@@ -56,6 +61,7 @@ class Cell:
         ours["optim"]["clip_norm"] = 0.0 if self.in_backward else 1.0
         ours["adapter"] = {"kind": self.adapter, "rank": 4}
         ours["run"] |= {"precision": self.precision, "tensor_parallel": 2 if "tensor" in self.layout else 1}
+        ours["run"]["pipeline_parallel"] = 2 if "stages" in self.layout else 1
         if self.compile:
             ours["model"]["compile"] = True
         if self.layout.startswith("fsdp2"):
@@ -72,7 +78,7 @@ class Cell:
 
 CELLS = [
     Cell(*each) for each in itertools.product(LAYOUTS, OPTIMIZERS, PRECISIONS, ADAPTERS, (False, True))
-]  # 3 optimizers: 14 x 3 x 3 x 5 x 2 = 1260
+]  # 3 optimizers: 18 x 3 x 3 x 5 x 2 = 1620
 
 
 def test_every_cell_is_refused_by_name_or_taken(toy_recipe: dict[str, Any]) -> None:
@@ -82,11 +88,28 @@ def test_every_cell_is_refused_by_name_or_taken(toy_recipe: dict[str, Any]) -> N
     assert 0 < len(refused) < len(CELLS)
     for cell, text in refused.items():
         named = [text for axis in ("optim.optimizer", "run.precision", "adapter.kind", "run.sharding", "offload",
-                 "run.tensor_parallel", "optim.in_backward", "processes", "device",
+                 "run.tensor_parallel", "run.pipeline_parallel", "optim.in_backward", "processes", "device",
                  "model.compile") if f"{axis} " in text]  # fmt: skip
         assert len(named) >= 2 and "; " in text, (cell, text)
-    for each in exclusions():  # no entry that nothing needs
-        assert any(each.why in text for text in refused.values()), each
+    for each in exclusions():  # no entry that nothing needs; those of a kind or a model are tested below
+        assert {"kind", "tie_word_embeddings"} & set(each.choices) or any(
+            each.why in text for text in refused.values()
+        ), each
+
+
+@pytest.mark.parametrize(
+    ("kind", "adapter", "says"),
+    [
+        ("reward", {"kind": "lora"}, "kind = 'reward' does not go with adapter.kind = 'lora' (its score layer is new"),
+        ("dpo", {"kind": "lora", "dropout": 0.1}, "kind = 'dpo' does not go with adapter.dropout > 0"),
+    ],
+)
+def test_what_a_kind_excludes(toy_recipe: dict[str, Any], kind: str, adapter: dict[str, Any], says: str) -> None:
+    ours = toy_recipe | {"kind": kind}
+    assert read_recipe(write(ours)).kind == kind
+    with pytest.raises(UserError) as caught:
+        read_recipe(write(ours | {"adapter": adapter}))
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +153,9 @@ def test_every_cell_that_is_not_refused_trains(toy_recipe: dict[str, Any], layou
     [
         ({"run__tensor_parallel": 8}, None, "run.tensor_parallel = 8 must divide the number of processes, 1"),
         ({"run__tensor_parallel": 4}, "ddp.yaml", "run.tensor_parallel = 4 goes with run.sharding=fsdp2, or with"),
+        ({"run__pipeline_parallel": 3}, None, "run.pipeline_parallel = 3 must divide the number of processes, 1"),
+        ({"run__pipeline_parallel": 4}, "ddp.yaml", "run.pipeline_parallel = 4 goes with run.sharding=fsdp2, or with"),
+        ({"run__pipeline_parallel": 4}, "fsdp2.yaml", "run.pipeline_parallel = 4: the model has 2 layers"),
         ({"run__tensor_parallel": 8}, "fsdp2.yaml", "run.tensor_parallel = 8 must divide the 2 key and value heads"),
         ({"optim__optimizer": "adamw-8bit"}, "fsdp2.yaml", "'adamw-8bit' does not go with run.sharding = 'fsdp2'"),
         ({"adapter__kind": "qlora"}, "deepspeed-zero3.yaml", "adapter.kind = 'qlora' does not go with run.sharding"),
@@ -151,11 +177,18 @@ def test_the_plan_refuses_what_training_would(
     """And so does the start with a launch file, before the launcher is called."""
     ours = variant(toy_recipe, "refused", **changes)
     command = ["finetune", str(write(ours)), *(["--launch", f"recipes/launch/{launch}"] if launch else [])]
-    for more in [["--plan"], []] if launch and "8 must divide the 2" not in says else [["--plan"]]:
+    for more in [["--plan"], []] if launch and not re.search("divide the 2|has 2 layers", says) else [["--plan"]]:
         assert main([*command, *more]) == 2
         [line] = capsys.readouterr().err.splitlines()
         assert says in line
     assert not Path(ours["run"]["output"]).exists()
+
+
+def test_stages_can_not_share_an_embedding(toy_recipe: dict[str, Any]) -> None:
+    recipe = from_tree(SftRecipe, Cell("stages", "adamw", "fp32", "none").recipe(toy_recipe), "recipe")
+    check(recipe, Layout(2), LlamaConfig(32, 64, 128, 2, 4, 4))
+    with pytest.raises(UserError, match=r"tie_word_embeddings = true does not go with run\.pipeline_par"):
+        check(recipe, Layout(2), LlamaConfig(32, 64, 128, 2, 4, 4, tie_word_embeddings=True))
 
 
 def test_a_model_that_does_not_divide_is_refused_at_the_start() -> None:

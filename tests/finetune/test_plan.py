@@ -18,10 +18,30 @@ from finetune.llama import recompute as recompute_module
 from finetune.llama.architectures import get_architecture
 from finetune.llama.attention import Documents
 from finetune.llama.config import LlamaConfig
+from finetune.llama.model import Llama
 from finetune.llama.recompute import Recomputation, Recomputations
-from finetune.memory import activation_bytes, adapter_activation_bytes, estimate_memory, linear_shapes
+from finetune.memory import (
+    activation_bytes,
+    adapter_activation_bytes,
+    estimate_host_memory,
+    estimate_memory,
+    estimate_stage_memory,
+)
 from finetune.objectives.next_token import token_loss
-from finetune.recipe import AdapterSection, ModelSection, OptimSection, RunSection
+from finetune.parallel.pipeline import cut_to_stage
+from finetune.parameter_counts import linear_shapes
+from finetune.recipe import (
+    AdapterSection,
+    DataSection,
+    DataSource,
+    ModelSection,
+    OptimSection,
+    RunSection,
+    SftModelSection,
+    SftOptimSection,
+    SftRecipe,
+    SftRunSection,
+)
 from tests.finetune.runs import run, variant, write
 
 CONFIG = LlamaConfig(300, 64, 176, 4, 4, 2)
@@ -166,7 +186,62 @@ def test_sharding_cuts_what_it_says() -> None:
             Layout(8, sharding=sharding),  # type: ignore[arg-type]
         )
         for name in ("weights", "gradients", "optimizer"):
-            assert parts[name] == pytest.approx(whole[name] / (8 if name in names else 1))
+            kept = 12 / 8 if name == "optimizer" and sharding.startswith("zero") else 1  # DeepSpeed's own float32 copy
+            assert parts[name] == pytest.approx(kept * whole[name] / (8 if name in names else 1))
+
+
+def test_what_is_read_whole_is_planned_so() -> None:
+    """A tied matrix that an adapter trains is only kept one if each process reads all of the model."""
+    tied = replace(get_architecture("llama-3.2-1b"), tie_word_embeddings=True)
+    for also, whole in (((), False), (("embed_tokens",), True)):
+        adapter, run_section = AdapterSection(kind="lora", also=also), RunSection("r", precision="bf16")
+        for layout in (Layout(8, sharding="fsdp2"), Layout(8, sharding="zero3")):
+            parts = estimate_memory(tied, ModelSection("m"), OptimSection(lr=1.0), adapter, run_section, 64, layout)
+            read = sum(estimate_host_memory(tied, adapter, run_section, parts, layout).values())
+            assert (read >= 2 * tied.num_parameters()) == whole
+
+
+def test_tensor_parallelism_cuts_layers_alone() -> None:
+    """Embedding and output layer are whole on every process, in all layouts with it."""
+    config, optim = get_architecture("llama-3-8b"), OptimSection(lr=1.0)
+    vocabulary = 2 * config.vocab_size * config.hidden_size
+    layers = config.num_parameters() - vocabulary
+    for layout, data in ((Layout(4), 1), (Layout(8, sharding="fsdp2"), 2)):
+        section = RunSection("r", precision="fp32", tensor_parallel=4)
+        parts = estimate_memory(config, ModelSection("m"), optim, AdapterSection(), section, 64, layout)
+        assert parts["weights"] == pytest.approx(4 * (layers / 4 + vocabulary) / data)
+        assert parts["optimizer"] == pytest.approx(8 * (layers / 4 + vocabulary) / data)
+
+
+@pytest.mark.parametrize("sharding", ["none", "fsdp2"])
+def test_stages_hold_their_part(sharding: Any) -> None:
+    """Weights of each stage are those of the module; the first keeps most micro-batches, the last makes the logits."""
+    config = replace(CONFIG, num_hidden_layers=5)
+    recipe = SftRecipe(
+        SftModelSection("m"),
+        DataSection((DataSource("d"),), "alpaca", max_length=TOKENS),
+        SftOptimSection(lr=1.0),
+        SftRunSection("r", precision="fp32", pipeline_parallel=3),
+    )
+    layout = Layout(6 if sharding == "fsdp2" else 3, sharding=sharding)
+    parts = [estimate_stage_memory(config, recipe, layout, stage, 8) for stage in range(3)]
+    kept, working = activation_bytes(config, "none", 4, 4)
+    for stage, part in enumerate(parts):
+        with torch.device("meta"):
+            model = Llama(config)
+        cut_to_stage(model, stage, 3)
+        held = sum(4 * weight.numel() for weight in model.parameters())
+        assert part["weights"] == pytest.approx(held / (2 if sharding == "fsdp2" else 1))
+        assert part["gradients"] == pytest.approx(held * 3 / 2 if sharding == "fsdp2" else held)
+        assert (part["a layer at work, the loss, or sums"] > TOKENS * working) == (stage == 2)
+    waiting = [3 * (2 * kept), 2 * (2 * kept), kept]  # micro-batches times layers: 2, 2 and 1
+    passing = [(waits + 3) * 4 * config.hidden_size for waits in (2, 1, 0)]
+    assert [part["activations"] for part in parts] == [
+        TOKENS * sum(each) for each in zip(waiting, passing, strict=True)
+    ]
+    whole = estimate_memory(config, recipe.model, recipe.optim, recipe.adapter, recipe.run, TOKENS, Layout(1))
+    if sharding == "none":
+        assert sum(part["weights"] for part in parts) == pytest.approx(whole["weights"])
 
 
 def test_plan_says_what_then_happens(toy_recipe: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from camelid.app.cli import main
-from tests.finetune.runs import variant, write
+from tests.finetune.runs import run, variant, write
 
 
 def test_too_few_updates_are_said_before_they_are_made(
@@ -35,3 +36,13 @@ def test_a_model_on_the_hub_is_downloaded_first(
     [line] = capsys.readouterr().err.splitlines()
     assert "hf download some-owner/Some-Model-7B --local-dir models/Some-Model-7B" in line
     assert not (Path(ours["run"]["output"]) / "recipe.yaml").exists()
+
+
+def test_torchruns_summary_repeats_a_mistake(
+    toy_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through torch's own reader of what a failed process leaves behind."""
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    assert run(variant(toy_recipe, "mistaken", data__train=[{"path": "missing.jsonl"}])) == 2
+    failure = ProcessFailure(0, os.getpid(), 2, str(tmp_path / "error.json"))
+    assert "camelid: error: data.train: missing.jsonl: no such file" in str(ChildFailedError("run", {0: failure}))

@@ -7,26 +7,22 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.read import Record
-from camelid.message import Message
-from conversations.formats.chat import Chat, LostTurn, make_chat
+from conversations.formats.chat import Chat, make_chat
+from conversations.formats.fields import text_field
 from conversations.formats.preferences.preference_format import TIE, Compared, ReadPreference, Unused
+from conversations.formats.preferences.transcript import read_prompt_text
 from conversations.formats.turns import TurnList, read_text
 from conversations.preference import GRADES
 
 
 def text_chat(name: str, prompt: str, answer: str) -> Chat:
-    """A chat of one question and one answer."""
-    return make_chat(name, (read_text("user", prompt), read_text("assistant", answer)), {})
+    """A chat of a prompt that is a text, and an answer."""
+    return make_chat(name, (*read_prompt_text(prompt), read_text("assistant", answer)), {})
 
 
 def listed_chat(name: str, items: Sequence[Any], field: str, place: str) -> Chat:
     """A chat whose turns are objects, of whatever format; `field` is where they stand, for errors."""
     return TurnList(field).read({"id": name, field: list(items)}, place)
-
-
-def turns_chat(name: str, prompt: Sequence[Message | LostTurn], answer: str) -> Chat:
-    """A chat of turns that were read, and an answer."""
-    return make_chat(name, (*prompt, read_text("assistant", answer)), {})
 
 
 def choose(first: Chat, second: Chat, preference: float, **more: Any) -> ReadPreference:
@@ -91,25 +87,35 @@ def number_field(record: Record, name: str, place: str, least: float, most: floa
     return number
 
 
+def writer_field(record: Record, name: str, place: str) -> str | None:
+    """Who wrote an answer; None where a record does not say it.
+
+    Raises:
+        UserError: it is no name.
+    """
+    return None if record.get(name) is None else text_field(record, name, place)
+
+
 def choice_field(record: Record, name: str, place: str) -> int:
-    """Which of two answers a field names: 0 or 1.
+    """Which of two answers a field names: 0 or 1, also where a table holds it as text.
 
     Raises:
         UserError: it is neither.
     """
     value = record.get(name)
-    if isinstance(value, bool) or value not in (0, 1):
+    if isinstance(value, bool) or value not in (0, 1, "0", "1"):
         raise UserError(f"{place}: field {name!r} must be 0 or 1, found {value!r}")
     return int(value)
 
 
 def flag_field(record: Record, name: str, place: str) -> bool:
-    """A field that is true or false.
+    """A field that is true or false, also where a table holds it as text.
 
     Raises:
         UserError: it is neither.
     """
     value = record.get(name)
-    if not isinstance(value, bool):
+    known = {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(known, bool):
         raise UserError(f"{place}: field {name!r} must be true or false, found {value!r}")
-    return value
+    return known

@@ -7,7 +7,7 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from conversations.formats.chat import Chat
 from conversations.formats.fields import KnownFields, list_field
-from conversations.formats.preferences.answers import choose, listed_chat
+from conversations.formats.preferences.answers import choose, listed_chat, writer_field
 from conversations.formats.preferences.preference_format import PreferenceFormat, ReadPreference
 
 _CHATS, _TEXTS = ("conversation_a", "conversation_b"), ("response_a", "response_b")
@@ -27,7 +27,8 @@ def _read(record: Record, place: str) -> list[ReadPreference]:
         first, second = (listed_chat(name, list_field(record, side, place), side, place) for side in _CHATS)
     else:
         first, second = (_texts_chat(record, side, name, place) for side in _TEXTS)
-    return [choose(first, second, _winner(record, place), models=(record.get("model_a"), record.get("model_b")))]
+    models = (writer_field(record, "model_a", place), writer_field(record, "model_b", place))
+    return [choose(first, second, _winner(record, place), models=models)]
 
 
 def _winner(record: Record, place: str) -> int:

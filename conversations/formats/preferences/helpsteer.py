@@ -16,33 +16,39 @@ _LIMITS = (0, 4)
 
 
 def _gather(records: PlacedRecords) -> PlacedRecords:
-    """Rows that follow each other with the same prompt as one record."""
+    """Rows that follow each other with the same prompt as one record; a broken row yields its error alone."""
     place, rows = "", list[Record]()
     for where, record in records:
-        row = isinstance(record, dict) and record.keys() >= _ROW
-        if rows and not (row and isinstance(record, dict) and record["prompt"] == rows[0]["prompt"]):
+        row = record if isinstance(record, dict) and record.keys() >= _ROW else None
+        if rows and (row is None or row["prompt"] != rows[0]["prompt"]):
             yield place, {"prompt": rows[0]["prompt"], _ANSWERS: rows}
             rows = []
-        if row and isinstance(record, dict):
-            place = where if not rows else place
-            rows.append(record)
+        fault = _fault(row, where) if row else None
+        if row is None or fault:
+            yield where, fault or record
         else:
-            yield where, record
+            place = place if rows else where
+            rows.append(row)
     if rows:
         yield place, {"prompt": rows[0]["prompt"], _ANSWERS: rows}
 
 
+def _fault(row: Record, where: str) -> UserError | None:
+    try:
+        text_field(row, "prompt", where)
+        _rated(row, where)
+    except UserError as error:
+        return error
+    return None
+
+
+def _rated(row: Record, where: str) -> RatedAnswer:
+    return RatedAnswer(text_field(row, "response", where), number_field(row, "helpfulness", where, *_LIMITS))
+
+
 def _read(record: Record, place: str) -> Iterator[ReadPreference]:
-    rows = record[_ANSWERS]
-    answers = [
-        RatedAnswer(text_field(row, "response", place), number_field(row, "helpfulness", place, *_LIMITS))
-        for row in rows
-    ]
-    if len(answers) == 1:
-        return iter([Unused(ALONE)])
-    if not all(isinstance(row["prompt"], str) for row in rows):
-        raise UserError(f"{place}: field 'prompt' must be a string, found {rows[0]['prompt']!r}")
-    return rated_pairs(place, rows[0]["prompt"], answers)
+    answers = [_rated(row, place) for row in record[_ANSWERS]]
+    return iter([Unused(ALONE)]) if len(answers) == 1 else rated_pairs(place, record["prompt"], answers)
 
 
 def _marks(record: Record) -> tuple[str, ...]:

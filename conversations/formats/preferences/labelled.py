@@ -6,12 +6,12 @@ from conversations.formats.chat import Chat, make_chat
 from conversations.formats.fields import KnownFields, list_field, text_field
 from conversations.formats.preferences.answers import flag_field, listed_chat
 from conversations.formats.preferences.preference_format import Marked, PreferenceFormat
-from conversations.formats.preferences.transcript import is_transcript, read_transcript
+from conversations.formats.preferences.text_prompt import read_text_prompt, unpadded
 from conversations.formats.turns import read_text
 
 _MARKS = ("label", "kto_tag")
 _TURNS = ("messages", "conversations")
-_TEXTS = (("instruction", "output"), ("prompt", "completion"), ("prompt", "response"))
+_TEXTS = (("instruction", "output"), ("prompt", "completion"), ("prompt", "response"), ("query", "response"))
 
 
 def _marks(record: Record) -> tuple[str, ...]:
@@ -33,11 +33,8 @@ def _chat(record: Record, place: str) -> Chat:
     if isinstance(prompt, list):
         answer = answer if isinstance(answer, list) else [{"role": "assistant", "content": answer}]
         return listed_chat(name, [*prompt, *answer], f"{asked} + {answered}", place)
-    text = text_field(record, asked, place)
-    if asked == "instruction" and record.get("input"):
-        text = f"{text}\n\n{text_field(record, 'input', place)}"
-    turns = read_transcript(text) if is_transcript(text) else [read_text("user", text)]
-    return make_chat(name, [*turns, read_text("assistant", text_field(record, answered, place))], {})
+    answer = unpadded(text_field(record, answered, place))
+    return make_chat(name, [*read_text_prompt(record, place), read_text("assistant", answer)], {})
 
 
 LABELLED = PreferenceFormat(
@@ -46,7 +43,9 @@ LABELLED = PreferenceFormat(
     looks_like='`{"prompt", "completion", "label"}`',
     names=frozenset(_MARKS),
     marks=_marks,
-    fields=KnownFields(frozenset(("id", "input", *_MARKS, *_TURNS, *(name for names in _TEXTS for name in names)))),
+    fields=KnownFields(
+        frozenset(("id", "input", "history", *_MARKS, *_TURNS, *(name for names in _TEXTS for name in names)))
+    ),
     read=_read,
     notes="TRL's, or turns with LLaMA-Factory's `kto_tag`",
 )

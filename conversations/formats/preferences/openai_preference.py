@@ -3,10 +3,12 @@
 from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import record_id
+from conversations.formats.beside import read_beside
 from conversations.formats.fields import KnownFields, list_field
 from conversations.formats.preferences.answers import listed_chat
 from conversations.formats.preferences.preference_format import Compared, PreferenceFormat
 
+_OF_INPUT = KnownFields(frozenset(("messages",)), frozenset(("parallel_tool_calls",)))
 _SIDES = ("preferred_output", "non_preferred_output")
 
 
@@ -19,6 +21,8 @@ def _read(record: Record, place: str) -> list[Compared]:
         listed_chat(name, [*prompt, *list_field(record, side, place)], f"input.messages + {side}", place)
         for side in _SIDES
     )
+    beside = read_beside(asked, _OF_INPUT, f"{place}: input")
+    list(beside.add_to((chosen, rejected)) if beside else ())
     return [Compared(chosen, rejected)]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from camelid.files.read import Record
 from camelid.message import record_id
 from conversations.formats.fields import KnownFields, text_field
-from conversations.formats.preferences.answers import choice_field, flag_field, text_chat
+from conversations.formats.preferences.answers import choice_field, flag_field, text_chat, writer_field
 from conversations.formats.preferences.preference_format import Compared, PreferenceFormat, ReadPreference, Unused
 from conversations.preference import Safety
 
@@ -25,7 +25,7 @@ def _read(record: Record, place: str) -> Iterator[ReadPreference]:
     prompt, name = text_field(record, "prompt", place), record_id(record, place)
     texts = [text_field(record, answer, place) for answer in _ANSWERS]
     safe = [flag_field(record, flag, place) for flag in _FLAGS] if record.keys() >= set(_FLAGS) else None
-    writers = [record.get(writer) for writer in _WRITERS]
+    writers = [writer_field(record, writer, place) for writer in _WRITERS]
     for label, field in _LABELS.items():
         if field not in record:
             continue

@@ -3,10 +3,11 @@
 from camelid.errors import UserError
 from camelid.files.read import Record
 from conversations.formats.fields import KnownFields, list_field, text_field
-from conversations.formats.preferences.answers import choice_field, text_chat
+from conversations.formats.preferences.answers import choice_field, text_chat, writer_field
 from conversations.formats.preferences.preference_format import Compared, PreferenceFormat, all_fields
 
 _NAMES = ("info", "summaries", "choice")
+_PARTS = (("subreddit", "r/"), ("title", ""), ("post", ""))
 _MIDDLE, _ENDS = 5, (1, 9)  # of the scale of confidence: surely the first, undecided, surely the second (appendix C)
 
 
@@ -18,7 +19,7 @@ def _read(record: Record, place: str) -> list[Compared]:
         raise UserError(f"{place}: field 'summaries' must be two objects with 'text'")
     prompt, name = _prompt(info, f"{place}: info"), str(info.get("id") or place)
     texts = [text_field(one, "text", f"{place}: summaries[{at}]") for at, one in enumerate(summaries)]
-    writers = [one.get("policy") for one in summaries]
+    writers = [writer_field(one, "policy", f"{place}: summaries[{at}]") for at, one in enumerate(summaries)]
     best = choice_field(record, "choice", place)
     grade = _grade(record, best, place)
     return [
@@ -33,11 +34,14 @@ def _read(record: Record, place: str) -> list[Compared]:
 
 def _prompt(info: Record, where: str) -> str:
     """The query as the paper wrote it (appendix B.2), of a post; an article stands alone before its `TL;DR:`."""
-    if info.get("post") is None:
+    if not info.get("post"):
         return f"{text_field(info, 'article', where).strip()}\n\nTL;DR:"
-    about = [f"{name.upper()}: {info[name].strip()}" for name in ("title",) if info.get(name)]
-    forum = [f"SUBREDDIT: r/{info['subreddit'].strip()}"] if info.get("subreddit") else []
-    return "\n".join([*forum, *about, f"POST: {text_field(info, 'post', where).strip()}"]) + "\n\nTL;DR:"
+    parts = [
+        f"{name.upper()}: {opening}{text_field(info, name, where).strip()}"
+        for name, opening in _PARTS
+        if info.get(name)
+    ]
+    return "\n".join(parts) + "\n\nTL;DR:"
 
 
 def _grade(record: Record, best: int, place: str) -> int | None:

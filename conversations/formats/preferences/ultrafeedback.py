@@ -6,7 +6,7 @@ from camelid.errors import UserError
 from camelid.files.read import Record
 from camelid.message import record_id
 from conversations.formats.fields import KnownFields, list_field, text_field
-from conversations.formats.preferences.answers import RatedAnswer, number_field, rated_pairs
+from conversations.formats.preferences.answers import RatedAnswer, number_field, rated_pairs, writer_field
 from conversations.formats.preferences.preference_format import PreferenceFormat, ReadPreference, all_fields
 
 ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
@@ -33,7 +33,9 @@ def _rated(completion: object, where: str) -> RatedAnswer:
             ratings.append(number_field(found, "Rating", f"{where}.annotations.{aspect}", 1, 5))
     if not ratings:
         raise UserError(f"{where}.annotations: no rating of {', '.join(ASPECTS)}")
-    return RatedAnswer(text_field(completion, "response", where), sum(ratings) / len(ratings), completion.get("model"))
+    return RatedAnswer(
+        text_field(completion, "response", where), sum(ratings) / len(ratings), writer_field(completion, "model", where)
+    )
 
 
 ULTRAFEEDBACK = PreferenceFormat(

@@ -10,24 +10,25 @@ from camelid.files.read import Record
 from eval.ask.code_task import CodeTask
 from eval.ask.tasks.format import COMPLETE, TaskFormat, text_field
 
-# evalplus/eval/__init__.py: numpy.allclose with rtol=1e-7, and atol=1e-6 where a task gives none and holds floats;
-# find_zero is right where the polynomial is near 0.
+# evalplus/eval/__init__.py (0.3.1): equal, or numpy.allclose with rtol=1e-7 and the task's atol, which is 1e-6 where it
+# has none and a number or a list of them is expected. find_zero is right where the polynomial is near 0.
 _TEST = """
 import copy, json
 
 
 def close(found, right, atol):
-    if isinstance(right, (list, tuple)):
-        same = type(found) is type(right) and len(found) == len(right)
-        return same and all(close(one, two, atol) for one, two in zip(found, right))
     if found == right:
         return True
-    if isinstance(right, float) or atol:
-        try:
-            return abs(found - right) <= (atol or 1e-6) + 1e-7 * abs(right)
-        except TypeError:
-            return False
-    return False
+    several = isinstance(right, (list, tuple)) and right
+    floats = isinstance(right, float) or (several and all(isinstance(one, float) for one in right))
+    atol = atol or (1e-6 if floats else 0)
+    return bool(atol) and type(found) is type(right) and near(found, right, atol)
+
+
+def near(found, right, atol):
+    if isinstance(right, (list, tuple)):
+        return len(found) == len(right) and all(near(one, two, atol) for one, two in zip(found, right))
+    return abs(found - right) <= atol + 1e-7 * abs(right)
 
 
 def check(candidate):
@@ -36,7 +37,7 @@ def check(candidate):
     for given in json.loads({inputs!r}):
         found = candidate(*copy.deepcopy(given))
         if {name!r} == "find_zero":
-            assert abs(known["poly"](*given, found)) <= {atol!r}, given
+            assert abs(known["poly"](*given, found)) <= ({atol!r} or 1e-6), given
         else:
             assert close(found, known[{name!r}](*copy.deepcopy(given)), {atol!r}), given
 

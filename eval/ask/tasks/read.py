@@ -1,6 +1,7 @@
 """Tasks from a file, and as the questions that are asked of a model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from camelid.errors import UserError
@@ -42,3 +43,14 @@ def task_questions(tasks: Sequence[CodeTask], samples: int) -> list[Question]:
         )
         for task in tasks
     ]
+
+
+def continued(question: Question) -> Question:
+    """A task's question as a base model is given it: code to go on with, or to fill in.
+
+    Raises:
+        UserError: the task has no code to begin with.
+    """
+    if question.task is None or not question.task.before:
+        raise UserError(f"--completions: task {question.id!r} has no code to go on with; leave the option out")
+    return replace(question, continued=True)

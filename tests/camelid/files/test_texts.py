@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from camelid.app.cli import main
 from camelid.errors import UserError
 from camelid.files.texts import read_texts
 
@@ -28,6 +29,17 @@ def test_files_of_every_kind_in_a_folder_are_read_by_their_names(tmp_path: Path)
     read = list(read_texts(tmp_path))
     assert [text for _, text in read] == [TEXTS[0], *TEXTS, *TEXTS, *TEXTS, TEXTS[2]]
     assert [place.removeprefix(f"{tmp_path}/") for place, _ in read][:3] == ["a.txt", "b.jsonl:1", "b.jsonl:2"]
+
+
+def test_of_a_corpus_its_texts_alone_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not its ledgers and card; also of several in one folder."""
+    for name in ("books", "news"):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": f"All about {name}. " * 9, "id": 1}) + "\n")
+        raw, folder = str(tmp_path / f"{name}.jsonl"), str(tmp_path / "corpus" / name)
+        assert main(["corpus", "read", "text", raw, "--output", folder]) == 0
+    (tmp_path / "corpus" / "README.md").write_text("A card.")
+    assert [text.split()[2] for _, text in read_texts(tmp_path / "corpus")] == ["books.", "news."]
+    assert len(list(read_texts(tmp_path / "corpus" / "news"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every format of preferences through `camelid conversations preferences`: read, broken, refused as chats."""
 
+import csv
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 
 from camelid.app.cli import main
+from camelid.files.write import dumps
+from conversations.collect_preferences import PreferenceCollection
 from conversations.formats.preferences.table import PREFERENCE_FORMATS, detect_preference_format
+from conversations.preference import parse_preference
 
 ASKED = {"role": "user", "content": "Why?"}
 GOOD, BAD = {"role": "assistant", "content": "Because."}, {"role": "assistant", "content": "No."}
@@ -92,15 +96,15 @@ ROWS = {
     ),
     "safe-rlhf": Row(
         {key: value for key, value in PKU.items() if key != "safer_response_id"},
-        {**PKU, "better_response_id": "0"},
-        "field 'better_response_id' must be 0 or 1, found '0'",
+        {**PKU, "better_response_id": 2},
+        "field 'better_response_id' must be 0 or 1, found 2",
         {"safety": {"chosen": True, "rejected": True}, "source": "human/pku-saferlhf"},
     ),
     "arena": Row(
         VOTE,
         {**VOTE, "winner": "model_c"},
         "field 'winner' must be one of model_a, model_b, tie",
-        {"id": "q1", "source": "human/arena"},
+        {"id": "q1", "source": "human/arena", "chosen": {"content": "Because.", "model": "beta"}},
     ),
     "openai-preference": Row(
         {"input": {"messages": [ASKED], "tools": []}, "preferred_output": [GOOD], "non_preferred_output": [BAD]},
@@ -163,6 +167,8 @@ SHAPES = {
     "orca": {"question": "Why?", "chosen": "Because.", "rejected": "No."},
     "ms-swift": {"messages": [ASKED, GOOD], "rejected_response": "No."},
     "ms-swift, messages": {"messages": [ASKED, GOOD], "rejected_messages": [ASKED, BAD]},
+    "ms-swift, query": {"query": "Why?", "response": "Because.", "rejected_response": "No.", "history": []},
+    "trl, text that goes on": {"prompt": "Why?", "chosen": " Because.", "rejected": " No."},
     "distilabel": {"prompt": "Why?", "chosen_response": "Because.", "rejected_response": "No."},
     "arena, texts": {"id": 3, "prompt": '["Why?"]', "response_a": '["No."]', "response_b": '["Because."]',
                      "winner_model_a": 0, "winner_model_b": 1, "winner_tie": 0},
@@ -183,7 +189,7 @@ def collect(tmp_path: Path, *records: dict[str, Any], status: int = 0) -> tuple[
 
 def assert_preferred(record: dict[str, Any], prompt: str = "Why?") -> None:
     assert record["prompt"] == [{"role": "user", "content": prompt}]
-    assert (record["chosen"]["content"].strip(), record["rejected"]["content"].strip()) == ("Because.", "No.")
+    assert (record["chosen"]["content"], record["rejected"]["content"]) == ("Because.", "No.")
 
 
 def records_of(name: str) -> list[dict[str, Any]]:
@@ -253,6 +259,55 @@ def test_a_transcript_of_several_turns_is_split_at_the_last_answer(tmp_path: Pat
         ("user", "Hi"), ("assistant", "Hello.\n\nWell?"), ("user", "Human: is a word\n\nso?"),
     ]  # fmt: skip
     assert (made["chosen"]["content"], made["rejected"]["content"]) == ("Yes, Human.", "Yes, man.")
+
+
+EARLIER = [("user", "Hi"), ("assistant", "Hello."), ("user", "Why?")]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"instruction": "Why?", "history": [["Hi", "Hello."]], "chosen": "Because.", "rejected": "No."},
+        {"prompt": "Hi\n<extra_id_1>Assistant\nHello.\n<extra_id_1>User\nWhy?", "response_1": "Because.",
+         "response_2": "No.", "preference_strength": -1},
+        {"prompt": "Human: Hi\n\nAssistant: Hello.\n\nHuman: Why?\n\nAssistant:", "chosen": " Because.",
+         "rejected": " No."},
+    ],
+)  # fmt: skip
+def test_earlier_turns_are_read_however_they_are_written(tmp_path: Path, record: dict[str, Any]) -> None:
+    [made], _ = collect(tmp_path, record)
+    assert [(one["role"], one["content"]) for one in made["prompt"]] == EARLIER
+    assert (made["chosen"]["content"], made["rejected"]["content"]) == ("Because.", "No.")
+
+
+def test_what_could_be_a_prompt_and_is_none_is_kept(tmp_path: Path) -> None:
+    record = {"prompt": "Why?", "chosen": "Because.", "rejected": "No.", "context": "The law.", "question": "Why?"}
+    [made], _ = collect(tmp_path, record)
+    assert made["meta"] == {"context": "The law."}
+    whole = {"prompt": "Why?", "messages": [ASKED, GOOD], "chosen": [ASKED, GOOD], "rejected": [ASKED, BAD]}
+    assert collect(tmp_path, whole)[0][0]["meta"] == {}
+
+
+def test_tools_that_a_request_names_are_kept(tmp_path: Path) -> None:
+    record = ROWS["openai-preference"].record
+    asked = {"messages": [ASKED], "tools": [{"type": "function"}], "parallel_tool_calls": True}
+    [made], ledger = collect(tmp_path, {**record, "input": asked})
+    assert made["meta"] == {"tools": [{"type": "function"}]} and ledger["ledgers"][0]["set_aside"] == {"tools": 1}
+
+
+def test_a_table_of_texts_is_read(tmp_path: Path) -> None:
+    source, output = tmp_path / "in.csv", tmp_path / "out.jsonl"
+    winners = ["winner_model_a", "winner_model_b", "winner_tie"]
+    names = ["id", "model_a", "model_b", "prompt", "response_a", "response_b", *winners]
+    row = ["7", "alpha", "beta", '["Why?"]', '["No."]', '["Because."]', "0", "1", "0"]
+    with source.open("w", newline="") as file:
+        csv.writer(file).writerows([names, row])
+    assert main(["conversations", "preferences", str(source), "--output", str(output), "--quiet"]) == 0
+    assert_preferred(json.loads(output.read_text()))
+    with source.open("w", newline="") as file:
+        csv.writer(file).writerows([list(PKU), [str(value) for value in PKU.values()]])
+    assert main(["conversations", "preferences", str(source), "--output", str(output), "--quiet"]) == 0
+    assert_preferred(json.loads((tmp_path / "out.helpful.jsonl").read_text()))
 
 
 def test_two_labels_are_two_files(tmp_path: Path) -> None:
@@ -351,3 +406,35 @@ def test_without_an_output_only_the_audit_is_made(tmp_path: Path, capsys: pytest
     assert main(["conversations", "preferences", str(source), "--quiet"]) == 0
     assert "pairs: 1; labelled answers: 0; prompts: 1" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+JUNK = [None, 3, -1.5, float("nan"), True, "", " ", "x", "Human: y", [], [None], ["a", "b"], {}, {"role": 3},
+        [{"role": "user"}], [{"role": "user", "content": "a"}], [{"from": "gpt", "value": "a"}], {"content": "a"},
+        {"text": 1}]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "record",
+    [*(row.record for row in ROWS.values()), *SHAPES.values(), *LABELLED.values()],
+    ids=lambda one: "-".join(one),
+)
+def test_no_field_however_broken_is_our_fault(tmp_path: Path, record: dict[str, Any]) -> None:
+    """A record comes out, is dropped for a reason, or is named with its place: whatever stands in any field."""
+    broken = [{**record, name: junk} for name in record for junk in JUNK]
+    broken += [
+        {**record, name: [junk, *record[name][1:]]}
+        for name in record
+        if isinstance(record[name], list)
+        for junk in JUNK
+    ]
+    broken += [{**record, name: {**record[name], inner: junk}} for name in record if isinstance(record[name], dict)
+               for inner in record[name] for junk in JUNK]  # fmt: skip
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps(one) + "\n" for one in broken))
+    collection = PreferenceCollection()
+    made = list(collection.run([source]))
+    assert all(fault.startswith((f"{source}:", f"{source}[")) for fault in collection.faults)
+    ledgers = collection.ledgers.values()
+    assert sum(one.kept for one in ledgers) == len(made) and sum(one.read for one in ledgers) >= len(broken) / 2
+    for _, one in made:
+        assert parse_preference(json.loads(dumps(one.to_json())), "x") == one

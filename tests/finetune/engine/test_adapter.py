@@ -16,7 +16,7 @@ from finetune.engine.load import load_quantised
 from finetune.folders import weights
 from finetune.folders.merge import copy_tokenizer, merge_adapter
 from finetune.llama.attention import Documents
-from finetune.memory import trained_parameters
+from finetune.parameter_counts import count_parameters
 from finetune.plan import get_config
 from finetune.recipe import AdapterSection, ModelSection
 from tests.finetune.parallel.same_run import assert_same
@@ -75,7 +75,7 @@ def test_embedding_and_output_layer_are_trained_whole(
     trained = AdapterSection(kind="lora", rank=4, also=tuple(also))
     saved = sum(tensor.numel() for tensor in load_file(folder / "adapter_model.safetensors").values())
     shared = tied * config.vocab_size * config.hidden_size  # peft writes it under both names
-    assert saved - shared == trained_parameters(config, trained)
+    assert saved - shared == count_parameters(config, trained).trained
     peer = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     before = peer.model.embed_tokens.weight.detach().clone()
     with torch.no_grad():
@@ -150,7 +150,7 @@ def test_plan_counts_trained_weights(toy_recipe: dict[str, Any], toy_model: Path
     assert run(ours) == 0
     saved = sum(tensor.numel() for tensor in tensors(ours, "adapter/adapter_model.safetensors").values())
     adapter = AdapterSection(kind=kind, rank=4)  # type: ignore[arg-type]
-    assert trained_parameters(get_config(ModelSection(str(toy_model))), adapter) == saved
+    assert count_parameters(get_config(ModelSection(str(toy_model))), adapter).trained == saved
 
 
 @pytest.mark.slow

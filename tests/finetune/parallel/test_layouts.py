@@ -11,15 +11,16 @@ from finetune.folders import weights
 from finetune.folders.merge import copy_tokenizer
 from finetune.llama.config import LlamaConfig
 from tests.finetune.parallel.same_run import assert_same
-from tests.finetune.runs import launch, metrics, run, variant
+from tests.finetune.runs import launch, metrics, run, tensors, variant
 
 # Each way of spreading a model over two processes, under one launcher.
 SPREAD: dict[str, dict[str, object]] = {
     "ddp": {"run__sharding": "none"},
     "fsdp2": {"run__sharding": "fsdp2"},
     "tensor": {"run__tensor_parallel": 2},
+    "stages": {"run__pipeline_parallel": 2},
 }
-RECOMPUTED = [(name, mode) for name in SPREAD for mode in ("selective", "full")]
+RECOMPUTED = [(name, mode) for name in ("ddp", "fsdp2", "tensor") for mode in ("selective", "full")]
 QUICK = [("ddp", "full"), ("fsdp2", "selective"), ("tensor", "selective")]  # of those, in every run of the tests
 
 
@@ -36,20 +37,23 @@ def recomputing(recipe: dict[str, Any], name: str, mode: str) -> dict[str, Any]:
 
 
 def test_two_processes(recipe: dict[str, Any], reference: dict[str, Any]) -> None:
-    """DistributedDataParallel, fully_shard and tensor parallelism under one launcher, and a launch that is refused.
+    """DistributedDataParallel, fully_shard, tensor parallelism and stages under one launcher, and one that is refused.
 
-    Each with all activations kept, and with some of them made again in the backward pass, when weights may be cut.
+    Stages compute what one process does, to the bit. Each but them also with some activations made again in the
+    backward pass, when weights may be cut.
     """
     ours = [
         variant(recipe, "ddp-1", run__processes=2, run__sharding="none"),
         variant(recipe, "fsdp-3", run__processes=2, run__sharding="fsdp2", optim__micro_batch=3),
         variant(recipe, "tensor", run__processes=2, run__tensor_parallel=2),
+        variant(recipe, "stages", run__processes=2, run__pipeline_parallel=2),
         *(recomputing(recipe, name, mode) for name, mode in QUICK),
     ]
     result = launch([*ours, variant(recipe, "refused", run__processes=1)], 2)
     assert all((Path(each["run"]["output"]) / "summary.json").is_file() for each in ours), result.stderr[-3000:]
     for each in ours:
         assert_same(each, reference)
+    assert all(tensor.equal(tensors(reference)[name]) for name, tensor in tensors(ours[3]).items())
     assert result.returncode != 0
     assert result.stderr.count("camelid: error: asked for 1 process(es), but 2 work(s) together") == 1
 

@@ -59,6 +59,12 @@ def test_the_best_of_all_rounds_is_trained(tmp_path: Path) -> None:
     assert first.meta["answers"] == 3 and first.meta["scores"] == {"helpful": 0.5} and first.meta["model"] == "m"
 
 
+def test_rounds_that_number_their_prompts_alike_are_told_apart(tmp_path: Path) -> None:
+    other = {**candidates("else", answer("there", helpful=2)), "id": "a"}
+    path, _ = select(tmp_path, "helpful", [candidates("a", answer("here", helpful=1))], [other])
+    assert contents(path) == {"a": "here", "a#2": "there"}
+
+
 def test_two_rewards_are_one_rule(tmp_path: Path) -> None:
     """An answer below the threshold is worth its safety, and so is every answer to a safety prompt."""
     answers = (

@@ -117,7 +117,7 @@ def test_the_first_that_passes_is_kept(tmp_path: Path) -> None:
             f"```python\n{RIGHT.format(name=name, number=number)}\n```",
             name,
         )
-    assert len(teacher.asked) == 4 + 12 + sum(range(1, 11)) + 1 + 2  # no solution more than it takes
+    assert len(teacher.asked) == 4 + 10 + sum(range(1, 11))  # no test or solution more than it takes
 
 
 def test_what_is_dropped_has_its_reason(tmp_path: Path, impatient: None) -> None:
@@ -158,6 +158,18 @@ def test_a_journal_answers_for_programs_too(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(program_runner, "run", lambda *_: pytest.fail("it was run again"))
     generate(tmp_path, Coder(questions=3), 2)
     assert (tmp_path / "r.jsonl").read_bytes() == written
+
+
+def test_an_evaluations_question_is_not_paid_for(tmp_path: Path) -> None:
+    need_sandbox()
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text(json.dumps({"question_id": "a", "turns": [Coder.question(0)]}) + "\n")
+    teacher = Coder(lambda _: 1, questions=1)
+    _, records, ledger = generate(tmp_path, teacher, 2, "--decontaminate", questions)
+    assert [record["instruction"] for record in records] == [Coder.question(1), Coder.question(2)]
+    [(reason, count)] = ledger["ledgers"][-1]["dropped"].items()
+    assert reason.endswith("questions.jsonl: shares 12 words in a row or a whole question") and count == 1
+    assert len(teacher.asked) == 1 + 2 + 2 * 2  # questions, in two rounds, and tests and solutions of two
 
 
 @pytest.mark.parametrize(

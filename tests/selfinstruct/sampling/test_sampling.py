@@ -91,6 +91,10 @@ def test_failures_and_cut_answers_are_counted(tmp_path: Path) -> None:
     asked, answered = read_json(tmp_path / "c.ledger.json")["ledgers"]
     assert asked["dropped"] == {"no answer": 1} and answered["dropped"] == {"no answer: bad_request": 2}
     assert answered["noted"] == {"cut off by max_tokens": 2}
+    (tmp_path / "c.jsonl").unlink()
+    with FakeOpenAI(say) as server:  # a failure that the run went on without is not asked again
+        assert run(server, "sample", tmp_path / "p.jsonl", tmp_path / "c.jsonl", "--answers", 2) == made
+        assert not server.requests
 
 
 def test_a_run_goes_on_and_longer_and_pays_for_nothing_twice(
@@ -179,8 +183,9 @@ def test_a_choice_killed_at_random_is_the_same(tmp_path: Path) -> None:
 def test_a_ghost_is_asked_at_every_turn_and_trained_at_the_first(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "chats.jsonl", [{"id": f"c{at}", "messages": CHAT} for at in range(40)])
     with FakeOpenAI(say) as server:
-        made = run(server, "ghost", tmp_path / "chats.jsonl", tmp_path / "g.jsonl", "--answers", 1)
+        made = run(server, "ghost", tmp_path / "chats.jsonl", tmp_path / "g.jsonl", "--answers", 1, "--keep-answers")
         asked = {body["messages"][-1]["content"]: body["messages"] for body in server.requests}
+        assert len(server.requests) == 40
     short = 0
     for one in made:
         instruction = one.meta["instruction"]
@@ -199,6 +204,46 @@ def test_a_ghost_is_asked_at_every_turn_and_trained_at_the_first(tmp_path: Path)
         sum(text in one.meta["instruction"] for text in ("you love", "answer in", "act as")) for one in made
     )
     assert set(kinds) == {1, 2, 3}, "constraints are combined at random"
+
+
+def test_earlier_answers_of_a_ghost_are_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_jsonl(
+        tmp_path / "chats.jsonl", [{"id": f"c{at}", "messages": CHAT[:length]} for at, length in enumerate((5, 1, 3))]
+    )
+    line = (tmp_path / "chats.jsonl", tmp_path / "g.jsonl", "--answers", 2)
+    with FakeOpenAI(lambda body: f"say {len(body['messages'])} {body['messages'][-1]['content'][-7:]}") as server:
+        made = run(server, "ghost", *line)
+        assert len(server.requests) == 3 + 3 * 2, "one for each earlier answer, two for each last one"
+        assert all(body["messages"][0]["content"].endswith("\n\nHi") for body in server.requests)
+    assert [[turn.content for turn in one.prompt if turn.role == "assistant"] for one in made] == [
+        ["say 1 " + made[0].meta["instruction"][-3:] + "\n\nHi", "say 3 colour."], [],
+        ["say 1 " + made[2].meta["instruction"][-3:] + "\n\nHi"],
+    ]  # fmt: skip
+    assert all(turn.weight == 0 for one in made for turn in one.prompt if turn.role == "assistant")
+    assert [answer.content for answer in made[0].answers] == ["say 5 nother?"] * 2
+    assert "read 3 earlier answers: kept 3" in capsys.readouterr().out
+    before = (tmp_path / "g.jsonl").read_bytes()
+    (tmp_path / "g.jsonl").unlink()
+    with FakeOpenAI(say) as server:  # the journal answers all of it
+        run(server, "ghost", *line)
+        assert not server.requests
+    assert (tmp_path / "g.jsonl").read_bytes() == before
+
+
+def test_a_ghost_without_an_earlier_answer_is_counted(tmp_path: Path) -> None:
+    def respond(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes] | None:
+        if "Name a colour." in body["messages"][-1]["content"]:
+            return 400, {}, json.dumps({"error": {"message": "no", "type": "invalid_request_error"}}).encode()
+        return None
+
+    write_jsonl(tmp_path / "chats.jsonl", [{"id": "a", "messages": CHAT}, {"id": "b", "messages": CHAT[:1]}])
+    with FakeOpenAI(say, respond=respond) as server:
+        made = run(server, "ghost", tmp_path / "chats.jsonl", tmp_path / "g.jsonl", "--answers", 1)
+    assert [one.id for one in made] == ["b"]
+    earlier, asked, _ = read_json(tmp_path / "g.ledger.json")["ledgers"]
+    assert earlier["dropped"] == {"no answer: bad_request": 1} and asked["dropped"] == {
+        "no answer to an earlier turn": 1
+    }
 
 
 def test_the_last_answer_of_a_ghost_alone_is_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

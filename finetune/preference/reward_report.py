@@ -1,0 +1,66 @@
+"""A page about reward models on preferences: accuracy by grade and by length, and calibration."""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from camelid.charts import line_chart
+from camelid.files.read import read_text
+from camelid.files.write import atomic_write
+from finetune.preference.accuracy import Confidence, accuracies, calibration
+from finetune.preference.score_file import ScoredFile, scored_pairs
+
+TEMPLATE = Path(__file__).parent / "data" / "reward_report.html"
+
+
+def write_reward_report(page: Path, file: Path, scored: ScoredFile, rewards: Mapping[str, Path]) -> list[str]:
+    """Write the page; return a line a reward for the terminal.
+
+    Args:
+        page: where it goes.
+        file: the preferences.
+        scored: the same with scores.
+        rewards: folders of the reward models by name.
+    """
+    sections, lines = [], []
+    for name, folder in rewards.items():
+        pairs = scored_pairs(scored.records, name)
+        rows, (steps, error) = accuracies(pairs), calibration(pairs)
+        ledger = scored.ledgers[name]
+        sections.append(
+            {
+                "name": name,
+                "folder": str(folder),
+                "scored": f"{len(pairs):,}",
+                "dropped": ledger.dropped.total(),
+                "why": ", ".join(ledger.dropped),
+                "rows": rows,
+                "steps": steps,
+                "calibration_error": error,
+                "chart": _chart(steps, name),
+            }
+        )
+        by_slice = ", ".join(f"{row.name} {row.accuracy:.1%} of {row.pairs:,}" for row in rows)
+        lines.append(f"{name}: {by_slice}; calibration error {error:.3f}")
+    template = Environment(autoescape=True).from_string(read_text(TEMPLATE))
+    with atomic_write(page) as out:
+        out.write(template.render(file=file.name, rewards=sections))
+    return lines
+
+
+def _chart(steps: list[Confidence], name: str) -> Markup:
+    """The curve beside the diagonal, as an SVG to stand in a page."""
+    curves: dict[str, Any] = {
+        name: [(step.said, step.accuracy) for step in steps],
+        "perfectly calibrated": [(0.5, 0.5), (1.0, 1.0)],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "calibration.svg"
+        line_chart(path, curves, f"Calibration of {name}", "probability given", "share right")
+        drawing = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", read_text(path), flags=re.DOTALL)
+        return Markup(drawing)

@@ -1,0 +1,111 @@
+"""Training on preferences, from a recipe to a model folder."""
+
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from camelid.files.lock import exclusive_lock
+from camelid.files.write import AppendLog
+from conversations.tokens.open_tokenizer import open_tokenizer
+from conversations.tokens.template import template_for
+from finetune.data.batches import PackedRow, Plan
+from finetune.data.preference_data import load_preferences, unit_of
+from finetune.engine import run_folder
+from finetune.engine.announce import announce_run, config_if_here
+from finetune.engine.evaluate import Validation, validation_loss
+from finetune.engine.make_worker import make_worker
+from finetune.engine.results import output_folder, write_results
+from finetune.engine.run_updates import run_updates
+from finetune.engine.worker import Worker
+from finetune.folders.vocabulary import require_rows
+from finetune.layout import Sharding, check
+from finetune.objectives.policy import Policy
+from finetune.objectives.reward import Reward
+from finetune.packages import require_packages
+from finetune.parallel import launch
+from finetune.parallel.patience import Patience
+from finetune.preference.objective_of import objective_of, policy_loss
+from finetune.preference.reference import reference_log_probs
+from finetune.recipe import PreferenceRecipe
+
+VALIDATION = "validation.jsonl"  # in the run folder: what is known of the held-out preferences at each evaluation
+
+
+def train_preference(recipe: PreferenceRecipe, quiet: bool = False) -> signal.Signals | None:
+    """Run a recipe to its end, from its newest checkpoint if there is one.
+
+    Returns:
+        The signal that ended it early, with a checkpoint saved; None if it reached its end.
+
+    Raises:
+        UserError: a file, a template or the launch does not fit the recipe, the disk is full, or gradients stay
+            NaN or infinite.
+    """
+    require_packages(recipe, launch.uses_deepspeed())
+    accelerator, sharding = launch.start(recipe.run, recipe.optim)
+    check(recipe, launch.launched_layout(accelerator, sharding), config_if_here(recipe.model.path))
+    with exclusive_lock(Path(recipe.run.output) / "lock") if accelerator.is_main_process else nullcontext():
+        return _train(accelerator, sharding, recipe, quiet)
+
+
+def _train(
+    accelerator: Accelerator, sharding: Sharding, recipe: PreferenceRecipe, quiet: bool
+) -> signal.Signals | None:
+    folder, patience = Path(recipe.run.output), Patience()
+    with patience.main_first():
+        finished = run_folder.claim_run_folder(folder, recipe)
+    if finished:
+        if accelerator.is_main_process:
+            print(f"{folder}: this run has already finished; its model is in {output_folder(recipe)}")
+        return None
+    tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
+    tokenizer.chat_template = template_for(recipe.data.template, tokenizer).jinja
+    with patience.main_first():
+        data = load_preferences(folder / "tokens", recipe.data, tokenizer, recipe.run.seed, unit_of(recipe))
+    require_rows(data.tokens.used, tokenizer, recipe.model.path)
+    plan = Plan(data.tokens, recipe.data, recipe.optim, recipe.run.seed)
+    worker = make_worker(accelerator, sharding, recipe, patience)
+    announce_run(plan, worker, recipe, quiet)
+    reference = None
+    if recipe.kind != "reward" and policy_loss(recipe).wants_reference:
+        reference = reference_log_probs(worker, data, recipe, quiet)
+    make = partial(objective_of, recipe, data, reference)
+    held_out = list(data.tokens.validation[:, None])
+    validate = partial(evaluate, worker, plan, held_out, make, folder) if held_out else None
+    stopped = run_updates(worker, plan, recipe, make(), validate, quiet)
+    if stopped is None:
+        write_results(worker, data.tokens.ledgers, recipe, tokenizer, plan.updates)
+    patience.wait()
+    accelerator.end_training()
+    return stopped
+
+
+def evaluate(
+    worker: Worker,
+    plan: Plan,
+    held_out: Sequence[PackedRow],
+    make: Callable[[], Policy | Reward],
+    folder: Path,
+    done: int,
+) -> Validation:
+    """The loss of the held-out preferences; what else is known of them goes to `validation.jsonl`.
+
+    Args:
+        worker: this process; every one calls it.
+        plan: holds the documents.
+        held_out: a sequence each.
+        make: an objective that has seen nothing yet.
+        folder: of the run.
+        done: updates done.
+    """
+    objective = make()
+    loss = validation_loss(worker, plan, held_out, objective)
+    facts = objective.facts(worker.sum)
+    if worker.accelerator.is_main_process:
+        with AppendLog(folder / VALIDATION) as log:
+            log.append({"update": done, "loss": loss, **facts})
+    return Validation(loss)
