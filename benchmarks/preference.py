@@ -3,10 +3,12 @@
 Run: python benchmarks/preference.py. The last line is one JSON object. All sides train the same weights on the same
 pairs with the same AdamW, one thread, 16 pairs a step, and must have the same loss in the first step; a step is what it
 takes after the first, which warms up. The shapes are those of LLaMA 2 (Touvron et al. 2023b, table 26), 798.5 tokens an
-example of which the answer has 234.1, so that of a prompt and its answer 71% is prompt; and prompts of 40 tokens.
+example of which the answer has 234.1, so that of a prompt and its answer 71% is prompt, all cut at 1,024 tokens; and
+prompts of 40 tokens.
 
-- TRL: DPOTrainer and RewardTrainer in an environment of its own, its default batch of 8, without recomputation, which
-  none of the sides does; and the same with `group_by_length`, which saves it padding.
+- TRL: DPOTrainer and RewardTrainer in an environment of its own, with its defaults: batches of 8, activations
+  recomputed in the backward pass (`gradient_checkpointing`); then with `group_by_length`, which saves it padding, and
+  without recomputation, as ours.
 - reference in the step: the reference's log-probabilities are computed in every step; kept: before training.
 - apart: our own with every prompt read twice.
 """
@@ -56,18 +58,27 @@ CONFIG = LlamaConfig(
 Pair = dict[str, Any]
 
 
-def draw_pairs(shape: str, seed: int = 0) -> list[Pair]:
-    """Pairs of random tokens: prompts of log-normal lengths, cut so that none exceeds `LONGEST`, or of 40."""
+def draw_pairs(shape: str, seed: int = 2) -> list[Pair]:
+    """Pairs of random tokens, log-normal in length: as LLaMA 2's (chat), or long answers to 40 tokens (short).
+
+    With this seed 70% of an example of the first is prompt after the cut.
+    """
     random = np.random.default_rng(seed)
 
-    def tokens(count: float) -> list[int]:
-        return random.integers(3, CONFIG.vocab_size, max(1, int(count))).tolist()
+    def lengths(mean: float, spread: float, count: int, longest: int) -> list[int]:
+        drawn = random.lognormal(np.log(mean) - spread**2 / 2, spread, count)
+        return [int(length) for length in np.clip(drawn, 1, longest)]
+
+    def tokens(count: int) -> list[int]:
+        return random.integers(3, CONFIG.vocab_size, count).tolist()
 
     pairs = []
     for _ in range(PAIRS):
-        answers = [min(LONGEST // 2 - 1, length) for length in random.lognormal(np.log(170), 0.8, 2)]
-        room = LONGEST - 1 - max(answers)
-        prompt = min(room, random.lognormal(np.log(560 * 1.2), 0.8)) if shape == "chat" else 40
+        if shape == "chat":
+            answers = lengths(234.1, 1.2, 2, LONGEST // 4)
+            [prompt] = lengths(564.4, 1.2, 1, LONGEST - max(answers) - 1)
+        else:
+            answers, prompt = lengths(470.0, 1.0, 2, LONGEST + LONGEST // 2), 40
         chosen, rejected = ([*tokens(length), END] for length in answers)
         pairs.append({"prompt": tokens(prompt), "chosen": chosen, "rejected": rejected, "margin": 0.0})
     return pairs
@@ -136,14 +147,16 @@ def ours(kind: str, pairs: list[Pair], folders: dict[str, Path], kept: bool, sha
     return losses[0], seconds[1:]
 
 
-def trl(kind: str, pairs: list[Pair], folders: dict[str, Path], kept: bool, sampling: str) -> tuple[float, list[float]]:
+def trl(
+    kind: str, pairs: list[Pair], folders: dict[str, Path], kept: bool, sampling: str = "random", recompute: bool = True
+) -> tuple[float, list[float]]:
     """The same of TRL."""
     with tempfile.TemporaryDirectory() as temporary:
         job = {
             "kind": kind, "pairs": pairs, "policy": str(folders["reward" if kind == "reward" else "policy"]),
             "reference": str(folders["reference"]), "output": temporary, "batch": 8, "accumulation": PAIRS // 8,
             "steps": STEPS, "sampling": sampling, "vocabulary": CONFIG.vocab_size, "beta": BETA, "loss": "sigmoid",
-            "kept": kept,
+            "kept": kept, "recompute": recompute,
         }  # fmt: skip
         file = Path(temporary) / "job.json"
         file.write_text(json.dumps(job))
@@ -197,21 +210,22 @@ def main() -> None:
             pairs = draw_pairs(shape)
             print(f"{title}: prompt {prompt_share(pairs):.0%} of prompt and answers", flush=True)
             in_step, kept = (ours("dpo", pairs, folders, kept, share=True) for kept in (False, True))
-            peer, peer_kept = (trl("dpo", pairs, folders, kept, "random") for kept in (False, True))
+            peer = trl("dpo", pairs, folders, kept=False)
             results.append(compare(f"DPO, {title}, against TRL, reference in the step", in_step, peer, 4.0))
             if shape == "short":
                 continue
-            results.append(compare(f"DPO, {title}, kept reference against TRL in the step", kept, peer, 5.0))
-            results.append(compare(f"DPO, {title}, against TRL, reference kept by both", kept, peer_kept, 4.0))
-            grouped = trl("dpo", pairs, folders, False, "group_by_length")
+            peer_kept = trl("dpo", pairs, folders, kept=True)
+            results.append(compare(f"DPO, {title}, reference kept, against TRL in the step", kept, peer, 5.0))
+            results.append(compare(f"DPO, {title}, against TRL, reference kept by both", kept, peer_kept, 5.0))
+            grouped = trl("dpo", pairs, folders, kept=False, sampling="group_by_length")
             results.append(compare(f"DPO, {title}, against TRL with group_by_length", in_step, grouped, 2.0))
+            plain = trl("dpo", pairs, folders, kept=False, recompute=False)
+            results.append(compare(f"DPO, {title}, against TRL without recomputation", in_step, plain, 3.0))
             apart = ours("dpo", pairs, folders, kept=True, share=False)
             results.append(compare(f"DPO, {title}, prompt read once against twice", kept, apart, 1.4))
-            reward = ours("reward", pairs, folders, kept=True, share=True)
+            own = ours("reward", pairs, folders, kept=True, share=True)
             results.append(
-                compare(
-                    f"reward model, {title}, against TRL", reward, trl("reward", pairs, folders, True, "random"), 3.5
-                )
+                compare(f"reward model, {title}, against TRL", own, trl("reward", pairs, folders, True), 3.5)
             )
     met = all(result["met"] for result in results)
     print(json.dumps({"name": "preference", "met": met, "results": results, "skipped": []}))

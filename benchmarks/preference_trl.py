@@ -61,8 +61,8 @@ def main() -> None:
         "output_dir": job["output"], "per_device_train_batch_size": job["batch"],
         "gradient_accumulation_steps": job["accumulation"], "max_steps": job["steps"], "learning_rate": 1e-6,
         "lr_scheduler_type": "constant", "bf16": False, "use_cpu": True, "report_to": [], "save_strategy": "no",
-        "optim": "adamw_torch_fused", "gradient_checkpointing": False, "logging_steps": 1, "disable_tqdm": True,
-        "dataloader_pin_memory": False, "max_length": None, "max_grad_norm": 0.0,
+        "optim": "adamw_torch_fused", "gradient_checkpointing": job["recompute"], "logging_steps": 1,
+        "disable_tqdm": True, "dataloader_pin_memory": False, "max_length": None, "max_grad_norm": 0.0,
         "train_sampling_strategy": job["sampling"],
     }  # fmt: skip
     tokenizer, steps = number_tokenizer(job["vocabulary"]), Steps(job.get("gradients"))

@@ -16,6 +16,7 @@ from camelid.models.model_run import ModelRun, OpenModel
 from camelid.models.spend import CostEstimate
 from camelid.sandbox.arguments import add_sandbox_argument
 from eval.judging.modes.mode import Mode
+from eval.judging.modes.pairwise import PAIRWISE
 from eval.judging.modes.table import MODES
 from eval.preferences_command import register_preferences
 
@@ -187,17 +188,12 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
     if mode.executed != bool(args.tasks):
         raise UserError(f"--mode {_named(lambda mode: mode.executed)} and --tasks FILE go together")
     if mode.executed:
-        from eval.run_programs import judge_programs
-
-        unused = {"--model": args.model != "offline", "--baseline": args.baseline, "--ranking": args.ranking}
-        for option in (name for name, given in unused.items() if given):
-            raise UserError(f"{option}: --mode {mode.name} asks no model and compares none; leave it out")
-        return judge_programs(args, mode)
+        return _run_programs(args, mode)
     if args.ranking and mode.ranking is None:
         raise UserError(f"--ranking: only with --mode {_named(lambda mode: mode.ranking is not None)}")
-    if args.model == "offline" and mode.paired:
-        grading = _named(lambda mode: not mode.paired)
-        raise UserError(f"--model offline: it grades answers one by one; use --mode {grading}, or name another judge")
+    if args.model == "offline" and mode.paired and mode is not PAIRWISE:
+        able = _named(lambda mode: mode is PAIRWISE or not mode.paired)
+        raise UserError(f"--model offline: it knows no verdict of this mode; use --mode {able}, or name another judge")
     kept = references_path(Path(args.output))
     questions = read_questions(args.questions, args.references or (kept if kept.is_file() else None))
     answers, notes = asked_answers(questions, read_all_answers(Path(args.output), questions, Path(args.questions)))
@@ -234,6 +230,16 @@ def run_judge(args: argparse.Namespace, open_model: OpenModel) -> int:
         for item in missing
     ]
     return _status(model, failures)
+
+
+def _run_programs(args: argparse.Namespace, mode: Mode) -> int:
+    """Judge by running the answers; refuse what asks a model or compares two."""
+    from eval.run_programs import judge_programs
+
+    unused = {"--model": args.model != "offline", "--baseline": args.baseline, "--ranking": args.ranking}
+    for option in (name for name, given in unused.items() if given):
+        raise UserError(f"{option}: --mode {mode.name} asks no model and compares none; leave it out")
+    return judge_programs(args, mode)
 
 
 def run_report(args: argparse.Namespace, _: OpenModel) -> int:

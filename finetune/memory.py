@@ -120,6 +120,8 @@ def estimate_memory(
     gradients = (_largest_matrix(config) if one_pass else held.trained) * (2.0 if narrow else 4.0)
     autocast = half and stored == 4 and layout.sharding == "none"
     copies = 2.0 * (held.layers + config.vocab_size * config.hidden_size) if autocast else 0.0  # of the forward pass
+    if counts.frozen and run.precision == "bf16" and layout.sharding == "none":
+        copies = 2.0 * held.adapters
     if adapter.kind == "dora" and adapter.dropout and half:
         copies += held.layers * _adapter_precision(run.precision, layout.sharding)  # multiplied anew: see above
     stream = 4 if stored == 4 and layout.sharding != "fsdp2" else compute
@@ -128,7 +130,7 @@ def estimate_memory(
     kept += tokens * 3 * stream * config.hidden_size
     loss = _loss_bytes(config, held, tokens, compute, narrow_weights=half and not autocast)
     moved = exchange_bytes(held, config.num_hidden_layers, compute, layout)
-    moments = (
+    moments = (  # one after the other, so that only the greatest counts
         loss + moved.loss,
         layer + moved.layer,
         layer + moved.start - moved.lasting - kept * (1 - 1 / config.num_hidden_layers),

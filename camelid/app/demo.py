@@ -4,25 +4,20 @@ import argparse
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from camelid.app.demo_preference import preference_stages, preference_table
+from camelid.app.demo_stage import Stage, add_scores
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.paths import find_packaged
 from camelid.files.read import read_json
 
-
-@dataclass(frozen=True)
-class Stage:
-    """One command line of the demo and why it is run."""
-
-    title: str
-    command: tuple[str, ...]
+TRAINED = 4  # stages until there is a tuned model
 
 
 def register(rooms: Any) -> None:
@@ -31,6 +26,11 @@ def register(rooms: Any) -> None:
     parser.add_argument("--output", default="demo-run", metavar="DIR", help="where all of it goes (default demo-run)")
     parser.add_argument("--records", type=int, default=480, metavar="N", help="instruction records (default 480)")
     parser.add_argument("--updates", type=int, default=300, metavar="N", help="optimizer updates (default 300)")
+    parser.add_argument(
+        "--preference",
+        action="store_true",
+        help="go on with what is preferred: judged pairs, a reward model, the best of 8 answers, DPO",
+    )
     parser.set_defaults(run=run)
 
 
@@ -40,7 +40,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--records and --updates must be at least 1")
     out = Path(args.output)
     console = Console()
-    for number, stage in enumerate(stages(out, args.records, args.updates), start=1):
+    todo = stages(out, args.records, args.updates)
+    if args.preference:
+        todo = [*todo[:TRAINED], *preference_stages(out)]
+    for number, stage in enumerate(todo, start=1):
         console.rule(f"[bold]{number}. {stage.title}", align="left")
         console.print(f"[dim]$ {shlex.join(('camelid', *stage.command))}", highlight=False, soft_wrap=True)
         status = subprocess.call([sys.executable, "-m", "camelid.app.cli", *stage.command])
@@ -48,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"camelid: the demo stopped at stage {number}; the same command resumes", file=sys.stderr)
             return status
     console.rule("[bold]What came out", align="left")
-    console.print(results_table(out))
+    console.print(preference_table(out) if args.preference else results_table(out))
     return 0
 
 
@@ -105,9 +108,5 @@ def results_table(out: Path) -> Table:
     table.add_row("training", f"{training['updates']} updates, {training['tokens']:,} tokens")
     table.add_row("", f"loss {training['loss_first']:.3f} first, {training['loss_last']:.3f} last")
     table.add_row("", f"{training['tokens_per_second']:,.0f} tokens/s")
-    for model in read_json(out / "eval" / "results.json")["boards"][0]["rows"]:
-        score = model["score"]
-        interval = f"95% interval {score['low']:.2f} to {score['high']:.2f}"
-        table.add_row(f"score: {model['label']}", f"{score['mean']:.2f} of 10 ({interval})")
-    table.add_row("report", str((out / "eval" / "report.html").resolve()))
+    add_scores(table, out / "eval")
     return table

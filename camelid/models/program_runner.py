@@ -14,6 +14,7 @@ from camelid.models.model_run import ModelRun
 from camelid.models.spend import Price
 from camelid.sandbox.execute import run
 from camelid.sandbox.limits import Limits
+from camelid.sandbox.table import DEFAULT
 from camelid.sandbox.verdict import Failed, NoSandbox, Passed, TimedOut
 
 JUDGE = "tests"  # its name
@@ -74,5 +75,10 @@ def program_request(program: str, language: str = "python", rules: str = "", tas
 
 
 def open_runner(journal: Path, sandbox: str, more_time: MoreTime | None = None) -> ModelRun:
-    """A runner with its journal: as many programs at once as there are processors, and nothing is billed."""
+    """A runner with its journal: as many programs at once as there are processors, and nothing is billed.
+
+    Each kind of sandbox has a journal of its own: what passed without protection has not passed with it.
+    """
+    if sandbox != DEFAULT:
+        journal = journal.with_name(journal.name.replace(".journal", f".{sandbox}.journal"))
     return ModelRun(ProgramRunner(sandbox, more_time), journal, os.cpu_count() or 1, NOTHING_BILLED)

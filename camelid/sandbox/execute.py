@@ -19,7 +19,7 @@ from camelid.sandbox.python_launcher import NONCE
 from camelid.sandbox.table import DEFAULT, SANDBOXES
 from camelid.sandbox.verdict import Execution, Failed, NoSandbox, Passed, TimedOut
 
-READ = 1 << 16  # bytes of what a program wrote
+READ = 1 << 16  # bytes of the end of what a program wrote
 EARLY = "it ended before its tests did"
 _NOTHING = Limits(cpu_seconds=10)
 
@@ -73,7 +73,7 @@ def _run(program: str, limits: Limits, sandbox: str, language: Language) -> Exec
         given.write(language.stdin(program, nonce))
         given.seek(0)
         status, seconds, late = _wait(_start(launch, given, said), limits.wall_seconds)
-        said.seek(0)
+        said.seek(max(0, said.seek(0, os.SEEK_END) - READ))
         lines = said.read(READ).decode("utf-8", "replace").rstrip().splitlines() or [""]
     if status == 0 and lines[-1].strip() == language.ending(nonce):
         return Passed(_seconds(lines[-2:-1]))

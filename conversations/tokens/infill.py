@@ -41,11 +41,11 @@ class InfillTokens:
 INFILL_TOKENS = (
     # Roziere et al. 2023, section 2.3; github.com/meta-llama/codellama, llama/tokenizer.py.
     InfillTokens("Code Llama", "▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>"),
-    # Li et al. 2023 (StarCoder), section 5.1; StarCoder2 has the same.
+    # huggingface.co/bigcode/starcoder, "Fill-in-the-middle"; StarCoder2 has the same.
     InfillTokens("StarCoder", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<|endoftext|>"),
-    # Hui et al. 2024 (Qwen2.5-Coder), table 1 and section 3.2.1.
+    # Hui et al. 2024 (Qwen2.5-Coder technical report), file-level pre-training.
     InfillTokens("Qwen2.5-Coder", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|endoftext|>"),
-    # Guo et al. 2024 (DeepSeek-Coder), section 3.1.2; its hole stands where the suffix begins.
+    # github.com/deepseek-ai/DeepSeek-Coder, "Code Insertion"; the hole's token stands where the suffix begins.
     InfillTokens("DeepSeek-Coder", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", "<｜end▁of▁sentence｜>"),  # noqa: RUF001
 )
 

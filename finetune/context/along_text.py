@@ -29,6 +29,7 @@ class TextCache:
     def __init__(self, layers: int, tokens: int) -> None:
         self._tokens, self._read = tokens, [0] * layers
         self._keys, self._values = [torch.empty(0)] * layers, [torch.empty(0)] * layers
+        self._masks: dict[int | None, Tensor] = {}  # of the part that is being read, by window
 
     def attend(self, layer: int, q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
         """Store the part's keys and values, then attend from it to all that was read."""
@@ -38,11 +39,15 @@ class TextCache:
             buffers[layer][:, self._read[layer] : self._read[layer] + len(x_TKd)] = x_TKd.transpose(0, 1)
         self._read[layer] += len(k_TKd)
         read = self._read[layer]
+        if layer == 0:
+            self._masks = {}
+        if documents.window not in self._masks:
+            self._masks[documents.window] = seen(len(q_THd), read, documents.window, q_THd.device)
         out_1HTd = scaled_dot_product_attention(
             q_THd.transpose(0, 1)[None],
             self._keys[layer][None, :, :read],
             self._values[layer][None, :, :read],
-            attn_mask=seen(len(q_THd), read, documents.window, q_THd.device),
+            attn_mask=self._masks[documents.window],
             enable_gqa=q_THd.shape[1] != k_TKd.shape[1],
         )
         return out_1HTd[0].transpose(0, 1)

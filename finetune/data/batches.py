@@ -68,7 +68,11 @@ class Plan:
         wanted = np.flatnonzero((ends > first) & (ends - self._rows_of_block[order] < last))
         found = [row for place in wanted for row in self._rows(epoch, int(order[place]))]
         before = int(ends[wanted[0]] - self._rows_of_block[order[wanted[0]]])
-        return found[first - before : last - before]
+        rows = found[first - before : last - before]
+        if self.data.pieces is None:
+            return rows
+        # Nothing fills these up: the longest first, so that what processes do at the same time is about as long.
+        return sorted(rows, key=lambda row: -int(self.data.lengths[row].sum()))
 
     def _rows(self, epoch: int, block: int) -> list[PackedRow]:
         """The sequences of a block in an epoch, in order."""

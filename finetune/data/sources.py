@@ -38,6 +38,10 @@ def read_named_texts(source: DataSource) -> Iterator[tuple[str, str]]:
         UserError: as `read_source`.
     """
     here = Path(source.path).exists()
+    if source_shards(source):
+        raise UserError(
+            f"{source.path}: token shards, of which no bytes are known; name the texts that they were made of"
+        )
     for part in _parts(source) if here else [None]:
         for place, record in _hub_records(source) if part is None else _scan(source, part):
             named = record.get("source")

@@ -79,13 +79,13 @@ class TokenData:
             (n,) ids, and (n,) the weight of each as a target; 0 = not trained. A document's first token has nothing
             before it to predict it from, so its weight is always 0.
         """
-        store, start = self._place(index)
-        end = start + int(self.lengths[index])
+        store, place = self._place(index)
+        ids = store.ids[place].astype(np.int64)
         if store.weights is not None:
-            return store.ids[start:end].astype(np.int64), np.array(store.weights[start:end])
-        weights = np.ones(end - start, dtype=np.float32)
+            return ids, np.array(store.weights[place])
+        weights = np.ones(ids.size, dtype=np.float32)
         weights[0] = 0
-        return store.ids[start:end].astype(np.int64), weights
+        return ids, weights
 
     def sources_of(self, documents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The place of each document's source among `sources`; -1 where a cache of an older version does not say."""
@@ -105,19 +105,27 @@ class TokenData:
     def trained_weight(self, documents: npt.NDArray[np.int64]) -> float:
         """Sum of the loss weights of some documents."""
         carry = self.has_weights(documents)
-        weights = (self.document(index)[1].sum(dtype=np.float64) for index in documents[carry])
+        weights = (held.sum(dtype=np.float64) for held in self._weights(documents[carry]))
         return float(sum(weights)) + float((self.lengths[documents[~carry]] - 1).sum())
 
     def trained_tokens(self, documents: npt.NDArray[np.int64]) -> int:
         """Number of trained tokens of some documents."""
         carry = self.has_weights(documents)
-        counts = (int(np.count_nonzero(self.document(index)[1])) for index in documents[carry])
+        counts = (int(np.count_nonzero(held)) for held in self._weights(documents[carry]))
         return sum(counts) + int((self.lengths[documents[~carry]] - 1).sum())
 
-    def _place(self, index: int) -> tuple[TokenStore, int]:
-        start = int(self.starts[index])
-        number = int(np.searchsorted(self._bounds, start, "right")) - 1
-        return self.stores[number], start - int(self._bounds[number])
+    def _weights(self, documents: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
+        """Those of documents that carry some."""
+        for index in documents.tolist():
+            store, place = self._place(index)
+            assert store.weights is not None
+            yield store.weights[place]
+
+    def _place(self, index: int) -> tuple[TokenStore, slice]:
+        """Where a document lies in which store."""
+        number = int(np.searchsorted(self._bounds, self.starts[index], "right")) - 1
+        start = int(self.starts[index] - self._bounds[number])
+        return self.stores[number], slice(start, start + int(self.lengths[index]))
 
     def _stores_of(self, documents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return np.searchsorted(self._bounds, self.starts[documents], "right") - 1

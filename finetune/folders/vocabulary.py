@@ -77,11 +77,12 @@ def resize_vocabulary(model: Llama, tokens: int, multiple_of: int = 1) -> None:
         raise UserError(f"the vocabulary has {model.config.vocab_size} tokens; it cannot shrink to {rows}")
     model.model.embed_tokens.weight = nn.Parameter(grow_rows(model.model.embed_tokens.weight.detach(), rows))
     model.model.embed_tokens.num_embeddings = rows
-    if model.config.tie_word_embeddings:
-        model.lm_head.weight = model.model.embed_tokens.weight
-    else:
-        model.lm_head.weight = nn.Parameter(grow_rows(model.lm_head.weight.detach(), rows))
-    model.lm_head.out_features = rows
+    if not model.config.num_labels:  # a score layer knows no tokens
+        if model.config.tie_word_embeddings:
+            model.lm_head.weight = model.model.embed_tokens.weight
+        else:
+            model.lm_head.weight = nn.Parameter(grow_rows(model.lm_head.weight.detach(), rows))
+        model.lm_head.out_features = rows
     model.config = replace(model.config, vocab_size=rows)
 
 

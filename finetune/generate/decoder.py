@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from camelid.errors import UserError
 from finetune.generate.chunk import ChosenToken, Chunk
 from finetune.generate.sampling import Sampling, SamplingState, choose_tokens, top_logprobs
 from finetune.generate.slots import STEP, Slots
@@ -91,6 +92,8 @@ class Decoder(Generic[JobT]):
         call: Callable[..., Tensor] | None = None,
         device: torch.device | None = None,
     ) -> None:
+        if model.config.num_labels:
+            raise UserError("a reward model gives scores and says nothing; score answers with `camelid finetune score`")
         self._config, self._tokenizer, self._end_ids = model.config, tokenizer, frozenset(end_ids)
         self._most_batch, self._most_tokens = most_batch, most_tokens
         self._call = model if call is None else call

@@ -75,7 +75,7 @@ def rotary_frequencies(config: LlamaConfig, length: int = 0) -> list[float]:
         stretch = scaling["factor"] * max(length, context) / context - (scaling["factor"] - 1)
         base *= stretch ** (size / (size - 2))
     # In float32, as Meta's code and transformers do: at position 100,000 the last bit of a frequency is 0.006 radians.
-    plain_f = 1.0 / base ** (torch.arange(0, size, 2, dtype=torch.float32) / size)
+    plain_f = 1.0 / base ** (torch.arange(0, size, 2, dtype=torch.float32, device="cpu") / size)
     if config.rope_type == "linear":
         plain_f = plain_f / scaling["factor"]
     elif config.rope_type in ("llama3", "yarn"):
@@ -130,4 +130,4 @@ def _yarn_share(config: LlamaConfig) -> Tensor:
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, size - 1)
     width = (high - low) or 0.001
-    return 1 - ((torch.arange(size // 2, dtype=torch.float32) - low) / width).clamp(0, 1)
+    return 1 - ((torch.arange(size // 2, dtype=torch.float32, device="cpu") - low) / width).clamp(0, 1)

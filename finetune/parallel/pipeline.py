@@ -142,10 +142,10 @@ class Pipeline:
     def spread(self, values_n: Tensor, names: list[str]) -> Tensor:
         """(N,) one number of each weight of the whole model, in its order, of those of this stage's weights."""
         places = {name: place for place, name in enumerate(self._shapes)}
-        whole_N = values_n.new_zeros(len(places))
-        whole_N[[places[name] for name in names]] = values_n
+        whole_N = torch.zeros(len(places), dtype=values_n.dtype, device=self._device)
+        whole_N[[places[name] for name in names]] = values_n.to(self._device)
         distributed.all_reduce(whole_N, group=self._group)
-        return whole_N
+        return whole_N.to(values_n.device)
 
     def names_like(self, name: str) -> list[str]:
         """All weights of the whole model that are matrices, or vectors, as this one is."""

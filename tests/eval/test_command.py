@@ -121,7 +121,10 @@ def test_raw_replies_are_kept_and_read_anew(camelid_eval: Eval, tmp_path: Path) 
         (("answer", "--max-tokens", "0"), "--max-tokens must be at least 1"),
         (("judge", "--audit", "-1"), "--audit must be at least 0"),
         (("judge", "--ranking"), "--ranking: only with --mode alpaca"),
-        (("judge", "--mode", "pairwise"), "--model offline: it grades answers one by one; use --mode single"),
+        (
+            ("judge", "--mode", "vicuna"),
+            "--model offline: it knows no verdict of this mode; use --mode single or pairwise",
+        ),
         (("judge",), "answers: none there; run `camelid eval answer` first"),
         (("report",), "judgments: none there; run `camelid eval judge` first"),
     ],

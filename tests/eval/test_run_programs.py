@@ -17,6 +17,7 @@ from camelid.files.write import write_jsonl
 from camelid.models import program_runner
 from camelid.sandbox import Limits
 from camelid.sandbox.execute import why_missing
+from eval.judging import task_limits
 from eval.results import LeaderboardRow, Results
 from tests.fake_openai import FakeOpenAI
 from tests.sandboxes import need_sandbox
@@ -138,8 +139,11 @@ def test_the_embedded_model_completes_no_text(command: Command, tmp_path: Path) 
     assert status == 2 and "--completions: needs a server" in err
 
 
-def test_what_a_judgment_says(command: Command, tmp_path: Path) -> None:
+def test_what_a_judgment_says(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_sandbox()
+    monkeypatch.setattr(program_runner, "Limits", partial(Limits, cpu_seconds=1))
+    monkeypatch.setattr(task_limits, "Limits", partial(Limits, cpu_seconds=1))
+    monkeypatch.setattr(task_limits, "limits_beside", lambda seconds: Limits(cpu_seconds=1))
     said = {
         "add/1": ["def f(x): return x + 1"],
         "add/2": ["def f(x): return x"],
@@ -198,6 +202,15 @@ def test_tests_that_a_stub_passes_are_named(command: Command, tmp_path: Path) ->
     answers(tmp_path, "m", {"weak": ["    return 1"]})
     status, out, _ = command("judge", "--mode", "execute")
     assert status == 0 and "tests that a body of `return None` passes: weak" in out
+
+
+def test_each_kind_of_sandbox_has_verdicts_of_its_own(command: Command, tmp_path: Path) -> None:
+    need_sandbox()
+    outside = f"import os\ndef f(x):\n    return x + 1 if os.path.exists({str(tmp_path)!r}) else 0"
+    answers(tmp_path, "m", {"add/1": [outside]})
+    for sandbox, passed in (("none", 1), ("bubblewrap", 0), ("none", 1)):
+        status, out, _ = command("judge", "--mode", "execute", "--audit", "0", "--sandbox", sandbox)
+        assert status == 0 and f"m: {passed} of 1 programs passed" in out
 
 
 def test_missing_samples_are_counted_and_no_rank_is_given(command: Command, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ class InfillForm:
     """
 
     name = "infill"
-    units = "texts"
+    units = "infilling texts"
     weighted = True
 
     def scan(self, path: Path) -> PlacedRecords:
@@ -53,7 +53,7 @@ def draw_cut(text: str, seed: int, number: int) -> tuple[CutText, bool] | None:
     """Where a text is cut, and whether its suffix comes first; None if it stays whole.
 
     Both cuts are uniform over the places between characters, before the first and behind the last included (Roziere
-    et al. 2023, section 2.3: "uniformly, at the character level").
+    et al. 2023, section 2.3).
 
     Args:
         text: the document.

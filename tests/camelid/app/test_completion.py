@@ -33,7 +33,7 @@ def script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     ("words", "expected"),
     [
         ("camelid conv", {"conversations"}),
-        ("camelid eval ", {"answer", "check", "compare", "difficulties", "judge", "report"}),
+        ("camelid eval ", {"answer", "check", "compare", "difficulties", "judge", "preferences", "report"}),
         ("camelid eval judge --mode ", set(MODES)),
         ("camelid selfinstruct generate --max", {"--max-cost", "--max-requests", "--max-tokens"}),
         ("camelid finetune my-rec", {"my-recipe.yaml"}),

@@ -128,3 +128,11 @@ def refusing(status: int, monkeypatch: pytest.MonkeyPatch) -> str:
     server = HTTPServer(("127.0.0.1", 0), Refusing)
     threading.Thread(target=server.handle_request, daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}/v1"
+
+
+def test_the_sandbox_that_works_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "why_missing", lambda name: None if name == "docker" else f"no {name}; choose another")
+    assert doctor.sandbox() == Finding("ok", "sandbox", "docker works")
+    monkeypatch.setattr(doctor, "why_missing", lambda name: f"no {name}; choose another")
+    text = "only --sandbox none for programs: no bubblewrap; choose another"
+    assert doctor.sandbox() == Finding("note", "sandbox", text)

@@ -46,7 +46,7 @@ for place in range(20):
 os._exit(0)""",
     "disk": "for number in range(10**6):\n    open(f'/tmp/{number}', 'wb').write(bytes(1 << 20))",
     "memory": "kept = []\nwhile True:\n    kept.append(bytearray(1 << 24))",
-    "endless": "while True:\n    pass",
+    "endless": "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True:\n    pass",
     "orphan": "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'while 1: 1'], start_new_session=True)",
     "asks": "assert input() == ''",
 }
@@ -95,11 +95,6 @@ def test_hostile_program(name: str, sandbox: None, tmp_path: Path) -> None:
             break
         time.sleep(0.05)
     assert not left_running(limits)
-
-
-def test_an_ignored_signal_does_not_help(sandbox: None) -> None:
-    program = "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True:\n    pass"
-    assert isinstance(run(program, Limits(cpu_seconds=1)), TimedOut)
 
 
 def test_sleeping_for_ever_is_out_of_time(sandbox: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ import torch
 from transformers import AutoTokenizer
 
 from camelid.errors import UserError
-from finetune.data.batches import make_micro_batch
+from finetune.data.batches import Plan, make_micro_batch, micro_batches_of_rank
 from finetune.data.preference_data import PreferenceData, load_preferences
-from finetune.recipe import DataSource, PreferenceDataSection
+from finetune.recipe import DataSource, OptimSection, PreferenceDataSection
 from tests.finetune.preference.truth import TEMPLATE, tokenise, write_labelled, write_preferences
 
 SHARED, APART = 0.0, 2.0
@@ -123,6 +123,21 @@ def test_a_prompt_is_held_out_with_all_its_pairs(toy_model: Path, tmp_path: Path
     held = set(data.tokens.validation.tolist())
     assert 0 < len(held) < 24
     assert {number % 12 for number in held} == {number for number in held if number < 12}
+
+
+def test_processes_have_about_as_much_to_do(toy_model: Path, tmp_path: Path) -> None:
+    """Pairs are as long as they are: those that two processes read at the same time are about equally long."""
+    data = load(toy_model, write_preferences(tmp_path / "pairs.jsonl", 24)).tokens
+    section = PreferenceDataSection((DataSource("pairs"),), TEMPLATE, 512)
+    plan = Plan(data, section, OptimSection(lr=1.0, global_batch=16), seed=0)
+    rows = plan.rows(0)
+    assert len(rows) == 16 and all(row.size == 1 for row in rows)
+    first, second = (
+        [int(data.lengths[np.concatenate(part)].sum()) for part in micro_batches_of_rank(rows, rank, 2, 1)]
+        for rank in (0, 1)
+    )
+    spread = max(first) - min(first)
+    assert max(abs(one - other) for one, other in zip(first, second, strict=True)) < spread / 2
 
 
 @pytest.mark.parametrize(

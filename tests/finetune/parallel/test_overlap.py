@@ -110,7 +110,7 @@ if sharding == "none":
     both_passes()
     calls = 0
     both_passes()
-    buckets = calls
+    buckets = max(1, calls)  # none if nothing overlaps
     # As long as the backward pass, about two thirds of both; the slowest process's, so that all wait equally long.
     longest = torch.tensor(alone * 2 / 3 / buckets)
     distributed.all_reduce(longest, distributed.ReduceOp.MAX)

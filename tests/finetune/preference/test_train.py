@@ -2,12 +2,14 @@
 
 import json
 import math
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from camelid.app.cli import main
 from finetune.preference import reference
 from tests.finetune.preference.test_layouts import recipe
 from tests.finetune.preference.truth import read, write_preferences
@@ -79,7 +81,11 @@ def test_held_out_preferences_are_measured(toy_model: Path, pairs: Path, tmp_pat
 
 
 def test_a_reward_model_is_no_start_for_a_policy(
-    toy_model: Path, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_model: Path,
+    pairs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reward = recipe("reward", toy_model, pairs, tmp_path, 1)
     assert run(reward) == 0
@@ -90,3 +96,6 @@ def test_a_reward_model_is_no_start_for_a_policy(
     policy["run"]["output"] = str(tmp_path / "policy")
     assert run(policy) == 2
     assert "is a reward model" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", StringIO("Hello\n"))
+    main(["chat", str(model)])  # says it of the question, and goes on with the next
+    assert "a reward model gives scores and says nothing" in "".join(capsys.readouterr())

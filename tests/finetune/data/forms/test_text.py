@@ -198,3 +198,15 @@ def test_both_kinds_of_files_in_one_folder_are_refused(tmp_path: Path, tokenizer
     (tmp_path / "b.txt").write_text("x")
     with pytest.raises(UserError, match=r"holds texts \(b\.txt\) beside records \(a\.jsonl\)"):
         load_tokens(tmp_path / "c", text_section(DataSource(str(tmp_path), form="text")), tokenizer, seed=0)
+
+
+def test_a_corpus_folder_is_its_records(tmp_path: Path, tokenizer: Any) -> None:
+    """What `camelid corpus` leaves beside them is no data."""
+    (tmp_path / "made" / "data").mkdir(parents=True)
+    (tmp_path / "made" / "data" / "00000.jsonl.gz").write_bytes(
+        gzip.compress(write_texts(tmp_path / "a.jsonl", TEXTS).read_bytes())
+    )
+    (tmp_path / "made" / "ledger.json").write_text('{"ledgers": []}')
+    (tmp_path / "made" / "asked.json").write_text('{"name": "x"}')
+    section = text_section(DataSource(str(tmp_path / "made"), form="text"))
+    assert load_tokens(tmp_path / "c", section, tokenizer, seed=0).ledgers[0].kept == len(TEXTS)
