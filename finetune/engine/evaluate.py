@@ -22,7 +22,7 @@ from finetune.generate.slots import round_up
 from finetune.objectives.objective import Objective
 
 SAMPLES = 3  # held-out prompts that are answered at each evaluation
-SAMPLE_TOKENS = 128  # of each answer
+SAMPLE_TOKENS = 128  # of each answer, at most
 
 
 @contextmanager
@@ -85,25 +85,38 @@ def validate_by_source(worker: Worker, plan: Plan, rows: Sequence[PackedRow], te
     return Validation(float(sums[:, 1].sum() / sums[:, 0].sum()), {"by_source": found} if found else {})
 
 
-def sample_answers(worker: Worker, data: TokenData, tokenizer: Any, end_ids: list[int]) -> list[dict[str, str]]:
-    """Answer the first prompts of the first held-out conversations, with the likeliest tokens.
+def sample_answers(
+    worker: Worker, data: TokenData, tokenizer: Any, end_ids: list[int], count: int = SAMPLES
+) -> list[dict[str, Any]]:
+    """Answer the first prompts of the first held-out conversations or preferences, with the likeliest tokens.
 
     Every process must call it; they share the prompts.
 
+    Args:
+        worker: this process.
+        data: holds what is held out.
+        tokenizer: of the model.
+        end_ids: tokens that end an answer.
+        count: prompts.
+
     Returns:
-        `prompt`, `answer` and `reference` of each, on every process; none under ZeRO-3 and in a pipeline.
+        `prompt`, `answer`, its `tokens` and the `reference` (of a preference the chosen answer) of each, on every
+        process; none under ZeRO-3 and in a pipeline.
     """
     if worker.sharding == "zero3" or worker.pipeline is not None:
         return []
-    chats = data.validation[data.are_chats(data.validation)]
+    chats = data.validation
+    if data.pieces is None:
+        chats = chats[data.are_chats(chats)]
     exchanges = (_exchange(data, int(document)) for document in chats)
     fitting = ((prompt, said) for prompt, said in exchanges if len(prompt) < worker.unwrapped.config.context)
-    chosen = list(islice(fitting, SAMPLES))
+    chosen = list(islice(fitting, count))
     answers = _answer(worker, [prompt for prompt, _ in chosen], tokenizer, end_ids)
     return [
         {
             "prompt": tokenizer.decode(prompt),
             "answer": answer.text.strip(),
+            "tokens": len(answer.ids),
             "reference": tokenizer.decode(said, skip_special_tokens=True).strip(),
         }
         for (prompt, said), answer in zip(chosen, answers, strict=True)
@@ -137,6 +150,10 @@ def _answer(worker: Worker, prompts: list[list[int]], tokenizer: Any, end_ids: l
 def _exchange(data: TokenData, document: int) -> tuple[list[int], list[int]]:
     """Token ids before the first trained token of a document, and of the trained ones that follow."""
     ids, weights = data.document(document)
+    if data.pieces is not None:
+        first = int(data.pieces.first[document])
+        prompt, answer = int(data.pieces.prompts[first]), int(data.pieces.answers[first])
+        return ids[:prompt].tolist(), ids[prompt : prompt + answer].tolist()
     trained = weights > 0
     first = int(trained.argmax())
     stop = first + int(np.append(~trained[first:], True).argmax())

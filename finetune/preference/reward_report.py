@@ -1,7 +1,5 @@
 """A page about reward models on preferences: accuracy by grade and by length, and calibration."""
 
-import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +7,10 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from camelid.charts import line_chart
 from camelid.files.read import read_text
 from camelid.files.write import atomic_write
 from finetune.preference.accuracy import Confidence, accuracies, calibration
+from finetune.preference.inline_chart import inline_chart
 from finetune.preference.score_file import ScoredFile, scored_pairs
 
 TEMPLATE = Path(__file__).parent / "data" / "reward_report.html"
@@ -59,8 +57,4 @@ def _chart(steps: list[Confidence], name: str) -> Markup:
         name: [(step.said, step.accuracy) for step in steps],
         "perfectly calibrated": [(0.5, 0.5), (1.0, 1.0)],
     }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "calibration.svg"
-        line_chart(path, curves, f"Calibration of {name}", "probability given", "share right")
-        drawing = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", read_text(path), flags=re.DOTALL)
-        return Markup(drawing)
+    return Markup(inline_chart(curves, f"Calibration of {name}", "probability given", "share right"))

@@ -1,7 +1,6 @@
 """Training on preferences, from a recipe to a model folder."""
 
 import signal
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -9,30 +8,26 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from camelid.files.lock import exclusive_lock
-from camelid.files.write import AppendLog
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
-from finetune.data.batches import PackedRow, Plan
+from finetune.data.batches import Plan
 from finetune.data.preference_data import load_preferences, unit_of
 from finetune.engine import run_folder
 from finetune.engine.announce import announce_run, config_if_here
-from finetune.engine.evaluate import Validation, validation_loss
 from finetune.engine.make_worker import make_worker
 from finetune.engine.results import output_folder, write_results
 from finetune.engine.run_updates import run_updates
-from finetune.engine.worker import Worker
+from finetune.folders.generation_config import find_end_ids
 from finetune.folders.vocabulary import require_rows
 from finetune.layout import Sharding, check
-from finetune.objectives.policy import Policy
-from finetune.objectives.reward import Reward
 from finetune.packages import require_packages
 from finetune.parallel import launch
 from finetune.parallel.patience import Patience
+from finetune.preference.curves import write_curves
+from finetune.preference.evaluate import evaluate
 from finetune.preference.objective_of import objective_of, policy_loss
 from finetune.preference.reference import reference_log_probs
 from finetune.recipe import PreferenceRecipe
-
-VALIDATION = "validation.jsonl"  # in the run folder: what is known of the held-out preferences at each evaluation
 
 
 def train_preference(recipe: PreferenceRecipe, quiet: bool = False) -> signal.Signals | None:
@@ -74,38 +69,16 @@ def _train(
     if recipe.kind != "reward" and policy_loss(recipe).wants_reference:
         reference = reference_log_probs(worker, data, recipe, quiet)
     make = partial(objective_of, recipe, data, reference)
-    held_out = list(data.tokens.validation[:, None])
-    validate = partial(evaluate, worker, plan, held_out, make, folder) if held_out else None
+    ends = None
+    if recipe.kind != "reward":  # which says nothing
+        ends = find_end_ids(tokenizer, template_for(recipe.data.template, tokenizer))
+    held_out = data.tokens.validation.size > 0
+    validate = partial(evaluate, worker, plan, make, tokenizer, ends, folder) if held_out else None
     stopped = run_updates(worker, plan, recipe, make(), validate, quiet)
     if stopped is None:
         write_results(worker, data.tokens.ledgers, recipe, tokenizer, plan.updates)
+        if accelerator.is_main_process:
+            write_curves(folder)
     patience.wait()
     accelerator.end_training()
     return stopped
-
-
-def evaluate(
-    worker: Worker,
-    plan: Plan,
-    held_out: Sequence[PackedRow],
-    make: Callable[[], Policy | Reward],
-    folder: Path,
-    done: int,
-) -> Validation:
-    """The loss of the held-out preferences; what else is known of them goes to `validation.jsonl`.
-
-    Args:
-        worker: this process; every one calls it.
-        plan: holds the documents.
-        held_out: a sequence each.
-        make: an objective that has seen nothing yet.
-        folder: of the run.
-        done: updates done.
-    """
-    objective = make()
-    loss = validation_loss(worker, plan, held_out, objective)
-    facts = objective.facts(worker.sum)
-    if worker.accelerator.is_main_process:
-        with AppendLog(folder / VALIDATION) as log:
-            log.append({"update": done, "loss": loss, **facts})
-    return Validation(loss)

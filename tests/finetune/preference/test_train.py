@@ -80,6 +80,26 @@ def test_held_out_preferences_are_measured(toy_model: Path, pairs: Path, tmp_pat
     assert all(0 <= line["accuracy"] <= 1 and "accuracy_grade_3" in line for line in lines)
 
 
+def test_a_policy_says_how_long_its_answers_are_and_shows_its_curves(
+    toy_model: Path, pairs: Path, tmp_path: Path
+) -> None:
+    ours = recipe("dpo", toy_model, pairs, tmp_path, 4)
+    ours["data"]["validation"] = 0.4
+    ours["run"]["evaluate_every"] = 2
+    assert run(ours) == 0
+    folder = Path(ours["run"]["output"])
+    samples = read(folder / "samples.jsonl")
+    for line in [line for line in metrics(ours) if line["validation_loss"] is not None]:
+        lengths = [sample["tokens"] for sample in samples if sample["update"] == line["update"]]
+        assert lengths and line["sampled_tokens"] == pytest.approx(sum(lengths) / len(lengths))
+    chosen = [record["chosen"]["content"] for record in read(pairs)]
+    assert all(any(sample["reference"] == text.strip() for text in chosen) for sample in samples)
+    page = (folder / "curves.html").read_text()
+    for title in ("Accuracy", "Margin", "Rewards", "Log-probabilities", "Length of sampled answers"):
+        assert f"<h2>{title}</h2>" in page
+    assert page.count("<svg") == 6 and "after 2 updates" in page and "after 4 updates" in page
+
+
 def test_a_reward_model_is_no_start_for_a_policy(
     toy_model: Path,
     pairs: Path,
