@@ -23,7 +23,13 @@ def test_a_model_is_pre_trained_on_the_documentation(
         (tmp_path / "toy-pretrain" / "texts" / f"{page.stem}.txt").write_text(page.read_text()[:3000])
     shutil.copy(ROOT / "recipes" / "toy" / "pretrain.yaml", tmp_path / "pretrain.yaml")
     (tmp_path / "tiny.yaml").write_text(TINY)
-    small = ["data.max_length=128", "optim.global_batch=4", "optim.micro_batch=4", "optim.updates=15"]
+    small = [
+        "data.validation=0.3",
+        "data.max_length=128",
+        "optim.global_batch=4",
+        "optim.micro_batch=4",
+        "optim.updates=15",
+    ]
     for command in (
         ["tokenizer", "train", "toy-pretrain/texts", "--vocab", "400", "--output", "toy-pretrain/tokenizer"],
         ["weights", "init", "tiny.yaml", "--tokenizer", "toy-pretrain/tokenizer", "--output", "toy-pretrain/start"],
