@@ -23,7 +23,7 @@ class InfillTerminal:
         sampling: of all middles.
         seed: of the first; the next one takes the next number. None draws it.
         read: asks for a line; raises EOFError where a text ends, and again where no text follows.
-        out: where texts go.
+        out: where texts go; None for the standard output of the moment.
 
     Raises:
         UserError: the model cannot fill holes.
@@ -35,14 +35,14 @@ class InfillTerminal:
         sampling: Sampling,
         seed: int | None = None,
         read: Callable[[str], str] = input,
-        out: TextIO = sys.stdout,
+        out: TextIO | None = None,
     ) -> None:
         if isinstance(served.infill, UserError):
             raise served.infill
         self._served, self._infill = served, served.infill
         self._sampling = replace(sampling, after=served.anchor)
         self._seed = secrets.randbits(62) if seed is None else seed
-        self._read, self._out = read, out
+        self._read, self._out = read, out or sys.stdout
 
     def run(self) -> int:
         """Read texts until one is empty."""

@@ -31,7 +31,7 @@ class Terminal:
         system: the system message, if any.
         seed: of the first answer; the next one takes the next number. None draws it.
         read: asks for a line; raises EOFError at the end.
-        out: where answers go.
+        out: where answers go; None for the standard output of the moment.
 
     Raises:
         UserError: the model takes no chats.
@@ -44,14 +44,14 @@ class Terminal:
         system: str | None = None,
         seed: int | None = None,
         read: Callable[[str], str] = input,
-        out: TextIO = sys.stdout,
+        out: TextIO | None = None,
     ) -> None:
         if isinstance(served.encoder, UserError):
             raise served.encoder
         self._encoder = served.encoder
         self._served, self._sampling, self._system = served, sampling, system
         self._seed = secrets.randbits(62) if seed is None else seed
-        self._read, self._out = read, out
+        self._read, self._out = read, out or sys.stdout
         self._turns: list[Message] = []
 
     def run(self) -> int:
