@@ -15,7 +15,7 @@ from camelid.files.read import read_json, read_jsonl
 
 ANSWERS = 8  # of which the best is trained on
 TEMPERATURE = "1.2"  # of sampling; for 10 to 100 answers LLaMA 2 found 1.2 to 1.3 best (section 3.2.3)
-PAIR = ("first", "second")
+PAIR = {"first": "1.0", "second": "1.3"}  # temperatures of the two answers that are compared: varied (section 3.2.1)
 MODELS = {"tuned": "tuned", "best-of-8": "best", "dpo": "dpo"}  # by label, the folder of the run
 
 
@@ -27,12 +27,15 @@ def preference_stages(out: Path) -> list[Stage]:
 def _comparing(out: Path) -> list[Stage]:
     tasks, tuned = str(out / "instructions.jsonl"), str(out / "tuned" / "model")
     on = ("--questions", tasks, "--output", str(out / "pairs"))
-    sampled = ("eval", "answer", *on, "--model", tuned, "--temperature", TEMPERATURE, "--max-tokens", "128")
+    sampled = ("eval", "answer", *on, "--model", tuned, "--max-tokens", "128")
     found = ("--mode", "pairwise", "--output", str(out / "preferences.jsonl"))
     return [
         *(
-            Stage(f"Answer every task with the tuned model: the {name} time", (*sampled, "--label", name))
-            for name in PAIR
+            Stage(
+                f"Answer every task with the tuned model: the {name} time",
+                (*sampled, "--temperature", temperature, "--label", name),
+            )
+            for name, temperature in PAIR.items()
         ),
         Stage(
             "Compare the answers, in both orders",
