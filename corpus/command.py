@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from camelid.text.dedup_command import add_executor_arguments
+
 # As corpus/readers.py has them, and corpus/dedup/ways.py; tests hold them to it, and so nothing is imported for --help.
 SOURCES = ("wet", "c4", "code", "wikipedia", "gutenberg", "arxiv", "stackexchange", "text")
 WAYS = ("line", "exact", "document", "book")
@@ -26,19 +28,10 @@ def register(rooms: Any) -> None:
     card.set_defaults(run=run_card)
 
 
-def _add_executor_arguments(parser: argparse.ArgumentParser) -> None:
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", type=int, metavar="N", help="pieces the work is shared out to (default: --workers)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="pieces worked on at once (default 1)")
-    parser.add_argument(
-        "--executor", choices=("local", "slurm", "ray"), default="local", help="datatrove's; default: this machine"
-    )
-    parser.add_argument(
-        "--executor-option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="further arguments of datatrove's executor, such as partition=cpu",
-    )
+    add_executor_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress display")
 
 
@@ -47,7 +40,7 @@ def _register_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="changes to it: tokens=1e9")
     parser.add_argument("--raw", type=Path, required=True, metavar="DIR", help="where its inputs' names begin")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="gets a folder a source, and a card")
-    _add_executor_arguments(parser)
+    _add_run_arguments(parser)
     parser.set_defaults(run=run_build)
 
 
@@ -68,7 +61,7 @@ def _register_read(parser: argparse.ArgumentParser) -> None:
         "--decontaminate", nargs="+", default=[], metavar="FILE", help="evaluation questions to keep out of the texts"
     )
     parser.add_argument("--tokenizer", metavar="MODEL", help="count tokens with this model's (default: not counted)")
-    _add_executor_arguments(parser)
+    _add_run_arguments(parser)
     parser.set_defaults(run=run_read)
 
 
@@ -82,7 +75,7 @@ def _register_dedup(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--similarity", type=float, metavar="J", help="from which documents are the same (0.8)")
     parser.add_argument("--key", choices=("ccnet", "c4"), help="what makes lines the same (default: ccnet)")
     parser.add_argument("--copies", choices=("first", "none"), help="of a line that stay (default: first)")
-    _add_executor_arguments(parser)
+    _add_run_arguments(parser)
     parser.set_defaults(run=run_dedup)
 
 

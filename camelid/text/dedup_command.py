@@ -27,6 +27,11 @@ def add_dedup_arguments(parser: argparse.ArgumentParser, records: str, unit: str
     )
     parser.add_argument("--tasks", type=int, default=1, metavar="N", help="pieces the files are shared out to")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="pieces worked on at the same time")
+    add_executor_arguments(parser)
+
+
+def add_executor_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add where datatrove runs the pieces: `--executor` and its options."""
     parser.add_argument(
         "--executor", choices=("local", "slurm", "ray"), default="local", help="datatrove's; default: this machine"
     )
