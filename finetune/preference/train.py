@@ -1,27 +1,23 @@
 """Training on preferences, from a recipe to a model folder."""
 
 import signal
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from accelerate import Accelerator
 
-from camelid.files.lock import exclusive_lock
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
 from finetune.data.batches import Plan
 from finetune.data.preference_data import load_preferences, unit_of
-from finetune.engine import run_folder
-from finetune.engine.announce import announce_run, config_if_here
+from finetune.engine.announce import announce_run
 from finetune.engine.make_worker import make_worker
-from finetune.engine.results import output_folder, write_results
+from finetune.engine.results import write_results
 from finetune.engine.run_updates import run_updates
+from finetune.engine.start import start_run
 from finetune.folders.generation_config import find_end_ids
 from finetune.folders.vocabulary import require_rows
-from finetune.layout import Sharding, check
-from finetune.packages import require_packages
-from finetune.parallel import launch
+from finetune.layout import Sharding
 from finetune.parallel.patience import Patience
 from finetune.preference.curves import write_curves
 from finetune.preference.evaluate import evaluate
@@ -40,23 +36,13 @@ def train_preference(recipe: PreferenceRecipe, quiet: bool = False) -> signal.Si
         UserError: a file, a template or the launch does not fit the recipe, the disk is full, or gradients stay
             NaN or infinite.
     """
-    require_packages(recipe, launch.uses_deepspeed())
-    accelerator, sharding = launch.start(recipe.run, recipe.optim)
-    check(recipe, launch.launched_layout(accelerator, sharding), config_if_here(recipe.model.path))
-    with exclusive_lock(Path(recipe.run.output) / "lock") if accelerator.is_main_process else nullcontext():
-        return _train(accelerator, sharding, recipe, quiet)
+    return start_run(recipe, partial(_train, recipe, quiet))
 
 
 def _train(
-    accelerator: Accelerator, sharding: Sharding, recipe: PreferenceRecipe, quiet: bool
+    recipe: PreferenceRecipe, quiet: bool, accelerator: Accelerator, sharding: Sharding, patience: Patience
 ) -> signal.Signals | None:
-    folder, patience = Path(recipe.run.output), Patience()
-    with patience.main_first():
-        finished = run_folder.claim_run_folder(folder, recipe)
-    if finished:
-        if accelerator.is_main_process:
-            print(f"{folder}: this run has already finished; its model is in {output_folder(recipe)}")
-        return None
+    folder = Path(recipe.run.output)
     tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
     tokenizer.chat_template = template_for(recipe.data.template, tokenizer).jinja
     with patience.main_first():

@@ -3,33 +3,29 @@
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 
-from camelid.files.lock import exclusive_lock
 from camelid.files.write import AppendLog
 from conversations.tokens.open_tokenizer import open_tokenizer
 from conversations.tokens.template import template_for
 from finetune.data.batches import PackedRow, Plan, validation_rows
 from finetune.data.token_data import TokenData, load_tokens
-from finetune.engine import run_folder
-from finetune.engine.announce import announce_run, config_if_here
+from finetune.engine.announce import announce_run
 from finetune.engine.evaluate import Validation, sample_answers, validate_by_source
 from finetune.engine.make_worker import make_worker
-from finetune.engine.results import output_folder, write_results
+from finetune.engine.results import write_results
 from finetune.engine.run_updates import run_updates
+from finetune.engine.start import start_run
 from finetune.engine.text_scores import TextBytes
 from finetune.engine.worker import Worker
 from finetune.folders.generation_config import find_end_ids
 from finetune.folders.vocabulary import find_untaught, require_rows
-from finetune.layout import Sharding, check
+from finetune.layout import Sharding
 from finetune.objectives.next_token import NextToken
-from finetune.packages import require_packages
-from finetune.parallel import launch
 from finetune.parallel.patience import Patience
 from finetune.recipe import SftRecipe
 
@@ -44,21 +40,13 @@ def train_sft(recipe: SftRecipe, quiet: bool = False) -> signal.Signals | None:
         UserError: a file, a template or the launch does not fit the recipe, the disk is full, or gradients stay
             NaN or infinite.
     """
-    require_packages(recipe, launch.uses_deepspeed())
-    accelerator, sharding = launch.start(recipe.run, recipe.optim)
-    check(recipe, launch.launched_layout(accelerator, sharding), config_if_here(recipe.model.path))
-    with exclusive_lock(Path(recipe.run.output) / "lock") if accelerator.is_main_process else nullcontext():
-        return _train(accelerator, sharding, recipe, quiet)
+    return start_run(recipe, partial(_train, recipe, quiet))
 
 
-def _train(accelerator: Accelerator, sharding: Sharding, recipe: SftRecipe, quiet: bool) -> signal.Signals | None:
-    folder, patience = Path(recipe.run.output), Patience()
-    with patience.main_first():
-        finished = run_folder.claim_run_folder(folder, recipe)
-    if finished:
-        if accelerator.is_main_process:
-            print(f"{folder}: this run has already finished; its model is in {output_folder(recipe)}")
-        return None
+def _train(
+    recipe: SftRecipe, quiet: bool, accelerator: Accelerator, sharding: Sharding, patience: Patience
+) -> signal.Signals | None:
+    folder = Path(recipe.run.output)
     tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
     with patience.main_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
