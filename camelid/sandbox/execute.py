@@ -20,6 +20,7 @@ from camelid.sandbox.table import DEFAULT, SANDBOXES
 from camelid.sandbox.verdict import Execution, Failed, NoSandbox, Passed, TimedOut
 
 READ = 1 << 16  # bytes of the end of what a program wrote
+TICKS = 0.9  # the kernel counts CPU time by ticks: its second is up to some hundredths short of the clock's
 EARLY = "it ended before its tests did"
 _NOTHING = Limits(cpu_seconds=10)
 
@@ -79,7 +80,7 @@ def _run(program: str, limits: Limits, sandbox: str, language: Language) -> Exec
         return Passed(_seconds(lines[-2:-1]))
     # bubblewrap and Docker pass a signal on as 128 and its number, as shells do.
     number = -status if status < 0 else status - 128
-    if late or (number == signal.SIGKILL and seconds >= limits.cpu_seconds):
+    if late or (number == signal.SIGKILL and seconds >= TICKS * limits.cpu_seconds):
         return TimedOut()
     if number in {one.value for one in signal.Signals}:
         return Failed(f"killed by {signal.Signals(number).name}")
