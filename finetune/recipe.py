@@ -19,6 +19,7 @@ from finetune.optimizers.table import OPTIMIZERS
 from finetune.preference_sections import DpoSection, KtoSection, OrpoSection, RewardSection, SimpoSection
 
 WHOLE_LAYERS = ("embed_tokens", "lm_head")
+EPS = 1e-8  # of AdamW (Kingma and Ba 2015, algorithm 1)
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -236,13 +237,16 @@ class PreferenceOptimSection(OptimSection):
     Attributes:
         least_warmup: updates that warm up at the least, however few `warmup_ratio` makes of them (LLaMA 2's reward
             models: 5; the DPO paper: 150).
+        eps: added to the root of the second moment (Kingma and Ba 2015, algorithm 1); LLaMA 2: 1e-5.
     """
 
     least_warmup: int = 0
+    eps: float = EPS
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(self.least_warmup >= 0, "optim.least_warmup", self.least_warmup, "must not be negative")
+        _require(self.eps > 0, "optim.eps", self.eps, "must be greater than 0")
 
 
 @dataclass(frozen=True)
@@ -469,6 +473,11 @@ def pipeline_stages(run: RunSection) -> int:
 def least_warmup(optim: OptimSection) -> int:
     """Updates that warm up at the least."""
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
+
+
+def root_eps(optim: OptimSection) -> float:
+    """What the optimizer adds to the root of the second moment."""
+    return optim.eps if isinstance(optim, PreferenceOptimSection) else EPS
 
 
 def recipe_choices(recipe: Recipe) -> dict[str, str]:
