@@ -18,7 +18,7 @@ def fastchat_python() -> Path:
 
 def trl_python() -> Path:
     """The interpreter of an environment with TRL; torch, transformers and datasets are those of this environment."""
-    python = _python("trl", alone=["trl"], whole=[])
+    python = _python("trl", alone=["trl==1.16.0"], whole=[])
     site = next((CACHE / "trl" / "lib").glob("python3*")) / "site-packages"
     (site / "shared.pth").write_text(f"{Path(np.__file__).parents[1]}\n")
     return python
