@@ -70,8 +70,8 @@ def write_curves(run: Path) -> None:
     sections = []
     for chart in CHARTS:
         curves = _curves(chart, {log: logs[log] for log in chart.logs})
-        if curves:
-            drawing = inline_chart(curves, chart.title, "update", chart.unit)
+        if any(len(points) > 1 for points in curves.values()):  # a single point is no curve
+            drawing = inline_chart(curves, "update", chart.unit)
             sections.append({"title": chart.title, "note": chart.note, "drawing": Markup(drawing)})
     write_page(run / PAGE, "curves.html", run=run.resolve().name, sections=sections, pairs=_before_and_after(run))
 
