@@ -27,6 +27,7 @@ SHAPE = {
     "num_attention_heads": 4,
     "max_position_embeddings": 2048,
 }
+RECIPES = (".", "code", "toy", "llama2-chat")
 # A launch file says how many processes on what; here it is one on the CPU.
 LAUNCH = (ROOT / "recipes" / "launch" / "cpu.yaml").read_text()
 # What a template's tokenizer needs its control tokens for; all others make do with LLaMA's.
@@ -84,12 +85,14 @@ def copy_recipes(folder: Path) -> None:
         (folder / "recipes" / "launch" / path.name).write_text(LAUNCH)
     for path in (ROOT / "recipes" / "models").glob("*.yaml"):
         (folder / "recipes" / "models" / path.name).write_text(yaml.safe_dump(SHAPE))
-    for name in ("code", "toy"):
-        (folder / "recipes" / name).mkdir()
-    for path in (path for name in (".", "code", "toy") for path in (ROOT / "recipes" / name).glob("*.yaml")):
+    for name in RECIPES:
+        (folder / "recipes" / name).mkdir(exist_ok=True)
+    for path in (path for name in RECIPES for path in (ROOT / "recipes" / name).glob("*.yaml")):
         tree = yaml.safe_load(path.read_text())
         tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}
         tree["data"]["max_length"] = 512
+        if tree["data"].get("validation"):
+            tree["data"]["validation"] = 0.25  # a hundredth of a few documents is none
         if tree.get("adapter", {}).get("kind") == "qlora":
             tree["adapter"]["kind"] = "lora"  # four bits need a GPU
         (folder / path.relative_to(ROOT)).write_text(yaml.safe_dump(tree))
@@ -122,9 +125,26 @@ def make_data(folder: Path) -> None:
         for page in (ROOT / "docs").glob("*.md"):
             (folder / name / f"{page.stem}.txt").write_text(page.read_text())
     (folder / "alpaca_data.json").write_text(json.dumps(records))
+    make_preferences(folder, records[:24])
     (folder / "eval" / "data").mkdir(parents=True)
     for path in (ROOT / "eval" / "data").glob("*questions*.jsonl"):
         write_jsonl(folder / "eval" / "data" / path.name, [record for _, record in islice(read_jsonl(path), 3)])
+
+
+def make_preferences(folder: Path, records: Sequence[dict[str, str]]) -> None:
+    """Comparisons as Anthropic publishes them, in which half an answer lost to the whole one, and prompts to answer."""
+    for name in ("hh-helpful", "hh-harmless"):
+        rows = []
+        for record in records:
+            words = record["output"].split()
+            start = f"\n\nHuman: {record['instruction']} {record['input']}\n\nAssistant: "
+            rows.append({"chosen": start + " ".join(words), "rejected": start + " ".join(words[: len(words) // 2 + 1])})
+        write_jsonl(folder / f"{name}.jsonl", rows)
+    for name, count in (("prompts", 3), ("adversarial", 6)):
+        asked = ({"role": "user", "content": record["instruction"]} for record in records[:count])
+        write_jsonl(
+            folder / "data" / f"{name}.jsonl", ({"id": str(at), "prompt": [one]} for at, one in enumerate(asked))
+        )
 
 
 def make_models(folder: Path, names: set[str]) -> None:
