@@ -56,7 +56,7 @@ class DataSource:
     """One source of data.
 
     Attributes:
-        path: a file of conversations, instruction records or texts (JSON, JSONL, Parquet, .txt), a folder of such
+        path: a file of conversations, instruction records or texts (JSON, JSONL, Parquet, .txt, .md), a folder of such
             files or one that `datasets` saved, or the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`);
             of texts also token shards (`.bin` and `.idx` as Megatron's, or a folder of them).
         weight: how often each of its records is seen in an epoch; 0.5 takes a fixed random half.
