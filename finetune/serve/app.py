@@ -29,6 +29,7 @@ from finetune.serve.votes import Votes
 MOST_BODY = 4 << 20  # bytes of a request
 MOST_READ = 16 * MOST_BODY  # bytes that are still read, and thrown away, so that the client hears why
 BODY_TIMEOUT = 60.0  # seconds in which a request's body must have come
+MOST_PROMPT_LOGPROBS = 1 << 19  # of one reply; each takes some 40 bytes of it
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
@@ -124,8 +125,9 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
             prompts = [await engine.encode_text(prompt) for prompt in given]
         else:
             prompts = [await engine.encode_infill(str(prompt), body.suffix) for prompt in given]
+        _require_few_logprobs(prompts, body)
         run = engine.start(prompts, body.seeds(), replace(body.sampling(), after=engine.served.anchor))
-        return await _reply(request, "completion", engine, run, body)
+        return await _reply(request, "completion", engine, run, body, given if body.echo else ())
 
     @app.post("/v1/votes")
     async def vote(_: key, request: HttpRequest) -> Any:
@@ -136,15 +138,30 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
         return {"question": question, "folder": str(votes.folder)}
 
 
+def _require_few_logprobs(prompts: Sequence[list[int]], body: CompletionBody) -> None:
+    """Refuse what would make a reply of hundreds of megabytes.
+
+    Raises:
+        ApiError: it asks for too many log-probabilities of prompt tokens.
+    """
+    asked = sum(map(len, prompts)) * body.n * ((body.logprobs or 0) + 1) if body.echo else 0
+    if asked > MOST_PROMPT_LOGPROBS:
+        message = (
+            f"'echo' with 'logprobs' would give {asked} log-probabilities, at most {MOST_PROMPT_LOGPROBS} fit a reply"
+        )
+        raise ApiError(400, f"{message}; send fewer prompts at a time", "invalid_value", "prompt")
+
+
 async def _reply(
     request: HttpRequest,
     kind: EndpointKind,
     engine: ServingEngine,
     run: RunningRequest,
     body: ChatBody | CompletionBody,
+    echoed: Sequence[str | list[int]] = (),
 ) -> Response:
     engine.counts["requests"] += 1
-    writer = ReplyWriter(kind, engine, run)
+    writer = ReplyWriter(kind, engine, run, echoed)
     if body.stream:
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
         events, given_up = writer.events(body.usage_in_stream), BackgroundTask(run.close)  # even if it never begins
