@@ -60,7 +60,7 @@ class ChatMessage(_Body):
     def message(self) -> Message:
         role: Role = "system" if self.role == "developer" else self.role
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return Message(role, text)
+        return Message(role, text, meta={"name": self.name} if self.name else {})
 
 
 class _Generation(_Body):
@@ -196,24 +196,72 @@ class CompletionBody(_Generation):
         return replace(sampling, prompt_logprobs=self.logprobs) if self.echo else sampling
 
 
-class VoteBody(_Body):
-    """A person's verdict on two answers to the same chat.
+class PairSide(_Body):
+    """Who answers on one side of a comparison.
+
+    Attributes:
+        model: as it is served.
+        temperature: of this side alone; None leaves it to the request.
+        system: the system message of this side alone, "" for none; None leaves it to the request.
+    """
+
+    model: str = Field(max_length=1000)
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    system: str | None = None
+
+
+class PairBody(_Body):
+    """A question for two contestants.
 
     Attributes:
         messages: the chat up to the user's last turn.
-        models: of the answers, in the order they were shown; two different ones.
-        answers: the same.
-        winner: which was better.
+        sides: who answers, two that differ; None draws two models.
     """
 
     messages: list[ChatMessage] = Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True)
-    models: list[str] = Field(min_length=2, max_length=2)
+    sides: list[PairSide] | None = Field(None, min_length=2, max_length=2)
+
+    @field_validator("messages")
+    @classmethod
+    def _ask(cls, value: list[ChatMessage]) -> list[ChatMessage]:
+        if value[-1].role != "user" or not value[-1].message().content.strip():
+            raise ValueError("must end with what the user asks")
+        return value
+
+    @field_validator("sides")
+    @classmethod
+    def _differ(cls, value: list[PairSide] | None) -> list[PairSide] | None:
+        if value and value[0] == value[1]:
+            raise ValueError("must differ: in their model, temperature or system message")
+        return value
+
+
+class VoteBody(_Body):
+    """A person's verdict on the two answers of a pair.
+
+    Attributes:
+        pair: the id that asking gave.
+        answers: in the order of the pair's models.
+        finish_reasons: of the answers, as the server gave them; null where one was stopped.
+        winner: which answer was better.
+    """
+
+    pair: str = Field(max_length=100)
     answers: list[str] = Field(min_length=2, max_length=2)
+    finish_reasons: list[str | None] = Field(min_length=2, max_length=2)
     winner: Literal["first", "second", "tie"]
 
-    @field_validator("models")
+    @field_validator("finish_reasons")
     @classmethod
-    def _different(cls, value: list[str]) -> list[str]:
-        if value[0] == value[1]:
-            raise ValueError("must be two different models")
+    def _finished(cls, value: list[str | None]) -> list[str | None]:
+        for name, reason in zip("AB", value, strict=True):
+            if reason not in ("stop", "length"):
+                raise ValueError(f"answer {name} did not come to its end; a vote needs two whole answers")
+        return value
+
+    @field_validator("answers")
+    @classmethod
+    def _say_something(cls, value: list[str]) -> list[str]:
+        if not any(text.strip() for text in value):
+            raise ValueError("both are empty; a vote needs something to compare")
         return value

@@ -27,6 +27,8 @@ class ReplyWriter:
         kind: of the request.
         engine: who answers.
         run: the answers.
+        veil: what stands for the model where the reply must not tell which one it is.
+        begun: whether the answers go on with a text, so that a blank before the first word counts.
         echoed: the prompts, if answers begin with them.
     """
 
@@ -35,13 +37,15 @@ class ReplyWriter:
         kind: EndpointKind,
         engine: ServingEngine,
         run: RunningRequest,
+        veil: str | None = None,
+        begun: bool = False,
         echoed: Sequence[str | list[int]] = (),
     ) -> None:
-        self._kind, self._engine, self._run = kind, engine, run
+        self._kind, self._engine, self._run, self._veil = kind, engine, run, veil
         self._top_logprobs = run.jobs[0].sampling.top_logprobs
         self._id = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{uuid.uuid4().hex}"
         self._created = int(time.time())
-        self._trimmed = [TrimmedText() for _ in run.jobs]
+        self._trimmed = [TrimmedText(begun) for _ in run.jobs]
         self._offsets = [0] * len(run.jobs)  # where the next token's text begins
         decode = engine.served.tokenizer.decode
         texts = [prompt if isinstance(prompt, str) else str(decode(prompt)) for prompt in echoed]
@@ -91,8 +95,8 @@ class ReplyWriter:
             "id": self._id,
             "object": OBJECTS[self._kind, streamed],
             "created": self._created,
-            "model": served.name,
-            "system_fingerprint": served.fingerprint,
+            "model": self._veil or served.name,
+            "system_fingerprint": None if self._veil else served.fingerprint,
         }
 
     def _chunk(self, choices: list[dict[str, Any]], usage: bool) -> dict[str, Any]:

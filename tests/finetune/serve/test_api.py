@@ -198,7 +198,12 @@ def test_models_and_health(client: openai.OpenAI, running: Running) -> None:
         ({"model": "livly"}, 404, "model_not_found", "model"),
         ({"messages": []}, 400, "invalid_value", "messages"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, 400, "invalid_value", "messages.0.role"),
-        ({"messages": [{"role": "assistant", "content": "x"}]}, 400, "invalid_value", "messages"),
+        (
+            {"messages": [{"role": "system", "content": "x"}, {"role": "tool", "content": "x"}]},
+            400,
+            "invalid_value",
+            None,
+        ),
         ({"messages": [{"role": "user", "content": "red " * 400}]}, 400, "context_length_exceeded", "messages"),
         ({"messages": [{"role": "user", "content": "x" * 1_000_000}]}, 400, "context_length_exceeded", "messages"),
         ({"temperature": 3}, 400, "invalid_value", "temperature"),
@@ -254,10 +259,12 @@ def test_an_api_key(served: ServedModel, tmp_path: Path) -> None:
 
 def test_busy_and_late(served: ServedModel, tmp_path: Path) -> None:
     ask: dict[str, Any] = {"model": "lively", "messages": CHATS[0], "temperature": 2, "max_tokens": 200, "n": 3}
-    with serving([served], tmp_path, ServerLimits(batch=1, waiting=1)) as server:
+    with serving([served], tmp_path, ServerLimits(batch=1, waiting=2)) as server:
         client = openai.OpenAI(base_url=server.url, api_key="none", max_retries=0)
-        with pytest.raises(openai.RateLimitError) as caught:
-            client.chat.completions.create(**ask)
+        with client.chat.completions.create(**ask, stream=True) as busy:
+            next(iter(busy))
+            with pytest.raises(openai.RateLimitError) as caught:
+                client.chat.completions.create(**ask)
         assert caught.value.code == "rate_limit_exceeded" and caught.value.response.headers["retry-after"]
     with serving([served], tmp_path, ServerLimits(timeout=0.001)) as server:
         client = openai.OpenAI(base_url=server.url, api_key="none", max_retries=0)
