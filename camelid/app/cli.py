@@ -11,6 +11,7 @@ from camelid import __version__
 from camelid.app import completion, demo, doctor
 from camelid.app.command_line import CommandParser, leaves
 from camelid.app.open_model import add_model_arguments, open_model
+from camelid.app.rate_votes import rate_votes
 from camelid.app.shipped import suggest_shipped
 from camelid.errors import UserError
 from camelid.files.system_errors import mendable_line
@@ -49,7 +50,7 @@ def build_parser() -> CommandParser:
     fill_command.register(rooms)
     preference_command.register(rooms)
     eval_command.register(rooms, open_model, add_model_arguments)
-    serve_command.register(rooms)
+    serve_command.register(rooms, rate_votes)
     doctor.register(rooms)
     completion.register(rooms, parser)
     for leaf, _ in leaves(parser):
