@@ -42,7 +42,7 @@ def test_any_number_of_cores_writes_the_same(
     one, alone = load(monkeypatch, 1, tmp_path / "one", toy_data, toy_model)
     several, processes = load(monkeypatch, 3, tmp_path / "three", toy_data, toy_model)
     assert (alone, processes > 1) == (1, True)
-    [first], [second] = ([path for path in (tmp_path / name).iterdir()] for name in ("one", "three"))
+    [first], [second] = (list((tmp_path / name).iterdir()) for name in ("one", "three"))
     assert first.name == second.name
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
