@@ -11,6 +11,7 @@ from camelid import __version__
 from camelid.app import completion, demo, doctor
 from camelid.app.command_line import CommandParser, leaves
 from camelid.app.open_model import add_model_arguments, open_model
+from camelid.app.open_scorers import MODEL_OPENERS
 from camelid.app.rate_votes import rate_votes
 from camelid.app.shipped import suggest_shipped
 from camelid.errors import UserError
@@ -40,7 +41,7 @@ def build_parser() -> CommandParser:
     rooms = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo.register(rooms)
     selfinstruct_command.register(rooms, open_model, add_model_arguments)
-    conversations_command.register(rooms)
+    conversations_command.register(rooms, open_model, add_model_arguments, MODEL_OPENERS)
     tokenizer_command.register(rooms)
     corpus_command.register(rooms)
     weights_command.register(rooms)
