@@ -90,8 +90,8 @@ def _announce(run: PpoRun, prompts: PromptSet, worker: Worker, quiet: bool) -> N
             held_out = f" ({len(prompts.validation):,} held out)" if prompts.validation else ""
             print(prompts.ledger.summary())
             print(
-                f"{worker.unwrapped.config.num_parameters():,} parameters | "
-                f"{len(prompts.training):,} prompts{held_out} | an iteration is {recipe.ppo.batch:,} answers, {recipe.ppo.answers} to each prompt, in "
+                f"{worker.unwrapped.config.num_parameters():,} parameters | {len(prompts.training):,} prompts{held_out}"
+                f" | an iteration is {recipe.ppo.batch:,} answers, {recipe.ppo.answers} to each prompt, in "
                 f"{run.updates_per_iteration} updates | {run.updates:,} updates on {accelerator.num_processes} "
                 f"process(es), sharding {worker.sharding}"
             )
