@@ -73,7 +73,9 @@ def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(job["threads"])
     clock = Clock()
-    policy, reference = (AutoModelForCausalLM.from_pretrained(job[name], dtype=torch.float32) for name in ("policy",) * 2)
+    policy, reference = (
+        AutoModelForCausalLM.from_pretrained(job[name], dtype=torch.float32) for name in ("policy",) * 2
+    )
     reward, value = (
         AutoModelForSequenceClassification.from_pretrained(job["reward"], dtype=torch.float32) for _ in range(2)
     )

@@ -55,6 +55,7 @@ def test_one_stale_weight(
     from finetune.folders import weights
 
     copy: Llama = weights.load_model(lively_model, torch.float32).eval()
+
     def all_but_one(self: NativeSampler) -> None:
         state = self._worker.unwrapped.state_dict()
         stale = "model.layers.1.mlp.down_proj.weight"

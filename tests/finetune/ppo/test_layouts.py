@@ -14,7 +14,18 @@ from finetune.ppo.rollouts import rollout_data
 from tests.finetune.ppo.world import recipe_of, write_world
 from tests.finetune.runs import launch, metrics, run, tensors, variant
 
-SAID = ("loss", "grad_norm", "reward", "kl", "beta", "entropy", "answer_tokens", "value_loss", "held_out_reward", "moved")
+SAID = (
+    "loss",
+    "grad_norm",
+    "reward",
+    "kl",
+    "beta",
+    "entropy",
+    "answer_tokens",
+    "value_loss",
+    "held_out_reward",
+    "moved",
+)
 KINDS: dict[str, dict[str, Any]] = {
     "critic": {"advantage": "critic", "whiten": True, "unfinished_penalty": 0.5},
     "leave-one-out": {"advantage": "leave-one-out", "answers": 4, "target_kl": 0.5},
@@ -36,14 +47,20 @@ def recipe(kind: str, world: dict[str, Path], folder: Path, iterations: int) -> 
     return ours
 
 
-def assert_same(ours: dict[str, Any], truth: dict[str, Any], tolerance: float = 1e-5) -> None:
+def assert_same_metrics(ours: dict[str, Any], truth: dict[str, Any], tolerance: float = 1e-5) -> None:
     for mine, theirs in zip(metrics(ours), metrics(truth), strict=True):
         for name in SAID:
             assert (name in mine) == (name in theirs)
             if theirs.get(name) is not None:
                 assert mine[name] == pytest.approx(theirs[name], rel=1e-4, abs=tolerance), (name, mine["update"])
+
+
+def assert_same(ours: dict[str, Any], truth: dict[str, Any], tolerance: float = 1e-5) -> None:
+    assert_same_metrics(ours, truth, tolerance)
     for name, tensor in tensors(truth).items():
-        torch.testing.assert_close(tensors(ours)[name], tensor, rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            tensors(ours)[name], tensor, rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 def test_micro_batches_make_no_difference(world: dict[str, Path], tmp_path: Path) -> None:
@@ -63,7 +80,7 @@ def test_answers_may_share_their_prompt_or_not(
         assert run(runs[-1]) == 0
     shared, apart = (metrics(each) for each in runs)
     assert shared[-1]["total_tokens"] < 0.8 * apart[-1]["total_tokens"]
-    assert_same(*runs)
+    assert_same_metrics(*runs)  # weights whose gradient is 0 but for rounding are moved by Adam all the same
 
 
 @pytest.mark.slow
