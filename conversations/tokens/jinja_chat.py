@@ -18,7 +18,7 @@ from conversations.tokens.span import Span, end_weight, loss_weight
 
 
 @dataclass(frozen=True)
-class _Answer:
+class AnswerPlace:
     """Where an answer stands in a text, in characters.
 
     Attributes:
@@ -93,9 +93,9 @@ class JinjaChat:
 
     def _standing(
         self, messages: Sequence[Message], tools: Sequence[Tool], pieces: Sequence[MarkedText]
-    ) -> dict[int, _Answer]:
+    ) -> dict[int, AnswerPlace]:
         """The answers that stand there as the model writes them."""
-        text, standing = "".join(piece.text for piece in pieces), dict[int, _Answer]()
+        text, standing = "".join(piece.text for piece in pieces), dict[int, AnswerPlace]()
         for index, message in enumerate(messages):
             if message.role != "assistant":
                 continue
@@ -108,7 +108,7 @@ class JinjaChat:
                 standing[index] = answer
         return standing
 
-    def _answer(self, index: int, message: Message, start: int, pieces: Sequence[MarkedText]) -> _Answer | None:
+    def _answer(self, index: int, message: Message, start: int, pieces: Sequence[MarkedText]) -> AnswerPlace | None:
         """Where an answer stands that begins at a place; None if no end of turn follows."""
         text = "".join(piece.text for piece in pieces)
         place, said, thought, closes, later, left = 0, None, False, start, len(text), count_texts(message)
@@ -125,7 +125,7 @@ class JinjaChat:
         if not ends or closes < start:
             return None
         at, end = min(ends)
-        return _Answer(start, (at if said is None else said) if thought else start, closes, end)
+        return AnswerPlace(start, (at if said is None else said) if thought else start, closes, end)
 
     def _opened(self, messages: Sequence[Message], tools: Sequence[Tool], pieces: list[MarkedText]) -> list[Span]:
         """A chat whose last answer has its thinking begun by the prompt and left out by the template."""
@@ -150,7 +150,7 @@ class JinjaChat:
 
 
 def _spans(
-    pieces: Sequence[MarkedText], messages: Sequence[Message], answers: dict[int, _Answer], begin: int = 0
+    pieces: Sequence[MarkedText], messages: Sequence[Message], answers: dict[int, AnswerPlace], begin: int = 0
 ) -> list[Span]:
     """The pieces as spans, from a place on."""
     cuts = sorted({begin, *(at for one in answers.values() for at in (one.start, one.said, one.closes, one.end))})
@@ -169,7 +169,7 @@ def _spans(
     return spans
 
 
-def _answer_span(text: str, typed: bool, start: int, message: Message, answer: _Answer) -> Span:
+def _answer_span(text: str, typed: bool, start: int, message: Message, answer: AnswerPlace) -> Span:
     weight = end_weight(message) if start >= answer.closes else loss_weight(message)
     return Span(text, weight, typed, answer=True, thought=start < answer.said)
 
