@@ -6,7 +6,7 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.read import Record
-from camelid.message import ToolCall, merge_meta
+from camelid.message import ToolCall, merge_meta, read_tool_call
 from conversations.formats.chat import TOOL, media_reason
 from conversations.formats.fields import KnownFields, as_json
 from conversations.formats.weights import WEIGHTS, read_weight
@@ -99,14 +99,12 @@ def read_plain_text(value: object, place: str) -> Content:
 
 
 def _read_call(part: Record, where: str) -> ToolCall | None:
-    held = part.get("input") or {}
-    return (
-        ToolCall(part["name"], json.dumps(held, ensure_ascii=False), part.get("id")) if _is_call(part, held) else None
-    )
-
-
-def _is_call(part: Record, held: object) -> bool:
-    return isinstance(part.get("name"), str) and isinstance(held, dict) and isinstance(part.get("id"), str | None)
+    """A call; None if it cannot be read."""
+    called = {"id": part.get("id"), "function": {"name": part.get("name"), "arguments": part.get("input")}}
+    try:
+        return read_tool_call(called, where)
+    except UserError:
+        return None
 
 
 def _result_text(value: object, where: str) -> str:
