@@ -116,7 +116,7 @@ class JinjaChat:
         for index, answer in standing.items():
             if (messages[index].reasoning or "").strip() and answer.said == answer.start:
                 raise self.refusal(
-                    f"it leaves out what was thought before message {index + 1} (data.thinking: drop leaves it out, too)"
+                    f"it leaves out what was thought before message {index + 1} (as data.thinking: drop would)"
                 )
 
     def _answer(self, index: int, message: Message, start: int, pieces: Sequence[MarkedText]) -> AnswerPlace | None:
