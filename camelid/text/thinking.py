@@ -57,7 +57,7 @@ def opened_thinking(prompt: str) -> str:
 
 
 def end_of_closing(text: str) -> int:
-    """Where the answer begins in a text that ends thinking: behind the tag and the empty line after it; 0 if it doesn't."""
+    """Where the answer begins in a text that ends thinking: behind the tag and an empty line; 0 if it doesn't."""
     found = _CLOSED.match(text)
     return found.end() if found else 0
 

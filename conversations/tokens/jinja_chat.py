@@ -4,10 +4,11 @@ The texts are marked, so that they are found again in the render; without the ma
 themselves. An answer begins where the prompt that asks for it ends, and goes to the token that ends its turn.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from camelid.errors import UserError
@@ -16,6 +17,8 @@ from camelid.text.thinking import closing_tag, end_of_closing, opened_thinking
 from conversations.tokens.chat_record import Marker, count_texts, unmarked
 from conversations.tokens.jinja_marks import MarkedText, cut_at_marks, mark_text
 from conversations.tokens.span import Span, end_weight, loss_weight
+
+REMEMBERED = 1024  # texts
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class JinjaChat:
     refusal: Callable[[str], UserError]
     stop: tuple[str, ...]
     special: re.Pattern[str]
+    _written: dict[object, str] = field(default_factory=dict)  # the beginnings of a chat are asked for time and again
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
         """See `ChatFormat.prompt`."""
@@ -78,7 +82,14 @@ class JinjaChat:
         return frozenset(standing)
 
     def _text(self, messages: Sequence[Message], tools: Sequence[Tool], ask: bool) -> str:
-        return self.render(messages, tools, ask, unmarked)
+        """What the template writes, whatever the weights; remembered."""
+        said = tuple((one.role, one.content, one.reasoning, one.tool_calls, one.tool_call_id) for one in messages)
+        key = said, json.dumps(tools), ask
+        if key not in self._written:
+            if len(self._written) >= REMEMBERED:
+                self._written.clear()
+            self._written[key] = self.render(messages, tools, ask, unmarked)
+        return self._written[key]
 
     def _pieces(self, messages: Sequence[Message], tools: Sequence[Tool], ask: bool) -> list[MarkedText]:
         """What the template writes, cut at the texts."""

@@ -1,8 +1,8 @@
 """What a tokenizer's own chat template makes of a chat, by transformers alone: where answers stand, what is whose.
 
 The oracle knows neither marks nor derived shapes. It renders the chat a second time with every `<` and `[` that
-somebody typed put otherwise, so the control tokens that are left are the template's; answers begin where the prompt that
-asks for them ends, and end with the first token that ends a turn.
+somebody typed put otherwise, so the control tokens that are left are the template's; answers begin where the prompt
+that asks for them ends, and end with the first token that ends a turn.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Chats with tools and thinking under chat templates as they are published, against what transformers writes of them."""
+"""Chats with tools and thinking under published chat templates, against what transformers writes of them."""
 
 import copy
 import os
@@ -7,18 +7,15 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
 from camelid.errors import UserError
-from camelid.message import Conversation, Message
 from conversations.tokens.jinja_template import JinjaTemplate
 from conversations.tokens.span import loss_weight
-from conversations.tokens.template import template_from_tokenizer
+from conversations.tokens.template import get_template, template_from_tokenizer
 from conversations.tokens.tokenize import Encoder, Thinking
 from tests.conversations.tokens.jinja_oracle import DATE, Published
 from tests.conversations.tokens.test_tokenize import check_spans
@@ -49,16 +46,19 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "SmolLM3": ("SmolLM3.jinja", {"ends": (END,)}),
 }
-# What each refuses, and how it says so; the exchange is lost then, and counted.
-CALLED = Message("assistant", "", tool_calls=chat(random.Random(3), calls=2).messages[1].tool_calls[:1])
+# Ours, by the Jinja that is saved with a model.
+OURS: dict[str, dict[str, Any]] = {
+    "chatml": {"ends": (END,), "calls": 2, "beside": True},
+    "llama-3": {"ends": (EOT,), "calls": 1},
+}
 THINKING: tuple[Thinking, ...] = get_args(Thinking)
 
 
-def fuzz(published: Published, count: int, seed: str) -> Counter[str]:
-    """Compare every document of so many chats with the oracle's, and every prompt."""
+def fuzz(published: Published, count: int, seed: str, ours: str | None = None) -> Counter[str]:
+    """Compare every document of so many chats with the oracle's, and every prompt; of one of our templates, or not."""
     family, rng, seen = published.family(), random.Random(seed), Counter[str]()
     tokenizer = family.tokenizer
-    template = JinjaTemplate(tokenizer)
+    template = get_template(ours) if ours else JinjaTemplate(tokenizer)
     saved = copy.copy(tokenizer)
     saved.chat_template = template.jinja
     assert ("strftime_now" in published.source) == (template.date == DATE) and set(template.stop) <= set(published.ends)
@@ -152,6 +152,14 @@ SMALL: dict[str, Published] = {
     "opened": Published(OPENED, (END,), opened=True),
     "dated": Published((HERE / "llama-3.2.jinja").read_text(encoding="utf-8"), (EOT,)),
 }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OURS)
+def test_two_thousand_chats_of_ours(name: str) -> None:
+    seen = fuzz(Published(get_template(name).jinja, **OURS[name]), 2000, name, name)
+    print(name, dict(seen))
+    assert seen["answers"] > 2000 and not [what for what in seen if "refused" in what], seen
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -1,4 +1,4 @@
-"""What is trained of thinking and of tools, by a recipe's choice: the tokens with weight, and what the ledger counts."""
+"""What is trained of thinking and of tools, by a recipe's choice: tokens with weight, and what the ledger counts."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def thoughts(text: str) -> str:
     return f"<think>\n{text}\n</think>\n\n"
 
 
-# Of each template, what is trained with each choice, document by document: ChatML writes thinking into the text; the two
+# Of each template, what is trained with each choice, document by document: ChatML writes thinking into the text; the
 # others have one document for each answer, in which earlier thinking does not stand.
 TRAINED: dict[str, dict[str, list[str]]] = {
     "chatml": {
