@@ -31,9 +31,11 @@ def register_look(verbs: Any) -> None:
     parser.add_argument("--max-length", type=int, required=True, metavar="TOKENS", help="longest document of the run")
     parser.set_defaults(run=run_audit)
 
-    parser = verbs.add_parser("stats", help="write a page with charts of turns, lengths and roles")
+    parser = verbs.add_parser("stats", help="write a page with charts of turns, lengths, roles and scores")
     parser.add_argument("inputs", nargs="+", metavar="FILE", help="conversations, in any format `convert` reads")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where the page and charts go")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--output", type=Path, metavar="FOLDER", help="where the page (index.html) and its charts go")
+    where.add_argument("--html", type=Path, metavar="PAGE", help="the page alone, with its charts in it")
     _add_encoder(parser, required=False)
     parser.set_defaults(run=run_stats)
 
@@ -117,13 +119,20 @@ def run_audit(args: argparse.Namespace) -> int:
 
 def run_stats(args: argparse.Namespace) -> int:
     """Write the page; print its table."""
+    from tempfile import TemporaryDirectory
+
+    from camelid.files.paths import refuse_overwriting
     from conversations.formats.read_inputs import read_inputs
     from conversations.look.stats import COLUMNS, count_stats, stats_table, write_page
 
     if bool(args.template) != bool(args.tokenizer):
         raise UserError("--template and --tokenizer go together: both or neither")
+    if args.html:
+        refuse_overwriting(args.html, args.inputs)
     found = count_stats(read_inputs(args.inputs), open_encoder(args, args.last_turn_only) if args.template else None)
-    page = write_page(found, args.output, ", ".join(Path(path).name for path in args.inputs))
+    page, title = args.html or args.output / "index.html", ", ".join(Path(path).name for path in args.inputs)
+    with TemporaryDirectory() as folder:
+        write_page(found, args.output or Path(folder), page, title)
     print(f"{'':24}" + "".join(f"{column:>12}" for column in COLUMNS))
     for name, cells in stats_table(found):
         print(f"{name:24}" + "".join(f"{cell:>12}" for cell in cells))
