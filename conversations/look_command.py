@@ -88,15 +88,19 @@ def _show_one(args: argparse.Namespace) -> int:
     if args.html:
         refuse_overwriting(args.html, args.inputs)
     conversation = pick_conversation(read_inputs(args.inputs), args.inputs[0], args.id, args.index or 0)
-    tokens = open_encoder(args, args.last_turn_only).explain(conversation)
+    encoder = open_encoder(args, args.last_turn_only)
+    documents = [encoder.explain(document) for document in encoder.documents(conversation)]
+    summary = summary_line([token for tokens in documents for token in tokens])
+    summary += f", {len(documents)} documents" if len(documents) > 1 else ""
     if args.html:
         with atomic_write(args.html) as file:
-            file.write(to_html(conversation, tokens, args.template, args.tokenizer))
-        print(f"{args.html}: {summary_line(tokens)}")
+            file.write(to_html(conversation, documents, f"{args.template} · {args.tokenizer} · {summary}"))
+        print(f"{args.html}: {summary}")
         return 0
     console = Console(highlight=False, soft_wrap=True)
-    console.print(to_terminal(tokens))
-    console.print(f"{conversation.id}: {summary_line(tokens)}", markup=False)
+    for tokens in documents:
+        console.print(to_terminal(tokens))
+    console.print(f"{conversation.id}: {summary}", markup=False)
     return 0
 
 
