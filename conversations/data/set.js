@@ -130,7 +130,8 @@ async function allTexts() {
   for (const number of state.index.starts.keys()) {
     find("count").textContent = `reading the texts: ${Math.round((100 * number) / state.index.starts.length)} %`;
     for (const { messages } of await unpack(find(`block-${number}`))) {
-      texts.push([state.index.ids[texts.length], ...messages.map((one) => one.content)].join("\n").toLowerCase());
+      const said = messages.flatMap((one) => [one.content, one.tool_calls ? JSON.stringify(one.tool_calls) : ""]);
+      texts.push([state.index.ids[texts.length], ...said].join("\n").toLowerCase());
     }
   }
   return texts;
@@ -174,8 +175,9 @@ async function show(place, { keepAddress = false, focus = false } = {}) {
   const box = find("detail");
   const kept = box.contains(document.activeElement) && document.activeElement.dataset.keep;
   const asRead = state.asRead && detail.runs !== null;
-  const body = asRead ? [whatIsRead(detail.runs)] : detail.messages.map(turn);
-  box.replaceChildren(heading(place, detail), about(place), ...body, more("meta", detail.meta));
+  const body = asRead ? whatIsRead(detail.runs) : detail.messages.map(turn);
+  const beside = [more("tools", detail.tools), more("meta", detail.meta)];
+  box.replaceChildren(heading(place, detail), about(place), ...body, ...beside);
   if (!again) box.scrollTop = 0;
   if (kept) box.querySelector(`[data-keep="${kept}"]`)?.focus({ preventScroll: true });
   highlight();
@@ -235,29 +237,38 @@ function about(place) {
   return make("dl", "about", ...facts.map(([name, value]) => make("div", "", make("dt", "", name), make("dd", "", value))));
 }
 
-// One turn: who speaks, whether it is trained, the text, and whatever else it has.
-function turn({ role, content, trained, reasoning, truncated, ...others }) {
+// One turn: who speaks, whether it is trained, the text, the tools that it calls, and whatever else it has.
+function turn({ role, content, trained, reasoning, truncated, tool_calls: calls = [], tool_call_id: answered, ...others }) {
   delete others.weight; // it is said by `trained`
   const words = trained === 1 ? "trained" : trained ? `trained by ${trained}` : role === "assistant" ? "not trained" : "";
   const head = make("p", "", make("b", "", role), words && ` · ${words}`, truncated ? " · cut off" : "");
+  if (answered) head.append(` · of call ${answered}`);
   const box = make("section", trained ? "turn is-trained" : "turn", head);
   if (reasoning) box.append(make("details", "", make("summary", "", "what it thought before"), make("pre", "", reasoning)));
   const said = state.markdown ? make("div", "said rendered", markdown(content)) : make("div", "said", content);
   for (const code of said.querySelectorAll("pre")) code.tabIndex = 0;
   if (content) box.append(said);
+  for (const call of calls) {
+    const name = make("b", "", call.function.name);
+    const id = call.id ? ` · call ${call.id}` : "";
+    box.append(make("p", "", "calls ", name, id), make("pre", "said", call.function.arguments));
+  }
   for (const [name, value] of Object.entries(others)) box.append(more(name, value));
   return box;
 }
 
-// What the model reads, and which of it is trained; or why it can't be written.
-function whatIsRead(runs) {
-  if (typeof runs === "string") return make("p", "warn", `Not written by the template: ${runs}`);
-  const spans = runs.map(([weight, text]) => {
-    const span = make("span", weight ? "trained" : "", text);
-    if (weight) span.title = weight === 1 ? "trained" : `trained by ${weight}`;
-    return span;
+// What the model reads, document by document, and which of it is trained; or why it can't be written.
+function whatIsRead(documents) {
+  if (typeof documents === "string") return [make("p", "warn", `Not written by the template: ${documents}`)];
+  return documents.flatMap((runs, at) => {
+    const spans = runs.map(([weight, text]) => {
+      const span = make("span", weight ? "trained" : "", text);
+      if (weight) span.title = weight === 1 ? "trained" : `trained by ${weight}`;
+      return span;
+    });
+    const text = make("pre", "", ...spans);
+    return documents.length > 1 ? [make("p", "part", `document ${at + 1} of ${documents.length}`), text] : [text];
   });
-  return make("pre", "", ...spans);
 }
 
 function more(name, value) {

@@ -7,8 +7,9 @@ conversation, in columns; the texts lie in blocks that the page unpacks when som
   `shapes`: each [names, most frequent first; the place of each conversation's among them];
 - `scores`: by name, each conversation's or null; `starts`: the first conversation of each block;
 - `rendered`: how the model is written to, null without a tokenizer;
-- in a block, of each conversation: its messages, each with `trained` (its share of the loss, 0 for none); `meta`; and
-  `runs`, [weight, text] of what the model reads, or why the template cannot write it, or null without a tokenizer.
+- in a block, of each conversation: its messages, each with `trained` (its share of the loss, 0 for none); `tools` and
+  `meta`; and `runs`: of each document that is trained, [weight, text] of what the model reads, or why the template
+  cannot write it, or null without a tokenizer.
 """
 
 from collections import Counter
@@ -84,18 +85,19 @@ class PageSet:
             {**one.to_json(), "trained": 0 if self.last_turn_only and at != last else trained_weight(one)}
             for at, one in enumerate(conversation.messages)
         ]
-        return {"messages": messages, "meta": conversation.meta, "runs": self._runs(conversation)}
+        beside = {"tools": list(conversation.tools), "meta": conversation.meta}
+        return {"messages": messages, **beside, "runs": self._runs(conversation)}
 
-    def _runs(self, conversation: Conversation) -> list[tuple[float, str]] | str | None:
-        """What the model reads, in stretches of equal weight."""
+    def _runs(self, conversation: Conversation) -> list[list[tuple[float, str]]] | str | None:
+        """What the model reads, document by document, in stretches of equal weight."""
         if not self.encoder:
             return None
         try:
-            tokens = self.encoder.explain(conversation)
+            documents = [self.encoder.explain(document) for document in self.encoder.documents(conversation)]
         except UserError as error:
             return str(error)
-        runs = groupby(tokens, key=lambda token: token.weight)
-        return [(round(weight, 4), "".join(token.text for token in run)) for weight, run in runs]
+        runs = [groupby(tokens, key=lambda token: token.weight) for tokens in documents]
+        return [[(round(weight, 4), "".join(one.text for one in run)) for weight, run in stretch] for stretch in runs]
 
     def _index(self, file: str, conversation: Conversation, detail: dict[str, Any]) -> None:
         source = conversation.meta.get("source")

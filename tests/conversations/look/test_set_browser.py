@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from camelid.app.cli import main
-from camelid.message import Conversation
+from camelid.message import Conversation, Message, ToolCall
 from tests.conversations.look.set_pages import HOSTILE, some_conversations
 
 pytestmark = pytest.mark.slow
@@ -86,6 +86,25 @@ def test_what_the_model_reads_is_shown_with_its_mask(show: Any) -> None:
     page.keyboard.press("j")
     page.locator("#detail .permalink", has_text="c3").wait_for()
     assert page.locator("#detail .turn").count() == 2
+
+
+def test_calls_of_tools_are_shown(show: Any) -> None:
+    call = ToolCall("weather", '{"at": "<b>Faro</b>"}', "c1")
+    turns = (
+        Message("user", "Rain?"),
+        Message("assistant", "", tool_calls=(call,)),
+        Message("tool", "wet", tool_call_id="c1"),
+        Message("assistant", "It rains."),
+    )
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+    page = show([Conversation("a", turns, {}, (tool,))])
+    asked, result = page.locator("#detail .turn").nth(1), page.locator("#detail .turn").nth(2)
+    assert asked.locator("p").all_inner_texts() == ["assistant · trained", "calls weather · call c1"]
+    assert asked.locator("pre").inner_text() == call.arguments
+    assert result.locator("p").inner_text() == "tool · of call c1"
+    assert page.locator("#detail > details summary").all_inner_texts() == ["tools"]
+    page.locator("#search").fill("faro")
+    page.locator("#count", has_text="1 of 1 conversations").wait_for()
 
 
 def test_filters_and_order(show: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from camelid.app.cli import main
-from camelid.message import Conversation, Message
+from camelid.message import Conversation, Message, ToolCall
 from conversations.look.set_page import role_shape
 from conversations.tokens.open_tokenizer import open_tokenizer
 from tests.conversations.chats import chat
@@ -38,7 +38,8 @@ def test_the_page_holds_the_set_and_its_masks(
         answers = [turn for turn in one.messages if turn.role == "assistant"]
         trained = [turn for turn in (answers[-1:] if last else answers) if turn.weight != 0]
         ends = ["" if turn.truncated else "<|im_end|>" for turn in trained]
-        runs = [text for weight, text in detail["runs"] if weight]
+        [document] = detail["runs"]
+        runs = [text for weight, text in document if weight]
         assert runs == [turn.content + end for turn, end in zip(trained, ends, strict=True)]
         assert sum(turn["trained"] > 0 for turn in detail["messages"]) == len(trained)
     names, places = index["languages"]
@@ -130,3 +131,27 @@ def test_options_that_do_not_fit_are_named(
     filled = [one.format(page=tmp_path / "page.html", data=path, folder=folder) for one in options]
     assert main(["conversations", "show", path, *filled]) == 2
     assert message in capsys.readouterr().err and open_tokenizer(folder)
+
+
+def test_calls_of_tools_are_in_the_page_and_trained(data: Callable[..., str], folder: str, tmp_path: Path) -> None:
+    """The call is trained as Hermes writes it, the schema and the result are not."""
+    page = tmp_path / "page.html"
+    function = {"name": "weather", "description": "", "parameters": {"type": "object", "properties": {}}}
+    turns = (
+        Message("user", "Rain?"),
+        Message("assistant", "", tool_calls=(ToolCall("weather", '{"at": "Faro"}', "c1"),)),
+        Message("tool", "wet", tool_call_id="c1"),
+        Message("assistant", "It rains."),
+    )
+    one = Conversation("a", turns, {}, ({"type": "function", "function": function},))
+    options = ["--template", "chatml", "--tokenizer", folder]
+    assert main(["conversations", "show", data(one), "--html", str(page), *options]) == 0
+    index, [detail] = unpacked(page)
+    assert index["shapes"] == [["user, assistant, tool, assistant"], [0]]
+    assert detail["tools"] == [{"type": "function", "function": function}]
+    assert [turn.get("tool_calls", [{}])[0].get("id") for turn in detail["messages"]] == [None, "c1", None, None]
+    [document] = detail["runs"]
+    trained = "".join(text for weight, text in document if weight)
+    untrained = "".join(text for weight, text in document if not weight)
+    assert '"at": "Faro"' in trained and "It rains." in trained and "wet" not in trained
+    assert "wet" in untrained and '"parameters"' in untrained
