@@ -20,7 +20,7 @@ from finetune.serve.engine import RunningRequest, ServerLimits, ServingEngine
 from finetune.serve.error_handlers import add_error_handlers
 from finetune.serve.errors import ApiError
 from finetune.serve.metrics import exposition
-from finetune.serve.page import Page
+from finetune.serve.page_routes import LOOK, add_page_routes
 from finetune.serve.pairs import PREFIX, Pairs
 from finetune.serve.read_body import read_body
 from finetune.serve.replies import ReplyWriter
@@ -28,7 +28,6 @@ from finetune.serve.served import ServedModel
 from finetune.serve.vote_routes import add_vote_routes
 from finetune.serve.votes import RateVotes, Votes
 
-LOOK = ["GET", "HEAD"]
 ResultT = TypeVar("ResultT")
 
 
@@ -69,6 +68,7 @@ def make_app(
     guard(app, access)
     add_error_handlers(app)
     key, pairs = Annotated[None, Depends(authorised)], Pairs()
+    add_page_routes(app)
     _add_open_routes(app, engines)
     _add_model_routes(app, engines, key, pairs)
     add_vote_routes(app, key, pairs, Votes(votes, rate_votes), names)
@@ -76,9 +76,7 @@ def make_app(
 
 
 def _add_open_routes(app: FastAPI, engines: Mapping[str, ServingEngine]) -> None:
-    """What needs no key: the pages, health, metrics."""
-    for address, name in (("/", "chat.html"), ("/leaderboard", "leaderboard.html")):
-        app.add_api_route(address, _show(Page(name)), methods=LOOK)
+    """What needs no key, beside the pages: health and metrics."""
 
     @app.api_route("/health", methods=LOOK)
     async def health() -> Response:
@@ -174,13 +172,6 @@ async def cancel_if_disconnected(request: HttpRequest, work: Awaitable[ResultT])
 async def _disconnected(request: HttpRequest) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _show(page: Page) -> Callable[[], Awaitable[Response]]:
-    async def show() -> Response:
-        return HTMLResponse(page.html, headers=page.headers)
-
-    return show
 
 
 def _engine(engines: Mapping[str, ServingEngine], name: str) -> ServingEngine:
