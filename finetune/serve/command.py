@@ -15,7 +15,13 @@ def register(rooms: Any, rate_votes: Callable[[Path], dict[str, Any]]) -> None:
     """Add the `serve` and `chat` commands; `rate_votes` makes the leaderboard of a folder of votes."""
     parser = rooms.add_parser("serve", help="an OpenAI-compatible server and a chat page for models trained here")
     parser.add_argument(
-        "models", nargs="+", metavar="MODEL", help="model folder, or NAME=FOLDER to name it for clients"
+        "models", nargs="*", metavar="MODEL", help="model folder, or NAME=FOLDER to name it for clients"
+    )
+    parser.add_argument(
+        "--page-for",
+        metavar="URL",
+        help="no model here: the chat page, compare and votes for another OpenAI-compatible server, e.g. "
+        "http://localhost:8000/v1",
     )
     _add_model_options(parser)
     _add_reach(parser)
@@ -95,6 +101,11 @@ def run_serve(args: argparse.Namespace) -> int:
         raise UserError("--cache-tokens must be at least 128")
     if not 0 <= args.port < 65536:
         raise UserError(f"--port {args.port}: must be from 0 to 65535")
+    if args.page_for is None and not args.models:
+        raise UserError("name a MODEL to serve, or another server with --page-for URL")
+    for name in ("models", "adapter", "template"):
+        if args.page_for is not None and getattr(args, name):
+            raise UserError(f"--page-for: the model is the other server's; leave {name.replace('models', 'MODEL')} out")
     folders = _parse_names(args.models)
     if args.adapter is not None and len(folders) > 1:
         raise UserError("--adapter: give one MODEL with it; to serve several, merge it first (`camelid weights merge`)")
@@ -106,9 +117,7 @@ def run_serve(args: argparse.Namespace) -> int:
         if importlib.util.find_spec(package) is None:
             raise UserError(f"{package} is not installed; run: pip install 'camelid[serve]'")
     from finetune.serve.access import Access, parse_host, parse_origin, parse_root_path, read_keys
-    from finetune.serve.engine import ServerLimits
-    from finetune.serve.run import Listening, run_server
-    from finetune.serve.served import open_served
+    from finetune.serve.listen import Listening
 
     access = Access(
         args.host,
@@ -118,6 +127,14 @@ def run_serve(args: argparse.Namespace) -> int:
         parse_root_path(args.root_path),
     )
     listening = Listening(args.port, (args.tls_cert, args.tls_key) if args.tls_cert else None, args.access_log)
+    if args.page_for is not None:
+        from finetune.serve.page_for import run_page
+
+        return run_page(args.page_for, access, listening, Path(args.votes), args.rate_votes)
+    from finetune.serve.engine import ServerLimits
+    from finetune.serve.run import run_server
+    from finetune.serve.served import open_served
+
     served = [open_served(folder, name, args.adapter, args.template) for name, folder in folders.items()]
     limits = ServerLimits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout)
     return run_server(served, limits, access, listening, Path(args.votes), args.rate_votes)
