@@ -29,7 +29,7 @@ from finetune.serve.vote_routes import add_vote_routes
 from finetune.serve.votes import RateVotes, Votes
 
 MOST_PROMPT_LOGPROBS = 1 << 19  # of one reply; each takes some 40 bytes of it
-LOOK = ["GET", "HEAD"]
+ResultT = TypeVar("ResultT")
 
 
 def make_app(
