@@ -17,7 +17,8 @@ def register(rooms: Any) -> None:
         "finetune",
         help="fine-tune a LLaMA from a YAML recipe",
         epilog="Also: `camelid finetune tokens` (texts to token shards), `camelid finetune perplexity` (of a model), "
-        "`camelid finetune retrieval` (of a key in long prompts), `camelid finetune fill` (holes in code).",
+        "`camelid finetune score` (answers, by reward models), `camelid finetune retrieval` (of a key in long "
+        "prompts), `camelid finetune fill` (holes in code).",
     )
     parser.add_argument("recipe", help="YAML file; see recipes/")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optim.lr=1e-5")

@@ -7,7 +7,7 @@ wants to be two kinds, or to offer fewer choices.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from camelid.config import from_tree, read_tree
 from camelid.errors import UserError, suggest_name
@@ -57,7 +57,7 @@ class DataSource:
     """One source of data.
 
     Attributes:
-        path: a file of conversations, instruction records or texts (JSON, JSONL, Parquet, .txt), a folder of such
+        path: a file of conversations, instruction records or texts (JSON, JSONL, Parquet, .txt, .md), a folder of such
             files or one that `datasets` saved, or the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`);
             of texts also token shards (`.bin` and `.idx` as Megatron's, or a folder of them).
         weight: how often each of its records is seen in an epoch; 0.5 takes a fixed random half.
@@ -91,6 +91,8 @@ class DataSection:
         packing: put several documents into one sequence of `max_length` (no attention across them).
             Without packing a sequence is one document; no padding is computed either way (but see `model.compile`).
         validation: share of the conversations and texts that is held out to validate on; 0 = none.
+        thinking: what becomes of what was thought before an answer: `train` it with the answer, `mask` it (it stands
+            there, untrained), or `drop` it.
     """
 
     train: tuple[DataSource, ...]
@@ -98,6 +100,7 @@ class DataSection:
     max_length: int = 2048
     packing: bool = True
     validation: float = 0.0
+    thinking: Literal["train", "mask", "drop"] = "drop"
 
     def __post_init__(self) -> None:
         _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
@@ -184,8 +187,7 @@ class StepSection:
             `paged-adamw-8bit` (moments move to host memory when the GPU is full).
         lr: (peak) learning rate.
         weight_decay: decoupled decay of matrices (never of norms), per unit of learning rate.
-        beta1: decay of the first moment.
-        beta2: decay of the second moment.
+        betas: decay of the first moment, and of the second (`beta1` and `beta2` of older recipes are read, too).
         clip_norm: largest global gradient norm; 0 leaves gradients as they are.
         global_batch: sequences per update, over all processes and micro-batches.
         micro_batch: sequences per forward pass on one process.
@@ -195,8 +197,7 @@ class StepSection:
     lr: float
     optimizer: str = field(default="adamw", metadata={"names": OPTIMIZERS})
     weight_decay: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.999
+    betas: tuple[float, ...] = (0.9, 0.999)
     clip_norm: float = 1.0
     global_batch: int = 128
     micro_batch: int = 1
@@ -209,9 +210,8 @@ class StepSection:
             )
         _require(self.lr > 0, "optim.lr", self.lr, "must be greater than 0")
         _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "must not be negative")
-        for name in ("beta1", "beta2"):
-            value = getattr(self, name)
-            _require(0 <= value < 1, f"optim.{name}", value, "must be in [0, 1)")
+        pair = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        _require(pair, "optim.betas", list(self.betas), "must be two numbers in [0, 1)")
         _require(self.clip_norm >= 0, "optim.clip_norm", self.clip_norm, "must not be negative")
         _require(self.global_batch >= 1, "optim.global_batch", self.global_batch, "must be at least 1 sequence")
         _require(self.micro_batch >= 1, "optim.micro_batch", self.micro_batch, "must be at least 1 sequence")
@@ -599,7 +599,17 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UserError: an unknown kind or key, a missing key, a wrong type or a value out of range.
     """
     tree = read_tree(path, overrides)
+    _join_betas(tree)
     kind = tree.get("kind", DEFAULT_KIND)
     if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"{path}: kind = {kind!r} is unknown{suggest_name(str(kind), KINDS)}")
     return from_tree(KINDS[kind], tree, str(path))
+
+
+def _join_betas(tree: dict[str, Any]) -> None:
+    """Write `beta1` and `beta2`, which were fields of their own up to version 0.2, as `betas`."""
+    optim = tree.get("optim")
+    if isinstance(optim, dict) and optim.keys() & {"beta1", "beta2"}:
+        before = optim.get("betas", [0.9, 0.999])
+        first, second = before if isinstance(before, list) and len(before) == 2 else (0.9, 0.999)
+        optim["betas"] = [optim.pop("beta1", first), optim.pop("beta2", second)]
