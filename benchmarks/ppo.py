@@ -1,9 +1,9 @@
 """PPO on a CPU: samples a second, from prompt to updated weights, against TRL 1.12, the last TRL that has PPO.
 
-Run: python benchmarks/ppo.py. The last line is one JSON object. Both sides have the same policy, reward model and critic
-start, the same prompts, answers of at most as many tokens, minibatches, one pass over the answers, KL to the start, and
-AdamW; one thread each. An iteration samples, scores, measures and updates; seconds are those of all iterations after the
-first. TRL runs without recomputation, as we do, which makes it faster than its default.
+Run: python benchmarks/ppo.py. The last line is one JSON object. Both sides have the same policy, reward model and start
+of the critic, the same prompts, answers of at most as many tokens, minibatches, one pass over the answers, KL to the
+start, and AdamW; one thread each. An iteration samples, scores, measures and updates; seconds are those of all iterations
+after the first. TRL runs without recomputation, as we do, which makes it faster than its default.
 """
 
 import json

@@ -32,7 +32,11 @@ def write_sums(folder: Path) -> tuple[Path, Path]:
             file.write(json.dumps({"id": f"c{number}", "messages": messages}) + "\n")
     with prompts.open("w") as file:
         for a, b in problems:
-            record = {"id": f"{a}+{b}", "prompt": [{"role": "user", "content": f"{a}+{b}"}], "answers": [{"content": "?"}]}
+            record = {
+                "id": f"{a}+{b}",
+                "prompt": [{"role": "user", "content": f"{a}+{b}"}],
+                "answers": [{"content": "?"}],
+            }
             file.write(json.dumps({**record, "meta": {"answer": str((a + b) % 10)}}) + "\n")
     return chats, prompts
 
@@ -60,7 +64,7 @@ def test_exact_answers_teach_addition(tmp_path: Path) -> None:
         "kind": "ppo",
         "model": {"path": str(tmp_path / "sft" / "model")},
         "data": {"train": [{"path": str(prompts)}], "template": TEMPLATE, "max_length": 100},
-        "optim": {"lr": 1e-3, "global_batch": 200, "micro_batch": 25, "updates": 120, "beta2": 0.95},
+        "optim": {"lr": 1e-3, "global_batch": 200, "micro_batch": 25, "updates": 120, "betas": [0.9, 0.95]},
         "ppo": {"rewards": {"right": "exact"}, "advantage": "leave-one-out", "answers": 8, "batch": 800,
                 "max_new_tokens": 4, "beta": 0.0},
         "run": {"output": str(tmp_path / "rl"), "precision": "fp32", "checkpoint_every": 1000},
