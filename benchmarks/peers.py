@@ -18,7 +18,7 @@ def fastchat_python() -> Path:
 
 def trl_python() -> Path:
     """The interpreter of an environment with TRL; torch, transformers and datasets are those of this environment."""
-    return _beside_ours("trl", ["trl"])
+    return _beside_ours("trl", ["trl==1.16.0"])
 
 
 def ppo_python() -> Path:

@@ -1,6 +1,6 @@
-"""TRL's side of PPO: what its trainer makes of prompts of token ids. Run by `ppo.py` and its test, in TRL's environment.
+"""TRL's side of PPO: what its trainer makes of prompts of token ids. Run by `ppo.py` and by a test.
 
-It prints one JSON object, the wall-clock seconds of each iteration; of one backward pass, everything that TRL knew at
+It runs in TRL's environment and prints one JSON object, the wall-clock seconds of each iteration; of one backward pass, everything that TRL knew at
 that moment is written to a file if the job asks for it.
 """
 
@@ -86,8 +86,8 @@ def main() -> None:
         lr_scheduler_type="constant", bf16=False, use_cpu=True, report_to=[], save_strategy="no",
         gradient_checkpointing=False, num_sample_generations=0, response_length=job["new_tokens"], temperature=1.0,
         kl_coef=job["beta"], vf_coef=0.1, cliprange=0.2, cliprange_value=0.2, gamma=1.0, lam=0.95,
-        whiten_rewards=False, missing_eos_penalty=None, disable_tqdm=True, dataloader_pin_memory=False, seed=job["seed"],
-        optim="adamw_torch_fused", stop_token="eos" if job["stop"] else None,
+        whiten_rewards=False, missing_eos_penalty=None, disable_tqdm=True, dataloader_pin_memory=False,
+        seed=job["seed"], optim="adamw_torch_fused", stop_token="eos" if job["stop"] else None,
     )  # fmt: skip
     trainer = PPOTrainer(
         args=settings, processing_class=number_tokenizer(job["vocabulary"]), model=policy, ref_model=reference,

@@ -20,6 +20,7 @@ from finetune.ppo_section import PpoSection
 from finetune.preference_sections import DpoSection, KtoSection, OrpoSection, RewardSection, SimpoSection
 
 WHOLE_LAYERS = ("embed_tokens", "lm_head")
+EPS = 1e-8  # of AdamW (Kingma and Ba 2015, algorithm 1)
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -297,13 +298,31 @@ class PreferenceOptimSection(OptimSection):
     Attributes:
         least_warmup: updates that warm up at the least, however few `warmup_ratio` makes of them (LLaMA 2's reward
             models: 5; the DPO paper: 150).
+        eps: added to the root of the second moment (Kingma and Ba 2015, algorithm 1); LLaMA 2: 1e-5.
     """
 
     least_warmup: int = 0
+    eps: float = EPS
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(self.least_warmup >= 0, "optim.least_warmup", self.least_warmup, "must not be negative")
+        _require(self.eps > 0, "optim.eps", self.eps, "must be greater than 0")
+
+
+@dataclass(frozen=True)
+class PpoOptimSection(StepSection):
+    """How weights are stepped, at one learning rate.
+
+    Attributes:
+        eps: as of other kinds that train on preferences.
+    """
+
+    eps: float = EPS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.eps > 0, "optim.eps", self.eps, "must be greater than 0")
 
 
 @dataclass(frozen=True)
@@ -527,7 +546,7 @@ class PpoRecipe:
 
     model: ModelSection
     data: PromptDataSection
-    optim: StepSection
+    optim: PpoOptimSection
     run: PlaceSection
     ppo: PpoSection
     adapter: AdapterSection = field(default_factory=AdapterSection)
@@ -570,6 +589,11 @@ def pipeline_stages(run: PlaceSection) -> int:
 def least_warmup(optim: StepSection) -> int:
     """Updates that warm up at the least."""
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
+
+
+def root_eps(optim: StepSection) -> float:
+    """What the optimizer adds to the root of the second moment."""
+    return optim.eps if isinstance(optim, PreferenceOptimSection | PpoOptimSection) else EPS
 
 
 def recipe_choices(recipe: Recipe) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Second witnesses: TRL 1.12's PPO makes the same rewards, advantages, losses and gradients, torchrl the same advantages."""
+"""Second witnesses: TRL 1.12's PPO (rewards, advantages, losses, gradients) and torchrl's advantages are the same."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A run goes on exactly where it was, wherever in an iteration it was killed: policy, critic and metrics, to the bit."""
+"""A run goes on exactly where it was killed, wherever in an iteration: policy, critic and metrics, to the bit."""
 
 import os
 import signal
