@@ -118,6 +118,19 @@ def exclusions() -> tuple[Exclusion, ...]:
             "an adapter is made for a whole model",
             "use run.sharding=fsdp2 to spread the model, or train all weights",
         ),
+        *(
+            Exclusion(
+                {"run.context_parallel": ("> 1",), other: ("> 1",)},
+                "processes share a micro-batch in one way at a time",
+                "use run.sharding=fsdp2 to spread the model",
+            )
+            for other in ("run.tensor_parallel", "run.pipeline_parallel")
+        ),
+        Exclusion(
+            {"run.context_parallel": ("> 1",), "optim.neftune": ("> 0",)},
+            "its noise goes by the length of a document, of which a process has a part",
+            "leave one of them out",
+        ),
         Exclusion(
             {"tie_word_embeddings": ("true",), "run.pipeline_parallel": ("> 1",)},
             "the first stage and the last would each train a copy of the embedding",
@@ -131,6 +144,7 @@ def exclusions() -> tuple[Exclusion, ...]:
                 {"run.sharding": ZERO},
                 {"adapter.kind": ("qlora",)},
                 {"run.tensor_parallel": ("> 1",)},
+                {"run.context_parallel": ("> 1",)},
             )
         ),
         Exclusion(

@@ -15,6 +15,7 @@ from finetune.recipe import (
     OptimSection,
     Recipe,
     RunSection,
+    context_parts,
     pipeline_stages,
     steps_in_backward,
 )
@@ -125,7 +126,7 @@ def estimate_memory(
     if adapter.kind == "dora" and adapter.dropout and half:
         copies += held.layers * _adapter_precision(run.precision, layout.sharding)  # multiplied anew: see above
     stream = 4 if stored == 4 and layout.sharding != "fsdp2" else compute
-    tokens = optim.micro_batch * capacity
+    tokens = optim.micro_batch * capacity / context_parts(run)
     kept, layer = _layer_bytes(config, model, adapter, run, layout, tokens, stream)
     kept += tokens * 3 * stream * config.hidden_size
     loss = _loss_bytes(config, held, tokens, compute, narrow_weights=half and not autocast)
@@ -156,7 +157,7 @@ def _layer_bytes(
     adapter: AdapterSection,
     run: RunSection,
     layout: Layout,
-    tokens: int,
+    tokens: float,
     stream: int,
 ) -> tuple[float, float]:
     """Bytes that all layers together keep for the backward pass, and that one needs while it is worked on."""
@@ -173,6 +174,10 @@ def _layer_bytes(
         working += adapter_activation_bytes(share, adapter, "none", run.precision, layout.sharding)
     else:
         kept += adapter_activation_bytes(share, adapter, model.recompute, run.precision, layout.sharding)
+    context = context_parts(run)
+    if context > 1:  # keys and values of whole documents, as each of this process's two pieces of them sees them
+        seen = context * (1 + 1 / (2 * context)) * 2 * config.kv_heads * config.head_size * compute
+        kept, working = (kept, working + seen) if model.recompute == "full" else (kept + seen, working)
     lengths = 0.0
     if adapter.kind == "dora":  # in float32 to measure lengths: a matrix, the adapter's product, scaled, and their sum
         matrices = 12 if compute == 4 else 16  # PEFT makes the product of a unit matrix
@@ -181,7 +186,9 @@ def _layer_bytes(
     return tokens * kept * config.num_hidden_layers, tokens * working + lengths
 
 
-def _loss_bytes(config: LlamaConfig, counts: ParameterCounts, tokens: int, compute: int, narrow_weights: bool) -> float:
+def _loss_bytes(
+    config: LlamaConfig, counts: ParameterCounts, tokens: float, compute: int, narrow_weights: bool
+) -> float:
     """Bytes while the loss is computed: logits of a chunk; where the output layer is trained, its gradient, too.
 
     That is made in float32, out of a product for each chunk, then scaled and, for bfloat16 weights, rounded.

@@ -7,7 +7,7 @@ wants to be two kinds, or to offer fewer choices.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from camelid.config import from_tree, read_tree
 from camelid.errors import UserError, suggest_name
@@ -158,8 +158,7 @@ class OptimSection:
         final_lr: share of the peak at the end (LLaMA 0.1, Code Llama 1/30).
         warmup_ratio: share of all updates spent warming up linearly from 0.
         weight_decay: decoupled decay of matrices (never of norms), per unit of learning rate.
-        beta1: decay of the first moment.
-        beta2: decay of the second moment.
+        betas: decay of the first moment and of the second; `beta1` and `beta2` of older recipes are read, too.
         clip_norm: largest global gradient norm; 0 leaves gradients as they are.
         global_batch: sequences per update, over all processes and micro-batches.
         micro_batch: sequences per forward pass on one process.
@@ -175,8 +174,7 @@ class OptimSection:
     final_lr: float = 0.0
     warmup_ratio: float = 0.03
     weight_decay: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.999
+    betas: tuple[float, ...] = (0.9, 0.999)
     clip_norm: float = 1.0
     global_batch: int = 128
     micro_batch: int = 1
@@ -195,9 +193,8 @@ class OptimSection:
             _require(self.final_lr == 0, "optim.final_lr", self.final_lr, "goes with optim.schedule = cosine or linear")
         _require(0 <= self.warmup_ratio < 1, "optim.warmup_ratio", self.warmup_ratio, "must be in [0, 1)")
         _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "must not be negative")
-        for name in ("beta1", "beta2"):
-            value = getattr(self, name)
-            _require(0 <= value < 1, f"optim.{name}", value, "must be in [0, 1)")
+        fine = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        _require(fine, "optim.betas", list(self.betas), "must be two numbers in [0, 1)")
         _require(self.clip_norm >= 0, "optim.clip_norm", self.clip_norm, "must not be negative")
         _require(self.global_batch >= 1, "optim.global_batch", self.global_batch, "must be at least 1 sequence")
         _require(self.micro_batch >= 1, "optim.micro_batch", self.micro_batch, "must be at least 1 sequence")
@@ -331,14 +328,16 @@ class SftRunSection(RunSection):
 
     Attributes:
         pipeline_parallel: stages that the layers are cut into, each on processes of its own.
+        context_parallel: processes that train on the same sequences, each on a part of every document.
     """
 
     pipeline_parallel: int = 1
+    context_parallel: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        stages = self.pipeline_parallel
-        _require(stages >= 1, "run.pipeline_parallel", stages, "must be at least 1")
+        for name in ("pipeline_parallel", "context_parallel"):
+            _require(getattr(self, name) >= 1, f"run.{name}", getattr(self, name), "must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -466,6 +465,11 @@ def pipeline_stages(run: RunSection) -> int:
     return run.pipeline_parallel if isinstance(run, SftRunSection) else 1
 
 
+def context_parts(run: RunSection) -> int:
+    """Processes that each document is cut over."""
+    return run.context_parallel if isinstance(run, SftRunSection) else 1
+
+
 def least_warmup(optim: OptimSection) -> int:
     """Updates that warm up at the least."""
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
@@ -480,8 +484,10 @@ def recipe_choices(recipe: Recipe) -> dict[str, str]:
     choices |= {"adapter.dropout": "> 0" if recipe.adapter.dropout else "0"}
     choices |= {"run.tensor_parallel": number(run.tensor_parallel)}
     choices |= {"run.pipeline_parallel": number(pipeline_stages(run))}
+    choices |= {"run.context_parallel": number(context_parts(run))}
     if recipe.kind == "sft":
         choices["model.compile"] = str(recipe.model.compile).lower()
+        choices["optim.neftune"] = "> 0" if recipe.optim.neftune else "0"
     if run.sharding is not None:
         choices["run.sharding"] = run.sharding
     return choices
@@ -501,4 +507,14 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     kind = tree.get("kind", DEFAULT_KIND)
     if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"{path}: kind = {kind!r} is unknown{suggest_name(str(kind), KINDS)}")
+    _join_betas(tree)
     return from_tree(KINDS[kind], tree, str(path))
+
+
+def _join_betas(tree: dict[str, Any]) -> None:
+    """The two fields that the decay of the moments was in versions before 0.3, as one."""
+    optim = tree.get("optim")
+    if isinstance(optim, dict) and {"beta1", "beta2"} & optim.keys():
+        betas = optim.get("betas", OptimSection.betas)  # an override comes on top of a file that has them joined
+        if isinstance(betas, list | tuple) and len(betas) == 2:
+            optim["betas"] = [optim.pop(name, beta) for name, beta in zip(("beta1", "beta2"), betas, strict=True)]

@@ -17,7 +17,7 @@ from finetune.llama.model import Llama
 from finetune.parallel import launch
 from finetune.parallel.patience import Patience
 from finetune.parallel.pipeline import Pipeline, cut_to_stage
-from finetune.recipe import Recipe, pipeline_stages, steps_in_backward
+from finetune.recipe import Recipe, context_parts, pipeline_stages, steps_in_backward
 
 
 def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, patience: Patience) -> Worker:
@@ -57,6 +57,7 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
         wide,
         patience=patience,
         pipeline=pipeline,
+        context=launch.share_context(accelerator, context_parts(run)),
     )
 
 
@@ -68,7 +69,8 @@ def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
     if recipe.kind != "sft":  # sequences of uneven lengths
         return False
     chosen = recipe.model.compile
-    whole = recipe.run.tensor_parallel == 1 and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
+    shared = recipe.run.tensor_parallel > 1 or context_parts(recipe.run) > 1
+    whole = not shared and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
     able = whole and recipe.run.precision != "fp32" and recipe.data.packing
     return device == "cuda" and able if chosen == "auto" else chosen
 

@@ -27,7 +27,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], optim: OptimSection, pure
     """
     groups = decay_groups([parameter for parameter in parameters if parameter.requires_grad], optim.weight_decay)
     make = OPTIMIZERS[optim.optimizer].stepping(pure).make
-    options: dict[str, Any] = {"lr": optim.lr, "betas": (optim.beta1, optim.beta2), "eps": EPS}
+    options: dict[str, Any] = {"lr": optim.lr, "betas": tuple(optim.betas), "eps": EPS}
     return InBackward(groups, make, options) if steps_in_backward(optim) else make(groups, options)
 
 

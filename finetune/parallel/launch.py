@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 
 from camelid.errors import UserError
 from finetune.layout import Layout, Sharding, zero_stage
+from finetune.llama.context_share import ContextShare
 from finetune.llama.model import Llama
 from finetune.parallel.pipeline import PassedOn
 from finetune.parallel.tensor_parallel import parallelise
@@ -116,6 +117,15 @@ def make_mesh(accelerator: Accelerator, tensor_parallel: int, stages: int = 1) -
         return None
     shape = (stages, processes // tensor_parallel // stages, tensor_parallel)
     return init_device_mesh(accelerator.device.type, shape, mesh_dim_names=("pipe", "data", "tensor"))
+
+
+def share_context(accelerator: Accelerator, size: int) -> ContextShare | None:
+    """This process's place among its neighbours, so many, that share documents; None if each has whole ones."""
+    if size == 1:
+        return None
+    shape = (accelerator.num_processes // size, size)
+    mesh = init_device_mesh(accelerator.device.type, shape, mesh_dim_names=("data", "context"))["context"]
+    return ContextShare(mesh.get_group(), mesh.get_local_rank(), size)
 
 
 def shard(
