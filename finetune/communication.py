@@ -62,7 +62,7 @@ def update_traffic(
     found = []
     if layout.sharding == "none":
         # Gradients of bfloat16 weights are summed when all are there (`WideGradients`).
-        behind = 0.0 if run.precision == "bf16-pure" else last_backward
+        behind = 0.0 if run.pure else last_backward
         found = [Traffic("gradients", 2 * ring * trained * 4, *data, behind)]
     elif layout.sharding in ("zero1", "zero2"):
         times, behind = (1, last_backward) if layout.sharding == "zero1" else (micro_batches, BACKWARD)
@@ -93,7 +93,7 @@ def update_traffic(
         size = passes * (context - 1) / context * micro_batches * tokens * rows
         found.append(Traffic("keys and values", size, 1, context > in_machine, 0.0))
     if stages > 1:
-        stream = 2 if run.precision == "bf16-pure" or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
+        stream = 2 if run.pure or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
         size = 2 * hidden_states * stream  # of a stage in the middle: onwards, and its gradient back
         found.append(Traffic("hidden states", size, 1, layout.machines > 1, 0.0))
     return [each for each in found if each.size > 0]

@@ -102,7 +102,7 @@ def estimate_memory(
     """
     counts = count_parameters(config, adapter)
     held = replace(counts, layers=counts.layers // run.tensor_parallel)  # by a process, before its ranks cut it further
-    pure, half = run.precision == "bf16-pure", run.precision != "fp32"
+    pure, half = run.pure, run.precision != "fp32"
     deepspeed, compute = layout.sharding.startswith("zero"), 2 if half else 4
     stored = 2 if half and (pure or counts.frozen or deepspeed) else 4
     cut = run.tensor_parallel / layout.processes
@@ -225,7 +225,7 @@ def estimate_stage_memory(
     if layout.sharding == "fsdp2":  # its weights stay gathered during an update, and its gradients wait to be summed
         parts[GATHERED] = own * float(compute)
         parts["gradients"] += own * 4.0
-    stream = 2 if run.precision == "bf16-pure" or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
+    stream = 2 if run.pure or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
     kept, at_work = _layer_bytes(held, recipe.model, recipe.adapter, run, layout, tokens, stream)
     others = min(stages - stage, micro_batches) - 1  # micro-batches that wait for their backward pass
     parts["activations"] += others * (kept + tokens * stream * width)
@@ -247,7 +247,7 @@ def estimate_host_memory(
         parts: from `estimate_memory`.
         layout: how it is spread over processes.
     """
-    stored = 2 if run.precision == "bf16-pure" or (run.precision == "bf16" and adapter.kind != "none") else 4
+    stored = 2 if run.pure or (run.precision == "bf16" and adapter.kind != "none") else 4
     if run.precision == "bf16" and layout.sharding == "zero3":
         stored = 2
     width = config.hidden_size
@@ -271,5 +271,5 @@ def estimate_host_memory(
 
 def saved_on_first(config: LlamaConfig, adapter: AdapterSection, run: RunSection, layout: Layout) -> float:
     """Bytes that the first process needs of its machine's memory in the end: all that was trained, put together."""
-    half = run.precision == "bf16-pure" or (layout.sharding == "zero3" and run.precision == "bf16")
+    half = run.pure or (layout.sharding == "zero3" and run.precision == "bf16")
     return count_parameters(config, adapter).trained * (2.0 if half and adapter.kind == "none" else 4.0)

@@ -288,7 +288,8 @@ class RunSection:
         save_dtype: of the saved model: `base` (that of the weights at `model.path`; an adapter as it was trained),
             `fp32`, `bf16` or `fp16`.
         precision: `fp32`; `bf16`: computes in bfloat16, weights and optimizer stay float32; `bf16-pure`: weights and
-            optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged).
+            optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged);
+            `fp8`: the same, and the layers' matrix products in 8 bits (torchao; H100 and newer, on a CPU emulated).
         checkpoint_every: updates between checkpoints.
         checkpoint_minutes: save when so many minutes have passed since the last checkpoint, too; None = never.
         keep_checkpoints: how many of the newest checkpoints stay on disk, beside the best validated one.
@@ -302,7 +303,7 @@ class RunSection:
 
     output: str
     seed: int = 0
-    precision: Literal["fp32", "bf16", "bf16-pure"] = "bf16"
+    precision: Literal["fp32", "bf16", "bf16-pure", "fp8"] = "bf16"
     save_dtype: Literal["base", "fp32", "bf16", "fp16"] = "base"
     checkpoint_every: int = 200
     checkpoint_minutes: float | None = None
@@ -320,6 +321,11 @@ class RunSection:
             _require(value is None or value >= 1, f"run.{name}", value, "must be at least 1")
         minutes = self.checkpoint_minutes
         _require(minutes is None or minutes > 0, "run.checkpoint_minutes", minutes, "must be greater than 0")
+
+    @property
+    def pure(self) -> bool:
+        """Whether weights and optimizer are bfloat16."""
+        return self.precision in ("bf16-pure", "fp8")
 
 
 @dataclass(frozen=True)

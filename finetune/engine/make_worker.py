@@ -5,6 +5,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from finetune.engine.adapter import add_adapter
+from finetune.engine.float8 import use_float8
 from finetune.engine.load import fill_cut_model, load_in_parts, load_quantised
 from finetune.engine.optimizer import make_optimizer
 from finetune.engine.wide_gradients import WideGradients
@@ -24,7 +25,7 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
     """Load the model, add the adapter, spread both over the processes, and make the optimizer."""
     run, optim = recipe.run, recipe.optim
     processes = accelerator.num_processes
-    pure = run.precision == "bf16-pure"
+    pure = run.pure
     stages = pipeline_stages(run)
     model, unwrapped, pipeline = _load(accelerator, sharding, recipe)
     patience.wait()  # another process may read from a slower disk
@@ -82,7 +83,7 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
     run, adapter, path = recipe.run, recipe.adapter, recipe.model.path
     config = LlamaConfig.from_folder(path)
     config = with_score(config) if recipe.kind == "reward" else config
-    frozen, pure = adapter.kind != "none", run.precision == "bf16-pure"
+    frozen, pure = adapter.kind != "none", run.pure
     half = pure or (run.precision == "bf16" and (frozen or sharding == "zero3"))
     dtype = torch.bfloat16 if half else torch.float32
     device = str(accelerator.device if sharding in ("none", "zero1", "zero2") else torch.device("cpu"))
@@ -101,6 +102,8 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
             else weights.load_model(path, dtype, device, config, run.seed)
         )
         model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
+    if run.precision == "fp8":
+        use_float8(unwrapped, accelerator.device)
     unwrapped.set_recompute(recipe.model.recompute)
     launch.shard(model, unwrapped, launch.make_mesh(accelerator, run.tensor_parallel), sharding, run.precision)
     if sharding == "fsdp2" and not whole:
@@ -111,7 +114,7 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
 def _load_stage(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple[nn.Module, Llama, Pipeline]:
     """This process's stage of the model: what other stages hold is never read."""
     run, path, stages = recipe.run, recipe.model.path, pipeline_stages(recipe.run)
-    pure = run.precision == "bf16-pure"
+    pure = run.pure
     model = weights.load_without_storage(path, torch.bfloat16 if pure else torch.float32)
     shapes = {name: weight.shape for name, weight in model.named_parameters()}
     grid = launch.make_mesh(accelerator, run.tensor_parallel, stages)

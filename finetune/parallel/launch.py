@@ -19,7 +19,7 @@ from finetune.parallel.pipeline import PassedOn
 from finetune.parallel.tensor_parallel import parallelise
 from finetune.recipe import OptimSection, RunSection
 
-Precision = Literal["fp32", "bf16", "bf16-pure"]
+Precision = Literal["fp32", "bf16", "bf16-pure", "fp8"]
 
 
 def start(run: RunSection, optim: OptimSection) -> tuple[Accelerator, Sharding]:
@@ -150,7 +150,7 @@ def shard(
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
-    elif precision == "bf16-pure":
+    elif precision in ("bf16-pure", "fp8"):
         policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     offload = CPUOffloadPolicy() if _launcher_says(OFFLOAD) else OffloadPolicy()
     reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() == "true" and grid["pipe"].size() == 1
