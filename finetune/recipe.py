@@ -371,7 +371,8 @@ class PlaceSection:
         save_dtype: of the saved model: `base` (that of the weights at `model.path`; an adapter as it was trained),
             `fp32`, `bf16` or `fp16`.
         precision: `fp32`; `bf16`: computes in bfloat16, weights and optimizer stay float32; `bf16-pure`: weights and
-            optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged).
+            optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged);
+            `fp8`: the same, and the layers' matrix products in 8 bits (torchao; H100 and newer, on a CPU emulated).
         checkpoint_every: updates between checkpoints.
         keep_checkpoints: how many of the newest checkpoints stay on disk, beside the best validated one.
         evaluate_every: updates between evaluations on `data.validation`.
@@ -383,7 +384,7 @@ class PlaceSection:
 
     output: str
     seed: int = 0
-    precision: Literal["fp32", "bf16", "bf16-pure"] = "bf16"
+    precision: Literal["fp32", "bf16", "bf16-pure", "fp8"] = "bf16"
     save_dtype: Literal["base", "fp32", "bf16", "fp16"] = "base"
     checkpoint_every: int = 200
     keep_checkpoints: int = 2
@@ -397,6 +398,11 @@ class PlaceSection:
         for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "processes"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"run.{name}", value, "must be at least 1")
+
+    @property
+    def pure(self) -> bool:
+        """Whether weights and optimizer are bfloat16."""
+        return self.precision in ("bf16-pure", "fp8")
 
     @property
     def tensor_parallel(self) -> int:
@@ -429,14 +435,16 @@ class SftRunSection(RunSection):
 
     Attributes:
         pipeline_parallel: stages that the layers are cut into, each on processes of its own.
+        context_parallel: processes that train on the same sequences, each on a part of every document.
     """
 
     pipeline_parallel: int = 1
+    context_parallel: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        stages = self.pipeline_parallel
-        _require(stages >= 1, "run.pipeline_parallel", stages, "must be at least 1")
+        for name in ("pipeline_parallel", "context_parallel"):
+            _require(getattr(self, name) >= 1, f"run.{name}", getattr(self, name), "must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -586,6 +594,11 @@ def pipeline_stages(run: PlaceSection) -> int:
     return run.pipeline_parallel if isinstance(run, SftRunSection) else 1
 
 
+def context_parts(run: PlaceSection) -> int:
+    """Processes that each document is cut over."""
+    return run.context_parallel if isinstance(run, SftRunSection) else 1
+
+
 def least_warmup(optim: StepSection) -> int:
     """Updates that warm up at the least."""
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
@@ -605,8 +618,10 @@ def recipe_choices(recipe: Recipe) -> dict[str, str]:
     choices |= {"adapter.dropout": "> 0" if recipe.adapter.dropout else "0"}
     choices |= {"run.tensor_parallel": number(run.tensor_parallel)}
     choices |= {"run.pipeline_parallel": number(pipeline_stages(run))}
+    choices |= {"run.context_parallel": number(context_parts(run))}
     if recipe.kind == "sft":
         choices["model.compile"] = str(recipe.model.compile).lower()
+        choices["optim.neftune"] = "> 0" if recipe.optim.neftune else "0"
     if run.sharding is not None:
         choices["run.sharding"] = run.sharding
     return choices
@@ -627,6 +642,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     kind = tree.get("kind", DEFAULT_KIND)
     if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"{path}: kind = {kind!r} is unknown{suggest_name(str(kind), KINDS)}")
+    _join_betas(tree)
     return from_tree(KINDS[kind], tree, str(path))
 
 

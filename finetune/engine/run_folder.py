@@ -44,6 +44,7 @@ FREE = {
     "run.sharding",
     "run.tensor_parallel",
     "run.pipeline_parallel",
+    "run.context_parallel",
     "run.trackers",
 }
 
