@@ -37,7 +37,6 @@ FREE = {
     "optim.micro_batch",
     "optim.max_skipped",
     "run.checkpoint_every",
-    "run.checkpoint_minutes",
     "run.evaluate_every",
     "run.keep_checkpoints",
     "run.processes",
