@@ -64,7 +64,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = {
         "model": {"path": str(folder / "untrained")},
         "data": {"train": [{"path": str(folder / "chats.jsonl")}], "max_length": 384, "template": "chatml"},
-        "optim": {"lr": 4e-3, "global_batch": 32, "micro_batch": 32, "updates": 200, "betas": [0.9, 0.95]},
+        "optim": {"lr": 4e-3, "global_batch": 8, "micro_batch": 8, "updates": 700, "betas": [0.9, 0.95]},
         "run": {"output": str(folder / "run"), "precision": "fp32", "checkpoint_every": 1000},
     }
     assert run(recipe) == 0
