@@ -162,6 +162,13 @@ class Encoder:
         spans = self.template.prompt(_without_thinking(messages) if self._thinking == "drop" else messages, tools)
         return self._start + self._ids(self._tokenise(spans, [self._spell(span) for span in spans]))
 
+    def encode_open_answer(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a chat up to the end of what its last turn, the assistant's, says so far."""
+        spans = list(self.template.spans(Conversation("prompt", tuple(messages))))
+        last = max(index for index, span in enumerate(spans) if span.typed)
+        opened = spans[: last + 1]
+        return self._start + self._ids(self._tokenise(opened, [self._spell(span) for span in opened]))
+
     def encode_open_turn(self, messages: Sequence[Message]) -> tuple[list[int], str]:
         """Token ids of a chat up to where the user would begin to speak again, and the text that would end that turn.
 

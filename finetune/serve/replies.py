@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
 from finetune.generate.chunk import ChosenToken, Chunk
@@ -27,15 +27,30 @@ class ReplyWriter:
         kind: of the request.
         engine: who answers.
         run: the answers.
+        veil: what stands for the model where the reply must not tell which one it is.
+        begun: whether the answers go on with a text, so that a blank before the first word counts.
+        echoed: the prompts, if answers begin with them.
     """
 
-    def __init__(self, kind: EndpointKind, engine: ServingEngine, run: RunningRequest) -> None:
-        self._kind, self._engine, self._run = kind, engine, run
+    def __init__(
+        self,
+        kind: EndpointKind,
+        engine: ServingEngine,
+        run: RunningRequest,
+        veil: str | None = None,
+        begun: bool = False,
+        echoed: Sequence[str | list[int]] = (),
+    ) -> None:
+        self._kind, self._engine, self._run, self._veil = kind, engine, run, veil
         self._top_logprobs = run.jobs[0].sampling.top_logprobs
         self._id = f"{'chatcmpl' if kind == 'chat' else 'cmpl'}-{uuid.uuid4().hex}"
         self._created = int(time.time())
-        self._trimmed = [TrimmedText() for _ in run.jobs]
+        self._trimmed = [TrimmedText(begun) for _ in run.jobs]
         self._offsets = [0] * len(run.jobs)  # where the next token's text begins
+        decode = engine.served.tokenizer.decode
+        texts = [prompt if isinstance(prompt, str) else str(decode(prompt)) for prompt in echoed]
+        answers = len(run.jobs) // max(1, len(texts))
+        self._echoed = {index: texts[index // answers] for index in range(len(run.jobs)) if texts}  # not yet told
 
     async def whole(self) -> dict[str, Any]:
         """One JSON object with all answers."""
@@ -61,7 +76,7 @@ class ReplyWriter:
                 choices = []
                 for index, chunk in new:
                     choice = {"index": index, "logprobs": None, **self._text(index, chunk, "delta")}
-                    told = self._top_logprobs is not None and chunk.tokens
+                    told = self._top_logprobs is not None and (chunk.tokens or chunk.prompt)
                     if chunk.end or told or choice.get("text") or choice.get("delta", {}).get("content"):
                         choices.append({**choice, "finish_reason": chunk.end})
                 if choices:
@@ -80,23 +95,25 @@ class ReplyWriter:
             "id": self._id,
             "object": OBJECTS[self._kind, streamed],
             "created": self._created,
-            "model": served.name,
-            "system_fingerprint": served.fingerprint,
+            "model": self._veil or served.name,
+            "system_fingerprint": None if self._veil else served.fingerprint,
         }
 
     def _chunk(self, choices: list[dict[str, Any]], usage: bool) -> dict[str, Any]:
         chunk = {**self._head(streamed=True), "choices": choices}
         return {**chunk, "usage": None} if usage else chunk
 
-    def _usage(self) -> dict[str, int]:
+    def _usage(self) -> dict[str, Any]:
         prompt, completion = self._run.prompt_tokens, self._run.completion_tokens
-        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        return {**usage, "prompt_tokens_details": {"cached_tokens": self._run.known_tokens}}
 
     def _text(self, index: int, chunk: Chunk, place: str) -> dict[str, Any]:
         if self._kind == "completion":
-            part: dict[str, Any] = {"text": chunk.text}
+            part: dict[str, Any] = {"text": self._echoed.pop(index, "") + chunk.text}
             if self._top_logprobs is not None:
-                part["logprobs"] = self._completion_logprobs(index, chunk.tokens)
+                end = () if chunk.end_token is None else (chunk.end_token,)
+                part["logprobs"] = self._completion_logprobs(index, (*chunk.prompt, *chunk.tokens, *end))
             return part
         part = {place: {"content": self._trimmed[index].add(chunk.text)}}
         if self._top_logprobs is not None:
@@ -122,14 +139,20 @@ class ReplyWriter:
         for text in texts:
             offsets.append(self._offsets[index])
             self._offsets[index] += len(text)
-        known = [token.logprobs or {} for token in tokens]
-        rivals = [list(logprobs.items())[: self._top_logprobs] for logprobs in known]
+        known = [token.logprobs for token in tokens]
         return {
             "tokens": texts,
-            "token_logprobs": [logprobs[token.id] for token, logprobs in zip(tokens, known, strict=True)],
-            "top_logprobs": [{self._token_text(rival): logprob for rival, logprob in one} for one in rivals],
+            "token_logprobs": [own and own[token.id] for token, own in zip(tokens, known, strict=True)],
+            "top_logprobs": [own and self._rivals(own) for own in known],
             "text_offset": offsets,
         }
+
+    def _rivals(self, logprobs: dict[int, float]) -> dict[str, float]:
+        """The likeliest tokens by their text; of two with one text, as halves of characters have it, the likelier."""
+        rivals: dict[str, float] = {}
+        for token, logprob in list(logprobs.items())[: self._top_logprobs]:
+            rivals.setdefault(self._token_text(token), logprob)
+        return rivals
 
     def _token_text(self, token: int) -> str:
         """What a token stands for within a text, a leading space included."""
