@@ -1,5 +1,6 @@
 """Starts the server and says where it is."""
 
+import gc
 import socket
 import ssl
 import sys
@@ -63,6 +64,8 @@ def run_server(
     sys.setswitchinterval(SWITCH_INTERVAL)
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core is left for the clients
     server = make_server(make_app(served, limits, access, votes, rate_votes), listening.access_log, listening.tls)
+    gc.collect()
+    gc.freeze()  # or every collection would walk over all that the libraries have made, for a tenth of a second
     print(where(served, access, listening, listener.getsockname()[1]), flush=True)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
