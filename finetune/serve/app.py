@@ -29,6 +29,7 @@ from finetune.serve.served import ServedModel
 from finetune.serve.vote_routes import add_vote_routes
 from finetune.serve.votes import RateVotes, Votes
 
+MOST_PROMPT_LOGPROBS = 1 << 19  # of one reply; each takes some 40 bytes of it
 LOOK = ["GET", "HEAD"]
 ResultT = TypeVar("ResultT")
 
@@ -132,8 +133,24 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
             prompts = [await engine.encode_text(prompt) for prompt in given]
         else:
             prompts = [await engine.encode_infill(str(prompt), body.suffix) for prompt in given]
+        _require_few_logprobs(prompts, body)
         run = engine.start(prompts, body.seeds(), replace(body.sampling(), after=engine.served.anchor))
-        return await _reply(request, ReplyWriter("completion", engine, run), engine, run, body)
+        writer = ReplyWriter("completion", engine, run, echoed=given if body.echo else ())
+        return await _reply(request, writer, engine, run, body)
+
+
+def _require_few_logprobs(prompts: Sequence[list[int]], body: CompletionBody) -> None:
+    """Refuse what would make a reply of hundreds of megabytes.
+
+    Raises:
+        ApiError: it asks for too many log-probabilities of prompt tokens.
+    """
+    asked = sum(map(len, prompts)) * body.n * ((body.logprobs or 0) + 1) if body.echo else 0
+    if asked > MOST_PROMPT_LOGPROBS:
+        message = (
+            f"'echo' with 'logprobs' would give {asked} log-probabilities, at most {MOST_PROMPT_LOGPROBS} fit a reply"
+        )
+        raise ApiError(400, f"{message}; send fewer prompts at a time", "invalid_value", "prompt")
 
 
 async def _reply(

@@ -34,6 +34,7 @@ class ReplyWriter:
         run: the answers.
         veil: what stands for the model where the reply must not tell which one it is.
         begun: whether the answers go on with a text, so that a blank before the first word counts.
+        echoed: the prompts, if answers begin with them.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class ReplyWriter:
         run: RunningRequest,
         veil: str | None = None,
         begun: bool = False,
+        echoed: Sequence[str | list[int]] = (),
     ) -> None:
         self._kind, self._engine, self._run, self._veil = kind, engine, run, veil
         self._top_logprobs = run.jobs[0].sampling.top_logprobs
@@ -50,6 +52,10 @@ class ReplyWriter:
         self._created = int(time.time())
         self._trimmed = [TrimmedText(begun) for _ in run.jobs]
         self._offsets = [0] * len(run.jobs)  # where the next token's text begins
+        decode = engine.served.tokenizer.decode
+        texts = [prompt if isinstance(prompt, str) else str(decode(prompt)) for prompt in echoed]
+        answers = len(run.jobs) // max(1, len(texts))
+        self._echoed = {index: texts[index // answers] for index in range(len(run.jobs)) if texts}  # not yet told
 
     async def whole(self) -> list[bytes]:
         """One JSON object with all answers, in blocks."""
@@ -92,14 +98,14 @@ class ReplyWriter:
         choices = []
         for index, chunk in new:
             choice = {"index": index, "logprobs": None, **self._text(index, chunk, "delta")}
-            told = self._top_logprobs is not None and chunk.tokens
+            told = self._top_logprobs is not None and (chunk.tokens or chunk.prompt)
             if chunk.end or told or choice.get("text") or choice.get("delta", {}).get("content"):
                 choices.append({**choice, "finish_reason": chunk.end})
         return _event(self._chunk(choices, usage)) if choices else b""
 
     async def _apart(self, chunks: Sequence[Chunk], work: Callable[[], ResultT]) -> ResultT:
         """The result of work on chunks; in a thread of its own if it would keep the event loop from others."""
-        described = sum(len(chunk.tokens) for chunk in chunks) * (1 + (self._top_logprobs or 0))
+        described = sum(len(chunk.prompt) + len(chunk.tokens) for chunk in chunks) * (1 + (self._top_logprobs or 0))
         if self._top_logprobs is None or described <= MOST_AT_ONCE:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._engine.writing, work)
@@ -118,15 +124,17 @@ class ReplyWriter:
         chunk = {**self._head(streamed=True), "choices": choices}
         return {**chunk, "usage": None} if usage else chunk
 
-    def _usage(self) -> dict[str, int]:
+    def _usage(self) -> dict[str, Any]:
         prompt, completion = self._run.prompt_tokens, self._run.completion_tokens
-        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+        return {**usage, "prompt_tokens_details": {"cached_tokens": self._run.known_tokens}}
 
     def _text(self, index: int, chunk: Chunk, place: str) -> dict[str, Any]:
         if self._kind == "completion":
-            part: dict[str, Any] = {"text": chunk.text}
+            part: dict[str, Any] = {"text": self._echoed.pop(index, "") + chunk.text}
             if self._top_logprobs is not None:
-                part["logprobs"] = self._completion_logprobs(index, chunk.tokens)
+                end = () if chunk.end_token is None else (chunk.end_token,)
+                part["logprobs"] = self._completion_logprobs(index, (*chunk.prompt, *chunk.tokens, *end))
             return part
         part = {place: {"content": self._trimmed[index].add(chunk.text)}}
         if self._top_logprobs is not None:
@@ -151,17 +159,20 @@ class ReplyWriter:
         for text in texts:
             offsets.append(self._offsets[index])
             self._offsets[index] += len(text)
-        known = [token.logprobs or {} for token in tokens]
+        known = [token.logprobs for token in tokens]
         return {
             "tokens": texts,
-            "token_logprobs": [logprobs[token.id] for token, logprobs in zip(tokens, known, strict=True)],
-            "top_logprobs": map(self._rivals, known),
+            "token_logprobs": [own and own[token.id] for token, own in zip(tokens, known, strict=True)],
+            "top_logprobs": (own and self._rivals(own) for own in known),
             "text_offset": offsets,
         }
 
     def _rivals(self, logprobs: dict[int, float]) -> dict[str, float]:
-        rivals = islice(logprobs.items(), self._top_logprobs)
-        return {self._engine.token_texts.text(token): logprob for token, logprob in rivals}
+        """The likeliest tokens by their text; of two with one text, as halves of characters have it, the likelier."""
+        rivals: dict[str, float] = {}
+        for token, logprob in islice(logprobs.items(), self._top_logprobs):
+            rivals.setdefault(self._engine.token_texts.text(token), logprob)
+        return rivals
 
 
 def _event(value: dict[str, Any]) -> bytes:

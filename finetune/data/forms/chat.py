@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from camelid.errors import UserError
+from camelid.files.ledger import Ledger
 from camelid.files.read import Record
 from camelid.message import Conversation
 from conversations.formats.readers import read_chats, scan_chats
 from conversations.formats.record_format import PlacedRecords
+from conversations.tokens.fit_tools import LOST_EXCHANGE, LOST_SCHEMAS, NOTHING_LEFT, fit_tools
 from conversations.tokens.split import split_conversation
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
@@ -41,12 +43,27 @@ class ChatForm:
         assert data.template is not None, "the recipe refuses chats without one"
         encoder = Encoder(template_for(data.template, context.tokenizer), context.tokenizer)
         for conversation in items:
-            context.records.keep()
-            parts = split_conversation(conversation, encoder, data.max_length)
+            fitted = _fitted(conversation, encoder, context.records)
+            parts = split_conversation(fitted, encoder, data.max_length) if fitted else []
             if len(parts) > 1:
                 context.records.repair("split at max_length")
-            found = (_document(part, encoder, context) for part in parts)
+            pieces = (piece for part in parts for piece in encoder.documents(part))
+            found = (_document(piece, encoder, context) for piece in pieces)
             yield [document for document in found if document is not None]
+
+
+def _fitted(conversation: Conversation, encoder: Encoder, records: Ledger) -> Conversation | None:
+    """The conversation as the template can write it; None if nothing of it is left."""
+    fitted = fit_tools(conversation, encoder.template)
+    if fitted.conversation is None:
+        records.drop(NOTHING_LEFT, example=fitted.reason)
+        return None
+    records.keep()
+    for what, count in ((LOST_EXCHANGE, fitted.lost), (LOST_SCHEMAS, int(fitted.schemas_lost))):
+        if count:
+            records.repair(what, count)
+            records.examples.setdefault(what, fitted.reason)
+    return fitted.conversation
 
 
 def _document(part: Conversation, encoder: Encoder, context: EncodeContext) -> TokenizedDocument | None:
