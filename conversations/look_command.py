@@ -1,10 +1,12 @@
 """`camelid conversations show|audit|stats`: look at data before it is trained on."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
+from camelid.terminal import terminal_of
 from conversations.tokens.encoder_arguments import add_encoder_arguments, open_encoder
 
 
@@ -55,7 +57,7 @@ def run_show(args: argparse.Namespace) -> int:
             file.write(to_html(conversation, tokens, args.template, args.tokenizer))
         print(f"{args.html}: {summary_line(tokens)}")
         return 0
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(file=terminal_of(sys.stdout), highlight=False, soft_wrap=True)
     console.print(to_terminal(tokens))
     console.print(f"{conversation.id}: {summary_line(tokens)}", markup=False)
     return 0
