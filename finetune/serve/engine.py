@@ -84,6 +84,8 @@ class ServingEngine:
         if isinstance(self.served.encoder, UserError):
             raise ApiError(400, str(self.served.encoder), "invalid_value", "model")
         self._check_characters(sum(len(message.content) for message in messages), "messages")
+        if self.served.system is not None and messages[0].role != "system":
+            messages = [Message("system", self.served.system), *messages]
         encode = self.served.encoder.encode_open_answer if is_begun(messages) else self.served.encoder.encode_prompt
         ids = await asyncio.to_thread(encode, messages)
         return self._checked(ids, "messages")
