@@ -99,16 +99,10 @@ def _show_one(args: argparse.Namespace) -> int:
             file.write(to_html(conversation, documents, f"{args.template} · {args.tokenizer} · {summary}"))
         print(f"{args.html}: {summary}")
         return 0
-<<<<<<< HEAD
     console = Console(file=terminal_of(sys.stdout), highlight=False, soft_wrap=True)
-    console.print(to_terminal(tokens))
-    console.print(f"{conversation.id}: {summary_line(tokens)}", markup=False)
-=======
-    console = Console(highlight=False, soft_wrap=True)
     for tokens in documents:
         console.print(to_terminal(tokens))
     console.print(f"{conversation.id}: {summary}", markup=False)
->>>>>>> f140315e1c82dbe98d6be424a19dedb617273b5a
     return 0
 
 

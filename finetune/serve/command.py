@@ -17,19 +17,13 @@ from camelid.files.read import read_text
 def register(rooms: Any, rate_votes: Callable[[Path], dict[str, Any]]) -> None:
     """Add the `serve` and `chat` commands; `rate_votes` makes the leaderboard of a folder of votes."""
     parser = rooms.add_parser("serve", help="an OpenAI-compatible server and a chat page for models trained here")
-<<<<<<< HEAD
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="model folder, under its run's name, or NAME=FOLDER")
-=======
-    parser.add_argument(
-        "models", nargs="*", metavar="MODEL", help="model folder, or NAME=FOLDER to name it for clients"
-    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="model folder, under its run's name, or NAME=FOLDER")
     parser.add_argument(
         "--page-for",
         metavar="URL",
         help="no model here: the chat page, compare and votes for another OpenAI-compatible server, e.g. "
         "http://localhost:8000/v1",
     )
->>>>>>> f140315e1c82dbe98d6be424a19dedb617273b5a
     _add_model_options(parser)
     parser.add_argument(
         "--system",
@@ -104,28 +98,11 @@ def _add_reach(parser: argparse.ArgumentParser) -> None:
 
 def run_serve(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
-    for option, value in (
-        ("--max-batch", args.max_batch),
-        ("--max-waiting", args.max_waiting),
-        ("--timeout", args.timeout),
-    ):
-        if value <= 0:
-            raise UserError(f"{option} must be more than 0")
-    if args.cache_tokens is not None and args.cache_tokens < 128:
-        raise UserError("--cache-tokens must be at least 128")
-    if not 0 <= args.port < 65536:
-        raise UserError(f"--port {args.port}: must be from 0 to 65535")
-    if args.page_for is None and not args.models:
-        raise UserError("name a MODEL to serve, or another server with --page-for URL")
-    for name in ("models", "adapter", "template"):
-        if args.page_for is not None and getattr(args, name):
-            raise UserError(f"--page-for: the model is the other server's; leave {name.replace('models', 'MODEL')} out")
+    _check_options(args)
     folders = _parse_names(args.models)
     systems = _read_systems(args.system, folders)
     if args.adapter is not None and len(folders) > 1:
         raise UserError("--adapter: give one MODEL with it; to serve several, merge it first (`camelid weights merge`)")
-    if (args.tls_cert is None) != (args.tls_key is None):
-        raise UserError("--tls-cert and --tls-key go together: give both")
     if args.engine == "vllm":
         return _vllm(args, folders)
     for package in ("fastapi", "uvicorn"):
@@ -142,12 +119,6 @@ def run_serve(args: argparse.Namespace) -> int:
         parse_root_path(args.root_path),
     )
     listening = Listening(args.port, (args.tls_cert, args.tls_key) if args.tls_cert else None, args.access_log)
-<<<<<<< HEAD
-    served = [
-        replace(open_served(folder, name, args.adapter, args.template), system=systems.get(name))
-        for name, folder in folders.items()
-    ]
-=======
     if args.page_for is not None:
         from finetune.serve.page_for import run_page
 
@@ -156,10 +127,33 @@ def run_serve(args: argparse.Namespace) -> int:
     from finetune.serve.run import run_server
     from finetune.serve.served import open_served
 
-    served = [open_served(folder, name, args.adapter, args.template) for name, folder in folders.items()]
->>>>>>> f140315e1c82dbe98d6be424a19dedb617273b5a
+    served = [
+        replace(open_served(folder, name, args.adapter, args.template), system=systems.get(name))
+        for name, folder in folders.items()
+    ]
     limits = ServerLimits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout)
     return run_server(served, limits, access, listening, Path(args.votes), args.rate_votes)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    for option, value in (
+        ("--max-batch", args.max_batch),
+        ("--max-waiting", args.max_waiting),
+        ("--timeout", args.timeout),
+    ):
+        if value <= 0:
+            raise UserError(f"{option} must be more than 0")
+    if args.cache_tokens is not None and args.cache_tokens < 128:
+        raise UserError("--cache-tokens must be at least 128")
+    if not 0 <= args.port < 65536:
+        raise UserError(f"--port {args.port}: must be from 0 to 65535")
+    if args.page_for is None and not args.models:
+        raise UserError("name a MODEL to serve, or another server with --page-for URL")
+    for name in ("models", "adapter", "template", "system"):
+        if args.page_for is not None and getattr(args, name):
+            raise UserError(f"--page-for: the model is the other server's; leave {name.replace('models', 'MODEL')} out")
+    if (args.tls_cert is None) != (args.tls_key is None):
+        raise UserError("--tls-cert and --tls-key go together: give both")
 
 
 def run_chat(args: argparse.Namespace) -> int:
