@@ -19,6 +19,7 @@ from finetune.serve.chat_turns import arrange_turns, is_begun
 from finetune.serve.engine import RunningRequest, ServerLimits, ServingEngine
 from finetune.serve.error_handlers import add_error_handlers
 from finetune.serve.errors import ApiError
+from finetune.serve.json_reply import json_response
 from finetune.serve.metrics import exposition
 from finetune.serve.page_routes import LOOK, add_page_routes
 from finetune.serve.pairs import PREFIX, Pairs
@@ -52,7 +53,7 @@ def make_app(
         engines.update({one.name: ServingEngine(one, limits, loop) for one in served})
         yield
         for engine in engines.values():
-            engine.scheduler.close()
+            engine.close()
 
     async def authorised(request: HttpRequest) -> None:
         access.check_key(request.headers)
@@ -163,7 +164,7 @@ async def _reply(
         events, given_up = writer.events(body.usage_in_stream), BackgroundTask(run.close)  # even if it never begins
         return StreamingResponse(events, media_type="text/event-stream", headers=headers, background=given_up)
     try:
-        return JSONResponse(await cancel_if_disconnected(request, writer.whole()))
+        return json_response(await cancel_if_disconnected(request, writer.whole()))
     finally:
         await run.close()
 

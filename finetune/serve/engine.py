@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -18,6 +19,7 @@ from finetune.serve.chat_turns import is_begun
 from finetune.serve.errors import ApiError
 from finetune.serve.scheduler import BusyError, Job, Scheduler
 from finetune.serve.served import KEPT, ServedModel, cache_tokens
+from finetune.serve.token_texts import TokenTexts
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class ServingEngine:
         loop: where chunks are delivered.
 
     Attributes:
+        token_texts: of its vocabulary.
+        writing: the thread in which long replies are written.
         counts: `requests`, `answers`, `prompt_tokens`, `known_tokens`, `completion_tokens`, `cancelled`, `refused`, for
             metrics.
     """
@@ -55,6 +59,8 @@ class ServingEngine:
         self.served, self.limits = served, limits
         self.created = int(time.time())
         self.counts: Counter[str] = Counter()
+        self.token_texts = TokenTexts(served.tokenizer)
+        self.writing = ThreadPoolExecutor(1, "replies")  # one, so that the event loop has one rival for Python's lock
         self._running: WeakSet[RunningRequest] = WeakSet()
         self._most_characters = served.model.config.context * served.longest_token
         tokens = limits.cache_tokens or cache_tokens(served.model, limits.batch)
@@ -78,6 +84,8 @@ class ServingEngine:
         if isinstance(self.served.encoder, UserError):
             raise ApiError(400, str(self.served.encoder), "invalid_value", "model")
         self._check_characters(sum(len(message.content) for message in messages), "messages")
+        if self.served.system is not None and messages[0].role != "system":
+            messages = [Message("system", self.served.system), *messages]
         encode = self.served.encoder.encode_open_answer if is_begun(messages) else self.served.encoder.encode_prompt
         ids = await asyncio.to_thread(encode, messages)
         return self._checked(ids, "messages")
@@ -89,9 +97,10 @@ class ServingEngine:
             ApiError: too long for the model, empty, or ids that the vocabulary lacks.
         """
         if isinstance(prompt, list):
+            self._checked(prompt, "prompt")
             if any(not 0 <= token < self.served.model.config.vocab_size for token in prompt):
                 raise ApiError(400, "a token id is not in the vocabulary", "invalid_value", "prompt")
-            return self._checked(prompt, "prompt")
+            return prompt
         self._check_characters(len(prompt), "prompt")
         encoded = await asyncio.to_thread(self.served.tokenizer, prompt)
         return self._checked(list(encoded["input_ids"]), "prompt")
@@ -134,6 +143,11 @@ class ServingEngine:
         """End all answers that are not finished, as the server stops."""
         for run in list(self._running):
             run.fail(ApiError(503, "the server was stopped before this answer was finished; ask again", "shutdown"))
+
+    def close(self) -> None:
+        """End its threads."""
+        self.scheduler.close()
+        self.writing.shutdown(cancel_futures=True)
 
     def _check_characters(self, count: int, param: str) -> None:
         """Refuse a text that is certainly too long without the work of tokenising it."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from camelid.errors import UserError
+from camelid.files.model_name import model_name
 from camelid.files.paths import suggest_path
 from conversations.tokens.infill import InfillEncoder
 from conversations.tokens.open_tokenizer import open_tokenizer
@@ -35,6 +36,7 @@ class ServedModel:
         encoder: writes chats by the model's template; or why it has none, as a base hasn't.
         end_ids: as in `ChatTokenizer`, and what ends a middle.
         infill: encodes texts with a hole; or why the model cannot fill one.
+        system: the system message of chats that have none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ServedModel:
     encoder: Encoder | UserError
     end_ids: list[int]
     infill: InfillEncoder | UserError
+    system: str | None = None
 
     @property
     def anchor(self) -> tuple[int, ...]:
@@ -63,7 +66,7 @@ def open_served(
 
     Args:
         folder: Hugging Face layout.
-        name: what clients shall call it; None takes the folder as it was given.
+        name: what clients shall call it; None takes what people call it (`model_name`).
         adapter: a PEFT folder to add to the weights.
         template: for chats, where the tokenizer carries none.
 
@@ -79,7 +82,7 @@ def open_served(
     infill = open_infill(tokenizer, path)
     if not isinstance(infill, UserError):
         ends = list(dict.fromkeys([*ends, infill.end_id]))
-    return ServedModel(name or str(folder).rstrip("/"), digest, model.eval(), tokenizer, encoder, ends, infill)
+    return ServedModel(name or model_name(folder), digest, model.eval(), tokenizer, encoder, ends, infill)
 
 
 def _open_words(folder: Path, template: str | None) -> tuple[Any, Encoder | UserError, list[int]]:
