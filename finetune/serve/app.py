@@ -12,10 +12,10 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
 
-from camelid.errors import UserError, suggest_name
+from camelid.errors import suggest_name
 from finetune.serve.access import Access, guard
 from finetune.serve.bodies import MOST_PROMPTS, ChatBody, CompletionBody
-from finetune.serve.chat_turns import arrange_turns, is_begun
+from finetune.serve.chat_request import start_chat
 from finetune.serve.engine import RunningRequest, ServerLimits, ServingEngine
 from finetune.serve.error_handlers import add_error_handlers
 from finetune.serve.errors import ApiError
@@ -26,6 +26,7 @@ from finetune.serve.pairs import PREFIX, Pairs
 from finetune.serve.read_body import read_body
 from finetune.serve.replies import ReplyWriter
 from finetune.serve.served import ServedModel
+from finetune.serve.structured import grammar_of_regex
 from finetune.serve.vote_routes import add_vote_routes
 from finetune.serve.votes import RateVotes, Votes
 
@@ -104,23 +105,15 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
         return _model(_engine(engines, name))
 
     @app.post("/v1/chat/completions")
-    async def chat(_: key, request: HttpRequest) -> Response:
+    async def chat_completions(_: key, request: HttpRequest) -> Response:
         body = await read_body(request, ChatBody)
         veil = body.model if body.model.startswith(PREFIX) else None
         if veil:
             body = ChatBody.model_validate(pairs.unveil(body.model_dump(exclude_unset=True)))
         engine = _engine(engines, body.model)
-        messages = arrange_turns([message.message() for message in body.messages])
-        begun = is_begun(messages)
-        try:
-            prompt = await engine.encode_chat(messages)
-        except UserError as error:
-            raise ApiError(
-                400, str(error).removeprefix("conversation 'prompt': "), "invalid_value", "messages"
-            ) from None
-        sampling = replace(body.sampling(), after=engine.served.anchor) if begun else body.sampling()
-        run = engine.start([prompt], body.seeds(), sampling)
-        return await _reply(request, ReplyWriter("chat", engine, run, veil, begun), engine, run, body)
+        chat = await start_chat(engine, body)
+        writer = ReplyWriter("chat", engine, chat.run, veil, chat.begun, form=chat.form)
+        return await _reply(request, writer, engine, chat.run, body)
 
     @app.post("/v1/completions")
     async def completions(_: key, request: HttpRequest) -> Response:
@@ -134,7 +127,11 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
         else:
             prompts = [await engine.encode_infill(str(prompt), body.suffix) for prompt in given]
         _require_few_logprobs(prompts, body)
-        run = engine.start(prompts, body.seeds(), replace(body.sampling(), after=engine.served.anchor))
+        grammar = None
+        if body.regex is not None:
+            grammar = await asyncio.to_thread(lambda: grammar_of_regex(str(body.regex), engine.grammar_tokenizer))
+        sampling = replace(body.sampling(), after=engine.served.anchor, grammar=grammar)
+        run = engine.start(prompts, body.seeds(), sampling)
         writer = ReplyWriter("completion", engine, run, echoed=given if body.echo else ())
         return await _reply(request, writer, engine, run, body)
 

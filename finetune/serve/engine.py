@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from weakref import WeakSet
 
 from camelid.errors import UserError
-from camelid.message import Message
+from camelid.message import Message, Tool
+from conversations.tokens.span import ChatFormat
 from finetune.generate.chunk import Chunk, merge_chunks
 from finetune.generate.decoder import Decoder
+from finetune.generate.grammar import GrammarTokenizer
 from finetune.generate.sampling import Sampling
 from finetune.serve.chat_turns import is_begun
 from finetune.serve.errors import ApiError
@@ -74,17 +76,41 @@ class ServingEngine:
 
         self.scheduler = Scheduler(decoder, publish, limits.waiting)
 
-    async def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+    @cached_property
+    def grammar_tokenizer(self) -> GrammarTokenizer:
+        """What answers that keep to a grammar are checked with; made when the first one is asked for.
+
+        Raises:
+            ApiError: llguidance is not installed.
+        """
+        try:
+            return GrammarTokenizer(self.served.tokenizer, self.served.model.config.vocab_size, self.served.end_ids)
+        except UserError as error:
+            raise ApiError(501, str(error)) from None
+
+    @property
+    def template(self) -> ChatFormat:
+        """How the model's chats are written.
+
+        Raises:
+            ApiError: it takes no chats.
+        """
+        if isinstance(self.served.encoder, UserError):
+            raise ApiError(400, str(self.served.encoder), "invalid_value", "model")
+        return self.served.encoder.template
+
+    async def encode_chat(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
         """Token ids of a chat, by the model's own template; what the assistant says last is gone on with.
 
         Raises:
             ApiError: too long for the model, or it takes no chats.
             UserError: the template cannot write it.
         """
-        if isinstance(self.served.encoder, UserError):
-            raise ApiError(400, str(self.served.encoder), "invalid_value", "model")
+        encoder = self.served.encoder
+        if isinstance(encoder, UserError):
+            raise ApiError(400, str(encoder), "invalid_value", "model")
         self._check_characters(sum(len(message.content) for message in messages), "messages")
-        encode = self.served.encoder.encode_open_answer if is_begun(messages) else self.served.encoder.encode_prompt
+        encode = encoder.encode_open_answer if is_begun(messages) else partial(encoder.encode_prompt, tools=tools)
         ids = await asyncio.to_thread(encode, messages)
         return self._checked(ids, "messages")
 
