@@ -20,6 +20,7 @@ from finetune.serve.engine import RunningRequest, ServerLimits, ServingEngine
 from finetune.serve.error_handlers import add_error_handlers
 from finetune.serve.errors import ApiError
 from finetune.serve.json_reply import json_response
+from finetune.serve.lora_routes import add_lora_routes
 from finetune.serve.metrics import exposition
 from finetune.serve.page import Page
 from finetune.serve.pairs import PREFIX, Pairs
@@ -36,7 +37,12 @@ ResultT = TypeVar("ResultT")
 
 
 def make_app(
-    served: Sequence[ServedModel], limits: ServerLimits, access: Access, votes: Path, rate_votes: RateVotes
+    served: Sequence[ServedModel],
+    limits: ServerLimits,
+    access: Access,
+    votes: Path,
+    rate_votes: RateVotes,
+    lora_folder: Path | None = None,
 ) -> FastAPI:
     """The application; the models' threads start and stop with it.
 
@@ -46,13 +52,15 @@ def make_app(
         access: who gets in.
         votes: the folder for verdicts from the chat page.
         rate_votes: makes the leaderboard of such a folder.
+        lora_folder: clients may have adapters in it loaded; None lets them load none.
     """
     engines: dict[str, ServingEngine] = {}
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        engines.update({one.name: ServingEngine(one, limits, loop) for one in served})
+        engines.update({one.name: ServingEngine(one, limits, loop) for one in served if one.base is None})
+        engines.update({one.name: engines[one.base].beside(one) for one in served if one.base is not None})
         yield
         for engine in engines.values():
             engine.close()
@@ -74,6 +82,8 @@ def make_app(
     key, pairs = Annotated[None, Depends(authorised)], Pairs()
     _add_open_routes(app, engines)
     _add_model_routes(app, engines, key, pairs)
+    if lora_folder is not None:
+        add_lora_routes(app, key, engines, lora_folder)
     add_vote_routes(app, key, pairs, Votes(votes, rate_votes), names)
     return app
 

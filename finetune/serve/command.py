@@ -18,6 +18,14 @@ def register(rooms: Any, rate_votes: Callable[[Path], dict[str, Any]]) -> None:
         "models", nargs="+", metavar="MODEL", help="model folder, or NAME=FOLDER to name it for clients"
     )
     _add_model_options(parser)
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="NAME=PEFT",
+        help="an adapter served beside MODEL, under its own name, several times for several",
+    )
+    parser.add_argument("--lora-folder", metavar="DIR", help="clients may load and unload the adapters in it")
     _add_reach(parser)
     parser.add_argument("--max-batch", type=int, default=64, metavar="N", help="answers written at once (default 64)")
     parser.add_argument(
@@ -98,6 +106,13 @@ def run_serve(args: argparse.Namespace) -> int:
     folders = _parse_names(args.models)
     if args.adapter is not None and len(folders) > 1:
         raise UserError("--adapter: give one MODEL with it; to serve several, merge it first (`camelid weights merge`)")
+    if args.lora and len(folders) > 1:
+        raise UserError("--lora: give one MODEL with it, the one that the adapters were trained on")
+    twice = set(folders) & set(_parse_names(args.lora))
+    if twice:
+        raise UserError(f"--lora {twice.pop()}: a model has that name; give the adapter another")
+    if args.lora_folder is not None and not Path(args.lora_folder).is_dir():
+        raise UserError(f"--lora-folder {args.lora_folder}: no such folder")
     if (args.tls_cert is None) != (args.tls_key is None):
         raise UserError("--tls-cert and --tls-key go together: give both")
     if args.engine == "vllm":
@@ -107,6 +122,7 @@ def run_serve(args: argparse.Namespace) -> int:
             raise UserError(f"{package} is not installed; run: pip install 'camelid[serve]'")
     from finetune.serve.access import Access, parse_host, parse_origin, parse_root_path, read_keys
     from finetune.serve.engine import ServerLimits
+    from finetune.serve.open_adapter import open_served_adapter
     from finetune.serve.run import Listening, run_server
     from finetune.serve.served import open_served
 
@@ -119,8 +135,11 @@ def run_serve(args: argparse.Namespace) -> int:
     )
     listening = Listening(args.port, (args.tls_cert, args.tls_key) if args.tls_cert else None, args.access_log)
     served = [open_served(folder, name, args.adapter, args.template) for name, folder in folders.items()]
-    limits = ServerLimits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout)
-    return run_server(served, limits, access, listening, Path(args.votes), args.rate_votes)
+    served += [open_served_adapter(served[0], name, peft) for name, peft in _parse_names(args.lora).items()]
+    takes = bool(args.lora or args.lora_folder)
+    limits = ServerLimits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout, takes)
+    loras = None if args.lora_folder is None else Path(args.lora_folder)
+    return run_server(served, limits, access, listening, Path(args.votes), args.rate_votes, loras)
 
 
 def run_chat(args: argparse.Namespace) -> int:
@@ -162,6 +181,9 @@ def _vllm(args: argparse.Namespace, folders: dict[str, str]) -> int:
         raise UserError("--engine vllm: vLLM is not installed (pip install vllm); or leave the option out")
     from finetune.serve.access import read_keys
 
+    for name in ("lora", "lora_folder"):
+        if getattr(args, name):
+            raise UserError(f"--{name.replace('_', '-')}: not with --engine vllm; start vLLM with its --lora-modules")
     for name in ("allowed_host", "cors_origin", "root_path", "tls_cert", "access_log"):
         if getattr(args, name):
             raise UserError(f"--{name.replace('_', '-')}: not with --engine vllm; put a proxy before it")

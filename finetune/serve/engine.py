@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
@@ -16,6 +17,7 @@ from conversations.tokens.span import ChatFormat
 from finetune.generate.chunk import Chunk, merge_chunks
 from finetune.generate.decoder import Decoder
 from finetune.generate.grammar import GrammarTokenizer
+from finetune.generate.low_rank import AdaptedModel
 from finetune.generate.sampling import Sampling
 from finetune.serve.chat_turns import is_begun
 from finetune.serve.errors import ApiError
@@ -34,12 +36,14 @@ class ServerLimits:
             of earlier chats; None takes what fits.
         waiting: answers that may wait for a place; beyond that clients get a 429.
         timeout: seconds for one request.
+        adapters: whether models may have adapters beside them, in the same batch.
     """
 
     batch: int = 64
     cache_tokens: int | None = None
     waiting: int = 256
     timeout: float = 600.0
+    adapters: bool = False
 
 
 class ServingEngine:
@@ -66,8 +70,10 @@ class ServingEngine:
         self._running: WeakSet[RunningRequest] = WeakSet()
         self._most_characters = served.model.config.context * served.longest_token
         tokens = limits.cache_tokens or cache_tokens(served.model, limits.batch)
+        call = AdaptedModel(served.model) if limits.adapters else None
+        kept = int(KEPT * tokens)
         decoder = Decoder[Job](
-            served.model, served.tokenizer, served.end_ids, limits.batch, tokens, kept_tokens=int(KEPT * tokens)
+            served.model, served.tokenizer, served.end_ids, limits.batch, tokens, call, kept_tokens=kept
         )
 
         def publish(chunks: list[tuple[Job, Chunk]]) -> None:
@@ -75,6 +81,13 @@ class ServingEngine:
                 loop.call_soon_threadsafe(_deliver, chunks)
 
         self.scheduler = Scheduler(decoder, publish, limits.waiting)
+
+    def beside(self, served: ServedModel) -> "ServingEngine":
+        """An adapter on this engine's model, under a name of its own, in the same batch."""
+        other = copy(self)
+        other.served, other.created, other.counts, other._running = served, int(time.time()), Counter(), WeakSet()
+        other.__dict__.pop("grammar_tokenizer", None)  # its answers may end differently
+        return other
 
     @cached_property
     def grammar_tokenizer(self) -> GrammarTokenizer:
@@ -207,7 +220,7 @@ class RunningRequest:
         self.known_tokens = 0  # of the prompts, which were kept and not read anew
         self._answers = len(seeds)
         self.jobs = [
-            Job(prompt, seed, sampling, partial(self._take, index))
+            Job(prompt, seed, sampling, partial(self._take, index), adapter=engine.served.adapter)
             for index, (prompt, seed) in enumerate(product(prompts, seeds))
         ]
 

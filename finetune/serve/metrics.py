@@ -15,6 +15,8 @@ def exposition(engines: Iterable[ServingEngine]) -> str:
     for name, kind, text in _METRICS:
         lines += [f"# HELP camelid_{name} {text}", f"# TYPE camelid_{name} {kind}"]
         for engine in engines:
+            if engine.served.adapter is not None and name in _OF_THE_MODEL:
+                continue  # told under the name of its base
             label = engine.served.name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
             lines.append(f'camelid_{name}{{model="{label}"}} {_values(engine)[name]}')
     return "\n".join(lines) + "\n"
@@ -35,6 +37,12 @@ _METRICS: tuple[tuple[str, MetricKind, str], ...] = (
     ("answers_waiting", "gauge", "Answers waiting for a place."),
     ("cache_bytes", "gauge", "Memory of keys and values."),
 )
+
+
+_OF_THE_MODEL = (
+    "model_failures_total", "first_token_seconds_count", "first_token_seconds_sum", "answers_running",
+    "answers_waiting", "cache_bytes",
+)  # fmt: skip
 
 
 def _values(engine: ServingEngine) -> dict[str, float]:

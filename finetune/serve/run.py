@@ -45,6 +45,7 @@ def run_server(
     listening: Listening,
     votes: Path,
     rate_votes: RateVotes,
+    lora_folder: Path | None = None,
 ) -> int:
     """Serve until Ctrl-C or a termination signal.
 
@@ -63,7 +64,9 @@ def run_server(
         print("camelid: anybody who reaches this address can use the model; consider --api-key-file", file=sys.stderr)
     sys.setswitchinterval(SWITCH_INTERVAL)
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core is left for the clients
-    server = make_server(make_app(served, limits, access, votes, rate_votes), listening.access_log, listening.tls)
+    server = make_server(
+        make_app(served, limits, access, votes, rate_votes, lora_folder), listening.access_log, listening.tls
+    )
     gc.collect()
     gc.freeze()  # or every collection would walk over all that the libraries have made, for a tenth of a second
     print(where(served, access, listening, listener.getsockname()[1]), flush=True)
