@@ -1,7 +1,7 @@
 """The server: OpenAI's endpoints, health and metrics, the chat page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI
 from fastapi import Request as HttpRequest
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
 
 from camelid.errors import suggest_name
@@ -22,7 +22,7 @@ from finetune.serve.errors import ApiError
 from finetune.serve.json_reply import json_response
 from finetune.serve.lora_routes import add_lora_routes
 from finetune.serve.metrics import exposition
-from finetune.serve.page import Page
+from finetune.serve.page_routes import LOOK, add_page_routes
 from finetune.serve.pairs import PREFIX, Pairs
 from finetune.serve.read_body import read_body
 from finetune.serve.replies import ReplyWriter
@@ -32,7 +32,6 @@ from finetune.serve.vote_routes import add_vote_routes
 from finetune.serve.votes import RateVotes, Votes
 
 MOST_PROMPT_LOGPROBS = 1 << 19  # of one reply; each takes some 40 bytes of it
-LOOK = ["GET", "HEAD"]
 ResultT = TypeVar("ResultT")
 
 
@@ -80,6 +79,7 @@ def make_app(
     guard(app, access)
     add_error_handlers(app)
     key, pairs = Annotated[None, Depends(authorised)], Pairs()
+    add_page_routes(app)
     _add_open_routes(app, engines)
     _add_model_routes(app, engines, key, pairs)
     if lora_folder is not None:
@@ -89,9 +89,7 @@ def make_app(
 
 
 def _add_open_routes(app: FastAPI, engines: Mapping[str, ServingEngine]) -> None:
-    """What needs no key: the pages, health, metrics."""
-    for address, name in (("/", "chat.html"), ("/leaderboard", "leaderboard.html")):
-        app.add_api_route(address, _show(Page(name)), methods=LOOK)
+    """What needs no key, beside the pages: health and metrics."""
 
     @app.api_route("/health", methods=LOOK)
     async def health() -> Response:
@@ -199,13 +197,6 @@ async def cancel_if_disconnected(request: HttpRequest, work: Awaitable[ResultT])
 async def _disconnected(request: HttpRequest) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _show(page: Page) -> Callable[[], Awaitable[Response]]:
-    async def show() -> Response:
-        return HTMLResponse(page.html, headers=page.headers)
-
-    return show
 
 
 def _engine(engines: Mapping[str, ServingEngine], name: str) -> ServingEngine:

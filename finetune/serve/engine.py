@@ -123,6 +123,8 @@ class ServingEngine:
         if isinstance(encoder, UserError):
             raise ApiError(400, str(encoder), "invalid_value", "model")
         self._check_characters(sum(len(message.content) for message in messages), "messages")
+        if self.served.system is not None and messages[0].role != "system":
+            messages = [Message("system", self.served.system), *messages]
         encode = encoder.encode_open_answer if is_begun(messages) else partial(encoder.encode_prompt, tools=tools)
         ids = await asyncio.to_thread(encode, messages)
         return self._checked(ids, "messages")
