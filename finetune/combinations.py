@@ -12,7 +12,7 @@ from finetune.optimizers.table import OPTIMIZERS, OptimizerSpec, names_with
 
 ADAPTERS = ("lora", "dora", "rslora", "qlora")
 ZERO = ("zero1", "zero2", "zero3")
-POLICY_KINDS = ("dpo", "kto", "orpo", "simpo")
+POLICY_KINDS = ("dpo", "kto", "orpo", "simpo", "ppo")
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,11 @@ def exclusions() -> tuple[Exclusion, ...]:
             {"kind": POLICY_KINDS, "adapter.dropout": ("> 0",)},
             "the policy would differ from the reference before it has learned anything",
             "set adapter.dropout=0",
+        ),
+        Exclusion(
+            {"kind": ("ppo",), "run.sharding": ZERO},
+            "it gathers the weights once an iteration to sample with, and steps two models",
+            "use run.sharding=fsdp2, or launch with recipes/launch/ddp.yaml",
         ),
         Exclusion(
             {"adapter.kind": ADAPTERS, "run.tensor_parallel": ("> 1",)},

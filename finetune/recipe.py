@@ -16,6 +16,7 @@ from conversations.tokens.template import get_template
 from finetune.combinations import number, refuse_combination
 from finetune.field_rules import require as _require
 from finetune.optimizers.table import OPTIMIZERS
+from finetune.ppo_section import PpoSection
 from finetune.preference_sections import DpoSection, KtoSection, OrpoSection, RewardSection, SimpoSection
 
 WHOLE_LAYERS = ("embed_tokens", "lm_head")
@@ -56,7 +57,7 @@ class DataSource:
     """One source of data.
 
     Attributes:
-        path: a file of conversations, instruction records or texts (JSON, JSONL, Parquet, .txt), a folder of such
+        path: a file of conversations, instruction records or texts (JSON, JSONL, Parquet, .txt, .md), a folder of such
             files or one that `datasets` saved, or the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`);
             of texts also token shards (`.bin` and `.idx` as Megatron's, or a folder of them).
         weight: how often each of its records is seen in an epoch; 0.5 takes a fixed random half.
@@ -147,42 +148,59 @@ class PreferenceDataSection:
 
 
 @dataclass(frozen=True)
-class OptimSection:
-    """How it is trained.
+class PromptDataSection:
+    """Which prompts it answers.
+
+    Attributes:
+        train: the sources, mixed, of prompts: of chats in any format what comes before the last answer, of preferences
+            and candidates their `prompt`, of question files the question.
+        template: as of other kinds.
+        max_length: most tokens of a prompt; the oldest exchanges of a longer one are left out, and what is still longer
+            is dropped.
+        validation: share of the prompts that is held out to validate on; 0 = none.
+    """
+
+    train: tuple[DataSource, ...]
+    template: str
+    max_length: int = 1024
+    validation: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
+        for source in self.train:
+            _require(source.form == "chat", "form", source.form, "has no meaning for prompts; leave it out")
+        if self.template != "tokenizer":
+            get_template(self.template)
+        _require(self.max_length >= 8, "data.max_length", self.max_length, "must be at least 8 tokens")
+        _require(0 <= self.validation < 1, "data.validation", self.validation, "must be in [0, 1)")
+
+
+@dataclass(frozen=True)
+class StepSection:
+    """How weights are stepped, at one learning rate.
 
     Attributes:
         optimizer: `adamw`, or from bitsandbytes `adamw-8bit` (Dettmers et al. 2022: moments in 8 bits) or
             `paged-adamw-8bit` (moments move to host memory when the GPU is full).
-        lr: peak learning rate.
-        schedule: shape of the learning rate after warm-up; `cosine` and `linear` end at `final_lr`.
-        final_lr: share of the peak at the end (LLaMA 0.1, Code Llama 1/30).
-        warmup_ratio: share of all updates spent warming up linearly from 0.
+        lr: (peak) learning rate.
         weight_decay: decoupled decay of matrices (never of norms), per unit of learning rate.
         beta1: decay of the first moment.
         beta2: decay of the second moment.
         clip_norm: largest global gradient norm; 0 leaves gradients as they are.
         global_batch: sequences per update, over all processes and micro-batches.
         micro_batch: sequences per forward pass on one process.
-        epochs: passes over the data.
-        updates: stop after this many updates instead; None trains for `epochs`.
-        max_skipped: updates in a row that may be skipped because a gradient is NaN or infinite; one more
-            stops the run.
+        updates: stop after this many updates; None: after so many passes over the data as the kind makes.
     """
 
     lr: float
     optimizer: str = field(default="adamw", metadata={"names": OPTIMIZERS})
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    final_lr: float = 0.0
-    warmup_ratio: float = 0.03
     weight_decay: float = 0.0
     beta1: float = 0.9
     beta2: float = 0.999
     clip_norm: float = 1.0
     global_batch: int = 128
     micro_batch: int = 1
-    epochs: float = 3.0
     updates: int | None = None
-    max_skipped: int = 5
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -190,10 +208,6 @@ class OptimSection:
                 f"optim.optimizer = {self.optimizer!r} is unknown{suggest_name(self.optimizer, OPTIMIZERS)}"
             )
         _require(self.lr > 0, "optim.lr", self.lr, "must be greater than 0")
-        _require(0 <= self.final_lr <= 1, "optim.final_lr", self.final_lr, "must be in [0, 1]")
-        if self.schedule == "constant":
-            _require(self.final_lr == 0, "optim.final_lr", self.final_lr, "goes with optim.schedule = cosine or linear")
-        _require(0 <= self.warmup_ratio < 1, "optim.warmup_ratio", self.warmup_ratio, "must be in [0, 1)")
         _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "must not be negative")
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
@@ -201,8 +215,55 @@ class OptimSection:
         _require(self.clip_norm >= 0, "optim.clip_norm", self.clip_norm, "must not be negative")
         _require(self.global_batch >= 1, "optim.global_batch", self.global_batch, "must be at least 1 sequence")
         _require(self.micro_batch >= 1, "optim.micro_batch", self.micro_batch, "must be at least 1 sequence")
-        _require(self.epochs > 0, "optim.epochs", self.epochs, "must be greater than 0")
         _require(self.updates is None or self.updates >= 1, "optim.updates", self.updates, "must be at least 1")
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the data, where `updates` says nothing."""
+        return 1.0
+
+    @property
+    def schedule(self) -> str:
+        """Shape of the learning rate."""
+        return "constant"
+
+    @property
+    def final_lr(self) -> float:
+        """Share of the peak at the end; 0 where the rate is constant."""
+        return 0.0
+
+    @property
+    def max_skipped(self) -> int:
+        """Updates in a row that may be skipped because a gradient is NaN or infinite."""
+        return 5
+
+
+@dataclass(frozen=True)
+class OptimSection(StepSection):
+    """How it is trained.
+
+    Attributes:
+        schedule: shape of the learning rate after warm-up; `cosine` and `linear` end at `final_lr`.
+        final_lr: share of the peak at the end (LLaMA 0.1, Code Llama 1/30).
+        warmup_ratio: share of all updates spent warming up linearly from 0.
+        epochs: passes over the data, where `updates` says nothing.
+        max_skipped: updates in a row that may be skipped because a gradient is NaN or infinite; one more
+            stops the run.
+    """
+
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    final_lr: float = 0.0
+    warmup_ratio: float = 0.03
+    epochs: float = 3.0
+    max_skipped: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(0 <= self.final_lr <= 1, "optim.final_lr", self.final_lr, "must be in [0, 1]")
+        if self.schedule == "constant":
+            _require(self.final_lr == 0, "optim.final_lr", self.final_lr, "goes with optim.schedule = cosine or linear")
+        _require(0 <= self.warmup_ratio < 1, "optim.warmup_ratio", self.warmup_ratio, "must be in [0, 1)")
+        _require(self.epochs > 0, "optim.epochs", self.epochs, "must be greater than 0")
         _require(self.max_skipped >= 0, "optim.max_skipped", self.max_skipped, "must not be negative")
 
 
@@ -282,7 +343,7 @@ class AdapterSection:
 
 
 @dataclass(frozen=True)
-class RunSection:
+class PlaceSection:
     """Where and how the run lives.
 
     Attributes:
@@ -293,13 +354,11 @@ class RunSection:
         precision: `fp32`; `bf16`: computes in bfloat16, weights and optimizer stay float32; `bf16-pure`: weights and
             optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged).
         checkpoint_every: updates between checkpoints.
-        checkpoint_minutes: save when so many minutes have passed since the last checkpoint, too; None = never.
         keep_checkpoints: how many of the newest checkpoints stay on disk, beside the best validated one.
         evaluate_every: updates between evaluations on `data.validation`.
         processes: the world size this run must have; None accepts whatever the launcher started.
         sharding: how the model must be spread over the processes: `none` (every process holds all of it), `fsdp2`
             (torch fully_shard), `zero2` or `zero3` (DeepSpeed, by `accelerate launch`); None accepts what was launched.
-        tensor_parallel: processes that share every matrix; they must be on one machine.
         trackers: `tensorboard`, `wandb`, ... (Accelerate's names), beside `metrics.jsonl`.
     """
 
@@ -308,19 +367,39 @@ class RunSection:
     precision: Literal["fp32", "bf16", "bf16-pure"] = "bf16"
     save_dtype: Literal["base", "fp32", "bf16", "fp16"] = "base"
     checkpoint_every: int = 200
-    checkpoint_minutes: float | None = None
     keep_checkpoints: int = 2
     evaluate_every: int = 100
     processes: int | None = None
     sharding: Literal["none", "fsdp2", "zero2", "zero3"] | None = None
-    tensor_parallel: int = 1
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "output", expand_home(self.output))
-        for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "processes", "tensor_parallel"):
+        for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "processes"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"run.{name}", value, "must be at least 1")
+
+    @property
+    def tensor_parallel(self) -> int:
+        """Processes that share every matrix."""
+        return 1
+
+
+@dataclass(frozen=True)
+class RunSection(PlaceSection):
+    """Where and how the run lives.
+
+    Attributes:
+        checkpoint_minutes: save when so many minutes have passed since the last checkpoint, too; None = never.
+        tensor_parallel: processes that share every matrix; they must be on one machine.
+    """
+
+    checkpoint_minutes: float | None = None
+    tensor_parallel: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.tensor_parallel >= 1, "run.tensor_parallel", self.tensor_parallel, "must be at least 1")
         minutes = self.checkpoint_minutes
         _require(minutes is None or minutes > 0, "run.checkpoint_minutes", minutes, "must be greater than 0")
 
@@ -442,9 +521,30 @@ class SimpoRecipe:
         refuse_combination(recipe_choices(self))
 
 
+@dataclass(frozen=True)
+class PpoRecipe:
+    """A policy that learns from rewards of answers that it samples (Schulman et al. 2017), and its kin."""
+
+    model: ModelSection
+    data: PromptDataSection
+    optim: StepSection
+    run: PlaceSection
+    ppo: PpoSection
+    adapter: AdapterSection = field(default_factory=AdapterSection)
+    kind: Literal["ppo"] = "ppo"
+
+    def __post_init__(self) -> None:
+        refuse_combination(recipe_choices(self))
+        batch, answers = self.ppo.batch, self.ppo.answers
+        _require(self.optim.global_batch % answers == 0, "optim.global_batch", self.optim.global_batch,
+                 f"must be a multiple of ppo.answers = {answers}")  # fmt: skip
+        _require(batch % self.optim.global_batch == 0, "ppo.batch", batch,
+                 f"must be a multiple of optim.global_batch = {self.optim.global_batch}")  # fmt: skip
+
+
 PolicyRecipe = DpoRecipe | KtoRecipe | OrpoRecipe | SimpoRecipe  # log-probabilities of answers are what it moves
 PreferenceRecipe = RewardRecipe | PolicyRecipe
-Recipe = SftRecipe | PreferenceRecipe  # of any kind
+Recipe = SftRecipe | PreferenceRecipe | PpoRecipe  # of any kind
 KINDS: dict[str, type[Recipe]] = {
     "sft": SftRecipe,
     "reward": RewardRecipe,
@@ -452,21 +552,22 @@ KINDS: dict[str, type[Recipe]] = {
     "kto": KtoRecipe,
     "orpo": OrpoRecipe,
     "simpo": SimpoRecipe,
+    "ppo": PpoRecipe,
 }
 DEFAULT_KIND = "sft"
 
 
-def steps_in_backward(optim: OptimSection) -> bool:
+def steps_in_backward(optim: StepSection) -> bool:
     """Whether weights are stepped during the backward pass."""
     return isinstance(optim, SftOptimSection) and optim.in_backward
 
 
-def pipeline_stages(run: RunSection) -> int:
+def pipeline_stages(run: PlaceSection) -> int:
     """Stages that the layers are cut into."""
     return run.pipeline_parallel if isinstance(run, SftRunSection) else 1
 
 
-def least_warmup(optim: OptimSection) -> int:
+def least_warmup(optim: StepSection) -> int:
     """Updates that warm up at the least."""
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
 

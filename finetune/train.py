@@ -12,6 +12,7 @@ from camelid.errors import UserError
 from camelid.files.paths import find_packaged
 from camelid.files.system_errors import mendable_line
 from camelid.files.write import write_json
+from finetune.ppo.train import train_ppo
 from finetune.preference.train import train_preference
 from finetune.recipe import read_recipe
 from finetune.sft.train import train_sft
@@ -20,6 +21,7 @@ from finetune.sft.train import train_sft
 TRAINERS: dict[str, Callable[[Any, bool], Signals | None]] = {
     "sft": train_sft,
     **dict.fromkeys(("reward", "dpo", "kto", "orpo", "simpo"), train_preference),
+    "ppo": train_ppo,
 }
 
 

@@ -96,19 +96,17 @@ class DataAudit:
         if isinstance(tokens, UserError):
             self.refused[str(tokens)] += 1
             return
-        if len(tokens.ids) <= self.max_length:
-            self._add_document(tokens, encoder.trained_answers(conversation), encoder)
-            return
+        whole = len(tokens.ids) <= self.max_length
         try:
-            parts = [
-                (part, encoder.encode(part)) for part in split_conversation(conversation, encoder, self.max_length)
-            ]
+            parts = [conversation] if whole else split_conversation(conversation, encoder, self.max_length)
+            documents = [document for part in parts for document in encoder.documents(part)]
+            cuts = [tokens] if documents == [conversation] else [encoder.encode(document) for document in documents]
         except UserError as error:  # the template can write the whole, but not a part
             self.refused[str(error)] += 1
             return
         self.split += len(parts) > 1
-        for part, cut in parts:
-            self._add_document(cut, encoder.trained_answers(part), encoder)
+        for document, cut in zip(documents, cuts, strict=True):
+            self._add_document(cut, encoder.trained_answers(document), encoder)
 
     def _add_document(self, tokens: TokenizedConversation, answers: int, encoder: Encoder) -> None:
         ids, weights = tokens.ids[: self.max_length], tokens.weights[: self.max_length].copy()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from camelid.message import Conversation, Message
+from camelid.message import Conversation, Message, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +16,14 @@ class Span:
         weight: share of the loss its tokens carry, 0..1; 0 = not trained.
         typed: whether it is somebody's text (True) or the template's own (False).
         answer: whether the model is to write it: the answer, the blank before it and the end of turn after it.
+        thought: whether it is what the model thinks before it answers, or stands around that.
     """
 
     text: str
     weight: float
     typed: bool
     answer: bool = False
+    thought: bool = False
 
 
 class ChatFormat(Protocol):
@@ -48,15 +50,29 @@ class ChatFormat(Protocol):
     def jinja(self) -> str: ...
 
     def spans(self, conversation: Conversation) -> list[Span]:
-        """The whole conversation, answers trained with their message's weight (default 1).
+        """The whole conversation with its tools; answers that `standing` names have their message's weight.
 
         Raises:
             UserError: the format cannot write this conversation.
         """
         ...
 
-    def prompt(self, messages: Sequence[Message]) -> list[Span]:
-        """The chat so far, ending with what makes the model speak: the text `spans` begins with."""
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[Span]:
+        """The chat so far, ending with what makes the model speak: the text `spans` begins with.
+
+        Raises:
+            UserError: the format cannot write it.
+        """
+        ...
+
+    def standing(self, conversation: Conversation) -> frozenset[int]:
+        """The answers that stand in the whole as the model writes them, by index of the message.
+
+        A format that leaves out what was thought before earlier answers, say, has none but the last.
+
+        Raises:
+            UserError: the format cannot write this conversation.
+        """
         ...
 
 

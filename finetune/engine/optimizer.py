@@ -9,12 +9,12 @@ from torch.distributed.tensor import DTensor
 
 from finetune.engine.wide_gradients import WideGradients
 from finetune.optimizers.table import OPTIMIZERS, OptimizerMaker
-from finetune.recipe import OptimSection, steps_in_backward
+from finetune.recipe import StepSection, steps_in_backward
 
 EPS = 1e-8  # added to the root of the second moment (Kingma and Ba 2015, algorithm 1)
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], optim: OptimSection, pure: bool) -> Any:
+def make_optimizer(parameters: Iterable[nn.Parameter], optim: StepSection, pure: bool) -> Any:
     """The optimizer of a recipe.
 
     Args:

@@ -17,7 +17,7 @@ from camelid.files.write import atomic_write, write_json
 from finetune.data.sources import source_fingerprint, source_name
 from finetune.folders.fingerprint import BASE, base_record
 from finetune.folders.hub import suggest_download
-from finetune.recipe import OptimSection, Recipe, read_recipe
+from finetune.recipe import Recipe, StepSection, read_recipe
 
 PACKAGES = (
     "camelid",
@@ -103,7 +103,7 @@ def _base(path: str) -> dict[str, str]:
     return base_record(path)
 
 
-def _require_last_state(folder: Path, before: OptimSection, now: OptimSection, done: int) -> None:
+def _require_last_state(folder: Path, before: StepSection, now: StepSection, done: int) -> None:
     """Refuse to go on where the run would end earlier, or there is nothing to go on from."""
     more = now.epochs > before.epochs if now.updates is None else now.updates > done
     if not more or (before.updates is None) != (now.updates is None):

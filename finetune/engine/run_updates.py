@@ -19,13 +19,13 @@ from finetune.engine.stop import StopSignal
 from finetune.engine.update import run_update
 from finetune.engine.worker import Worker
 from finetune.objectives.objective import Objective
-from finetune.recipe import OptimSection, Recipe, least_warmup
+from finetune.recipe import PreferenceRecipe, SftRecipe, StepSection, least_warmup
 
 
 def run_updates(
     worker: Worker,
     plan: Plan,
-    recipe: Recipe,
+    recipe: SftRecipe | PreferenceRecipe,
     objective: Objective,
     validate: Callable[[int], Validation] | None,
     quiet: bool,
@@ -102,7 +102,7 @@ def run_updates(
     return stop.signal or signal.SIGTERM  # another process received it
 
 
-def require_steps(done: int, skipped: int, optim: OptimSection) -> None:
+def require_steps(done: int, skipped: int, optim: StepSection) -> None:
     """Refuse to go on where no step can be made.
 
     Raises:

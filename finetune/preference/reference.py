@@ -21,7 +21,7 @@ from finetune.data.preference_data import PreferenceData
 from finetune.engine.worker import Worker
 from finetune.folders.fingerprint import weights_fingerprint
 from finetune.objectives.log_probs import answer_log_probs
-from finetune.recipe import PolicyRecipe
+from finetune.recipe import AdapterSection, PolicyRecipe
 
 
 def reference_log_probs(
@@ -38,7 +38,7 @@ def reference_log_probs(
     if path.is_file():
         worker.patience.wait()
         return np.load(path)  # type: ignore[no-any-return]
-    with _adapter_off(worker, recipe):
+    with adapter_off(worker, recipe.adapter):
         found = compute_log_probs(worker, data, recipe.data.max_length, quiet)
     if worker.accelerator.is_main_process:
         content = BytesIO()
@@ -73,7 +73,8 @@ def compute_log_probs(worker: Worker, data: PreferenceData, capacity: int, quiet
 
 
 @contextmanager
-def _adapter_off(worker: Worker, recipe: PolicyRecipe) -> Iterator[None]:
+def adapter_off(worker: Worker, adapter: AdapterSection) -> Iterator[None]:
+    """The model that training starts from, where an adapter is trained: as it is without the adapter."""
     model = worker.accelerator.unwrap_model(worker.model)
-    with nullcontext() if recipe.adapter.kind == "none" else model.disable_adapter():
+    with nullcontext() if adapter.kind == "none" else model.disable_adapter():
         yield

@@ -1,7 +1,7 @@
 """The server: OpenAI's endpoints, health and metrics, the chat page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI
 from fastapi import Request as HttpRequest
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
 
 from camelid.errors import UserError, suggest_name
@@ -19,6 +19,7 @@ from finetune.serve.chat_turns import arrange_turns, is_begun
 from finetune.serve.engine import RunningRequest, ServerLimits, ServingEngine
 from finetune.serve.error_handlers import add_error_handlers
 from finetune.serve.errors import ApiError
+from finetune.serve.json_reply import json_response
 from finetune.serve.metrics import exposition
 from finetune.serve.page_routes import LOOK, add_page_routes
 from finetune.serve.pairs import PREFIX, Pairs
@@ -28,6 +29,7 @@ from finetune.serve.served import ServedModel
 from finetune.serve.vote_routes import add_vote_routes
 from finetune.serve.votes import RateVotes, Votes
 
+MOST_PROMPT_LOGPROBS = 1 << 19  # of one reply; each takes some 40 bytes of it
 ResultT = TypeVar("ResultT")
 
 
@@ -51,7 +53,7 @@ def make_app(
         engines.update({one.name: ServingEngine(one, limits, loop) for one in served})
         yield
         for engine in engines.values():
-            engine.scheduler.close()
+            engine.close()
 
     async def authorised(request: HttpRequest) -> None:
         access.check_key(request.headers)
@@ -129,8 +131,24 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
             prompts = [await engine.encode_text(prompt) for prompt in given]
         else:
             prompts = [await engine.encode_infill(str(prompt), body.suffix) for prompt in given]
+        _require_few_logprobs(prompts, body)
         run = engine.start(prompts, body.seeds(), replace(body.sampling(), after=engine.served.anchor))
-        return await _reply(request, ReplyWriter("completion", engine, run), engine, run, body)
+        writer = ReplyWriter("completion", engine, run, echoed=given if body.echo else ())
+        return await _reply(request, writer, engine, run, body)
+
+
+def _require_few_logprobs(prompts: Sequence[list[int]], body: CompletionBody) -> None:
+    """Refuse what would make a reply of hundreds of megabytes.
+
+    Raises:
+        ApiError: it asks for too many log-probabilities of prompt tokens.
+    """
+    asked = sum(map(len, prompts)) * body.n * ((body.logprobs or 0) + 1) if body.echo else 0
+    if asked > MOST_PROMPT_LOGPROBS:
+        message = (
+            f"'echo' with 'logprobs' would give {asked} log-probabilities, at most {MOST_PROMPT_LOGPROBS} fit a reply"
+        )
+        raise ApiError(400, f"{message}; send fewer prompts at a time", "invalid_value", "prompt")
 
 
 async def _reply(
@@ -146,7 +164,7 @@ async def _reply(
         events, given_up = writer.events(body.usage_in_stream), BackgroundTask(run.close)  # even if it never begins
         return StreamingResponse(events, media_type="text/event-stream", headers=headers, background=given_up)
     try:
-        return JSONResponse(await cancel_if_disconnected(request, writer.whole()))
+        return json_response(await cancel_if_disconnected(request, writer.whole()))
     finally:
         await run.close()
 

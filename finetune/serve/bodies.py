@@ -1,6 +1,7 @@
 """Request bodies of OpenAI's protocol, checked: what is not understood is refused, never ignored."""
 
 import secrets
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -65,7 +66,7 @@ class ChatMessage(_Body):
 class _Generation(_Body):
     """What chats and completions have in common. Limits are OpenAI's where it has the field.
 
-    `top_k` and `repetition_penalty` are vLLM's. The last fields are accepted because they change nothing here.
+    `top_k`, `min_p` and `repetition_penalty` are vLLM's. The last fields are accepted because they change nothing here.
     """
 
     model: str = Field(max_length=1000)
@@ -75,21 +76,15 @@ class _Generation(_Body):
     top_p: float | None = Field(1.0, gt=0, le=1)
     top_k: int | None = Field(0, ge=-1)
     repetition_penalty: float | None = Field(1.0, gt=0, le=10)
-    presence_penalty: Literal[0] | None = None
-    frequency_penalty: Literal[0] | None = None
+    min_p: float | None = Field(0.0, ge=0, le=1)
+    presence_penalty: float | None = Field(0.0, ge=-2, le=2)
+    frequency_penalty: float | None = Field(0.0, ge=-2, le=2)
     logit_bias: None = None
     stop: StopString | Annotated[list[StopString], Field(max_length=16)] | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: str | None = None
-
-    @field_validator("presence_penalty", "frequency_penalty", mode="before")
-    @classmethod
-    def _zero(cls, value: Any) -> Any:
-        if value not in (None, 0):
-            raise ValueError("only 0 is supported; use repetition_penalty")
-        return None
 
     @field_validator("logit_bias", mode="before")
     @classmethod
@@ -112,13 +107,16 @@ class _Generation(_Body):
         temperature = 1.0 if self.temperature is None else self.temperature
         stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
         return Sampling(
-            max_new_tokens=self.max_tokens or default_tokens,
+            max_new_tokens=default_tokens if self.max_tokens is None else self.max_tokens,
             temperature=0.0 if temperature < GREEDY_BELOW else temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
             stop=stop,
             top_k=max(0, self.top_k or 0),
             repetition_penalty=1.0 if self.repetition_penalty is None else self.repetition_penalty,
             top_logprobs=top_logprobs,
+            min_p=self.min_p or 0.0,
+            presence_penalty=self.presence_penalty or 0.0,
+            frequency_penalty=self.frequency_penalty or 0.0,
         )
 
     def seeds(self) -> list[int]:
@@ -159,21 +157,31 @@ class ChatBody(_Generation):
 class CompletionBody(_Generation):
     """A raw prompt: text, in which the tokenizer's special tokens count, or token ids; or several of either.
 
-    With a suffix, the prompt is what stands before a hole, and both are plain text.
+    With `echo` the reply begins with the prompt and says how likely that was, if `logprobs` asks; 0 tokens more are
+    enough then. With a suffix, the prompt is what stands before a hole, and both are plain text.
     """
 
     prompt: (
         str | TokenIds | Annotated[list[str], Field(fail_fast=True)] | Annotated[list[TokenIds], Field(fail_fast=True)]
     )
+    max_tokens: int | None = Field(None, ge=0)
     logprobs: int | None = Field(None, ge=0, le=20)
     best_of: Literal[1] | None = None
-    echo: Literal[False] | None = None
+    echo: bool | None = None
     suffix: str | None = None
 
     @model_validator(mode="after")
     def _text_around_a_hole(self) -> "CompletionBody":
         if self.suffix is not None and any(isinstance(prompt, list) for prompt in self.prompts()):
             raise ValueError("with 'suffix' the prompt must be text, not token ids")
+        if self.suffix is not None and self.echo:
+            raise ValueError("'echo' does not go with 'suffix': there is no prompt that the middle follows")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_say(self) -> "CompletionBody":
+        if self.max_tokens == 0 and not self.echo:
+            raise ValueError("'max_tokens' of 0 goes with 'echo' alone")
         return self
 
     def prompts(self) -> list[str | list[int]]:
@@ -184,7 +192,8 @@ class CompletionBody(_Generation):
         return [item for item in self.prompt if not isinstance(item, int)]
 
     def sampling(self) -> Sampling:
-        return self._sampling(DEFAULT_COMPLETION_TOKENS, self.logprobs)
+        sampling = self._sampling(DEFAULT_COMPLETION_TOKENS, self.logprobs)
+        return replace(sampling, prompt_logprobs=self.logprobs) if self.echo else sampling
 
 
 class PairSide(_Body):

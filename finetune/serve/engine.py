@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -12,11 +13,13 @@ from weakref import WeakSet
 from camelid.errors import UserError
 from camelid.message import Message
 from finetune.generate.chunk import Chunk, merge_chunks
+from finetune.generate.decoder import Decoder
 from finetune.generate.sampling import Sampling
 from finetune.serve.chat_turns import is_begun
 from finetune.serve.errors import ApiError
 from finetune.serve.scheduler import BusyError, Job, Scheduler
-from finetune.serve.served import ServedModel, cache_tokens
+from finetune.serve.served import KEPT, ServedModel, cache_tokens
+from finetune.serve.token_texts import TokenTexts
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class ServerLimits:
 
     Attributes:
         batch: answers that a model writes at once.
-        cache_tokens: prompt and answer tokens that a model keeps in memory; None takes what fits.
+        cache_tokens: prompt and answer tokens in memory of what is being written, and a quarter as many again (`KEPT`)
+            of earlier chats; None takes what fits.
         waiting: answers that may wait for a place; beyond that clients get a 429.
         timeout: seconds for one request.
     """
@@ -45,24 +49,30 @@ class ServingEngine:
         loop: where chunks are delivered.
 
     Attributes:
-        counts: `requests`, `answers`, `prompt_tokens`, `completion_tokens`, `cancelled`, `refused`, for metrics.
+        token_texts: of its vocabulary.
+        writing: the thread in which long replies are written.
+        counts: `requests`, `answers`, `prompt_tokens`, `known_tokens`, `completion_tokens`, `cancelled`, `refused`, for
+            metrics.
     """
 
     def __init__(self, served: ServedModel, limits: ServerLimits, loop: asyncio.AbstractEventLoop) -> None:
         self.served, self.limits = served, limits
         self.created = int(time.time())
         self.counts: Counter[str] = Counter()
+        self.token_texts = TokenTexts(served.tokenizer)
+        self.writing = ThreadPoolExecutor(1, "replies")  # one, so that the event loop has one rival for Python's lock
         self._running: WeakSet[RunningRequest] = WeakSet()
         self._most_characters = served.model.config.context * served.longest_token
         tokens = limits.cache_tokens or cache_tokens(served.model, limits.batch)
+        decoder = Decoder[Job](
+            served.model, served.tokenizer, served.end_ids, limits.batch, tokens, kept_tokens=int(KEPT * tokens)
+        )
 
         def publish(chunks: list[tuple[Job, Chunk]]) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_deliver, chunks)
 
-        self.scheduler = Scheduler(
-            served.model, served.tokenizer, served.end_ids, publish, limits.batch, tokens, limits.waiting
-        )
+        self.scheduler = Scheduler(decoder, publish, limits.waiting)
 
     async def encode_chat(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a chat, by the model's own template; what the assistant says last is gone on with.
@@ -85,9 +95,10 @@ class ServingEngine:
             ApiError: too long for the model, empty, or ids that the vocabulary lacks.
         """
         if isinstance(prompt, list):
+            self._checked(prompt, "prompt")
             if any(not 0 <= token < self.served.model.config.vocab_size for token in prompt):
                 raise ApiError(400, "a token id is not in the vocabulary", "invalid_value", "prompt")
-            return self._checked(prompt, "prompt")
+            return prompt
         self._check_characters(len(prompt), "prompt")
         encoded = await asyncio.to_thread(self.served.tokenizer, prompt)
         return self._checked(list(encoded["input_ids"]), "prompt")
@@ -131,6 +142,11 @@ class ServingEngine:
         for run in list(self._running):
             run.fail(ApiError(503, "the server was stopped before this answer was finished; ask again", "shutdown"))
 
+    def close(self) -> None:
+        """End its threads."""
+        self.scheduler.close()
+        self.writing.shutdown(cancel_futures=True)
+
     def _check_characters(self, count: int, param: str) -> None:
         """Refuse a text that is certainly too long without the work of tokenising it."""
         if count > self._most_characters:
@@ -162,6 +178,8 @@ class RunningRequest:
         self._unfinished = len(prompts) * len(seeds)
         self.prompt_tokens = sum(len(prompt) for prompt in prompts)
         self.completion_tokens = 0
+        self.known_tokens = 0  # of the prompts, which were kept and not read anew
+        self._answers = len(seeds)
         self.jobs = [
             Job(prompt, seed, sampling, partial(self._take, index))
             for index, (prompt, seed) in enumerate(product(prompts, seeds))
@@ -183,8 +201,9 @@ class RunningRequest:
                     raise one
                 new.setdefault(one[0], []).append(one[1])
             merged = [(index, merge_chunks(parts)) for index, parts in sorted(new.items())]
-            for _, chunk in merged:
+            for index, chunk in merged:
                 self.completion_tokens += len(chunk.tokens)
+                self._count_known(index, chunk)
                 self._engine.counts["completion_tokens"] += len(chunk.tokens)
                 self._unfinished -= chunk.end is not None
                 if chunk.end == "error":
@@ -210,6 +229,11 @@ class RunningRequest:
             self._unfinished = 0
             for job in self.jobs:
                 job.cancelled = True
+
+    def _count_known(self, index: int, chunk: Chunk) -> None:
+        if index % self._answers == 0:  # of several answers to a prompt, which is read once, the first one's counts
+            self.known_tokens += chunk.known
+            self._engine.counts["known_tokens"] += chunk.known
 
     def _take(self, index: int, chunk: Chunk) -> None:
         self._chunks.put_nowait((index, chunk))

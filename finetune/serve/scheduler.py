@@ -5,12 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from finetune.generate.chunk import Chunk
 from finetune.generate.decoder import Decoder
+from finetune.generate.low_rank import LowRankAdapter
 from finetune.generate.sampling import Sampling
-from finetune.llama.model import Llama
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +30,7 @@ class Job:
         cancelled: set it, and the answer leaves the batch before the next step.
         arrived: when it came, in seconds of the monotonic clock.
         begun: whether it has its first token.
+        adapter: as in `DecoderJob`.
     """
 
     prompt: list[int]
@@ -40,18 +40,15 @@ class Job:
     cancelled: bool = False
     arrived: float = field(default_factory=time.monotonic)
     begun: bool = False
+    adapter: LowRankAdapter | None = None
 
 
 class Scheduler:
     """Writes answers with one model.
 
     Args:
-        model: in eval mode, used by nobody else.
-        tokenizer: decodes the answers.
-        end_ids: tokens that end an answer.
+        decoder: used by nobody else.
         publish: called in the model's thread after each step with all new chunks.
-        most_batch: answers written at once.
-        most_tokens: tokens of room in the cache, over all answers.
         most_waiting: answers that may wait for a place.
 
     Attributes:
@@ -61,18 +58,11 @@ class Scheduler:
     """
 
     def __init__(
-        self,
-        model: Llama,
-        tokenizer: Any,
-        end_ids: Sequence[int],
-        publish: Callable[[list[tuple[Job, Chunk]]], None],
-        most_batch: int,
-        most_tokens: int,
-        most_waiting: int,
+        self, decoder: Decoder[Job], publish: Callable[[list[tuple[Job, Chunk]]], None], most_waiting: int
     ) -> None:
-        self._decoder = Decoder[Job](model, tokenizer, end_ids, most_batch, most_tokens)
-        self._publish, self._most_batch, self._most_waiting = publish, most_batch, most_waiting
+        self._decoder, self._publish, self._most_waiting = decoder, publish, most_waiting
         self._arrived: list[Job] = []
+        self._gone: list[LowRankAdapter] = []
         self._changed = threading.Condition()
         self._closing = False
         self.started, self.failed = (0, 0.0), 0
@@ -106,9 +96,15 @@ class Scheduler:
             BusyError: too many are waiting.
         """
         with self._changed:
-            if self.waiting + len(jobs) > self._most_waiting + max(0, self._most_batch - self.running):
+            if self.waiting + len(jobs) > self._most_waiting + max(0, self._decoder.most_batch - self.running):
                 raise BusyError
             self._arrived.extend(jobs)
+            self._changed.notify()
+
+    def forget(self, adapter: LowRankAdapter) -> None:
+        """Keep nothing of an adapter that is not served any more; answers that have begun with it go on."""
+        with self._changed:
+            self._gone.append(adapter)
             self._changed.notify()
 
     def close(self) -> None:
@@ -121,11 +117,14 @@ class Scheduler:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._arrived or self._decoder.busy or self._closing)
+                self._changed.wait_for(lambda: self._arrived or self._gone or self._decoder.busy or self._closing)
                 if self._closing:
                     return
                 arrived, self._arrived = self._arrived, []
                 self._decoder.add(arrived)
+                gone, self._gone = self._gone, []
+                for adapter in gone:
+                    self._decoder.forget(adapter)
             # The model runs outside the lock, so that submitting never waits for a step.
             try:
                 chunks = self._decoder.step()

@@ -20,6 +20,7 @@ from finetune.generate.slots import round_up
 from finetune.llama.model import Llama
 
 MOST_CACHE = 0.8, 0.25  # shares of free GPU memory, or of a CPU's memory, that keys and values take by themselves
+KEPT = 0.25  # beside what is being written, so many times its tokens are kept of earlier chats
 
 
 @dataclass(frozen=True)
@@ -109,4 +110,4 @@ def cache_tokens(model: Llama, most_batch: int) -> int:
         memory = MOST_CACHE[0] * torch.cuda.mem_get_info(weight.device)[0]
     else:
         memory = MOST_CACHE[1] * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(most_batch * round_up(config.context), int(memory / one))
+    return min(most_batch * round_up(config.context), int(memory / one / (1 + KEPT)))

@@ -104,6 +104,18 @@ def test_every_kind_has_a_trainer() -> None:
         assert get_args(get_type_hints(kind)["kind"]) == (name,)
 
 
+def plan_of(recipe: Recipe, layout: Layout, price: float | None) -> str:
+    """What --plan prints."""
+    from finetune.plan import plan_report
+    from finetune.ppo.plan import ppo_plan_report
+
+    return (
+        ppo_plan_report(recipe, layout, "H100", price)
+        if recipe.kind == "ppo"
+        else plan_report(recipe, layout, "H100", price)
+    )
+
+
 def layout_of(recipe: Recipe) -> Layout:
     """How it is meant to be launched."""
     if recipe.adapter.kind == "qlora":
@@ -160,18 +172,16 @@ def test_overrides() -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_recipes_say_what_the_plan_says(path: Path) -> None:
     """Memory and time in a recipe's head, for the layout named there."""
-    from finetune.plan import plan_report
-
     said = re.search(
-        r"^# By --plan \((.*?)\): ([\d.]+ GB) a GPU; an update .* takes about ([\d.]+ s)", path.read_text(), re.M
+        r"^# By --plan \((.*?)\): ([\d.]+ GB) a GPU; .* takes? about ([\d.]+ [sh])", path.read_text(), re.M
     )
     assert said or is_toy(path)
     if said:
         launch = re.search(r"\d+ H100, (launch/[\w-]+\.yaml)", said[1])
         recipe = read_recipe(path)
-        plan = plan_report(recipe, read_launch_file(RECIPES / launch[1]) if launch else Layout(), "H100", None)
+        plan = plan_of(recipe, read_launch_file(RECIPES / launch[1]) if launch else Layout(), None)
         assert re.search(r"^memory +([\d.]+ GB)", plan, re.M)[1] == said[2]  # type: ignore[index]
-        assert re.search(r"^time +([\d.]+ s)", plan, re.M)[1] == said[3]  # type: ignore[index]
+        assert re.search(r"^time +([\d.]+ [sh])", plan, re.M)[1] == said[3]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -183,14 +193,14 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     from conversations.tokens.infill import INFILL_TOKENS
     from conversations.tokens.template import get_template
     from finetune.folders import weights
+    from finetune.folders.score_head import with_score
     from finetune.folders.tokenizer import train_tokenizer
     from finetune.llama.architectures import ARCHITECTURES
     from finetune.llama.config import LlamaConfig
-    from finetune.plan import plan_report
 
     recipe = read_recipe(path)
     if not is_toy(path):
-        plan = plan_report(recipe, layout_of(recipe), "H100", 2.0)
+        plan = plan_of(recipe, layout_of(recipe), 2.0)
         assert "DOES NOT FIT" not in plan and "USD" in plan
     if recipe.adapter.kind == "qlora":
         pytest.importorskip("bitsandbytes")
@@ -214,6 +224,8 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     raw = tmp_path / "texts.jsonl"
     raw.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     pairs = write_preferences(tmp_path / "pairs.jsonl", 24) if recipe.kind != "sft" else None
+    if pairs and recipe.kind == "ppo":  # what an exact answer is
+        pairs.write_text(pairs.read_text().replace('"meta": {}', '"meta": {"answer": "red"}'))
     for source in tree["data"]["train"]:
         data = pairs or (toy_data if source["form"] == "chat" else raw)
         source |= {"path": str(data), "weight": max(0.1, source["weight"])}
@@ -221,5 +233,13 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     tree["data"]["max_length"], tree["run"]["output"] = 256, str(tmp_path / "run")
     tree["data"]["validation"] = 0.2 if tree["data"]["validation"] else 0.0
     tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}
+    if recipe.kind == "ppo":
+        config = with_score(shape)
+        reward = weights.load_model(tmp_path / "toy", config=config, seed=0).state_dict()
+        weights.save_model(reward, config, tmp_path / "reward")
+        tokenizer.save_pretrained(tmp_path / "reward")
+        rewards = {name: str(tmp_path / "reward") if "/" in of else of for name, of in tree["ppo"]["rewards"].items()}
+        tree["optim"]["global_batch"] = 2 * recipe.ppo.answers
+        tree["ppo"] |= {"rewards": rewards, "batch": 2 * recipe.ppo.answers, "max_new_tokens": 8}
     assert run(tree) == 0, capsys.readouterr().err
     assert [record["skipped"] for record in metrics(tree)] == [False, False]

@@ -39,7 +39,7 @@ def test_ratings_ranks_and_counts(tmp_path: Path) -> None:
     assert ratings["fair"] - ratings["poor"] == pytest.approx(400 * math.log10(3), abs=5)
     assert ratings["twin"] == pytest.approx(ratings["fair"], abs=2)
     assert sum(ratings.values()) / 4 == pytest.approx(1000)
-    assert [row.model for row in board.rows][0] == "good" and board.rows[-1].model == "poor"
+    assert board.rows[0].model == "good" and board.rows[-1].model == "poor"
     assert {name: row.rank for name, row in rows.items()} == {"good": 1, "fair": 2, "twin": 2, "poor": 4}
     assert (rows["fair"].wins, rows["fair"].ties, rows["fair"].losses) == (250, 40, 350)
 
