@@ -105,7 +105,9 @@ def run_serve(args: argparse.Namespace) -> int:
         raise UserError("name a MODEL to serve, or another server with --page-for URL")
     for name in ("models", "adapter", "template"):
         if args.page_for is not None and getattr(args, name):
-            raise UserError(f"--page-for: the model is the other server's; leave {name.replace('models', 'MODEL')} out")
+            raise UserError(
+                f"--page-for: the model is the other server's; leave {'MODEL' if name == 'models' else '--' + name} out"
+            )
     folders = _parse_names(args.models)
     if args.adapter is not None and len(folders) > 1:
         raise UserError("--adapter: give one MODEL with it; to serve several, merge it first (`camelid weights merge`)")
