@@ -273,6 +273,8 @@ def _tool(item: object, place: str) -> Tool:
     function = item.get("function", item) if isinstance(item, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise UserError(f"{place} must be a function with a 'name', found {item!r:.80}")
-    if function is item:
-        return {"type": "function", "function": {key: held for key, held in function.items() if key != "type"}}
-    return cast(Tool, item)
+    if function is not item:
+        return cast(Tool, item)
+    function = {key: held for key, held in function.items() if key not in ("type", "input_schema")}
+    schema = cast(Tool, item).get("input_schema")  # Anthropic's name for the parameters
+    return {"type": "function", "function": function if schema is None else {**function, "parameters": schema}}

@@ -7,7 +7,7 @@ wants to be two kinds, or to offer fewer choices.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from camelid.config import from_tree, read_tree
 from camelid.errors import UserError, suggest_name
@@ -20,6 +20,7 @@ from finetune.ppo_section import PpoSection
 from finetune.preference_sections import DpoSection, KtoSection, OrpoSection, RewardSection, SimpoSection
 
 WHOLE_LAYERS = ("embed_tokens", "lm_head")
+EPS = 1e-8  # of AdamW (Kingma and Ba 2015, algorithm 1)
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -91,6 +92,8 @@ class DataSection:
         packing: put several documents into one sequence of `max_length` (no attention across them).
             Without packing a sequence is one document; no padding is computed either way (but see `model.compile`).
         validation: share of the conversations and texts that is held out to validate on; 0 = none.
+        thinking: what becomes of what was thought before an answer: `train` it with the answer, `mask` it (it stands
+            there, untrained), or `drop` it.
     """
 
     train: tuple[DataSource, ...]
@@ -98,6 +101,7 @@ class DataSection:
     max_length: int = 2048
     packing: bool = True
     validation: float = 0.0
+    thinking: Literal["train", "mask", "drop"] = "drop"
 
     def __post_init__(self) -> None:
         _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
@@ -184,8 +188,7 @@ class StepSection:
             `paged-adamw-8bit` (moments move to host memory when the GPU is full).
         lr: (peak) learning rate.
         weight_decay: decoupled decay of matrices (never of norms), per unit of learning rate.
-        beta1: decay of the first moment.
-        beta2: decay of the second moment.
+        betas: decay of the first moment, and of the second (`beta1` and `beta2` of older recipes are read, too).
         clip_norm: largest global gradient norm; 0 leaves gradients as they are.
         global_batch: sequences per update, over all processes and micro-batches.
         micro_batch: sequences per forward pass on one process.
@@ -195,8 +198,7 @@ class StepSection:
     lr: float
     optimizer: str = field(default="adamw", metadata={"names": OPTIMIZERS})
     weight_decay: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.999
+    betas: tuple[float, ...] = (0.9, 0.999)
     clip_norm: float = 1.0
     global_batch: int = 128
     micro_batch: int = 1
@@ -209,9 +211,8 @@ class StepSection:
             )
         _require(self.lr > 0, "optim.lr", self.lr, "must be greater than 0")
         _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "must not be negative")
-        for name in ("beta1", "beta2"):
-            value = getattr(self, name)
-            _require(0 <= value < 1, f"optim.{name}", value, "must be in [0, 1)")
+        pair = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        _require(pair, "optim.betas", list(self.betas), "must be two numbers in [0, 1)")
         _require(self.clip_norm >= 0, "optim.clip_norm", self.clip_norm, "must not be negative")
         _require(self.global_batch >= 1, "optim.global_batch", self.global_batch, "must be at least 1 sequence")
         _require(self.micro_batch >= 1, "optim.micro_batch", self.micro_batch, "must be at least 1 sequence")
@@ -297,13 +298,31 @@ class PreferenceOptimSection(OptimSection):
     Attributes:
         least_warmup: updates that warm up at the least, however few `warmup_ratio` makes of them (LLaMA 2's reward
             models: 5; the DPO paper: 150).
+        eps: added to the root of the second moment (Kingma and Ba 2015, algorithm 1); LLaMA 2: 1e-5.
     """
 
     least_warmup: int = 0
+    eps: float = EPS
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(self.least_warmup >= 0, "optim.least_warmup", self.least_warmup, "must not be negative")
+        _require(self.eps > 0, "optim.eps", self.eps, "must be greater than 0")
+
+
+@dataclass(frozen=True)
+class PpoOptimSection(StepSection):
+    """How weights are stepped, at one learning rate.
+
+    Attributes:
+        eps: as of other kinds that train on preferences.
+    """
+
+    eps: float = EPS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.eps > 0, "optim.eps", self.eps, "must be greater than 0")
 
 
 @dataclass(frozen=True)
@@ -527,7 +546,7 @@ class PpoRecipe:
 
     model: ModelSection
     data: PromptDataSection
-    optim: StepSection
+    optim: PpoOptimSection
     run: PlaceSection
     ppo: PpoSection
     adapter: AdapterSection = field(default_factory=AdapterSection)
@@ -572,6 +591,11 @@ def least_warmup(optim: StepSection) -> int:
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
 
 
+def root_eps(optim: StepSection) -> float:
+    """What the optimizer adds to the root of the second moment."""
+    return optim.eps if isinstance(optim, PreferenceOptimSection | PpoOptimSection) else EPS
+
+
 def recipe_choices(recipe: Recipe) -> dict[str, str]:
     """What a recipe chooses of the things that may exclude each other (`finetune.combinations`)."""
     optim, run = recipe.optim, recipe.run
@@ -599,7 +623,17 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UserError: an unknown kind or key, a missing key, a wrong type or a value out of range.
     """
     tree = read_tree(path, overrides)
+    _join_betas(tree)
     kind = tree.get("kind", DEFAULT_KIND)
     if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"{path}: kind = {kind!r} is unknown{suggest_name(str(kind), KINDS)}")
     return from_tree(KINDS[kind], tree, str(path))
+
+
+def _join_betas(tree: dict[str, Any]) -> None:
+    """Write `beta1` and `beta2`, which were fields of their own up to version 0.2, as `betas`."""
+    optim = tree.get("optim")
+    if isinstance(optim, dict) and optim.keys() & {"beta1", "beta2"}:
+        before = optim.get("betas", [0.9, 0.999])
+        first, second = before if isinstance(before, list) and len(before) == 2 else (0.9, 0.999)
+        optim["betas"] = [optim.pop("beta1", first), optim.pop("beta2", second)]

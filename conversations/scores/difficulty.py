@@ -84,5 +84,5 @@ class KeptLosses:
 
 def _key(model: str, conversation: Conversation) -> str:
     turns = [message.to_json() for message in conversation.messages]
-    said = dumps([model, turns, bool(conversation.meta.get("truncated"))])
+    said = dumps([model, turns, bool(conversation.meta.get("truncated")), *conversation.tools])
     return hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()

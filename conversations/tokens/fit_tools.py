@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message
@@ -57,7 +58,7 @@ def fit_tools(conversation: Conversation, template: ChatFormat) -> FittedTools:
 def cut_exchanges(turns: Sequence[Message]) -> list[tuple[Message, ...]]:
     """A user's turn and what follows up to the next, in pieces."""
     starts = [index for index, turn in enumerate(turns) if turn.role == "user" or index == 0]
-    return [tuple(turns[start:end]) for start, end in zip(starts, [*starts[1:], len(turns)], strict=True)]
+    return [tuple(turns[start:end]) for start, end in pairwise([*starts, len(turns)])]
 
 
 def uses_tool(message: Message) -> bool:

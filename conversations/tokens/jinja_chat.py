@@ -4,21 +4,25 @@ The texts are marked, so that they are found again in the render; without the ma
 themselves. An answer begins where the prompt that asks for it ends, and goes to the token that ends its turn.
 """
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from camelid.errors import UserError
 from camelid.message import Conversation, Message, Tool
-from camelid.text.thinking import closing_tag, opened_thinking
+from camelid.text.thinking import closing_tag, end_of_closing, opened_thinking
 from conversations.tokens.chat_record import Marker, count_texts, unmarked
 from conversations.tokens.jinja_marks import MarkedText, cut_at_marks, mark_text
 from conversations.tokens.span import Span, end_weight, loss_weight
 
+REMEMBERED = 1024  # texts
+
 
 @dataclass(frozen=True)
-class _Answer:
+class AnswerPlace:
     """Where an answer stands in a text, in characters.
 
     Attributes:
@@ -43,11 +47,14 @@ class JinjaChat:
             marker.
         refusal: the error for a reason.
         stop: tokens that end a turn of the model's.
+        special: finds any of the tokenizer's control tokens.
     """
 
     render: Callable[[Sequence[Message], Sequence[Tool], bool, Marker], str]
     refusal: Callable[[str], UserError]
     stop: tuple[str, ...]
+    special: re.Pattern[str]
+    _written: dict[object, str] = field(default_factory=dict)  # the beginnings of a chat are asked for time and again
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
         """See `ChatFormat.prompt`."""
@@ -60,6 +67,7 @@ class JinjaChat:
         pieces = self._pieces(messages, tools, False)
         standing = self._standing(messages, tools, pieces)
         if last in standing or messages[last].role != "assistant":
+            self._check_thoughts(messages, standing)
             return _spans(pieces, messages, standing)
         return self._opened(messages, tools, pieces)
 
@@ -74,7 +82,14 @@ class JinjaChat:
         return frozenset(standing)
 
     def _text(self, messages: Sequence[Message], tools: Sequence[Tool], ask: bool) -> str:
-        return self.render(messages, tools, ask, unmarked)
+        """What the template writes, whatever the weights; remembered."""
+        said = tuple((one.role, one.content, one.reasoning, one.tool_calls, one.tool_call_id) for one in messages)
+        key = said, json.dumps(tools), ask
+        if key not in self._written:
+            if len(self._written) >= REMEMBERED:
+                self._written.clear()
+            self._written[key] = self.render(messages, tools, ask, unmarked)
+        return self._written[key]
 
     def _pieces(self, messages: Sequence[Message], tools: Sequence[Tool], ask: bool) -> list[MarkedText]:
         """What the template writes, cut at the texts."""
@@ -93,9 +108,9 @@ class JinjaChat:
 
     def _standing(
         self, messages: Sequence[Message], tools: Sequence[Tool], pieces: Sequence[MarkedText]
-    ) -> dict[int, _Answer]:
+    ) -> dict[int, AnswerPlace]:
         """The answers that stand there as the model writes them."""
-        text, standing = "".join(piece.text for piece in pieces), dict[int, _Answer]()
+        text, standing = "".join(piece.text for piece in pieces), dict[int, AnswerPlace]()
         for index, message in enumerate(messages):
             if message.role != "assistant":
                 continue
@@ -108,16 +123,23 @@ class JinjaChat:
                 standing[index] = answer
         return standing
 
-    def _answer(self, index: int, message: Message, start: int, pieces: Sequence[MarkedText]) -> _Answer | None:
+    def _check_thoughts(self, messages: Sequence[Message], standing: dict[int, AnswerPlace]) -> None:
+        for index, answer in standing.items():
+            if (messages[index].reasoning or "").strip() and answer.said == answer.start:
+                raise self.refusal(
+                    f"it leaves out what was thought before message {index + 1} (as data.thinking: drop would)"
+                )
+
+    def _answer(self, index: int, message: Message, start: int, pieces: Sequence[MarkedText]) -> AnswerPlace | None:
         """Where an answer stands that begins at a place; None if no end of turn follows."""
         text = "".join(piece.text for piece in pieces)
-        place, said, thought, closes, later, left = 0, None, False, start, len(text), count_texts(message)
+        place, said, thought, closes, later, left = 0, None, 0, start, len(text), count_texts(message)
         for piece in pieces:
             if piece.typed and piece.owner == index and (left or piece.thought):
-                thought |= piece.thought
+                closes = place + len(piece.text)
+                thought = closes if piece.thought else thought
                 left -= not piece.thought
                 said = place if said is None and not piece.thought else said
-                closes = place + len(piece.text)
             elif piece.typed and piece.owner > index:
                 later = min(later, place)
             place += len(piece.text)
@@ -125,7 +147,13 @@ class JinjaChat:
         if not ends or closes < start:
             return None
         at, end = min(ends)
-        return _Answer(start, (at if said is None else said) if thought else start, closes, end)
+        over = thought + self._over(text[thought : at if said is None else said]) if thought else start
+        return AnswerPlace(start, over, closes, end)
+
+    def _over(self, after: str) -> int:
+        """Where thinking is over in what the template writes behind it, up to the answer's own text."""
+        token = self.special.match(after.lstrip())
+        return end_of_closing(after) or (len(after) - len(after.lstrip()) + token.end() if token else len(after))
 
     def _opened(self, messages: Sequence[Message], tools: Sequence[Tool], pieces: list[MarkedText]) -> list[Span]:
         """A chat whose last answer has its thinking begun by the prompt and left out by the template."""
@@ -150,7 +178,7 @@ class JinjaChat:
 
 
 def _spans(
-    pieces: Sequence[MarkedText], messages: Sequence[Message], answers: dict[int, _Answer], begin: int = 0
+    pieces: Sequence[MarkedText], messages: Sequence[Message], answers: dict[int, AnswerPlace], begin: int = 0
 ) -> list[Span]:
     """The pieces as spans, from a place on."""
     cuts = sorted({begin, *(at for one in answers.values() for at in (one.start, one.said, one.closes, one.end))})
@@ -169,7 +197,7 @@ def _spans(
     return spans
 
 
-def _answer_span(text: str, typed: bool, start: int, message: Message, answer: _Answer) -> Span:
+def _answer_span(text: str, typed: bool, start: int, message: Message, answer: AnswerPlace) -> Span:
     weight = end_weight(message) if start >= answer.closes else loss_weight(message)
     return Span(text, weight, typed, answer=True, thought=start < answer.said)
 

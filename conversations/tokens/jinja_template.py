@@ -231,7 +231,7 @@ class JinjaTemplate:
         def render(messages: Sequence[Message], tools: Sequence[Tool], ask: bool, mark: Marker) -> str:
             return self._render(messages, tools, ask, mark) + (asks if ask else "")
 
-        return JinjaChat(render, self._refusal, self.stop)
+        return JinjaChat(render, self._refusal, self.stop, self._special)
 
     def _shape(self, roles: tuple[Role, ...]) -> _Shape:
         if roles not in self._shapes:

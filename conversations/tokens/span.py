@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal, Protocol
 
 from camelid.message import Conversation, Message, Tool
@@ -36,6 +37,7 @@ class ChatFormat(Protocol):
         control: tokens of the template that the tokenizer must know as special tokens.
         stop: strings that end an answer; all of them are special tokens.
         jinja: the format as a Jinja chat template.
+        date: what it writes in place of today's date; None if it writes no date of the day.
     """
 
     @property
@@ -48,6 +50,8 @@ class ChatFormat(Protocol):
     def stop(self) -> tuple[str, ...]: ...
     @property
     def jinja(self) -> str: ...
+    @property
+    def date(self) -> date | None: ...
 
     def spans(self, conversation: Conversation) -> list[Span]:
         """The whole conversation with its tools; answers that `standing` names have their message's weight.

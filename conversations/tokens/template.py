@@ -63,6 +63,11 @@ class Template:
     tools: ToolForm | None = None
 
     @property
+    def date(self) -> None:
+        """See `ChatFormat.date`."""
+        return
+
+    @property
     def stop(self) -> tuple[str, ...]:
         """Strings that end an answer."""
         return (self.assistant_close.strip(),)

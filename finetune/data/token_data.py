@@ -205,6 +205,8 @@ def _key(data: DataSection, tokenizer: Any, seed: int) -> str:
     ]
     if forms != {"chat"}:
         parts.append(tokenizer.eos_token_id)
+    if data.thinking != "drop":  # a cache of an older version has none
+        parts.append(data.thinking)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,30 +47,37 @@ def answer_losses(model: Llama, encoder: Encoder, conversations: Sequence[Conver
         conversations: any number.
     """
     encoded = [_documents(encoder, one, model.config.context) for one in conversations]
-    documents = [document for one in encoded if not isinstance(one, str) for document in one]
+    documents = [document for one in encoded if not isinstance(one, str) for document in chain(*one)]
     sums = iter(_loss_sums(model, documents))
     found: list[AnswerLoss | str] = []
     for one in encoded:
         if isinstance(one, str):
             found.append(one)
-            continue
-        (given, tokens), *alone = [next(sums) for _ in one]
-        found.append(AnswerLoss(given / tokens, sum(loss for loss, _ in alone) / sum(count for _, count in alone)))
+        else:
+            given, alone = (_mean([next(sums) for _ in part]) for part in one)
+            found.append(AnswerLoss(given, alone))
     return found
 
 
-def _documents(encoder: Encoder, conversation: Conversation, longest: int) -> list[TokenizedConversation] | str:
-    """The whole conversation, then each of its answers alone."""
+def _mean(sums: Sequence[tuple[float, int]]) -> float:
+    """Nats a token over several documents."""
+    return sum(loss for loss, _ in sums) / sum(count for _, count in sums)
+
+
+def _documents(
+    encoder: Encoder, conversation: Conversation, longest: int
+) -> tuple[list[TokenizedConversation], list[TokenizedConversation]] | str:
+    """What is trained of the conversation, then each of its answers alone."""
     try:
-        whole = encoder.encode(conversation)
+        given = [encoder.encode(document) for document in encoder.documents(conversation)]
         answers = [one for one in conversation.messages if one.role == "assistant" and one.weight != 0]
         alone = [encoder.encode(_alone(conversation, answer)) for answer in answers]
     except UserError:
         return "the template cannot write it"
-    if len(whole.ids) > longest:
+    if max(len(document.ids) for document in given) > longest:
         return f"longer than the model's context of {longest} tokens"
-    alone = [document for document in alone if document.weights[1:].any()]
-    return [whole, *alone] if whole.weights[1:].any() and alone else "no trained token"
+    given, alone = ([document for document in part if document.weights[1:].any()] for part in (given, alone))
+    return (given, alone) if given and alone else "no trained token"
 
 
 def _alone(conversation: Conversation, answer: Message) -> Conversation:

@@ -62,8 +62,8 @@ def test_published_numbers_of_preference_tuning() -> None:
             1,
             512,
         )
-        assert (optim.warmup_ratio, optim.beta1, optim.beta2, optim.weight_decay) == (0.03, 0.9, 0.95, 0.1)
-        assert isinstance(optim, PreferenceOptimSection) and optim.least_warmup == 5
+        assert (optim.warmup_ratio, optim.betas, optim.weight_decay) == (0.03, (0.9, 0.95), 0.1)
+        assert isinstance(optim, PreferenceOptimSection) and (optim.least_warmup, optim.eps) == (5, 1e-5)
     zephyr, tulu = (read_recipe(RECIPES / f"{name}-dpo.yaml") for name in ("zephyr-7b", "tulu3-8b"))
     for recipe, loss, beta, schedule in ((zephyr, "sigmoid", 0.01, "cosine"), (tulu, "norm", 5.0, "linear")):
         assert isinstance(recipe, DpoRecipe) and (recipe.dpo.loss, recipe.dpo.beta) == (loss, beta)

@@ -58,7 +58,7 @@ class ChatForm:
         """On all cores; what comes does not depend on their number."""
         data = context.data
         assert data.template is not None, "the recipe refuses chats without one"
-        encoder = Encoder(template_for(data.template, context.tokenizer), context.tokenizer)
+        encoder = Encoder(template_for(data.template, context.tokenizer), context.tokenizer, thinking=data.thinking)
         source = iter(items)
         batches = iter(lambda: list(islice(source, BATCH)), [])
         for encoded in _in_order(encoder, context, batches):
@@ -126,6 +126,10 @@ def _encode_batch(encoder: Encoder, context: EncodeContext, conversations: list[
     of_each = []
     own = replace(context, records=Ledger(context.records.unit), documents=Ledger(context.documents.unit))
     for conversation in conversations:
+        if day := encoder.template.date:
+            own.records.note(f"written with the date {day} in place of today's")
+        if own.data.thinking == "drop" and any(message.reasoning for message in conversation.messages):
+            own.records.repair("thinking left out (data.thinking: drop)")
         fitted = _fitted(conversation, encoder, own.records)
         parts = split_conversation(fitted, encoder, own.data.max_length) if fitted else []
         if len(parts) > 1:
