@@ -26,6 +26,14 @@ def register(rooms: Any, rate_votes: Callable[[Path], dict[str, Any]]) -> None:
     )
     _add_model_options(parser)
     parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="NAME=PEFT",
+        help="an adapter served beside MODEL, under its own name, several times for several",
+    )
+    parser.add_argument("--lora-folder", metavar="DIR", help="clients may load and unload the adapters in it")
+    parser.add_argument(
         "--system",
         action="append",
         default=[],
@@ -99,8 +107,12 @@ def _add_reach(parser: argparse.ArgumentParser) -> None:
 def run_serve(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     _check_options(args)
-    folders = _parse_names(args.models)
-    systems = _read_systems(args.system, folders)
+    folders, loras = _parse_names(args.models), _parse_names(args.lora)
+    systems = _read_systems(args.system, {**folders, **loras})
+    if loras and len(folders) != 1:
+        raise UserError("--lora: give one MODEL with it, the one that the adapters were trained on")
+    if set(folders) & set(loras):
+        raise UserError("--lora: the model and an adapter have one name; give the adapter another")
     if args.adapter is not None and len(folders) > 1:
         raise UserError("--adapter: give one MODEL with it; to serve several, merge it first (`camelid weights merge`)")
     if args.engine == "vllm":
@@ -124,15 +136,17 @@ def run_serve(args: argparse.Namespace) -> int:
 
         return run_page(args.page_for, access, listening, Path(args.votes), args.rate_votes)
     from finetune.serve.engine import ServerLimits
+    from finetune.serve.open_adapter import open_served_adapter
     from finetune.serve.run import run_server
     from finetune.serve.served import open_served
 
-    served = [
-        replace(open_served(folder, name, args.adapter, args.template), system=systems.get(name))
-        for name, folder in folders.items()
-    ]
-    limits = ServerLimits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout)
-    return run_server(served, limits, access, listening, Path(args.votes), args.rate_votes)
+    served = [open_served(folder, name, args.adapter, args.template) for name, folder in folders.items()]
+    served += [open_served_adapter(served[0], name, peft) for name, peft in loras.items()]
+    served = [replace(one, system=systems.get(one.name)) for one in served]
+    adapters = bool(args.lora or args.lora_folder)
+    limits = ServerLimits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout, adapters)
+    loadable = None if args.lora_folder is None else Path(args.lora_folder)
+    return run_server(served, limits, access, listening, Path(args.votes), args.rate_votes, loadable)
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -149,11 +163,13 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UserError(f"--port {args.port}: must be from 0 to 65535")
     if args.page_for is None and not args.models:
         raise UserError("name a MODEL to serve, or another server with --page-for URL")
-    for name in ("models", "adapter", "template", "system"):
+    for name in ("models", "adapter", "lora", "lora_folder", "template", "system"):
         if args.page_for is not None and getattr(args, name):
             raise UserError(f"--page-for: the model is the other server's; leave {name.replace('models', 'MODEL')} out")
     if (args.tls_cert is None) != (args.tls_key is None):
         raise UserError("--tls-cert and --tls-key go together: give both")
+    if args.lora_folder is not None and not Path(args.lora_folder).is_dir():
+        raise UserError(f"--lora-folder {args.lora_folder}: no such folder")
 
 
 def run_chat(args: argparse.Namespace) -> int:
@@ -208,6 +224,9 @@ def _vllm(args: argparse.Namespace, folders: dict[str, str]) -> int:
         raise UserError("--engine vllm: vLLM is not installed (pip install vllm); or leave the option out")
     from finetune.serve.access import read_keys
 
+    for name in ("lora", "lora_folder"):
+        if getattr(args, name):
+            raise UserError(f"--{name.replace('_', '-')}: not with --engine vllm; start vLLM with its --lora-modules")
     for name in ("system", "allowed_host", "cors_origin", "root_path", "tls_cert", "access_log"):
         if getattr(args, name):
             raise UserError(f"--{name.replace('_', '-')}: not with --engine vllm; put a proxy before it")

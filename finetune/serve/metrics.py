@@ -15,11 +15,13 @@ def exposition(engines: Iterable[ServingEngine]) -> str:
     engines = list(engines)
     for name, kind, text in _METRICS:
         lines += [f"# HELP camelid_{name} {text}", f"# TYPE camelid_{name} {kind}"]
-        lines += [f"camelid_{name}{{{_label(engine)}}} {_values(engine)[name]}" for engine in engines]
+        own = [engine for engine in engines if engine.served.adapter is None or name not in _OF_THE_MODEL]
+        lines += [f"camelid_{name}{{{_label(engine)}}} {_values(engine)[name]}" for engine in own]
     for name, text in _HISTOGRAMS:
         lines += [f"# HELP camelid_{name} {text}", f"# TYPE camelid_{name} histogram"]
         for engine in engines:
-            lines += _histogram(name, _label(engine), _durations(engine)[name])
+            if engine.served.adapter is None:  # an adapter's are told under the name of its base
+                lines += _histogram(name, _label(engine), _durations(engine)[name])
     return "\n".join(lines) + "\n"
 
 
@@ -55,6 +57,10 @@ _HISTOGRAMS = (
     ("first_token_seconds", "From an answer's arrival until its first token."),
     ("between_tokens_seconds", "From each token of an answer to its next."),
 )
+
+
+# Told under the name of an adapter's base alone.
+_OF_THE_MODEL = ("model_failures_total", "answers_running", "answers_waiting", "cache_bytes")
 
 
 def _values(engine: ServingEngine) -> dict[str, float]:

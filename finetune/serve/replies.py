@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from finetune.generate.chunk import ChosenToken, Chunk
 from finetune.generate.text_stream import TrimmedText
+from finetune.serve.call_form import CallForm, CallReader
 from finetune.serve.engine import RunningRequest, ServingEngine
 from finetune.serve.errors import ApiError
 from finetune.serve.json_reply import json_blocks
@@ -35,6 +36,7 @@ class ReplyWriter:
         veil: what stands for the model where the reply must not tell which one it is.
         begun: whether the answers go on with a text, so that a blank before the first word counts.
         echoed: the prompts, if answers begin with them.
+        form: how answers call tools, if they may.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class ReplyWriter:
         veil: str | None = None,
         begun: bool = False,
         echoed: Sequence[str | list[int]] = (),
+        form: CallForm | None = None,
     ) -> None:
         self._kind, self._engine, self._run, self._veil = kind, engine, run, veil
         self._top_logprobs = run.jobs[0].sampling.top_logprobs
@@ -52,6 +55,7 @@ class ReplyWriter:
         self._created = int(time.time())
         self._trimmed = [TrimmedText(begun) for _ in run.jobs]
         self._offsets = [0] * len(run.jobs)  # where the next token's text begins
+        self._readers = [None if form is None else CallReader(form) for _ in run.jobs]
         decode = engine.served.tokenizer.decode
         texts = [prompt if isinstance(prompt, str) else str(decode(prompt)) for prompt in echoed]
         answers = len(run.jobs) // max(1, len(texts))
@@ -65,9 +69,13 @@ class ReplyWriter:
     def _reply(self, chunks: Sequence[Chunk]) -> dict[str, Any]:
         choices = []
         for index, chunk in enumerate(chunks):
-            choice = {"index": index, **self._text(index, chunk, "message"), "finish_reason": chunk.end}
+            choice = {"index": index, **self._text(index, chunk, "message")}
+            choice["finish_reason"] = self._why(index, chunk)
             if self._kind == "chat":
-                choice["message"] = {"role": "assistant", **choice["message"], "refusal": None}
+                message = choice["message"]
+                if message.get("tool_calls") and not message["content"]:
+                    message = {**message, "content": None}
+                choice["message"] = {"role": "assistant", **message, "refusal": None}
             choices.append({"logprobs": None, **choice})
         return {**self._head(streamed=False), "choices": choices, "usage": self._usage()}
 
@@ -99,8 +107,8 @@ class ReplyWriter:
         for index, chunk in new:
             choice = {"index": index, "logprobs": None, **self._text(index, chunk, "delta")}
             told = self._top_logprobs is not None and (chunk.tokens or chunk.prompt)
-            if chunk.end or told or choice.get("text") or choice.get("delta", {}).get("content"):
-                choices.append({**choice, "finish_reason": chunk.end})
+            if chunk.end or told or choice.get("text") or any(choice.get("delta", {}).values()):
+                choices.append({**choice, "finish_reason": self._why(index, chunk)})
         return _event(self._chunk(choices, usage)) if choices else b""
 
     async def _apart(self, chunks: Sequence[Chunk], work: Callable[[], ResultT]) -> ResultT:
@@ -136,10 +144,30 @@ class ReplyWriter:
                 end = () if chunk.end_token is None else (chunk.end_token,)
                 part["logprobs"] = self._completion_logprobs(index, (*chunk.prompt, *chunk.tokens, *end))
             return part
-        part = {place: {"content": self._trimmed[index].add(chunk.text)}}
+        part = {place: self._said(index, chunk, place)}
         if self._top_logprobs is not None:
             part["logprobs"] = {"content": map(self._chat_logprobs, chunk.tokens), "refusal": None}
         return part
+
+    def _said(self, index: int, chunk: Chunk, place: str) -> dict[str, Any]:
+        """Text and calls of an answer."""
+        reader = self._readers[index]
+        if reader is None:
+            return {"content": self._trimmed[index].add(chunk.text)}
+        first = reader.called
+        text, calls = reader.add(chunk.text)
+        if chunk.end:
+            text += reader.finish()
+        said: dict[str, Any] = {"content": self._trimmed[index].add(text)}
+        if calls:
+            numbers = [{"index": number} if place == "delta" else {} for number in range(first, reader.called)]
+            said["tool_calls"] = [number | call.to_json() for number, call in zip(numbers, calls, strict=True)]
+        return said
+
+    def _why(self, index: int, chunk: Chunk) -> str | None:
+        """Why the answer ends, if it does."""
+        reader = self._readers[index]
+        return "tool_calls" if chunk.end == "stop" and reader is not None and reader.called else chunk.end
 
     def _chat_logprobs(self, token: ChosenToken) -> dict[str, Any]:
         assert token.logprobs is not None
