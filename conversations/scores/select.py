@@ -91,7 +91,7 @@ def choose(
     limit = choice.limit(len(left))
     stays = keep_unlike(left, limit) if keep_unlike else left[:limit]
     # Where the limit was reached, what stands behind the last one was not looked at.
-    looked = left.index(stays[-1]) + 1 if stays and len(stays) == limit else len(left)
+    looked = len(left) if len(stays) < limit else left.index(stays[-1]) + 1 if stays else 0
     dropped["too like a better one"] += looked - len(stays)
     dropped[f"not among the top {choice.top or 1:g} by {choice.by}"] += len(left) - looked
     return sorted(stays), +dropped
