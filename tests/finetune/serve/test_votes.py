@@ -187,3 +187,12 @@ def test_votes_of_three_models_rank_and_are_preferences(
         (base, third),
     ]
     assert [turn["content"] for turn in pairs[0]["prompt"]] == ["Hello", "Hi.", "red cat"]
+
+
+def test_a_vote_that_the_disk_does_not_take_is_told(running: Running) -> None:
+    running.votes.write_text("no folder")
+    pair = ask(running)
+    reply = post(running, "votes", verdict(pair))
+    assert reply.status_code == 500 and "--votes" in reply.json()["error"]["message"]
+    running.votes.unlink()
+    assert post(running, "votes", verdict(pair)).status_code == 200 and len(judged(running)) == 1
