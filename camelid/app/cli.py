@@ -16,6 +16,7 @@ from camelid.app.rate_votes import rate_votes
 from camelid.app.shipped import suggest_shipped
 from camelid.errors import UserError
 from camelid.files.system_errors import mendable_line
+from camelid.terminal import clean_terminals
 from conversations import command as conversations_command
 from corpus import command as corpus_command
 from eval import command as eval_command
@@ -61,6 +62,11 @@ def build_parser() -> CommandParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status (2 for a mistake the user can mend)."""
+    with clean_terminals():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     parser = build_parser()
     args, more = parser.parse_known_args(arguments)
     if more and hasattr(args, "overrides") and not any(item.startswith("-") for item in more):

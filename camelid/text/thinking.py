@@ -24,7 +24,7 @@ _LEADING = re.compile(rf"\s*({_OPEN})", re.IGNORECASE)
 _UNOPENED = re.compile(
     rf"^[ \t]*(?:{_CLOSE})|(?:{_CLOSE})[ \t]*$|(?<=[^\s`\"'])(?:{_CLOSE})(?=[^\s`\"'.,;])", re.IGNORECASE | re.MULTILINE
 )
-_CLOSED = re.compile(rf"\s*(?:{_CLOSE})\s*", re.IGNORECASE)
+_CLOSED = re.compile(rf"\s*(?:{_CLOSE})\n{{0,2}}", re.IGNORECASE)
 _ENDS_OPEN = re.compile(rf"(?:{_OPEN})\s*$", re.IGNORECASE)
 _ANY = re.compile(f"{_OPEN}|{_CLOSE}", re.IGNORECASE)
 _LATER = re.compile(rf"^[ \t]*({_OPEN})", re.IGNORECASE | re.MULTILINE)
@@ -57,7 +57,7 @@ def opened_thinking(prompt: str) -> str:
 
 
 def end_of_closing(text: str) -> int:
-    """Where the answer begins in a text that ends thinking: behind the tag and the blanks after it; 0 if it doesn't."""
+    """Where the answer begins in a text that ends thinking: behind the tag and an empty line; 0 if it doesn't."""
     found = _CLOSED.match(text)
     return found.end() if found else 0
 

@@ -4,10 +4,11 @@ The texts are marked, so that they are found again in the render; without the ma
 themselves. An answer begins where the prompt that asks for it ends, and goes to the token that ends its turn.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from camelid.errors import UserError
@@ -16,6 +17,8 @@ from camelid.text.thinking import closing_tag, end_of_closing, opened_thinking
 from conversations.tokens.chat_record import Marker, count_texts, unmarked
 from conversations.tokens.jinja_marks import MarkedText, cut_at_marks, mark_text
 from conversations.tokens.span import Span, end_weight, loss_weight
+
+REMEMBERED = 1024  # texts
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class JinjaChat:
     refusal: Callable[[str], UserError]
     stop: tuple[str, ...]
     special: re.Pattern[str]
+    _written: dict[object, str] = field(default_factory=dict)  # the beginnings of a chat are asked for time and again
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Tool]) -> list[Span]:
         """See `ChatFormat.prompt`."""
@@ -77,12 +81,19 @@ class JinjaChat:
             return frozenset([last])
         return frozenset(standing)
 
-    def _text(self, messages: Sequence[Message], tools: Sequence[Tool], ask: bool) -> str:
-        return self.render(messages, tools, ask, unmarked)
+    def _text(self, messages: Sequence[Message], tools: Sequence[Tool], ask: bool, mark: Marker = unmarked) -> str:
+        """What the template writes, whatever the weights; remembered."""
+        said = tuple((one.role, one.content, one.reasoning, one.tool_calls, one.tool_call_id) for one in messages)
+        key = said, json.dumps(tools), ask, mark is unmarked
+        if key not in self._written:
+            if len(self._written) >= REMEMBERED:
+                self._written.clear()
+            self._written[key] = self.render(messages, tools, ask, mark)
+        return self._written[key]
 
     def _pieces(self, messages: Sequence[Message], tools: Sequence[Tool], ask: bool) -> list[MarkedText]:
         """What the template writes, cut at the texts."""
-        pieces = cut_at_marks(self.render(messages, tools, ask, mark_text))
+        pieces = cut_at_marks(self._text(messages, tools, ask, mark_text))
         if "".join(piece.text for piece in pieces) != self._text(messages, tools, ask):
             raise self.refusal("it changes what somebody says, or writes other text because of it")
         found = Counter(piece.owner for piece in pieces if piece.typed and not piece.thought)
@@ -116,7 +127,7 @@ class JinjaChat:
         for index, answer in standing.items():
             if (messages[index].reasoning or "").strip() and answer.said == answer.start:
                 raise self.refusal(
-                    f"it leaves out what was thought before message {index + 1} (data.thinking: drop leaves it out, too)"
+                    f"it leaves out what was thought before message {index + 1} (as data.thinking: drop would)"
                 )
 
     def _answer(self, index: int, message: Message, start: int, pieces: Sequence[MarkedText]) -> AnswerPlace | None:

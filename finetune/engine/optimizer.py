@@ -9,9 +9,7 @@ from torch.distributed.tensor import DTensor
 
 from finetune.engine.wide_gradients import WideGradients
 from finetune.optimizers.table import OPTIMIZERS, OptimizerMaker
-from finetune.recipe import StepSection, steps_in_backward
-
-EPS = 1e-8  # added to the root of the second moment (Kingma and Ba 2015, algorithm 1)
+from finetune.recipe import StepSection, root_eps, steps_in_backward
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], optim: StepSection, pure: bool) -> Any:
@@ -27,7 +25,7 @@ def make_optimizer(parameters: Iterable[nn.Parameter], optim: StepSection, pure:
     """
     groups = decay_groups([parameter for parameter in parameters if parameter.requires_grad], optim.weight_decay)
     make = OPTIMIZERS[optim.optimizer].stepping(pure).make
-    options: dict[str, Any] = {"lr": optim.lr, "betas": optim.betas, "eps": EPS}
+    options: dict[str, Any] = {"lr": optim.lr, "betas": optim.betas, "eps": root_eps(optim)}
     return InBackward(groups, make, options) if steps_in_backward(optim) else make(groups, options)
 
 

@@ -7,12 +7,12 @@ from finetune.data.packing import Ints
 
 def draw_prompts(seed: int, iteration: int, count: int, total: int) -> Ints:
     """(count,) places of the prompts of an iteration: all in turn, each pass in an order of its own."""
-    places = np.arange(iteration * count, (iteration + 1) * count)
-    passes = {
-        number: np.random.default_rng([seed, 5, number]).permutation(total)
-        for number in set((places // total).tolist())
-    }
-    return np.array([passes[place // total][place % total] for place in places], dtype=np.int64)
+    begin, end = iteration * count, (iteration + 1) * count
+    found = []
+    for number in range(begin // total, -(-end // total)):  # passes that the iteration has a part in
+        order = np.random.default_rng([seed, 5, number]).permutation(total)
+        found.append(order[max(0, begin - number * total) : end - number * total])
+    return np.concatenate(found)
 
 
 def draw_seed(seed: int, iteration: int, prompt: int, answer: int) -> int:

@@ -42,7 +42,7 @@ def ppo_plan_report(recipe: PpoRecipe, layout: Layout, gpu: str, price: float | 
         f"memory       {size_text(total)} a process, in {recipe.run.precision}, recompute {recipe.model.recompute}; "
         f"{gpu} has {kind.memory / GB:.0f} GB" + (": DOES NOT FIT" if total > kind.memory else ""),
         *(f"  {part:40}{size_text(size, 2):>12}" for part, size in parts.items()),
-        f"an iteration of answers of {section.max_new_tokens} tokens to prompts of {recipe.data.max_length} takes about",
+        f"iteration    with answers of {section.max_new_tokens} tokens to prompts of {recipe.data.max_length}, about",
         *(f"  {part:40}{duration_text(each / 3600):>12}" for part, each in seconds.items()),
     ]
     updates = recipe.optim.updates

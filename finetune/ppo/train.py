@@ -21,13 +21,13 @@ from finetune.layout import Sharding
 from finetune.llama.config import LlamaConfig
 from finetune.parallel.patience import Patience
 from finetune.ppo.collect import AnswerMaker, Collector
+from finetune.ppo.curves import write_ppo_curves
 from finetune.ppo.evaluate import Evaluator
 from finetune.ppo.models import make_models
 from finetune.ppo.prompts import PromptSet, load_prompts
 from finetune.ppo.rewards import Rewards
 from finetune.ppo.run_iterations import PpoRun, run_iterations
 from finetune.ppo.sampler import NativeSampler
-from finetune.preference.curves import write_curves
 from finetune.recipe import PpoRecipe
 
 
@@ -66,7 +66,7 @@ def _train(
     if stopped is None:
         write_results(models.policy, [prompts.ledger], recipe, tokenizer, run.updates)
         if accelerator.is_main_process:
-            write_curves(Path(recipe.run.output))
+            write_ppo_curves(Path(recipe.run.output))
     patience.wait()
     accelerator.end_training()
     return stopped
@@ -90,8 +90,8 @@ def _announce(run: PpoRun, prompts: PromptSet, worker: Worker, quiet: bool) -> N
             held_out = f" ({len(prompts.validation):,} held out)" if prompts.validation else ""
             print(prompts.ledger.summary())
             print(
-                f"{worker.unwrapped.config.num_parameters():,} parameters | "
-                f"{len(prompts.training):,} prompts{held_out} | an iteration is {recipe.ppo.batch:,} answers, {recipe.ppo.answers} to each prompt, in "
+                f"{worker.unwrapped.config.num_parameters():,} parameters | {len(prompts.training):,} prompts{held_out}"
+                f" | an iteration is {recipe.ppo.batch:,} answers, {recipe.ppo.answers} to each prompt, in "
                 f"{run.updates_per_iteration} updates | {run.updates:,} updates on {accelerator.num_processes} "
                 f"process(es), sharding {worker.sharding}"
             )

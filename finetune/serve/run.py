@@ -1,40 +1,20 @@
-"""Starts the server and says where it is."""
+"""Starts the server of models trained here."""
 
-import socket
-import ssl
+import gc
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from camelid.errors import UserError
-from finetune.serve.access import LOOPBACK, Access
+from finetune.serve.access import Access
 from finetune.serve.app import make_app
-from finetune.serve.connections import make_server
 from finetune.serve.engine import ServerLimits
+from finetune.serve.listen import Listening, run_app
 from finetune.serve.served import ServedModel
 from finetune.serve.votes import RateVotes
 
 SWITCH_INTERVAL = 0.0005  # seconds; with Python's 0.005 the model's thread waits that long after each tensor operation
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # to listen at, not to open
-
-
-@dataclass(frozen=True)
-class Listening:
-    """How the server is reached.
-
-    Attributes:
-        port: 0 takes a free one.
-        tls: files of a certificate and its key; without them it speaks plain HTTP.
-        access_log: whether it writes a line for each request.
-    """
-
-    port: int = 8000
-    tls: tuple[str, str] | None = None
-    access_log: bool = False
 
 
 def run_server(
@@ -44,43 +24,16 @@ def run_server(
     listening: Listening,
     votes: Path,
     rate_votes: RateVotes,
+    lora_folder: Path | None = None,
 ) -> int:
     """Serve until Ctrl-C or a termination signal.
 
     Raises:
         UserError: the address, or the certificate, can't be used.
     """
-    if listening.tls is not None:
-        _check_certificate(*listening.tls)
-    host, port = access.host, listening.port
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise UserError(f"--host {host} --port {port}: {error.strerror}; choose another --port") from None
-    if host not in LOOPBACK and not access.keys:
-        print("camelid: anybody who reaches this address can use the model; consider --api-key-file", file=sys.stderr)
     sys.setswitchinterval(SWITCH_INTERVAL)
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core is left for the clients
-    server = make_server(make_app(served, limits, access, votes, rate_votes), listening.access_log, listening.tls)
-    print(where(served, access, listening, listener.getsockname()[1]), flush=True)
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
-    return 0
-
-
-def where(served: Sequence[ServedModel], access: Access, listening: Listening, port: int) -> str:
-    """What is served, and addresses that can be opened."""
-    name = ANYWHERE.get(access.host) or (f"[{access.host}]" if ":" in access.host else access.host)
-    address = f"{'https' if listening.tls else 'http'}://{name}:{port}"
-    everywhere = " (and at this machine's other addresses)" if access.host in ANYWHERE else ""
-    names = ", ".join(one.name for one in served)
-    return f"serving {names} at {address}/v1{everywhere}, chat page at {address}/"
-
-
-def _check_certificate(certificate: str, key: str) -> None:
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        reason = error.strerror or error
-        raise UserError(f"--tls-cert {certificate} --tls-key {key}: {reason}; both must be PEM files") from None
+    app = make_app(served, limits, access, votes, rate_votes, lora_folder)
+    gc.collect()
+    gc.freeze()  # or every collection would walk over all that the libraries have made, for a tenth of a second
+    return run_app(app, f"serving {', '.join(one.name for one in served)}", access, listening)

@@ -77,14 +77,16 @@ def chat(
     return Conversation("fuzz", tuple(messages), {}, tools)
 
 
-def as_transformers(messages: Sequence[Message], reasoning: str | None = None) -> list[dict[str, Any]]:
-    """As `apply_chat_template` takes them: OpenAI's names, the arguments as objects."""
+def as_transformers(
+    messages: Sequence[Message], reasoning: str | None = None, thinks: bool = True
+) -> list[dict[str, Any]]:
+    """As `apply_chat_template` takes them: OpenAI's names, the arguments as objects; thinking in a field, or inline."""
     found, named = [], {}
     for message in messages:
         one: dict[str, Any] = {"role": message.role, "content": message.content}
-        if message.reasoning and reasoning:
+        if message.reasoning and thinks and reasoning:
             one[reasoning] = message.reasoning
-        elif message.reasoning:
+        elif message.reasoning and thinks:
             one["content"] = f"<think>\n{message.reasoning}\n</think>\n\n{message.content}"
         if message.tool_calls:
             one["tool_calls"] = [

@@ -66,8 +66,16 @@ def exact(values: Doubles, gold: Doubles, beta: float, others: int, ends: int) -
     return Exact(best, float(reward), float(true), float(reward / beta - log_mass))
 
 
-def write_world(folder: Path, prompts: int = 64, width: int = 32) -> dict[str, Path]:
-    """The model, its prompts, and `worth.py` with the functions `reward` and `overrated`."""
+def write_world(folder: Path, uniform: bool = True, prompts: int = 64, width: int = 32) -> dict[str, Path]:
+    """The model, its prompts, and `worth.py` with the functions `reward` and `overrated`.
+
+    Args:
+        folder: where.
+        uniform: whether the model says every token with the same probability; else it is a random one, whose gradients
+            are large enough everywhere to be compared after Adam has divided them by their size.
+        prompts: how many.
+        width: of the model.
+    """
     template = get_template(TEMPLATE)
     special = ["<unk>", "<s>", *template.stop]
     ids = {word: number for number, word in enumerate([*special, *SAID, *WORDS])}
@@ -84,7 +92,8 @@ def write_world(folder: Path, prompts: int = 64, width: int = 32) -> dict[str, P
         bos_token_id=ids["<s>"], eos_token_id=ids[template.stop[0]],
     )  # fmt: skip
     state = weights.init_model(config, seed=0).state_dict()
-    state["lm_head.weight"].zero_()
+    if uniform:
+        state["lm_head.weight"].zero_()
     weights.save_model(state, config, folder / "start")
     tokenizer.save_pretrained(folder / "start")
     lines = [
@@ -94,7 +103,8 @@ def write_world(folder: Path, prompts: int = 64, width: int = 32) -> dict[str, P
     (folder / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     of = dict(zip(WORDS, VALUES.tolist(), strict=True))
     (folder / "worth.py").write_text(
-        f"OF = {of!r}\n\n\ndef reward(prompt, answer, meta):\n    return sum(OF.get(word, 0.0) for word in answer.split())\n"
+        f"OF = {of!r}\n\n\ndef reward(prompt, answer, meta):\n"
+        "    return sum(OF.get(word, 0.0) for word in answer.split())\n"
         "\n\ndef overrated(prompt, answer, meta):\n    return reward(prompt, answer, meta) + "
         f"{OVERRATED} * answer.split().count({WORST!r})\n"
     )
@@ -113,7 +123,7 @@ def recipe_of(world: dict[str, Path], output: Path, **ppo: Any) -> dict[str, Any
         "kind": "ppo",
         "model": {"path": str(world["model"])},
         "data": {"train": [{"path": str(world["prompts"])}], "template": TEMPLATE, "max_length": 32},
-        "optim": {"lr": 3e-3, "global_batch": 64, "micro_batch": 64, "updates": 100, "beta2": 0.95},
+        "optim": {"lr": 3e-3, "global_batch": 64, "micro_batch": 64, "updates": 100, "betas": [0.9, 0.95]},
         "run": {"output": str(output), "precision": "fp32", "checkpoint_every": 10_000, "evaluate_every": 10_000},
         "ppo": {
             "rewards": {"worth": f"{world['worth']}:reward"},

@@ -9,7 +9,7 @@ import pytest
 
 from camelid.app.cli import main
 from finetune.serve.access import Access, read_keys
-from finetune.serve.run import Listening, where
+from finetune.serve.listen import Listening, where
 from finetune.serve.served import ServedModel
 from tests.finetune.serve.serving import serving
 
@@ -136,7 +136,7 @@ def test_a_certificate_that_is_none(lively_model: Path, tmp_path: Path, capsys: 
     ],
 )
 def test_the_address_that_is_printed_can_be_opened(served: ServedModel, host: str, address: str) -> None:
-    said = where([served], Access(host=host), Listening(), 80)
+    said = where(f"serving {served.name}", Access(host=host), Listening(), 80)
     assert said.endswith(f"chat page at {address}") and ("other addresses" in said) == (host in ("0.0.0.0", "::"))
     assert "0.0.0.0" not in said
 
