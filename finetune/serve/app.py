@@ -35,7 +35,7 @@ from finetune.serve.vote_routes import add_vote_routes
 from finetune.serve.votes import RateVotes, Votes
 
 MOST_PROMPT_LOGPROBS = 1 << 19  # of one reply; each takes some 40 bytes of it
-WorkT = TypeVar("WorkT")
+ResultT = TypeVar("ResultT")
 
 
 def make_app(
@@ -191,7 +191,7 @@ async def _reply(
         await run.close()
 
 
-async def cancel_if_disconnected(request: HttpRequest, work: Awaitable[WorkT]) -> WorkT:
+async def cancel_if_disconnected(request: HttpRequest, work: Awaitable[ResultT]) -> ResultT:
     """The work's result, or its end as soon as the client hangs up.
 
     Raises:
