@@ -19,7 +19,7 @@ from camelid.errors import UserError
 from finetune.data.batches import (
     MicroBatch,
     PackedRow,
-    Plan,
+    UpdatePlan,
     make_micro_batch,
     micro_batches_of_rank,
     split_micro_batch,
@@ -56,7 +56,7 @@ class UpdateFacts:
 
 def run_update(
     worker: Worker,
-    plan: Plan,
+    plan: UpdatePlan,
     update: int,
     lr: float,
     objective: Objective,
@@ -91,7 +91,8 @@ def run_update(
         group["lr"] = lr
     while True:
         torch.manual_seed(int(np.random.SeedSequence([plan.seed, update, worker.rank]).generate_state(1)[0]))
-        micro_rows = rows_of_worker(worker, data, rows)
+        together = 1 if worker.context is None else worker.context.size
+        micro_rows = rows_of_worker(worker, data, rows, together)
         try:
             objective.before(make_share(worker, plan, documents, micro_rows))
             if worker.pipeline is None:
@@ -124,16 +125,24 @@ def run_update(
     )
 
 
-def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow]) -> MicroRows:
-    """This process's micro-batches of some sequences, cut as small as its memory wants them."""
+def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow], together: int = 1) -> MicroRows:
+    """This process's micro-batches of some sequences, cut as small as its memory wants them.
+
+    Args:
+        worker: this process.
+        data: all documents.
+        rows: the sequences.
+        together: how many processes have the same.
+    """
+    rank, ranks = worker.rank // together, worker.ranks // together
     return [
         part
-        for micro_batch in micro_batches_of_rank(rows, worker.rank, worker.ranks, worker.micro_batch)
+        for micro_batch in micro_batches_of_rank(rows, rank, ranks, worker.micro_batch)
         for part in split_micro_batch(micro_batch, data.lengths, worker.splits)
     ]
 
 
-def make_share(worker: Worker, plan: Plan, documents: PackedRow, micro_rows: MicroRows) -> UpdateShare:
+def make_share(worker: Worker, plan: UpdatePlan, documents: PackedRow, micro_rows: MicroRows) -> UpdateShare:
     """What an objective may look at before the update.
 
     Args:
@@ -151,7 +160,7 @@ def make_share(worker: Worker, plan: Plan, documents: PackedRow, micro_rows: Mic
 
 def _accumulate(
     worker: Worker,
-    plan: Plan,
+    plan: UpdatePlan,
     micro_rows: MicroRows,
     objective: Objective,
     divisor: float,
@@ -164,7 +173,7 @@ def _accumulate(
     for index, rows in enumerate(micro_rows):
         if stopped():
             return None
-        batch = make_micro_batch(plan.data, rows, device, worker.shape(plan.capacity))
+        batch = make_micro_batch(plan.data, rows, device, worker.shape(plan.capacity), worker.context)
         last = index == len(micro_rows) - 1
         with worker.accumulating(last), objective.around(worker.unwrapped, batch):
             loss = worker.forward(batch, objective.head(batch, passes))
@@ -179,7 +188,7 @@ def _accumulate(
 
 
 def _accumulate_in_stages(
-    worker: Worker, pipeline: Pipeline, plan: Plan, micro_rows: MicroRows, objective: Objective, divisor: float
+    worker: Worker, pipeline: Pipeline, plan: UpdatePlan, micro_rows: MicroRows, objective: Objective, divisor: float
 ) -> float:
     """As `_accumulate`, of a model whose layers are cut into stages: the sum is known to the last, and told to all."""
     device, shape = worker.accelerator.device, worker.shape(plan.capacity)

@@ -64,16 +64,23 @@ CHARTS = (
 )
 
 
-def write_curves(run: Path) -> None:
-    """Write the page of a run's folder from its metrics, evaluations and samples."""
+def write_curves(run: Path, charts: Sequence[Chart] = CHARTS, warnings: Sequence[str] = ()) -> None:
+    """Write the page of a run's folder from its metrics, evaluations and samples.
+
+    Args:
+        run: the folder.
+        charts: of the page; those whose fields the run lacks are left out.
+        warnings: said before them.
+    """
     logs = {"training": _if_there(run / "metrics.jsonl"), "held out": _if_there(run / VALIDATION)}
     sections = []
-    for chart in CHARTS:
+    for chart in charts:
         curves = _curves(chart, {log: logs[log] for log in chart.logs})
         if any(len(points) > 1 for points in curves.values()):  # a single point is no curve
             drawing = inline_chart(curves, "update", chart.unit)
             sections.append({"title": chart.title, "note": chart.note, "drawing": Markup(drawing)})
-    write_page(run / PAGE, "curves.html", run=run.resolve().name, sections=sections, pairs=_before_and_after(run))
+    pairs = _before_and_after(run)
+    write_page(run / PAGE, "curves.html", run=run.resolve().name, warnings=warnings, sections=sections, pairs=pairs)
 
 
 def _if_there(path: Path) -> list[dict[str, Any]]:

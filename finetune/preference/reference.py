@@ -23,7 +23,7 @@ from finetune.data.preference_data import PreferenceData
 from finetune.engine.worker import Worker
 from finetune.folders.fingerprint import weights_fingerprint
 from finetune.objectives.log_probs import answer_log_probs
-from finetune.recipe import PolicyRecipe
+from finetune.recipe import AdapterSection, PolicyRecipe
 
 
 def reference_log_probs(
@@ -41,7 +41,7 @@ def reference_log_probs(
         worker.patience.wait()
         return np.load(path)  # type: ignore[no-any-return]
     log_path = path.with_name(f".{path.name}.{worker.ranks}x{worker.micro_batch}.jsonl")
-    with _adapter_off(worker, recipe):
+    with adapter_off(worker, recipe.adapter):
         found = compute_log_probs(worker, data, recipe.data.max_length, quiet, log_path)
     if worker.accelerator.is_main_process:
         content = BytesIO()
@@ -117,7 +117,8 @@ def _read_steps(log_path: Path | None) -> list[list[float]]:
 
 
 @contextmanager
-def _adapter_off(worker: Worker, recipe: PolicyRecipe) -> Iterator[None]:
+def adapter_off(worker: Worker, adapter: AdapterSection) -> Iterator[None]:
+    """The model that training starts from, where an adapter is trained: as it is without the adapter."""
     model = worker.accelerator.unwrap_model(worker.model)
-    with nullcontext() if recipe.adapter.kind == "none" else model.disable_adapter():
+    with nullcontext() if adapter.kind == "none" else model.disable_adapter():
         yield

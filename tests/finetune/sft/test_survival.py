@@ -132,10 +132,11 @@ def test_goes_on_with_another_number_of_processes(recipe: dict[str, Any], tmp_pa
 
 def test_sigterm_saves_and_leaves(recipe: dict[str, Any], whole: dict[str, Any]) -> None:
     ours = variant(recipe, "terminated")
+    variables = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     process = subprocess.Popen(
         [sys.executable, "-m", "finetune.train", str(write(ours)), "--quiet"],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**variables, "OMP_NUM_THREADS": "1", "OMP_DISPLAY_ENV": "verbose"},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -148,6 +149,7 @@ def test_sigterm_saves_and_leaves(recipe: dict[str, Any], whole: dict[str, Any])
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
     assert "the same command resumes there" in errors and "Traceback" not in errors
+    assert "GOMP_SPINCOUNT = '1000'" in errors  # says GNU's OpenMP itself as it is loaded: `finetune/__init__.py`
     assert run(ours) == 0
     assert_equal(ours, whole)
 
