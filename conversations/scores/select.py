@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from camelid.errors import UserError
-from conversations.scores.score_set import Column
+from conversations.scores.score_set import ScoreColumn
 from conversations.scores.table import ALL_SCORES
 
 
@@ -62,7 +62,7 @@ KeepUnlike = Callable[[Sequence[int], int], list[int]]
 
 
 def choose(
-    choice: Choice, columns: Mapping[str, Column], count: int, keep_unlike: KeepUnlike | None = None
+    choice: Choice, columns: Mapping[str, ScoreColumn], count: int, keep_unlike: KeepUnlike | None = None
 ) -> tuple[list[int], Counter[str]]:
     """The places of those that stay, in the order of the files, and why the others don't.
 

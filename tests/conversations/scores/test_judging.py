@@ -54,7 +54,7 @@ def respond(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
 
 
 def by_the_paper(bodies: list[dict[str, Any]], question: str, answer: str, part: str) -> float:
-    """A softmax over the six grades' logits, times the grades (Liu et al. 2024, section 2; deita's Scorer)."""
+    """A softmax over the six grades' logits, times the grades (Liu et al. 2024; deita's Scorer)."""
     [body] = [
         body
         for body in bodies
