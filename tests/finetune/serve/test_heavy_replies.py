@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from camelid.message import Message
 from finetune.generate.chunk import ChosenToken, Chunk
 from finetune.serve.json_reply import json_blocks
 from finetune.serve.run import SWITCH_INTERVAL
@@ -99,3 +101,17 @@ def test_health_answers_meanwhile(served: ServedModel, tmp_path: Path, monkeypat
 )
 def test_blocks_are_the_value_as_json(value: Any) -> None:
     assert json.loads(b"".join(json_blocks(value))) == value
+
+
+def test_a_long_prompt_is_tokenised_beside_other_threads(served: ServedModel) -> None:
+    """Processor time between two turns of this thread, which waits for Python's lock and nothing else."""
+    long = [Message("user", "the dog sees a tree " * 40_000)]
+    working = threading.Thread(target=served.encoder.encode_prompt, args=(long,))
+    gaps, last = [], time.process_time()
+    working.start()
+    while working.is_alive():
+        time.sleep(0.001)
+        now = time.process_time()
+        gaps.append(now - last)
+        last = now
+    assert sum(gaps) > 0.1 and max(gaps) < 0.5 * sum(gaps), (sum(gaps), max(gaps))
