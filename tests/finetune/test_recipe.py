@@ -243,3 +243,14 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
         tree["ppo"] |= {"rewards": rewards, "batch": 2 * recipe.ppo.answers, "max_new_tokens": 8}
     assert run(tree) == 0, capsys.readouterr().err
     assert [record["skipped"] for record in metrics(tree)] == [False, False]
+
+
+def test_the_two_betas_of_older_recipes_are_read() -> None:
+    smoke = RECIPES / "smoke.yaml"
+    assert read_recipe(smoke, ["optim.beta1=0.8", "optim.beta2=0.9"]).optim.betas == (0.8, 0.9)
+    assert read_recipe(smoke, ["optim.beta1=0.8"]).optim.betas == (0.8, 0.95)
+    for wrong in ("[0.9]", "[0.9, 1.0]", "[0.9, 0.95, 0.99]"):
+        with pytest.raises(UserError, match=r"optim\.betas = .* must be two numbers in \[0, 1\)"):
+            read_recipe(smoke, [f"optim.betas={wrong}"])
+    with pytest.raises(UserError, match=r"data\.thinking = 'keep' is unknown"):
+        read_recipe(smoke, ["data.thinking=keep"])
