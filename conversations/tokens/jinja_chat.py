@@ -104,6 +104,9 @@ class JinjaChat:
                 what = "leaves out text" if found[index] < wanted else "repeats text"
                 calls = " with its calls" if message.tool_calls else ""
                 raise self.refusal(f"it {what} of message {index + 1} ({message.role}{calls})")
+            said = next((one.text for one in pieces if one.typed and not one.thought and one.owner == index), "")
+            if message.role != "tool" and message.content.strip() not in ("", said):
+                raise self.refusal(f"it changes the content of message {index + 1}")
         return pieces
 
     def _standing(

@@ -16,7 +16,7 @@ tools or thinking, whose texts stand in many more places, are read one by one (`
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -121,7 +121,10 @@ class JinjaTemplate:
         shape = self._shape(roles)
         spans = _before(shape, messages, self._standing(roles))
         spans.append(Span(shape.literals[-1][len(_close(shape, len(messages) - 1)) :], 0.0, False))
-        self._check(spans, self._render(messages), f"conversation {conversation.id!r}")
+        try:
+            self._check(spans, self._render(messages), f"conversation {conversation.id!r}")
+        except UserError as error:  # it may trim some blanks and not others, which only a closer look tells
+            return self._looked_at(error, lambda: self._chat.spans(conversation))
         return [span for span in spans if span.text]
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[Span]:
@@ -134,8 +137,18 @@ class JinjaTemplate:
         closed = len(_close(shape, index - 1))
         opening = shape.literals[index][closed : len(shape.literals[index]) - len(shape.headers[index])]
         spans = [*_before(shape, messages, self._standing(roles)), Span(opening, 0.0, False)]
-        self._check(spans, self._render(messages, ask=True) + shape.asks[index], "the prompt")
+        try:
+            self._check(spans, self._render(messages, ask=True) + shape.asks[index], "the prompt")
+        except UserError as error:
+            return self._looked_at(error, lambda: self._chat.prompt(messages, tools))
         return [span for span in spans if span.text]
+
+    def _looked_at(self, error: UserError, closer: Callable[[], list[Span]]) -> list[Span]:
+        """What looking at the chat itself gives, where its order of turns was not enough; or that error."""
+        try:
+            return closer()
+        except UserError:
+            raise error from None
 
     def standing(self, conversation: Conversation) -> frozenset[int]:
         """See `ChatFormat.standing`."""

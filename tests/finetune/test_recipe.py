@@ -270,3 +270,14 @@ def test_checkpoints_by_updates_or_by_time() -> None:
     for wrong in ("0", "-1", "0 min", "1 h", "min", "-1 min"):
         with pytest.raises(UserError, match=r"run\.checkpoint_every = .* must be a number of updates, or a time such"):
             read_recipe("recipes/smoke.yaml", [f"run.checkpoint_every={wrong}"])
+
+
+def test_the_two_betas_of_older_recipes_are_read() -> None:
+    smoke = RECIPES / "smoke.yaml"
+    assert read_recipe(smoke, ["optim.beta1=0.8", "optim.beta2=0.9"]).optim.betas == (0.8, 0.9)
+    assert read_recipe(smoke, ["optim.beta1=0.8"]).optim.betas == (0.8, 0.95)
+    for wrong in ("[0.9]", "[0.9, 1.0]", "[0.9, 0.95, 0.99]"):
+        with pytest.raises(UserError, match=r"optim\.betas = .* must be two numbers in \[0, 1\)"):
+            read_recipe(smoke, [f"optim.betas={wrong}"])
+    with pytest.raises(UserError, match=r"data\.thinking = 'keep' is unknown"):
+        read_recipe(smoke, ["data.thinking=keep"])

@@ -137,7 +137,7 @@ def _specials(tokenizer: Any) -> list[str]:
 
 def _neat(message: Message) -> Message:
     calls = tuple(
-        replace(call, name=call.name.translate(TYPED), arguments=call.arguments.translate(_ARGUMENTS))
+        replace(call, arguments=json.dumps(_neat_value(json.loads(call.arguments)), ensure_ascii=False))
         for call in message.tool_calls
     )
     return replace(
@@ -148,8 +148,13 @@ def _neat(message: Message) -> Message:
     )
 
 
-_ARGUMENTS = str.maketrans("<", "\u2039")  # the brackets of JSON's own lists stay
+def _neat_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.translate(TYPED)
+    if isinstance(value, list):
+        return [_neat_value(held) for held in value]
+    return {name: _neat_value(held) for name, held in value.items()} if isinstance(value, dict) else value
 
 
 def _neat_tools(tools: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(json.loads(json.dumps(tool, ensure_ascii=False).translate(_ARGUMENTS)) for tool in tools)
+    return tuple(map(_neat_value, tools))

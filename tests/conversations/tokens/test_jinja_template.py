@@ -93,8 +93,6 @@ def test_spans_are_the_render_and_prompts_their_beginning(tokenizer: Any, name: 
     for _ in range(80):
         texts = ["".join(rng.choices(TEXTS, k=rng.randint(0, 3))) for _ in range(2 * rng.randint(1, 4))]
         system = rng.choice([None, "Be kind.", " s\n"]) if WRITES[name][1] else None
-        if name == "llama-2" and system is not None and not texts[0].strip():
-            continue  # it trims its own blank lines away with an empty question: refused, see below
         conversation = chat(*texts, system=system)
         text = render(tokenizer, conversation.messages)
         assert "".join(span.text for span in template.spans(conversation)) == text
@@ -175,10 +173,11 @@ def test_a_date_is_fixed_here_and_in_the_template_that_is_saved(tokenizer: Any) 
     assert JinjaTemplate(carrying(tokenizer, "llama-3.1")).date is None
 
 
-def test_blanks_trimmed_beyond_the_content_are_refused(tokenizer: Any) -> None:
-    template = JinjaTemplate(carrying(tokenizer, "llama-2"))
-    with pytest.raises(UserError, match="message 1 or the text after it"):
-        template.spans(chat(" ", "Hi", system="Be kind."))
+def test_blanks_trimmed_beyond_the_content_are_the_templates(tokenizer: Any) -> None:
+    template, asked = JinjaTemplate(carrying(tokenizer, "llama-2")), chat(" ", "Hi", system="Be kind.")
+    spans = template.spans(asked)
+    assert "".join(span.text for span in spans) == render(tokenizer, asked.messages)
+    assert "".join(span.text for span in spans if span.weight) == " Hi </s>"
 
 
 def test_a_template_without_generation_prompt_is_asked_with_its_header(tokenizer: Any) -> None:
@@ -208,3 +207,16 @@ def test_our_own_templates_are_derived_from_their_jinja_as_they_are_written(toke
         found = "|".join(span.text for span in derived.spans(conversation) if span.weight == weight)
         said = "|".join(span.text for span in ours.spans(conversation) if span.weight == weight)
         assert found.replace("|", "") == (bos if not weight else "") + said.replace("|", "")
+
+
+def test_a_template_that_trims_line_ends_alone(tokenizer: Any) -> None:
+    """As Qwen3's and SmolLM3's do."""
+    tokenizer.chat_template = BODY.replace("m.content }}", "m.content.lstrip('\\n') }}") + ASK
+    template = JinjaTemplate(tokenizer)
+    for answer in ("\n\nHi", " \nHi", "\n", "Hi\n", "\n Hi"):
+        spans = template.spans(chat("\nq", answer, "q", "Ho"))
+        assert "".join(span.text for span in spans) == render(tokenizer, chat("\nq", answer, "q", "Ho").messages)
+        written = answer.lstrip("\n")
+        assert "".join(span.text for span in spans if span.weight) == f"{written}<|im_end|>Ho<|im_end|>"
+        asked = "".join(span.text for span in template.prompt(chat("\nq", answer, "q").messages))
+        assert asked == render(tokenizer, chat("\nq", answer, "q").messages, add_generation_prompt=True)

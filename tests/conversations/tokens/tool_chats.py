@@ -68,7 +68,7 @@ def chat(
     calls: int = 2,
     beside: bool = True,
     thinking: float = 0.5,
-    turns: int = 3,
+    turns: int = 2,
 ) -> Conversation:
     messages = [Message("system", text(rng))] if system and rng.random() < 0.4 else []
     for _ in range(rng.randint(1, turns)):

@@ -19,8 +19,8 @@ from finetune.llama.config import LlamaConfig
 from tests.finetune.runs import run
 
 pytestmark = pytest.mark.slow  # trains for a minute
-THINGS = "key map cup hat pen box bag jar".split()
-PLACES = "hall loft shed den attic yard bath porch".split()
+THINGS = "key map cup hat pen box".split()
+PLACES = "hall loft shed den attic yard".split()
 PAIRS = [(thing, place) for thing in THINGS for place in PLACES]
 HELD_OUT = PAIRS[::5]
 FIND = {
@@ -56,15 +56,15 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = [pair for pair in PAIRS if pair not in HELD_OUT]
     records = [chat(*rng.choice(shown)) for _ in range(1500)]
     (folder / "chats.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in records))
-    texts = ["".join(span.text for span in template.spans(chat(*pair)) if not span.typed) for pair in PAIRS[:8]]
-    tokenizer: Any = train_tokenizer([*texts * 4, *THINGS, *PLACES] * 8, 900, template)
-    config = LlamaConfig(len(tokenizer), 64, 128, 2, 4, max_position_embeddings=384)
+    texts = ["".join(span.text for span in template.spans(chat(*pair))) for pair in PAIRS]
+    tokenizer: Any = train_tokenizer(texts, 900, template)
+    config = LlamaConfig(len(tokenizer), 64, 128, 2, 4, max_position_embeddings=256)
     weights.save_model(weights.init_model(config, 0).state_dict(), config, folder / "untrained")
     tokenizer.save_pretrained(folder / "untrained")
     recipe = {
         "model": {"path": str(folder / "untrained")},
-        "data": {"train": [{"path": str(folder / "chats.jsonl")}], "max_length": 384, "template": "chatml"},
-        "optim": {"lr": 4e-3, "global_batch": 8, "micro_batch": 8, "updates": 700, "betas": [0.9, 0.95]},
+        "data": {"train": [{"path": str(folder / "chats.jsonl")}], "max_length": 256, "template": "chatml"},
+        "optim": {"lr": 4e-3, "global_batch": 16, "micro_batch": 16, "updates": 300, "betas": [0.9, 0.95]},
         "run": {"output": str(folder / "run"), "precision": "fp32", "checkpoint_every": 1000},
     }
     assert run(recipe) == 0
