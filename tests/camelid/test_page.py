@@ -17,15 +17,15 @@ def report() -> str:
     return f"<script>{make_browser(made.results, made.questions, made.answers, made.judgments).script}</script>"
 
 
-def chat() -> str:
-    return Page("chat.html").html
+def leaderboard() -> str:
+    return Page("leaderboard.html").html
 
 
 def conversations() -> str:
     return PageSet().to_page("nothing", None)
 
 
-@pytest.mark.parametrize("page", [report, chat, conversations])
+@pytest.mark.parametrize("page", [report, leaderboard, conversations])
 def test_no_name_is_defined_twice(page: Callable[[], str]) -> None:
     [script] = re.findall(r"<script>(.*?)</script>", page(), re.DOTALL)
     names = Counter(re.findall(r"^(?:async )?(?:function\*?|const|let|class) (\w+)", script, re.MULTILINE))
