@@ -8,7 +8,6 @@ import pytest
 
 from conversations.look.set_page import PageSet
 from eval.report.question_browser import make_browser
-from finetune.serve.page import Page
 from tests.eval.synthetic import evaluation
 
 
@@ -17,15 +16,11 @@ def report() -> str:
     return f"<script>{make_browser(made.results, made.questions, made.answers, made.judgments).script}</script>"
 
 
-def leaderboard() -> str:
-    return Page("leaderboard.html").html
-
-
 def conversations() -> str:
     return PageSet().to_page("nothing", None)
 
 
-@pytest.mark.parametrize("page", [report, leaderboard, conversations])
+@pytest.mark.parametrize("page", [report, conversations])
 def test_no_name_is_defined_twice(page: Callable[[], str]) -> None:
     [script] = re.findall(r"<script>(.*?)</script>", page(), re.DOTALL)
     names = Counter(re.findall(r"^(?:async )?(?:function\*?|const|let|class) (\w+)", script, re.MULTILINE))
