@@ -1,7 +1,7 @@
 """The server: OpenAI's endpoints, health and metrics, the chat page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, FastAPI
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from pydantic import ValidationError
 from starlette.background import BackgroundTask
 
 from camelid.errors import suggest_name
@@ -18,7 +19,7 @@ from finetune.serve.bodies import MOST_PROMPTS, ChatBody, CompletionBody
 from finetune.serve.chat_request import start_chat
 from finetune.serve.engine import RunningRequest, ServerLimits, ServingEngine
 from finetune.serve.error_handlers import add_error_handlers
-from finetune.serve.errors import ApiError
+from finetune.serve.errors import ApiError, invalid
 from finetune.serve.json_reply import json_response
 from finetune.serve.lora_routes import add_lora_routes
 from finetune.serve.metrics import exposition
@@ -26,6 +27,8 @@ from finetune.serve.page_routes import LOOK, add_page_routes
 from finetune.serve.pairs import PREFIX, Pairs
 from finetune.serve.read_body import read_body
 from finetune.serve.replies import ReplyWriter
+from finetune.serve.responses_body import ResponsesBody
+from finetune.serve.responses_reply import ResponsesWriter
 from finetune.serve.served import ServedModel
 from finetune.serve.structured import grammar_of_regex
 from finetune.serve.vote_routes import add_vote_routes
@@ -121,7 +124,7 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
         engine = _engine(engines, body.model)
         chat = await start_chat(engine, body)
         writer = ReplyWriter("chat", engine, chat.run, veil, chat.begun, form=chat.form)
-        return await _reply(request, writer, engine, chat.run, body)
+        return await _reply(request, engine, chat.run, writer.whole, writer.events(body.usage_in_stream), body.stream)
 
     @app.post("/v1/completions")
     async def completions(_: key, request: HttpRequest) -> Response:
@@ -141,7 +144,18 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
         sampling = replace(body.sampling(), after=engine.served.anchor, grammar=grammar)
         run = engine.start(prompts, body.seeds(), sampling)
         writer = ReplyWriter("completion", engine, run, echoed=given if body.echo else ())
-        return await _reply(request, writer, engine, run, body)
+        return await _reply(request, engine, run, writer.whole, writer.events(body.usage_in_stream), body.stream)
+
+    @app.post("/v1/responses")
+    async def responses(_: key, request: HttpRequest) -> Response:
+        body = await read_body(request, ResponsesBody)
+        engine = _engine(engines, body.model)
+        try:
+            chat = await start_chat(engine, body.chat())
+        except ValidationError as error:
+            raise invalid(error) from None
+        writer = ResponsesWriter(engine, chat, body)
+        return await _reply(request, engine, chat.run, writer.whole, writer.events(), bool(body.stream))
 
 
 def _require_few_logprobs(prompts: Sequence[list[int]], body: CompletionBody) -> None:
@@ -160,18 +174,19 @@ def _require_few_logprobs(prompts: Sequence[list[int]], body: CompletionBody) ->
 
 async def _reply(
     request: HttpRequest,
-    writer: ReplyWriter,
     engine: ServingEngine,
     run: RunningRequest,
-    body: ChatBody | CompletionBody,
+    whole: Callable[[], Awaitable[list[bytes]]],
+    events: AsyncIterator[bytes],
+    stream: bool,
 ) -> Response:
     engine.counts["requests"] += 1
-    if body.stream:
+    if stream:
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        events, given_up = writer.events(body.usage_in_stream), BackgroundTask(run.close)  # even if it never begins
+        given_up = BackgroundTask(run.close)  # even if it never begins
         return StreamingResponse(events, media_type="text/event-stream", headers=headers, background=given_up)
     try:
-        return json_response(await cancel_if_disconnected(request, writer.whole()))
+        return json_response(await cancel_if_disconnected(request, whole()))
     finally:
         await run.close()
 

@@ -9,7 +9,8 @@ from finetune.folders import weights
 from finetune.folders.tokenizer import train_tokenizer
 from finetune.llama.config import LlamaConfig
 
-CALL = ('<tool_call>\n{"name": "', 'weather", "arguments": {"city": "Ro', 'me"}}\n</tool_call>')
+# Cut where the text is free: of what a grammar forces, it allows the usual tokens alone.
+CALL = ('<tool_call>\n{"name": "weather", "arguments": {"city": "', "Rome", '"}}\n</tool_call>')
 RESULT, ANSWER = "</tool_response>", "It is sunny."
 
 
