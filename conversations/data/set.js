@@ -20,7 +20,7 @@ const state = {
 
 /* ---- the data ---- */
 
-function block(number) {
+function unpackedBlock(number) {
   if (!state.blocks.has(number)) state.blocks.set(number, unpack(find(`block-${number}`)));
   return state.blocks.get(number);
 }
@@ -29,7 +29,7 @@ async function detailOf(place) {
   const { starts } = state.index;
   let number = starts.length - 1;
   while (starts[number] > place) number--;
-  return (await block(number))[place - starts[number]];
+  return (await unpackedBlock(number))[place - starts[number]];
 }
 
 // The numbers to filter and order by, by name: a value for each conversation, null where it has none.
@@ -67,7 +67,7 @@ function filter() {
   }
   state.shown = shown;
   find("items").replaceChildren();
-  list();
+  listMore();
   find("list").scrollTop = 0;
   const count = (number) => number.toLocaleString("en");
   find("count").textContent = `${count(shown.length)} of ${count(index.ids.length)} conversations`;
@@ -75,7 +75,7 @@ function filter() {
 }
 
 // Put the next rows on the page, at least up to the place that is given.
-function list(least = 0) {
+function listMore(least = 0) {
   const items = find("items");
   const from = items.childElementCount;
   const to = Math.min(state.shown.length, Math.max(from + LISTED, least + 1));
@@ -164,7 +164,7 @@ async function show(place, { keepAddress = false, focus = false } = {}) {
   const again = state.current === place;
   state.current = place;
   const at = state.shown.indexOf(place);
-  if (at >= find("items").childElementCount) list(at);
+  if (at >= find("items").childElementCount) listMore(at);
   markCurrent();
   const item = at < 0 ? null : find("items").children[at];
   if (item) reveal(item);
@@ -355,7 +355,7 @@ function controls() {
   find("least").oninput = find("most").oninput = later(filter);
   find("search").oninput = later(search);
   find("clear").onclick = clearFilters;
-  find("more").onclick = () => list();
+  find("more").onclick = () => listMore();
 }
 
 function openFromList(event) {

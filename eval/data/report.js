@@ -20,13 +20,13 @@ const state = {
 
 /* ---- the data ---- */
 
-function block(number) {
+function unpackedBlock(number) {
   if (!state.blocks.has(number)) state.blocks.set(number, unpack(find(`block-${number}`)));
   return state.blocks.get(number);
 }
 
 async function detailOf(question) {
-  return (await block(question.block))[question.place];
+  return (await unpackedBlock(question.block))[question.place];
 }
 
 // What the two models got on a question: against each other if they met, else each on its own or against the baseline.
