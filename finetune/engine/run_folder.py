@@ -37,13 +37,13 @@ FREE = {
     "optim.micro_batch",
     "optim.max_skipped",
     "run.checkpoint_every",
-    "run.checkpoint_minutes",
     "run.evaluate_every",
     "run.keep_checkpoints",
     "run.processes",
     "run.sharding",
     "run.tensor_parallel",
     "run.pipeline_parallel",
+    "run.context_parallel",
     "run.trackers",
 }
 
