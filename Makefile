@@ -8,8 +8,8 @@ READY := .venv/.ready
 demo: $(READY)  ## the whole main job, offline: data, training, judged report (DEMO="--records 120" for options)
 	.venv/bin/camelid demo $(DEMO)
 
-test: $(READY)  ## fast tests: no network, no GPU
-	.venv/bin/pytest
+test: $(READY)  ## fast tests: no network, no GPU; a process and a thread a core, four at most
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n logical --maxprocesses 4
 
 check: $(READY)  ## ruff, mypy strict, import layers, names of types, long signatures
 	.venv/bin/ruff check .

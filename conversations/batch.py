@@ -135,7 +135,9 @@ def _repeats_its_tree(conversation: Conversation) -> bool:
 
 def _beside_texts(conversation: Conversation) -> list[Any]:
     """What its messages hold besides their contents, which cleaning made sure of."""
-    return [[one.reasoning, one.meta] for one in conversation.messages if one.meta or one.reasoning]
+    found: list[Any] = [[one.reasoning, one.meta] for one in conversation.messages if one.meta or one.reasoning]
+    found += [[call.to_json() for call in one.tool_calls] for one in conversation.messages if one.tool_calls]
+    return [*found, *conversation.tools]
 
 
 def drop_kept(turns: Ledger, count: int) -> None:
@@ -147,5 +149,6 @@ def drop_kept(turns: Ledger, count: int) -> None:
 
 def _digest(conversation: Conversation) -> bytes:
     parts = [f"{message.role} {len(message.content)} {message.content}" for message in conversation.messages]
+    parts += [repr(message.tool_calls) for message in conversation.messages if message.tool_calls]
     text = "".join(parts)
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()

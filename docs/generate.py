@@ -189,8 +189,10 @@ def _values(hint: Any) -> str:
         return ", ".join(f"`{option}`" for option in options)
     if get_origin(hint) is tuple:
         return "list" if dataclasses.is_dataclass(options[0]) else f"list of {_values(options[0])}"
+    if get_origin(hint) is dict:
+        return f"{_values(options[1])} by name"
     if isinstance(hint, types.UnionType) or type(None) in options:
-        return f"{_values(options[0])} or `null`"
+        return " or ".join("`null`" if option is type(None) else _values(option) for option in options)
     return {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}[hint]
 
 

@@ -13,7 +13,7 @@ from finetune.optimizers.table import OPTIMIZERS, OptimizerSpec, names_with
 ADAPTERS = ("lora", "dora", "rslora", "qlora")
 PURE = ("bf16-pure", "fp8")
 ZERO = ("zero1", "zero2", "zero3")
-POLICY_KINDS = ("dpo", "kto", "orpo", "simpo")
+POLICY_KINDS = ("dpo", "kto", "orpo", "simpo", "ppo")
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,11 @@ def exclusions() -> tuple[Exclusion, ...]:
             {"kind": POLICY_KINDS, "adapter.dropout": ("> 0",)},
             "the policy would differ from the reference before it has learned anything",
             "set adapter.dropout=0",
+        ),
+        Exclusion(
+            {"kind": ("ppo",), "run.sharding": ZERO},
+            "it gathers the weights once an iteration to sample with, and steps two models",
+            "use run.sharding=fsdp2, or launch with recipes/launch/ddp.yaml",
         ),
         Exclusion(
             {"adapter.kind": ADAPTERS, "run.tensor_parallel": ("> 1",)},

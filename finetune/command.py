@@ -6,7 +6,7 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.paths import find_packaged
-from finetune.layout import check, planned_layout, read_launch_file
+from finetune.layout import Layout, check, planned_layout, read_launch_file
 from finetune.packages import require_packages
 from finetune.recipe import Recipe, read_recipe
 
@@ -17,7 +17,8 @@ def register(rooms: Any) -> None:
         "finetune",
         help="fine-tune a LLaMA from a YAML recipe",
         epilog="Also: `camelid finetune tokens` (texts to token shards), `camelid finetune perplexity` (of a model), "
-        "`camelid finetune retrieval` (of a key in long prompts), `camelid finetune fill` (holes in code).",
+        "`camelid finetune score` (answers, by reward models), `camelid finetune retrieval` (of a key in long "
+        "prompts), `camelid finetune fill` (holes in code).",
     )
     parser.add_argument("recipe", help="YAML file; see recipes/")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optim.lr=1e-5")
@@ -40,13 +41,13 @@ def run_finetune(args: argparse.Namespace) -> int:
     recipe = read_recipe(find_packaged(args.recipe), overrides)  # a typo is found before anything starts
     layout = planned_layout(recipe.run, launch)
     if args.plan:
-        from finetune.plan import plan_report
-
-        print(plan_report(recipe, layout, args.gpu, args.price))
+        print(_plan(recipe, layout, args.gpu, args.price))
         return 0
     rest = [args.recipe, *overrides, *(["--quiet"] if args.quiet else [])]
     if launch is not None:
         check(recipe, layout)
+    if args.rewind is not None and recipe.kind == "ppo":
+        raise UserError("--rewind: what kind: ppo trains on depends on all updates before; none can be left out")
     if args.rewind is not None:
         _rewind(recipe, args.rewind, args.skip)
     elif args.skip:
@@ -61,6 +62,16 @@ def run_finetune(args: argparse.Namespace) -> int:
     from finetune.train import main
 
     return main(rest)
+
+
+def _plan(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -> str:
+    if recipe.kind == "ppo":
+        from finetune.ppo.plan import ppo_plan_report
+
+        return ppo_plan_report(recipe, layout, gpu, price)
+    from finetune.plan import plan_report
+
+    return plan_report(recipe, layout, gpu, price)
 
 
 def _rewind(recipe: Recipe, back: int, skip: int) -> None:

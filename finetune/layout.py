@@ -10,7 +10,14 @@ from camelid.errors import UserError
 from camelid.files.read import read_json, read_text
 from finetune.combinations import number, refuse_combination
 from finetune.llama.config import LlamaConfig
-from finetune.recipe import AdapterSection, Recipe, RunSection, context_parts, pipeline_stages, recipe_choices
+from finetune.recipe import (
+    AdapterSection,
+    PlaceSection,
+    Recipe,
+    context_parts,
+    pipeline_stages,
+    recipe_choices,
+)
 
 Sharding = Literal["none", "fsdp2", "zero1", "zero2", "zero3"]
 STAGES: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
@@ -141,7 +148,7 @@ def read_launch_file(path: str | Path) -> Layout:
     return Layout(processes, machines, "none", device=device)
 
 
-def planned_layout(run: RunSection, launch_file: str | None) -> Layout:
+def planned_layout(run: PlaceSection, launch_file: str | None) -> Layout:
     """How a run would be spread: by its launch file, or without one by torchrun as the recipe says.
 
     Raises:

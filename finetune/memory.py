@@ -12,9 +12,9 @@ from finetune.parameter_counts import ParameterCounts, count_parameters, linear_
 from finetune.recipe import (
     AdapterSection,
     ModelSection,
-    OptimSection,
+    PlaceSection,
     Recipe,
-    RunSection,
+    StepSection,
     context_parts,
     pipeline_stages,
     steps_in_backward,
@@ -86,9 +86,9 @@ def _adapter_precision(precision: str, sharding: str) -> int:
 def estimate_memory(
     config: LlamaConfig,
     model: ModelSection,
-    optim: OptimSection,
+    optim: StepSection,
     adapter: AdapterSection,
-    run: RunSection,
+    run: PlaceSection,
     capacity: int,
     layout: Layout,
 ) -> dict[str, float]:
@@ -155,7 +155,7 @@ def _layer_bytes(
     config: LlamaConfig,
     model: ModelSection,
     adapter: AdapterSection,
-    run: RunSection,
+    run: PlaceSection,
     layout: Layout,
     tokens: float,
     stream: int,
@@ -237,7 +237,7 @@ def estimate_stage_memory(
 
 
 def estimate_host_memory(
-    config: LlamaConfig, adapter: AdapterSection, run: RunSection, parts: dict[str, float], layout: Layout
+    config: LlamaConfig, adapter: AdapterSection, run: PlaceSection, parts: dict[str, float], layout: Layout
 ) -> dict[str, float]:
     """Bytes of the machine's memory that one process needs on a GPU, by part, but for Python itself and its libraries.
 
@@ -269,7 +269,7 @@ def estimate_host_memory(
     }
 
 
-def saved_on_first(config: LlamaConfig, adapter: AdapterSection, run: RunSection, layout: Layout) -> float:
+def saved_on_first(config: LlamaConfig, adapter: AdapterSection, run: PlaceSection, layout: Layout) -> float:
     """Bytes that the first process needs of its machine's memory in the end: all that was trained, put together."""
     half = run.pure or (layout.sharding == "zero3" and run.precision == "bf16")
     return count_parameters(config, adapter).trained * (2.0 if half and adapter.kind == "none" else 4.0)

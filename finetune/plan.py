@@ -22,7 +22,7 @@ from finetune.llama.config import LlamaConfig
 from finetune.memory import estimate_host_memory, estimate_memory, estimate_stage_memory, saved_on_first
 from finetune.parallel.hardware import ACCELERATORS, GpuModel, flops_per_token
 from finetune.parameter_counts import count_parameters
-from finetune.recipe import ModelSection, Recipe, context_parts, pipeline_stages
+from finetune.recipe import ModelSection, PreferenceRecipe, Recipe, SftRecipe, context_parts, pipeline_stages
 
 # Share of the peak that is reckoned with; LLaMA-65B reached 0.47 on A100s (Touvron et al. 2023a, section 2.4).
 MFU = 0.4
@@ -71,7 +71,7 @@ def get_config(model: ModelSection) -> LlamaConfig:
     )
 
 
-def count_tokens(recipe: Recipe) -> TokenCounts | None:
+def count_tokens(recipe: SftRecipe | PreferenceRecipe) -> TokenCounts | None:
     """Tokenise (into the run's cache) and pack; None if the data or the tokenizer is not here yet."""
     data = recipe.data
     here = all(Path(source.path).exists() for source in data.train)
@@ -99,7 +99,7 @@ def count_tokens(recipe: Recipe) -> TokenCounts | None:
     )
 
 
-def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -> str:
+def plan_report(recipe: SftRecipe | PreferenceRecipe, layout: Layout, gpu: str, price: float | None) -> str:
     """The whole plan as text.
 
     Args:
@@ -161,13 +161,13 @@ def plan_report(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -
         )
     cost = f", {hours * processes * price:,.2f} USD at {price:g} USD an hour each" if price is not None else ""
     lines.append(
-        f"time         {_duration(hours)} on {processes} x {gpu} at {MFU:.0%} of {kind.flops / 1e12:.0f} TFLOP/s, "
+        f"time         {duration_text(hours)} on {processes} x {gpu} at {MFU:.0%} of {kind.flops / 1e12:.0f} TFLOP/s, "
         f"{seen / hours / 3600 / processes:,.0f} tokens/s each ({hours * processes:,.2f} GPU hours){cost}"
     )
     return "\n".join(lines)
 
 
-def _unit(recipe: Recipe) -> str:
+def _unit(recipe: SftRecipe | PreferenceRecipe) -> str:
     """What a batch is counted in."""
     return "sequences" if recipe.kind == "sft" else unit_of(recipe)
 
@@ -186,15 +186,15 @@ def _memory_lines(config: LlamaConfig, recipe: Recipe, layout: Layout, gpu: str,
     host = estimate_host_memory(config, recipe.adapter, run, parts, layout)
     total = sum(parts.values()) - sum(size for part, size in host.items() if part.startswith("offloaded"))
     lines = [
-        f"memory       {_size(total)} a process{told}, in {run.precision}, recompute {recipe.model.recompute}; "
+        f"memory       {size_text(total)} a process{told}, in {run.precision}, recompute {recipe.model.recompute}; "
         f"{gpu} has {size / GB:.0f} GB" + (": DOES NOT FIT" if total > size else ""),
-        *(f"  {part:40}{_size(size, 2):>12}{_place(part, layout)}" for part, size in parts.items()),
+        *(f"  {part:40}{size_text(size, 2):>12}{_place(part, layout)}" for part, size in parts.items()),
     ]
     if stages > 1:
-        totals = ", ".join(_size(sum(stage.values())) for stage in each)
+        totals = ", ".join(size_text(sum(stage.values())) for stage in each)
         lines.append(f"  stages, a process of each               {totals}")
     lines.append(_host_line(config, recipe, host, layout))
-    return lines + [f"  {part:40}{_size(size, 2):>12}" for part, size in host.items() if size]
+    return lines + [f"  {part:40}{size_text(size, 2):>12}" for part, size in host.items() if size]
 
 
 def _message_lines(traffic: Sequence[Traffic], computing: float, gpu: GpuModel) -> list[str]:
@@ -203,22 +203,26 @@ def _message_lines(traffic: Sequence[Traffic], computing: float, gpu: GpuModel) 
         return []
     waited = update_seconds(traffic, computing, gpu) - computing
     lines = [
-        f"messages     {_size(sum(each.size for each in traffic))} from a process in an update, which computes "
-        f"{_duration(computing / 3600)} and waits {_duration(waited / 3600)} for them at the peak of its links"
+        f"messages     {size_text(sum(each.size for each in traffic))} from a process in an update, which computes "
+        f"{duration_text(computing / 3600)} and waits {duration_text(waited / 3600)} for them at the peak of its links"
     ]
     for each in traffic:
         hidden = "while others are computed" if each.behind else "waited for"
-        lines.append(f"  {each.name:40}{_size(each.size, 2):>12}, {_duration(each.seconds(gpu) / 3600)}, {hidden}")
+        lines.append(
+            f"  {each.name:40}{size_text(each.size, 2):>12}, {duration_text(each.seconds(gpu) / 3600)}, {hidden}"
+        )
     return lines
 
 
-def _duration(hours: float) -> str:
+def duration_text(hours: float) -> str:
+    """A time as people say it."""
     return (
         f"{hours:,.1f} h" if hours >= 1 else f"{hours * 60:,.1f} min" if hours >= 1 / 60 else f"{hours * 3600:,.1f} s"
     )
 
 
-def _size(size: float, digits: int = 1) -> str:
+def size_text(size: float, digits: int = 1) -> str:
+    """Bytes as people say them."""
     return f"{size / GB:,.{digits}f} GB" if size >= GB else f"{size / 1e6:,.{digits}f} MB"
 
 
@@ -235,6 +239,6 @@ def _host_line(config: LlamaConfig, recipe: Recipe, host: dict[str, float], layo
     last = saved_on_first(config, recipe.adapter, recipe.run, layout)
     machine = max(each * together, sum(size for part, size in host.items() if "offloaded" in part) * together + last)
     return (
-        f"host memory  {_size(each)} a process beside Python itself, {_size(machine)} a machine of {together}; "
-        f"the first puts {_size(last)} together to save"
+        f"host memory  {size_text(each)} a process beside Python itself, {size_text(machine)} a machine of {together}; "
+        f"the first puts {size_text(last)} together to save"
     )

@@ -4,6 +4,7 @@ Kinds share their sections. Each has at most 44 fields in all (tests/finetune/te
 wants to be two kinds, or to offer fewer choices.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,12 @@ from conversations.tokens.template import get_template
 from finetune.combinations import number, refuse_combination
 from finetune.field_rules import require as _require
 from finetune.optimizers.table import OPTIMIZERS
+from finetune.ppo_section import PpoSection
 from finetune.preference_sections import DpoSection, KtoSection, OrpoSection, RewardSection, SimpoSection
 
 WHOLE_LAYERS = ("embed_tokens", "lm_head")
+EPS = 1e-8  # of AdamW (Kingma and Ba 2015, algorithm 1)
+MINUTES = re.compile(r"(?=.*[1-9])\d+(\.\d+)? *min")
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -56,7 +60,7 @@ class DataSource:
     """One source of data.
 
     Attributes:
-        path: a file of conversations, instruction records or texts (JSON, JSONL, Parquet, .txt), a folder of such
+        path: a file of conversations, instruction records or texts (JSON, JSONL, Parquet, .txt, .md), a folder of such
             files or one that `datasets` saved, or the name of a data set on the Hugging Face hub (`tatsu-lab/alpaca`);
             of texts also token shards (`.bin` and `.idx` as Megatron's, or a folder of them).
         weight: how often each of its records is seen in an epoch; 0.5 takes a fixed random half.
@@ -90,6 +94,8 @@ class DataSection:
         packing: put several documents into one sequence of `max_length` (no attention across them).
             Without packing a sequence is one document; no padding is computed either way (but see `model.compile`).
         validation: share of the conversations and texts that is held out to validate on; 0 = none.
+        thinking: what becomes of what was thought before an answer: `train` it with the answer, `mask` it (it stands
+            there, untrained), or `drop` it.
     """
 
     train: tuple[DataSource, ...]
@@ -97,6 +103,7 @@ class DataSection:
     max_length: int = 2048
     packing: bool = True
     validation: float = 0.0
+    thinking: Literal["train", "mask", "drop"] = "drop"
 
     def __post_init__(self) -> None:
         _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
@@ -147,40 +154,57 @@ class PreferenceDataSection:
 
 
 @dataclass(frozen=True)
-class OptimSection:
-    """How it is trained.
+class PromptDataSection:
+    """Which prompts it answers.
+
+    Attributes:
+        train: the sources, mixed, of prompts: of chats in any format what comes before the last answer, of preferences
+            and candidates their `prompt`, of question files the question.
+        template: as of other kinds.
+        max_length: most tokens of a prompt; the oldest exchanges of a longer one are left out, and what is still longer
+            is dropped.
+        validation: share of the prompts that is held out to validate on; 0 = none.
+    """
+
+    train: tuple[DataSource, ...]
+    template: str
+    max_length: int = 1024
+    validation: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(len(self.train) > 0, "data.train", self.train, "must list at least one file")
+        for source in self.train:
+            _require(source.form == "chat", "form", source.form, "has no meaning for prompts; leave it out")
+        if self.template != "tokenizer":
+            get_template(self.template)
+        _require(self.max_length >= 8, "data.max_length", self.max_length, "must be at least 8 tokens")
+        _require(0 <= self.validation < 1, "data.validation", self.validation, "must be in [0, 1)")
+
+
+@dataclass(frozen=True)
+class StepSection:
+    """How weights are stepped, at one learning rate.
 
     Attributes:
         optimizer: `adamw`, or from bitsandbytes `adamw-8bit` (Dettmers et al. 2022: moments in 8 bits) or
             `paged-adamw-8bit` (moments move to host memory when the GPU is full).
-        lr: peak learning rate.
-        schedule: shape of the learning rate after warm-up; `cosine` and `linear` end at `final_lr`.
-        final_lr: share of the peak at the end (LLaMA 0.1, Code Llama 1/30).
-        warmup_ratio: share of all updates spent warming up linearly from 0.
+        lr: (peak) learning rate.
         weight_decay: decoupled decay of matrices (never of norms), per unit of learning rate.
-        betas: decay of the first moment and of the second; `beta1` and `beta2` of older recipes are read, too.
+        betas: decay of the first moment, and of the second (`beta1` and `beta2` of older recipes are read, too).
         clip_norm: largest global gradient norm; 0 leaves gradients as they are.
         global_batch: sequences per update, over all processes and micro-batches.
         micro_batch: sequences per forward pass on one process.
-        epochs: passes over the data.
-        updates: stop after this many updates instead; None trains for `epochs`.
-        max_skipped: updates in a row that may be skipped because a gradient is NaN or infinite; one more
-            stops the run.
+        updates: stop after this many updates; None: after so many passes over the data as the kind makes.
     """
 
     lr: float
     optimizer: str = field(default="adamw", metadata={"names": OPTIMIZERS})
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    final_lr: float = 0.0
-    warmup_ratio: float = 0.03
     weight_decay: float = 0.0
     betas: tuple[float, ...] = (0.9, 0.999)
     clip_norm: float = 1.0
     global_batch: int = 128
     micro_batch: int = 1
-    epochs: float = 3.0
     updates: int | None = None
-    max_skipped: int = 5
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -188,18 +212,61 @@ class OptimSection:
                 f"optim.optimizer = {self.optimizer!r} is unknown{suggest_name(self.optimizer, OPTIMIZERS)}"
             )
         _require(self.lr > 0, "optim.lr", self.lr, "must be greater than 0")
+        _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "must not be negative")
+        pair = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
+        _require(pair, "optim.betas", list(self.betas), "must be two numbers in [0, 1)")
+        _require(self.clip_norm >= 0, "optim.clip_norm", self.clip_norm, "must not be negative")
+        _require(self.global_batch >= 1, "optim.global_batch", self.global_batch, "must be at least 1 sequence")
+        _require(self.micro_batch >= 1, "optim.micro_batch", self.micro_batch, "must be at least 1 sequence")
+        _require(self.updates is None or self.updates >= 1, "optim.updates", self.updates, "must be at least 1")
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the data, where `updates` says nothing."""
+        return 1.0
+
+    @property
+    def schedule(self) -> str:
+        """Shape of the learning rate."""
+        return "constant"
+
+    @property
+    def final_lr(self) -> float:
+        """Share of the peak at the end; 0 where the rate is constant."""
+        return 0.0
+
+    @property
+    def max_skipped(self) -> int:
+        """Updates in a row that may be skipped because a gradient is NaN or infinite."""
+        return 5
+
+
+@dataclass(frozen=True)
+class OptimSection(StepSection):
+    """How it is trained.
+
+    Attributes:
+        schedule: shape of the learning rate after warm-up; `cosine` and `linear` end at `final_lr`.
+        final_lr: share of the peak at the end (LLaMA 0.1, Code Llama 1/30).
+        warmup_ratio: share of all updates spent warming up linearly from 0.
+        epochs: passes over the data, where `updates` says nothing.
+        max_skipped: updates in a row that may be skipped because a gradient is NaN or infinite; one more
+            stops the run.
+    """
+
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    final_lr: float = 0.0
+    warmup_ratio: float = 0.03
+    epochs: float = 3.0
+    max_skipped: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         _require(0 <= self.final_lr <= 1, "optim.final_lr", self.final_lr, "must be in [0, 1]")
         if self.schedule == "constant":
             _require(self.final_lr == 0, "optim.final_lr", self.final_lr, "goes with optim.schedule = cosine or linear")
         _require(0 <= self.warmup_ratio < 1, "optim.warmup_ratio", self.warmup_ratio, "must be in [0, 1)")
-        _require(self.weight_decay >= 0, "optim.weight_decay", self.weight_decay, "must not be negative")
-        fine = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        _require(fine, "optim.betas", list(self.betas), "must be two numbers in [0, 1)")
-        _require(self.clip_norm >= 0, "optim.clip_norm", self.clip_norm, "must not be negative")
-        _require(self.global_batch >= 1, "optim.global_batch", self.global_batch, "must be at least 1 sequence")
-        _require(self.micro_batch >= 1, "optim.micro_batch", self.micro_batch, "must be at least 1 sequence")
         _require(self.epochs > 0, "optim.epochs", self.epochs, "must be greater than 0")
-        _require(self.updates is None or self.updates >= 1, "optim.updates", self.updates, "must be at least 1")
         _require(self.max_skipped >= 0, "optim.max_skipped", self.max_skipped, "must not be negative")
 
 
@@ -233,13 +300,31 @@ class PreferenceOptimSection(OptimSection):
     Attributes:
         least_warmup: updates that warm up at the least, however few `warmup_ratio` makes of them (LLaMA 2's reward
             models: 5; the DPO paper: 150).
+        eps: added to the root of the second moment (Kingma and Ba 2015, algorithm 1); LLaMA 2: 1e-5.
     """
 
     least_warmup: int = 0
+    eps: float = EPS
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(self.least_warmup >= 0, "optim.least_warmup", self.least_warmup, "must not be negative")
+        _require(self.eps > 0, "optim.eps", self.eps, "must be greater than 0")
+
+
+@dataclass(frozen=True)
+class PpoOptimSection(StepSection):
+    """How weights are stepped, at one learning rate.
+
+    Attributes:
+        eps: as of other kinds that train on preferences.
+    """
+
+    eps: float = EPS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.eps > 0, "optim.eps", self.eps, "must be greater than 0")
 
 
 @dataclass(frozen=True)
@@ -279,7 +364,7 @@ class AdapterSection:
 
 
 @dataclass(frozen=True)
-class RunSection:
+class PlaceSection:
     """Where and how the run lives.
 
     Attributes:
@@ -290,14 +375,12 @@ class RunSection:
         precision: `fp32`; `bf16`: computes in bfloat16, weights and optimizer stay float32; `bf16-pure`: weights and
             optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged);
             `fp8`: the same, and the layers' matrix products in 8 bits (torchao; H100 and newer, on a CPU emulated).
-        checkpoint_every: updates between checkpoints.
-        checkpoint_minutes: save when so many minutes have passed since the last checkpoint, too; None = never.
+        checkpoint_every: updates between checkpoints, or the time between them: `30 min`.
         keep_checkpoints: how many of the newest checkpoints stay on disk, beside the best validated one.
         evaluate_every: updates between evaluations on `data.validation`.
         processes: the world size this run must have; None accepts whatever the launcher started.
         sharding: how the model must be spread over the processes: `none` (every process holds all of it), `fsdp2`
             (torch fully_shard), `zero2` or `zero3` (DeepSpeed, by `accelerate launch`); None accepts what was launched.
-        tensor_parallel: processes that share every matrix; they must be on one machine.
         trackers: `tensorboard`, `wandb`, ... (Accelerate's names), beside `metrics.jsonl`.
     """
 
@@ -305,27 +388,52 @@ class RunSection:
     seed: int = 0
     precision: Literal["fp32", "bf16", "bf16-pure", "fp8"] = "bf16"
     save_dtype: Literal["base", "fp32", "bf16", "fp16"] = "base"
-    checkpoint_every: int = 200
-    checkpoint_minutes: float | None = None
+    checkpoint_every: int | str = 200
     keep_checkpoints: int = 2
     evaluate_every: int = 100
     processes: int | None = None
     sharding: Literal["none", "fsdp2", "zero2", "zero3"] | None = None
-    tensor_parallel: int = 1
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "output", expand_home(self.output))
-        for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "processes", "tensor_parallel"):
+        every = self.checkpoint_every
+        fine = MINUTES.fullmatch(every) is not None if isinstance(every, str) else every >= 1
+        _require(fine, "run.checkpoint_every", every, "must be a number of updates, or a time such as 30 min")
+        for name in ("keep_checkpoints", "evaluate_every", "processes"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"run.{name}", value, "must be at least 1")
-        minutes = self.checkpoint_minutes
-        _require(minutes is None or minutes > 0, "run.checkpoint_minutes", minutes, "must be greater than 0")
+
+    def checkpoint_due(self, done: int, seconds: float) -> bool:
+        """Whether to save after `done` updates, `seconds` after the last checkpoint."""
+        if isinstance(self.checkpoint_every, int):
+            return done % self.checkpoint_every == 0
+        return seconds >= 60 * float(self.checkpoint_every.removesuffix("min"))
 
     @property
     def pure(self) -> bool:
         """Whether weights and optimizer are bfloat16."""
         return self.precision in ("bf16-pure", "fp8")
+
+    @property
+    def tensor_parallel(self) -> int:
+        """Processes that share every matrix."""
+        return 1
+
+
+@dataclass(frozen=True)
+class RunSection(PlaceSection):
+    """Where and how the run lives.
+
+    Attributes:
+        tensor_parallel: processes that share every matrix; they must be on one machine.
+    """
+
+    tensor_parallel: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.tensor_parallel >= 1, "run.tensor_parallel", self.tensor_parallel, "must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -447,9 +555,30 @@ class SimpoRecipe:
         refuse_combination(recipe_choices(self))
 
 
+@dataclass(frozen=True)
+class PpoRecipe:
+    """A policy that learns from rewards of answers that it samples (Schulman et al. 2017), and its kin."""
+
+    model: ModelSection
+    data: PromptDataSection
+    optim: PpoOptimSection
+    run: PlaceSection
+    ppo: PpoSection
+    adapter: AdapterSection = field(default_factory=AdapterSection)
+    kind: Literal["ppo"] = "ppo"
+
+    def __post_init__(self) -> None:
+        refuse_combination(recipe_choices(self))
+        batch, answers = self.ppo.batch, self.ppo.answers
+        _require(self.optim.global_batch % answers == 0, "optim.global_batch", self.optim.global_batch,
+                 f"must be a multiple of ppo.answers = {answers}")  # fmt: skip
+        _require(batch % self.optim.global_batch == 0, "ppo.batch", batch,
+                 f"must be a multiple of optim.global_batch = {self.optim.global_batch}")  # fmt: skip
+
+
 PolicyRecipe = DpoRecipe | KtoRecipe | OrpoRecipe | SimpoRecipe  # log-probabilities of answers are what it moves
 PreferenceRecipe = RewardRecipe | PolicyRecipe
-Recipe = SftRecipe | PreferenceRecipe  # of any kind
+Recipe = SftRecipe | PreferenceRecipe | PpoRecipe  # of any kind
 KINDS: dict[str, type[Recipe]] = {
     "sft": SftRecipe,
     "reward": RewardRecipe,
@@ -457,28 +586,34 @@ KINDS: dict[str, type[Recipe]] = {
     "kto": KtoRecipe,
     "orpo": OrpoRecipe,
     "simpo": SimpoRecipe,
+    "ppo": PpoRecipe,
 }
 DEFAULT_KIND = "sft"
 
 
-def steps_in_backward(optim: OptimSection) -> bool:
+def steps_in_backward(optim: StepSection) -> bool:
     """Whether weights are stepped during the backward pass."""
     return isinstance(optim, SftOptimSection) and optim.in_backward
 
 
-def pipeline_stages(run: RunSection) -> int:
+def pipeline_stages(run: PlaceSection) -> int:
     """Stages that the layers are cut into."""
     return run.pipeline_parallel if isinstance(run, SftRunSection) else 1
 
 
-def context_parts(run: RunSection) -> int:
+def context_parts(run: PlaceSection) -> int:
     """Processes that each document is cut over."""
     return run.context_parallel if isinstance(run, SftRunSection) else 1
 
 
-def least_warmup(optim: OptimSection) -> int:
+def least_warmup(optim: StepSection) -> int:
     """Updates that warm up at the least."""
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
+
+
+def root_eps(optim: StepSection) -> float:
+    """What the optimizer adds to the root of the second moment."""
+    return optim.eps if isinstance(optim, PreferenceOptimSection | PpoOptimSection) else EPS
 
 
 def recipe_choices(recipe: Recipe) -> dict[str, str]:
@@ -513,14 +648,16 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     kind = tree.get("kind", DEFAULT_KIND)
     if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"{path}: kind = {kind!r} is unknown{suggest_name(str(kind), KINDS)}")
-    _join_betas(tree)
+    _join_older_fields(tree)
     return from_tree(KINDS[kind], tree, str(path))
 
 
-def _join_betas(tree: dict[str, Any]) -> None:
-    """The two fields that the decay of the moments was in versions before 0.3, as one."""
-    optim = tree.get("optim")
-    if isinstance(optim, dict) and {"beta1", "beta2"} & optim.keys():
-        betas = optim.get("betas", OptimSection.betas)  # an override comes on top of a file that has them joined
-        if isinstance(betas, list | tuple) and len(betas) == 2:
-            optim["betas"] = [optim.pop(name, beta) for name, beta in zip(("beta1", "beta2"), betas, strict=True)]
+def _join_older_fields(tree: dict[str, Any]) -> None:
+    """Write what were two fields each up to version 0.2 as one."""
+    optim, run = tree.get("optim"), tree.get("run")
+    if isinstance(optim, dict) and optim.keys() & {"beta1", "beta2"}:
+        before = optim.get("betas", [0.9, 0.999])
+        first, second = before if isinstance(before, list) and len(before) == 2 else (0.9, 0.999)
+        optim["betas"] = [optim.pop("beta1", first), optim.pop("beta2", second)]
+    if isinstance(run, dict) and (minutes := run.pop("checkpoint_minutes", None)) is not None:
+        run["checkpoint_every"] = f"{minutes} min"

@@ -15,7 +15,7 @@ from camelid.models.model_run import ModelRun, OpenModel
 from selfinstruct.run_files import RunFiles
 
 if TYPE_CHECKING:
-    from selfinstruct.sampling.prompts import PromptToAnswer
+    from conversations.prompts import PromptToAnswer
     from selfinstruct.sampling.sampler import Sampler, SamplingTask
 
 ANSWERS = 4  # ours: LLaMA-2's authors publish no number, and curves up to 100 (section 3.2.3, figure 7)
@@ -86,7 +86,7 @@ def _own_file(args: argparse.Namespace) -> str | None:
 
 def _run(args: argparse.Namespace, open_model: OpenModel, files: RunFiles, verb: str) -> int:
     from camelid.progress import Progress
-    from selfinstruct.sampling.prompts import read_prompts
+    from conversations.prompts import read_prompts
     from selfinstruct.sampling.sampler import Sampler
 
     tasks = list(_tasks(args, read_prompts(args.prompts), verb))

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 
 from camelid import __version__
 from camelid.app import completion, demo, doctor
-from camelid.app.command_line import CommandParser, join_name, leaves
+from camelid.app.command_line import CommandParser, leaves
 from camelid.app.open_model import add_model_arguments, open_model
+from camelid.app.open_scorers import MODEL_OPENERS
+from camelid.app.rate_votes import rate_votes
 from camelid.app.shipped import suggest_shipped
 from camelid.errors import UserError
 from camelid.files.system_errors import mendable_line
+from camelid.terminal import clean_terminals
 from conversations import command as conversations_command
 from corpus import command as corpus_command
 from eval import command as eval_command
@@ -39,7 +42,7 @@ def build_parser() -> CommandParser:
     rooms = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     demo.register(rooms)
     selfinstruct_command.register(rooms, open_model, add_model_arguments)
-    conversations_command.register(rooms)
+    conversations_command.register(rooms, open_model, add_model_arguments, MODEL_OPENERS)
     tokenizer_command.register(rooms)
     corpus_command.register(rooms)
     weights_command.register(rooms)
@@ -49,7 +52,7 @@ def build_parser() -> CommandParser:
     fill_command.register(rooms)
     preference_command.register(rooms)
     eval_command.register(rooms, open_model, add_model_arguments)
-    serve_command.register(rooms)
+    serve_command.register(rooms, rate_votes)
     doctor.register(rooms)
     completion.register(rooms, parser)
     for leaf, _ in leaves(parser):
@@ -57,10 +60,11 @@ def build_parser() -> CommandParser:
     return parser
 
 
+@clean_terminals()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status (2 for a mistake the user can mend)."""
     parser = build_parser()
-    args, more = parser.parse_known_args(join_name(sys.argv[1:] if arguments is None else arguments))
+    args, more = parser.parse_known_args(arguments)
     if more and hasattr(args, "overrides") and not any(item.startswith("-") for item in more):
         args.overrides += more  # argparse gives up on a list of positionals that goes on behind an option
     elif more:

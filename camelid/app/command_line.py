@@ -56,16 +56,6 @@ class CommandParser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-# Commands of two words beside a command of the first one that takes anything: a recipe may have any name but these.
-PAIRS = {("finetune", "score")}
-
-
-def join_name(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the two words of a command's name as one."""
-    first = tuple(arguments[:2])
-    return [" ".join(first), *arguments[2:]] if first in PAIRS else list(arguments)
-
-
 def leaves(parser: CommandParser, about: str = "") -> Iterator[tuple[CommandParser, str]]:
     """The commands that can be run, each with what its parent's help says of it."""
     below = _commands(parser)

@@ -29,39 +29,39 @@ function markdown(text) {
 
 function blocks(lines, depth) {
   const nodes = [];
-  let at = 0;
-  while (at < lines.length) {
-    const line = lines[at];
-    let found;
-    if (!line.trim()) {
-      at++;
-    } else if (line.startsWith("    ")) {
-      const end = runEnd(lines, at, (next) => !next.trim() || next.startsWith("    "));
-      const code = lines.slice(at, end).map((next) => next.slice(4));
-      nodes.push(make("pre", "", make("code", "", code.join("\n").replace(/\n+$/, ""))));
-      at = end;
-    } else if ((found = FENCE.exec(line))) {
-      at = fence(lines, at, found, nodes);
-    } else if ((found = HEADING.exec(line))) {
-      nodes.push(make("h" + Math.min(6, found[1].length + 2), "", ...inline(untagged(found[2] || ""))));
-      at++;
-    } else if (RULE.test(line)) {
-      nodes.push(make("hr"));
-      at++;
-    } else if (depth < DEEPEST && QUOTE.test(line)) {
-      const end = runEnd(lines, at, (next, before) => QUOTE.test(next) || (before.trim() && plain(next)));
-      const quoted = lines.slice(at, end).map((next) => next.replace(QUOTE, ""));
-      nodes.push(make("blockquote", "", ...blocks(quoted, depth + 1)));
-      at = end;
-    } else if (depth < DEEPEST && (found = ITEM.exec(line))) {
-      at = list(lines, at, found, nodes, depth);
-    } else if (line.includes("|") && at + 1 < lines.length && isTable(line, lines[at + 1])) {
-      at = table(lines, at, nodes);
-    } else {
-      at = paragraph(lines, at, nodes);
-    }
-  }
+  for (let at = 0; at < lines.length; ) at = block(lines, at, depth, nodes);
   return nodes;
+}
+
+// Add the block that begins at a line, if one does; returns the line after it.
+function block(lines, at, depth, nodes) {
+  const line = lines[at];
+  let found;
+  if (!line.trim()) return at + 1;
+  if (line.startsWith("    ")) {
+    const end = runEnd(lines, at, (next) => !next.trim() || next.startsWith("    "));
+    const code = lines.slice(at, end).map((next) => next.slice(4));
+    nodes.push(make("pre", "", make("code", "", code.join("\n").replace(/\n+$/, ""))));
+    return end;
+  }
+  if ((found = FENCE.exec(line))) return fence(lines, at, found, nodes);
+  if ((found = HEADING.exec(line))) {
+    nodes.push(make("h" + Math.min(6, found[1].length + 2), "", ...inline(untagged(found[2] || ""))));
+    return at + 1;
+  }
+  if (RULE.test(line)) {
+    nodes.push(make("hr"));
+    return at + 1;
+  }
+  if (depth < DEEPEST && QUOTE.test(line)) {
+    const end = runEnd(lines, at, (next, before) => QUOTE.test(next) || (before.trim() && plain(next)));
+    const quoted = lines.slice(at, end).map((next) => next.replace(QUOTE, ""));
+    nodes.push(make("blockquote", "", ...blocks(quoted, depth + 1)));
+    return end;
+  }
+  if (depth < DEEPEST && (found = ITEM.exec(line))) return list(lines, at, found, nodes, depth);
+  if (line.includes("|") && at + 1 < lines.length && isTable(line, lines[at + 1])) return table(lines, at, nodes);
+  return paragraph(lines, at, nodes);
 }
 
 function runEnd(lines, start, belongs) {
@@ -122,8 +122,7 @@ function list(lines, start, first, nodes, depth) {
     while (next < lines.length && !lines[next].trim()) next++;
     found = next < lines.length ? ITEM.exec(lines[next]) : null;
     const goesOn = found && found[2].slice(-1) === kind && /\d/.test(found[2]) === ordered;
-    const gap = own.some((line, place) => !line.trim() && place > 0 && !insideFence(own, place));
-    loose = loose || gap || (goesOn && next > at);
+    loose = loose || hasGap(own) || (goesOn && next > at);
     if (goesOn) at = next;
   }
   for (const own of items) {
@@ -137,8 +136,13 @@ function list(lines, start, first, nodes, depth) {
   return at;
 }
 
-function insideFence(lines, place) {
-  return lines.slice(0, place).filter((line) => FENCE.test(line)).length % 2 === 1;
+// Whether an item's lines have an empty one among them, outside of code.
+function hasGap(lines) {
+  let fenced = false;
+  return lines.some((line, place) => {
+    if (FENCE.test(line)) fenced = !fenced;
+    return place > 0 && !fenced && !line.trim();
+  });
 }
 
 function isTable(head, rule) {

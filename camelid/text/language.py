@@ -40,13 +40,18 @@ class KeepLanguages:
 
 def detect_language(conversation: Conversation) -> str:
     """The language of the start of a conversation's prose, by fastText's small model (no download)."""
+    language, score = guess_conversation(conversation)
+    return language if score >= _SURE else UNKNOWN
+
+
+def guess_conversation(conversation: Conversation) -> tuple[str, float]:
+    """`guess_language` of the start of a conversation's prose: of what stands outside code fences."""
     text = ""
     for message in conversation.messages:
-        text += " ".join(message.content.split("```")[::2]) + " "  # what stands outside code fences
+        text += " ".join(message.content.split("```")[::2]) + " "
         if len(text) > _READ:
             break
-    language, score = guess_language(text)
-    return language if score >= _SURE else UNKNOWN
+    return guess_language(text)
 
 
 def guess_language(text: str) -> tuple[str, float]:

@@ -49,13 +49,20 @@ class NearDuplicates:
 
     def is_near_duplicate(self, minhash: Any) -> bool:
         """Whether one like it was there before; if not, remember it. Without a signature nothing is like it."""
-        if minhash is None:
-            return False
-        if any(self._kept[key].jaccard(minhash) >= self._similarity for key in self._index.query(minhash)):
-            return True
-        self._index.insert(len(self._kept), minhash)
+        before = len(self._kept)
+        return minhash is not None and self.first_like(minhash) < before
+
+    def first_like(self, minhash: Any) -> int:
+        """Which of the texts without one like them before, counted from 0, this signature is like.
+
+        If there is none, it is remembered as the next of them.
+        """
+        like = [key for key in self._index.query(minhash) if self._kept[key].jaccard(minhash) >= self._similarity]
+        if like:
+            return int(min(like))
         self._kept.append(minhash)
-        return False
+        self._index.insert(len(self._kept) - 1, minhash)
+        return len(self._kept) - 1
 
 
 def count_bands(similarity: float) -> int:

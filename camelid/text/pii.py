@@ -1,13 +1,14 @@
 """Replaces personal data by typed placeholders: `[EMAIL]`, `[PHONE]`, `[CARD]`, `[IP]`, `[KEY]`."""
 
 import ipaddress
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from camelid.files.ledger import Ledger
-from camelid.message import Conversation
+from camelid.message import Conversation, ToolCall
 
 PersonalDataKind = Literal["key", "email", "card", "ip", "phone"]
 KINDS: tuple[PersonalDataKind, ...] = get_args(PersonalDataKind)
@@ -52,13 +53,21 @@ class ScrubPersonalData:
         messages = []
         for message in conversation.messages:
             text, counts = scrub(message.content, self.kinds)
-            for kind, count in counts.items():
-                turns.repair(f"[{kind.upper()}] put for personal data", count)
-            if counts or message.reasoning or message.meta:
+            for found in (counts, *(scrub(call.arguments, self.kinds)[1] for call in message.tool_calls)):
+                for kind, count in found.items():
+                    turns.repair(f"[{kind.upper()}] put for personal data", count)
+            if counts or message.reasoning or message.meta or message.tool_calls:
                 thought = message.reasoning and scrub(message.reasoning, self.kinds)[0]
-                message = replace(message, content=text, reasoning=thought, meta=self._scrubbed(message.meta))
+                calls = tuple(self._scrubbed_call(call) for call in message.tool_calls)
+                meta = self._scrubbed(message.meta)
+                message = replace(message, content=text, reasoning=thought, meta=meta, tool_calls=calls)
             messages.append(message)
         return replace(conversation, messages=tuple(messages), meta=self._scrubbed(conversation.meta))
+
+    def _scrubbed_call(self, call: ToolCall) -> ToolCall:
+        held = json.loads(call.arguments)
+        scrubbed = self._scrubbed(held)
+        return call if scrubbed == held else replace(call, arguments=json.dumps(scrubbed, ensure_ascii=False))
 
     def _scrubbed(self, value: Any) -> Any:
         """`meta`, which repeats an Alpaca record's texts and holds a chat's title; the name of a tree is no text."""

@@ -24,6 +24,8 @@ _LEADING = re.compile(rf"\s*({_OPEN})", re.IGNORECASE)
 _UNOPENED = re.compile(
     rf"^[ \t]*(?:{_CLOSE})|(?:{_CLOSE})[ \t]*$|(?<=[^\s`\"'])(?:{_CLOSE})(?=[^\s`\"'.,;])", re.IGNORECASE | re.MULTILINE
 )
+_CLOSED = re.compile(rf"\s*(?:{_CLOSE})\n{{0,2}}", re.IGNORECASE)
+_ENDS_OPEN = re.compile(rf"(?:{_OPEN})\s*$", re.IGNORECASE)
 _ANY = re.compile(f"{_OPEN}|{_CLOSE}", re.IGNORECASE)
 _LATER = re.compile(rf"^[ \t]*({_OPEN})", re.IGNORECASE | re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
@@ -46,6 +48,23 @@ def split_thinking(text: str) -> tuple[str, str]:
     """A model's thinking (empty if there is none) and its answer (empty if the thinking never ends)."""
     thought = find_thinking(text)
     return (thought.thinking, thought.answer or "") if thought else ("", text)
+
+
+def opened_thinking(prompt: str) -> str:
+    """The tag at the end of a prompt that begins the model's thinking, with the blanks behind it; else nothing."""
+    found = _ENDS_OPEN.search(prompt)
+    return found[0] if found else ""
+
+
+def end_of_closing(text: str) -> int:
+    """Where the answer begins in a text that ends thinking: behind the tag and an empty line; 0 if it doesn't."""
+    found = _CLOSED.match(text)
+    return found.end() if found else 0
+
+
+def closing_tag(opened: str) -> str:
+    """What ends the thinking that a tag opens."""
+    return _CLOSING[opened.strip().lower()]
 
 
 def find_thinking(text: str) -> Thought | None:

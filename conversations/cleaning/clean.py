@@ -1,12 +1,12 @@
 """Cleaning: exported chats into conversations that alternate, turn by turn, with every change counted."""
 
 import re
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
 from typing import Literal
 
 from camelid.files.ledger import Ledger
-from camelid.message import Conversation, Message, join_messages
+from camelid.message import Conversation, Message, ToolCall, join_messages
 from conversations.cleaning.html import is_html, pages_to_markdown
 
 # What a chat page shows around an answer, on a line of its own or against the answer's HTML: the branch
@@ -86,24 +86,26 @@ class Clean:
             _drop(turns, "system message of a conversation without an exchange", len(system))
             return "no exchange left" if turns.read else "no turns"
         turns.keep(len(system))
-        return Conversation(conversation.id, (*system, *exchanges), conversation.meta)
+        return Conversation(conversation.id, (*system, *exchanges), conversation.meta, conversation.tools)
 
     def _one_a_role(self, messages: list[Message], turns: Ledger) -> list[tuple[Message, int]]:
         """One message for each run of one role, with the number of turns in it; repeats of a text count once."""
         joined = []
-        for _, run in groupby(messages, key=lambda message: message.role):
+        for role, run in groupby(messages, key=lambda message: message.role):
             group = list(run)
-            if len(group) == 1:
-                joined.append((group[0], 1))
+            if len(group) == 1 or role == "tool":  # a result each
+                joined += [(message, 1) for message in group]
                 continue
-            full = [message for message in group if message.content.strip()]
+            full = [message for message in group if _says(message)]
             if not full:
                 joined.append((group[0], len(group)))
                 continue
-            texts: dict[str, Message] = {}
+            texts: dict[tuple[str, tuple[ToolCall, ...]], Message] = {}
             for message in full:
-                same = texts.get(message.content)
-                texts[message.content] = join_messages((same, message), message.content) if same else message
+                key = message.content, message.tool_calls
+                same = texts.get(key)
+                both = replace(join_messages((same, message), message.content), tool_calls=key[1]) if same else message
+                texts[key] = both
             _drop(turns, "empty turn beside another of the same role", len(group) - len(full))
             _drop(turns, "repeated turn", len(full) - len(texts))
             kept = list(texts.values())
@@ -116,28 +118,48 @@ class Clean:
         return joined
 
     def _exchanges(self, messages: list[tuple[Message, int]], turns: Ledger) -> list[Message]:
-        """Question and answer in pairs; what has no partner, or an empty one, is dropped."""
+        """Each question with its answer, and the tools used in between; what has no partner, or an empty one, goes."""
         kept: list[Message] = []
-        if messages and messages[0][0].role == "assistant":
-            _drop(turns, "assistant turn before any user turn", messages[0][1])
-            messages = messages[1:]
-        longest = self.max_turn_chars
-        for index in range(0, len(messages), 2):
-            question, asked = messages[index]
-            if index + 1 == len(messages):
-                _drop(turns, "user turn without an answer", asked)
-                continue
-            answer, answered = messages[index + 1]
-            if not question.content.strip():
-                _drop(turns, "exchange with an empty question", asked + answered)
-            elif not answer.content.strip():
-                _drop(turns, _BAD_ANSWER, asked + answered)
-            elif longest is not None and max(len(question.content), len(answer.content)) > longest:
-                _drop(turns, "exchange with an overlong turn", asked + answered)
+        starts = [index for index, (message, _) in enumerate(messages) if message.role == "user"]
+        first = starts[0] if starts else len(messages)
+        if first:
+            _drop(turns, "assistant turn before any user turn", sum(count for _, count in messages[:first]))
+        for start, end in pairwise([*starts, len(messages)]):
+            exchange = messages[start:end]
+            while exchange[-1][0].role == "tool":
+                _drop(turns, "tool's turn without an answer to it", exchange.pop()[1])
+            reason = self._fault([message for message, _ in exchange])
+            count = sum(count for _, count in exchange)
+            if reason:
+                _drop(turns, reason, count)
             else:
-                turns.keep(asked + answered)
-                kept += [question, answer]
+                turns.keep(count)
+                kept += [message for message, _ in exchange]
         return kept
+
+    def _fault(self, exchange: list[Message]) -> str | None:
+        """Why an exchange goes; None if it stays."""
+        question, *answers = exchange
+        longest = self.max_turn_chars
+        if not answers:
+            return "user turn without an answer"
+        if not question.content.strip():
+            return "exchange with an empty question"
+        if not all(map(_says, (one for one in answers if one.role == "assistant"))):
+            return _BAD_ANSWER
+        if longest is not None and max(len(message.content) for message in exchange) > longest:
+            return "exchange with an overlong turn"
+        called = False
+        for message in answers:
+            if message.role == "tool" and not called:
+                return "exchange with what a tool gave that nobody called"
+            called = called if message.role == "tool" else bool(message.tool_calls)
+        return None
+
+
+def _says(message: Message) -> bool:
+    """Whether there is anything in a turn."""
+    return bool(message.content.strip() or message.tool_calls)
 
 
 def _joined(messages: list[Message], turns: Ledger) -> Message:
@@ -183,7 +205,16 @@ def _texts(messages: tuple[Message, ...], turns: Ledger, html: bool, captions: b
 
 def _with_text(message: Message, text: str) -> Message:
     """What `dataclasses.replace` does, in a quarter of the time."""
-    return Message(message.role, text, message.weight, message.reasoning, message.truncated, message.meta)
+    return Message(
+        message.role,
+        text,
+        message.weight,
+        message.reasoning,
+        message.truncated,
+        message.meta,
+        message.tool_calls,
+        message.tool_call_id,
+    )
 
 
 def _encodable(text: str, turns: Ledger) -> str:

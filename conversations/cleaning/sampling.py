@@ -20,6 +20,14 @@ class Sample:
 
 def is_in_sample(conversation: Conversation, share: float, purpose: str) -> bool:
     """Whether a conversation is in the share (0..1) drawn for a purpose; branches of one tree go together."""
-    name = str(conversation.meta.get("tree", conversation.id))
-    digest = hashlib.sha256(f"{purpose}\n{name}".encode(errors="replace")).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
+    return _draw(str(conversation.meta.get("tree", conversation.id)), purpose) < share * 2**64
+
+
+def random_place(conversation: Conversation, purpose: str) -> float:
+    """A number in [0, 1) drawn for a conversation and a purpose, by its id alone."""
+    return (_draw(conversation.id, purpose) >> 11) / 2**53
+
+
+def _draw(name: str, purpose: str) -> int:
+    """64 bits."""
+    return int.from_bytes(hashlib.sha256(f"{purpose}\n{name}".encode(errors="replace")).digest()[:8], "big")

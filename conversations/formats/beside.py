@@ -6,7 +6,8 @@ from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.read import Record
-from camelid.message import Conversation, Message, merge_meta
+from camelid.message import Conversation, Message, Tool, merge_meta, read_tools
+from camelid.text.tool_calls import spells_tools
 from conversations.formats.chat import Chat, make_chat
 from conversations.formats.fields import KnownFields
 from conversations.formats.media import media_field, without_media
@@ -14,6 +15,7 @@ from conversations.formats.parts import read_plain_text
 from conversations.formats.weights import WEIGHTS, read_weight, smallest
 
 SYSTEM = ("system", "system_prompt", "system_message")
+TOOLS = ("tools", "functions")  # OpenAI's name, and its older one
 _META = "meta"
 _HERE = frozenset((*SYSTEM, *WEIGHTS, _META))
 
@@ -27,6 +29,7 @@ class Beside:
         weight: the largest share of the loss that an answer may have; None for any.
         media: the field that holds images, sounds or files; None if there are none.
         meta: what the record's own `meta` holds.
+        tools: what the assistant may call.
         others: the fields that are set aside.
     """
 
@@ -34,6 +37,7 @@ class Beside:
     weight: float | None
     media: str | None
     meta: dict[str, Any]
+    tools: tuple[Tool, ...]
     others: dict[str, Any]
 
     def add_to(self, chats: Iterable[Chat]) -> Iterator[Chat]:
@@ -54,7 +58,8 @@ class Beside:
         names = (name, chat.conversation.meta.get("tree"))
         others = {key: value for key, value in self.others.items() if value not in names}
         meta = merge_meta(merge_meta(chat.conversation.meta, self.meta), others)
-        chat.conversation = Conversation(name, messages, meta)
+        spelled = bool(messages) and messages[0].role == "system" and spells_tools(messages[0].content)
+        chat.conversation = Conversation(name, messages, meta, () if spelled else self.tools)
         chat.set_aside.update(others.keys())
         return chat
 
@@ -74,7 +79,8 @@ def read_beside(record: Record, fields: KnownFields, place: str) -> Beside | Non
         return None
     others = fields.others(record)
     system = [read_plain_text(others[name], f"{place}: {name}") for name in SYSTEM if name in others]
-    aside = {name: value for name, value in others.items() if name not in _HERE}
+    tools, read = _read_tools(others)
+    aside = {name: value for name, value in others.items() if name not in _HERE and name != read}
     for content in system:
         aside = merge_meta(aside, content.others)
     meta = {} if record.get(_META) is None else record[_META]
@@ -85,8 +91,20 @@ def read_beside(record: Record, fields: KnownFields, place: str) -> Beside | Non
         read_weight(others, f"{place}: field "),
         media_field(others),
         meta,
+        tools,
         aside,
     )
+
+
+def _read_tools(others: Record) -> tuple[tuple[Tool, ...], str | None]:
+    """The tools of a record, and the field that lists them; one that lists none in a known way is set aside."""
+    for name in TOOLS:
+        try:
+            if tools := read_tools(others.get(name), name):
+                return tools, name
+        except UserError:
+            continue
+    return (), None
 
 
 def _with_system(text: str, messages: tuple[Message, ...]) -> tuple[Message, ...]:

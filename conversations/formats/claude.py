@@ -13,7 +13,7 @@ from conversations.formats.fields import KnownFields, list_field
 from conversations.formats.record_format import RecordFormat
 from conversations.formats.turns import TurnList
 
-_TURNS = TurnList("chat_messages", speaker="sender")
+_TURNS = TurnList("chat_messages", speaker="sender", tools=False)
 _FILES = ("attachments", "files", "files_v2")
 
 

@@ -1,19 +1,21 @@
 """The parts that a turn's content may be a list of: text, thoughts, and what is neither."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 from camelid.errors import UserError
 from camelid.files.read import Record
-from camelid.message import merge_meta
+from camelid.message import ToolCall, merge_meta, read_tool_call
 from conversations.formats.chat import TOOL, media_reason
-from conversations.formats.fields import KnownFields
+from conversations.formats.fields import KnownFields, as_json
 from conversations.formats.weights import WEIGHTS, read_weight
 
 # Types of parts in OpenAI's Chat Completions and Responses, Anthropic's Messages, and Hugging Face's data sets.
 _TEXT = frozenset(("text", "input_text", "output_text", "refusal"))
 _THOUGHT = frozenset(("thinking", "reasoning", "redacted_thinking"))
-_TOOLS = ("tool", "function")  # tool_use, tool_result, server_tool_use, function_call, ...
+_TOOLS = ("tool", "function")  # server_tool_use, function_call, ...; of Anthropic's, two are read:
+_CALL, _RESULT = "tool_use", "tool_result"
 _TEXT_FIELDS = ("text", "value", "content", "refusal")
 _THOUGHT_FIELDS = ("thinking", "reasoning", "text", "content")
 # Besides its text.
@@ -28,6 +30,8 @@ class Content:
         text: all texts, joined; None if there is no text among them.
         reasoning: the thoughts; None if there are none.
         weights: the share of the loss that each text says it has; None if it says nothing.
+        calls: the tools that are called; None for a call that cannot be read.
+        results: what tools gave, each with the id of its call.
         lost: why the turn is no text alone; None if it is.
         others: fields of parts that are set aside.
     """
@@ -35,6 +39,8 @@ class Content:
     text: str | None = None
     reasoning: str | None = None
     weights: list[float | None] = field(default_factory=list)
+    calls: list[ToolCall | None] = field(default_factory=list)
+    results: list[tuple[str | None, str]] = field(default_factory=list)
     lost: str | None = None
     others: dict[str, Any] = field(default_factory=dict)
 
@@ -44,8 +50,8 @@ def join_reasoning(*thoughts: str | None) -> str | None:
     return "\n\n".join(thought for thought in thoughts if thought) or None
 
 
-def join_parts(parts: list[Any], place: str) -> Content:
-    """Read the parts of one turn.
+def join_parts(parts: list[Any], place: str, tools: bool = False) -> Content:
+    """Read the parts of one turn, with those of tools if they can be told apart; else such a turn is lost.
 
     Raises:
         UserError: a part is neither text nor an object with one; `place` names the turn.
@@ -60,6 +66,12 @@ def join_parts(parts: list[Any], place: str) -> Content:
         if kind in _THOUGHT:
             text = _take_text(part, _THOUGHT_FIELDS, content)
             content.reasoning = join_reasoning(content.reasoning, text)
+        elif tools and kind == _CALL:
+            content.calls.append(_read_call(part, where))
+        elif tools and kind == _RESULT:
+            content.results.append((part.get("tool_use_id"), _result_text(part.get("content"), where)))
+        elif kind in _TEXT and content.calls:  # said after a call, which stands at the end of a turn
+            content.lost = TOOL
         elif kind in _TEXT:
             text = _take_text(part, _TEXT_FIELDS, content)
             if text is None:
@@ -84,6 +96,25 @@ def read_plain_text(value: object, place: str) -> Content:
     if content.lost is not None or content.reasoning:
         raise UserError(f"{place} must be a string or a list of texts, found {type(value).__name__}")
     return content
+
+
+def _read_call(part: Record, where: str) -> ToolCall | None:
+    """A call; None if it cannot be read."""
+    called = {"id": part.get("id"), "function": {"name": part.get("name"), "arguments": part.get("input")}}
+    try:
+        return read_tool_call(called, where)
+    except UserError:
+        return None
+
+
+def _result_text(value: object, where: str) -> str:
+    """What a tool gave: a text, parts that are texts, or any other JSON."""
+    if isinstance(value, str) or value is None:
+        return value or ""
+    try:
+        return read_plain_text(value, where).text or ""
+    except UserError:
+        return json.dumps(as_json(value), ensure_ascii=False)
 
 
 def _take_text(part: Record, names: tuple[str, ...], content: Content) -> str | None:

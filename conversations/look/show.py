@@ -8,6 +8,7 @@ from rich.text import Text
 
 from camelid.errors import UserError
 from camelid.message import Conversation
+from camelid.terminal import printable
 from conversations.tokens.tokenize import ShownToken
 
 NEWLINE, RETURN = "↵", "←"
@@ -45,7 +46,7 @@ def to_terminal(tokens: Sequence[ShownToken]) -> Text:
             if not fresh:
                 out.append(BAR, style="bright_black")
             fresh = False
-            text = _visible(token)
+            text = printable(_visible(token))
             style = SHADES[0 if weight else 1][number % 2] + (f" {CONTROL}" if token.control and not weight else "")
             for line, part in enumerate(text.split("\n")):
                 if line:
@@ -64,20 +65,24 @@ def summary_line(tokens: Sequence[ShownToken]) -> str:
     return f"{len(tokens)} tokens, {trained} trained ({share:.0%}), {controls} control tokens"
 
 
-def to_html(conversation: Conversation, tokens: Sequence[ShownToken], template: str, tokenizer: str) -> str:
+def to_html(conversation: Conversation, documents: Sequence[Sequence[ShownToken]], facts: str) -> str:
     """The same as a page that needs nothing but itself; a token's id and weight show under the pointer."""
+    return PAGE.format(
+        title=escape(f"{conversation.id}: tokens"),
+        id=escape(conversation.id),
+        facts=escape(facts),
+        tokens="</pre>\n<hr>\n<pre>".join(map(_cells, documents)),
+    )
+
+
+def _cells(tokens: Sequence[ShownToken]) -> str:
     cells = []
     for number, token in enumerate(tokens):
         kind = ("trained" if token.weight else "plain") + " control" * token.control + " odd" * (number % 2)
         weight = "" if token.weight in (0, 1) else f' style="--share:{token.weight:.0%}"'
         text = escape(_visible(token))
         cells.append(f'<span class="{kind}" title="id {token.id}, weight {token.weight:g}"{weight}>{text}</span>')
-    return PAGE.format(
-        title=escape(f"{conversation.id}: tokens"),
-        id=escape(conversation.id),
-        facts=escape(f"{template} · {tokenizer} · {summary_line(tokens)}"),
-        tokens="".join(cells),
-    )
+    return "".join(cells)
 
 
 def _visible(token: ShownToken) -> str:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal, Protocol
 
-from camelid.message import Conversation, Message
+from camelid.message import Conversation, Message, Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,14 @@ class Span:
         weight: share of the loss its tokens carry, 0..1; 0 = not trained.
         typed: whether it is somebody's text (True) or the template's own (False).
         answer: whether the model is to write it: the answer, the blank before it and the end of turn after it.
+        thought: whether it is what the model thinks before it answers, or stands around that.
     """
 
     text: str
     weight: float
     typed: bool
     answer: bool = False
+    thought: bool = False
 
 
 class ChatFormat(Protocol):
@@ -34,6 +37,8 @@ class ChatFormat(Protocol):
         control: tokens of the template that the tokenizer must know as special tokens.
         stop: strings that end an answer; all of them are special tokens.
         jinja: the format as a Jinja chat template.
+        fingerprint: what tells it from others in the names of caches.
+        date: what it writes in place of today's date; None if it writes no date of the day.
     """
 
     @property
@@ -46,17 +51,35 @@ class ChatFormat(Protocol):
     def stop(self) -> tuple[str, ...]: ...
     @property
     def jinja(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def date(self) -> date | None: ...
 
     def spans(self, conversation: Conversation) -> list[Span]:
-        """The whole conversation, answers trained with their message's weight (default 1).
+        """The whole conversation with its tools; answers that `standing` names have their message's weight.
 
         Raises:
             UserError: the format cannot write this conversation.
         """
         ...
 
-    def prompt(self, messages: Sequence[Message]) -> list[Span]:
-        """The chat so far, ending with what makes the model speak: the text `spans` begins with."""
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[Span]:
+        """The chat so far, ending with what makes the model speak: the text `spans` begins with.
+
+        Raises:
+            UserError: the format cannot write it.
+        """
+        ...
+
+    def standing(self, conversation: Conversation) -> frozenset[int]:
+        """The answers that stand in the whole as the model writes them, by index of the message.
+
+        A format that leaves out what was thought before earlier answers, say, has none but the last.
+
+        Raises:
+            UserError: the format cannot write this conversation.
+        """
         ...
 
 

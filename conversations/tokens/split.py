@@ -7,6 +7,7 @@ from typing import Literal
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.message import Conversation, Message
+from conversations.tokens.fit_tools import cut_exchanges
 from conversations.tokens.tokenize import Encoder
 from conversations.unique_ids import with_unique_id
 
@@ -78,8 +79,8 @@ def split_conversation(
     Every piece repeats the system message, which counts like the rest: what is measured is the whole render.
 
     Args:
-        conversation: alternating user and assistant turns after an optional system message; a last user
-            turn without an answer stays with the last piece.
+        conversation: exchanges after an optional system message; a last user turn without an answer stays with the
+            last piece.
         encoder: measures the rendered length.
         max_tokens: the budget of a piece.
         overlong: what becomes of a single exchange that is longer than the budget:
@@ -154,13 +155,13 @@ def _shorten_exchange(
     exchange: Exchange, fits: Callable[..., bool], overlong: Overlong, ledger: Ledger
 ) -> Exchange | None:
     """One exchange cut to the budget as the policy says; None if it goes."""
-    if len(exchange) == 3:  # a last question without an answer teaches nothing
-        exchange = exchange[:2]
+    if len(exchange) > 1 and exchange[-1].role == "user":  # a last question without an answer teaches nothing
+        exchange = exchange[:-1]
         if fits(exchange):
             ledger.keep()
             ledger.repair("last question without an answer cut off")
             return exchange
-    if overlong == "drop" or len(exchange) < 2:
+    if overlong == "drop" or len(exchange) != 2:  # where tools were used, no half makes sense without the other
         ledger.drop(EXCHANGE_TOO_LONG)
         return None
     question, answer = exchange
@@ -191,16 +192,16 @@ def _shorten_exchange(
 
 def _beginning(exchange: Exchange) -> Exchange:
     """An exchange of the same shape that takes next to no room."""
-    return tuple(replace(message, content=message.content[:1]) for message in exchange[:2])
+    return tuple(replace(message, content=message.content[:1], tool_calls=()) for message in exchange[:2])
 
 
 def _exchanges(turns: Sequence[Message]) -> list[Exchange]:
-    """Pairs of question and answer; a last question without an answer joins the exchange before it."""
-    pairs = [tuple(turns[index : index + 2]) for index in range(0, len(turns), 2)]
-    if len(pairs) > 1 and len(pairs[-1]) == 1:
-        last = pairs.pop()
-        pairs[-1] = (*pairs[-1], *last)
-    return pairs
+    """The exchanges; a last question without an answer joins the one before it."""
+    found = cut_exchanges(turns)
+    if len(found) > 1 and len(found[-1]) == 1:
+        last = found.pop()
+        found[-1] = (*found[-1], *last)
+    return found
 
 
 def _join_exchanges(exchanges: Sequence[Exchange]) -> Exchange:
@@ -211,4 +212,4 @@ def _piece(conversation: Conversation, index: int, messages: Exchange, truncated
     meta = {name: value for name, value in conversation.meta.items() if name != "truncated"}
     if truncated or (conversation.meta.get("truncated") and messages[-1] is conversation.messages[-1]):
         meta["truncated"] = True
-    return Conversation(f"{conversation.id}_{index}", messages, meta)
+    return Conversation(f"{conversation.id}_{index}", messages, meta, conversation.tools)

@@ -6,12 +6,16 @@ that the tokeniser can read a control token in it as plain text.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, Literal
 
 from camelid.errors import UserError, suggest_name
-from camelid.message import Conversation, Message
+from camelid.message import Conversation, Message, Role, Tool
+from conversations.tokens.inline_thinking import thought_spans
+from conversations.tokens.jinja_literal import quote
 from conversations.tokens.jinja_template import JinjaTemplate
 from conversations.tokens.span import ChatFormat, Span, end_weight, loss_weight
+from conversations.tokens.tool_form import HERMES, LLAMA_3_1, ToolForm
 from conversations.tokens.with_input import InputForm, split_input
 
 
@@ -36,6 +40,7 @@ class Template:
         assistant_after: separator after the turn, not trained.
         strip: whether messages lose the blanks around them (with `system_in_user`, the two as one).
         control: tokens of the template that the tokenizer must know as special tokens.
+        tools: how tools are written; None if they are not.
     """
 
     name: str
@@ -55,6 +60,17 @@ class Template:
     assistant_after: str = ""
     strip: bool = False
     control: tuple[str, ...] = ("</s>",)
+    tools: ToolForm | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Its Jinja as up to version 0.2, which wrote no tools: models and caches of that time are known by it."""
+        return replace(self, tools=None).jinja
+
+    @property
+    def date(self) -> None:
+        """See `ChatFormat.date`."""
+        return
 
     @property
     def stop(self) -> tuple[str, ...]:
@@ -62,55 +78,91 @@ class Template:
         return (self.assistant_close.strip(),)
 
     def spans(self, conversation: Conversation) -> list[Span]:
-        """The whole conversation, answers trained with their message's weight (default 1).
+        """See `ChatFormat.spans`.
 
         Raises:
-            UserError: the turns do not alternate user, assistant after an optional system message.
+            UserError: the turns do not alternate user, assistant after an optional system message; or there are tools,
+                which the template does not write, or not so.
         """
         parts = split_input(conversation) if self.with_input else None
         if self.with_input is None or parts is None:
-            return self._spans(conversation.messages, conversation.id, self.default_system)
+            return self._spans(conversation.messages, conversation.id, self.default_system, conversation.tools)
         instruction, text = parts
         asked = [Span(instruction, 0.0, True), Span(self.with_input.input_open, 0.0, False), Span(text, 0.0, True)]
-        return self._spans(conversation.messages, conversation.id, self.with_input.default_system, asked)
+        return self._spans(conversation.messages, conversation.id, self.with_input.default_system, asked=asked)
 
-    def prompt(self, messages: Sequence[Message]) -> list[Span]:
+    def prompt(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[Span]:
         """The chat so far, ending with what makes the model speak."""
-        spans = self._spans(messages, "prompt", self.default_system)
+        spans = self._spans(messages, "prompt", self.default_system, tools)
         return [*spans, Span(self.assistant_open, 0.0, False)]
 
+    def standing(self, conversation: Conversation) -> frozenset[int]:
+        """All answers: nothing here is written in another way when more is said after it."""
+        return frozenset(index for index, one in enumerate(conversation.messages) if one.role == "assistant")
+
     def _spans(
-        self, messages: Sequence[Message], name: str, default_system: str | None, asked: Sequence[Span] = ()
+        self,
+        messages: Sequence[Message],
+        name: str,
+        default_system: str | None,
+        tools: Sequence[Tool] = (),
+        asked: Sequence[Span] = (),
     ) -> list[Span]:
         """The turns as text; `asked`, if given, stands for what the only user turn says."""
         system, turns = _split_system(messages, name)
-        if system is None:
-            system = default_system
-        text = str.strip if self.strip else str
-        spans, head = [Span(self.start, 0.0, False)], []
-        if system is not None:
-            content = Span(system if self.system_in_user else text(system), 0.0, True)
-            head = [Span(self.system_open, 0.0, False), content, Span(self.system_close, 0.0, False)]
-        if not self.system_in_user:
-            spans += head
-            head = []
-        for turn in turns:
-            if turn.role == "user":
-                said = [*head, *(asked or [Span(turn.content, 0.0, True)])]
-                spans.append(Span(self.user_open, 0.0, False))
-                spans += _strip_span_ends(said) if self.strip else said
-                spans.append(Span(self.user_close, 0.0, False))
-                head = []
-            else:
-                weight = loss_weight(turn)
-                spans.append(Span(self.assistant_open, 0.0, False))
-                spans.append(Span(self.assistant_space, weight, False, answer=True))
-                spans.append(Span(text(turn.content), weight, True, answer=True))
-                spans.append(Span(self.assistant_close, end_weight(turn), False, answer=True))
-                spans.append(Span(self.assistant_after, 0.0, False))
-        if head:
-            raise UserError(f"conversation {name!r}: no user turn holds its system message")
+        self._check_tools(turns, tools, name)
+        spans, head, schemas = self._beginning(default_system if system is None else system, tools)
+        for speaker, group in groupby(turns, key=lambda turn: turn.role):
+            if speaker == "tool":
+                assert self.tools is not None
+                spans += self.tools.results(list(group))
+                continue
+            for turn in group:
+                if speaker == "user":
+                    said = [*head, *(asked or [Span(turn.content, 0.0, True)])]
+                    spans += [Span(self.user_open, 0.0, False), *schemas]
+                    spans += _strip_span_ends(said) if self.strip else said
+                    spans.append(Span(self.user_close, 0.0, False))
+                    head, schemas = [], []
+                else:
+                    spans += self._answer(turn)
+        if head or schemas:
+            raise UserError(f"conversation {name!r}: no user turn holds its {'system message' if head else 'tools'}")
         return [span for span in spans if span.text]
+
+    def _beginning(self, system: str | None, tools: Sequence[Tool]) -> tuple[list[Span], list[Span], list[Span]]:
+        """What stands before all turns; of the first user's, the system message, and the schemas."""
+        strip = self.strip and not self.system_in_user
+        said = [] if system is None else [Span(system.strip() if strip else system, 0.0, True)]
+        schemas = self.tools.schemas(tools) if self.tools and tools else []
+        if schemas and self.tools and self.tools.place == "system":
+            said += [Span(self.tools.between if said else "", 0.0, False), *schemas]
+            schemas = []
+        head = [Span(self.system_open, 0.0, False), *said, Span(self.system_close, 0.0, False)] if said else []
+        start = [Span(self.start, 0.0, False)]
+        return (start, head, schemas) if self.system_in_user else ([*start, *head], [], schemas)
+
+    def _answer(self, turn: Message) -> list[Span]:
+        weight = loss_weight(turn)
+        said = [*thought_spans(turn.reasoning, weight), Span(turn.content, weight, True, answer=True)]
+        return [
+            Span(self.assistant_open, 0.0, False),
+            Span(self.assistant_space, weight, False, answer=True),
+            *(_strip_span_ends(said) if self.strip else said),
+            *(self.tools.calls(turn) if self.tools else ()),
+            Span(self.assistant_close, end_weight(turn), False, answer=True),
+            Span(self.assistant_after, 0.0, False),
+        ]
+
+    def _check_tools(self, turns: Sequence[Message], tools: Sequence[Tool], name: str) -> None:
+        called = [turn for turn in turns if turn.tool_calls]
+        if self.tools is None and (tools or called or any(turn.role == "tool" for turn in turns)):
+            raise UserError(f"conversation {name!r}: template {self.name!r} writes no tools")
+        if self.tools is not None and self.tools.call_between is None:
+            if any(len(turn.tool_calls) > 1 for turn in called):
+                raise UserError(f"conversation {name!r}: template {self.name!r} writes one call at a time")
+            if any(turn.content.strip() or turn.reasoning for turn in called):
+                raise UserError(f"conversation {name!r}: template {self.name!r} writes no text beside a call")
 
     @property
     def jinja(self) -> str:
@@ -121,22 +173,56 @@ class Template:
         system, first = f"messages[0]['content']{strip}", "{{ ns.head }}{% set ns.head = '' %}"
         if self.system_in_user:
             system, first = "messages[0]['content']", ""
+        told, elsewhere, schemas = self._jinja_schemas(system)
         return (
-            f"{bos}{{{{ {_quote(self.start)} }}}}"
-            f"{{% set ns = namespace(head={_quote(default)}) %}}"
+            f"{bos}{{{{ {quote(self.start)} }}}}"
+            f"{{% set ns = namespace(head={quote(default)}) %}}{schemas}"
             "{% if messages and messages[0]['role'] == 'system' %}"
-            f"{{% set ns.head = {_quote(self.system_open)} + {system} + {_quote(self.system_close)} %}}"
-            "{% set messages = messages[1:] %}{% endif %}"
+            f"{{% set ns.head = {quote(self.system_open)} + {told} + {quote(self.system_close)} %}}"
+            f"{{% set messages = messages[1:] %}}{elsewhere}{{% endif %}}"
             f"{first}"
             "{% for message in messages %}{% if message['role'] == 'user' %}"
-            f"{{{{ {_quote(self.user_open)} + (ns.head + message['content']){strip} + {_quote(self.user_close)} }}}}"
-            "{% set ns.head = '' %}"
-            "{% elif message['role'] == 'assistant' %}"
-            f"{{{{ {_quote(self.assistant_open + self.assistant_space)} + message['content']{strip} + "
-            f"{_quote(self.assistant_close + self.assistant_after)} }}}}"
+            f"{self._jinja_user(strip)}{self._jinja_answer(strip)}"
             "{% else %}{{ raise_exception('a system message must come first') }}{% endif %}{% endfor %}"
-            f"{{% if add_generation_prompt %}}{{{{ {_quote(self.assistant_open)} }}}}{{% endif %}}"
+            f"{{% if add_generation_prompt %}}{{{{ {quote(self.assistant_open)} }}}}{{% endif %}}"
         )
+
+    def _jinja_user(self, strip: str) -> str:
+        said = f"(ns.head + message['content']){strip}"
+        used = "{% set ns.head = '' %}"
+        if self._schemas_in_user:
+            said, used = f"ns.schemas + {said}", used + "{% set ns.schemas = '' %}"
+        return f"{{{{ {quote(self.user_open)} + {said} + {quote(self.user_close)} }}}}{used}"
+
+    def _jinja_answer(self, strip: str) -> str:
+        """The branches of what the assistant says and, where there are tools, of what they gave."""
+        opened, ends = (
+            quote(self.assistant_open + self.assistant_space),
+            quote(self.assistant_close + self.assistant_after),
+        )
+        branch = "{% elif message['role'] == 'assistant' %}"
+        if self.tools is None:
+            return f"{branch}{{{{ {opened} + message['content']{strip} + {ends} }}}}"
+        said = f"{{{{ {opened} + (message['content'] or ''){strip} }}}}"
+        results = f"{{% elif message['role'] == 'tool' %}}{self.tools.jinja_results}"
+        return f"{branch}{said}{self.tools.jinja_calls}{{{{ {ends} }}}}{results}"
+
+    @property
+    def _schemas_in_user(self) -> bool:
+        return self.tools is not None and self.tools.place == "user"
+
+    def _jinja_schemas(self, system: str) -> tuple[str, str, str]:
+        """Jinja of what a system message says, of the branch where there is none, and what comes before both."""
+        if self.tools is None:
+            return system, "", ""
+        schemas = f"{{% set ns.schemas = '' %}}{{% if tools %}}{self.tools.jinja_schemas}{{% endif %}}"
+        if self._schemas_in_user:
+            return system, "", schemas
+        between = quote(self.tools.between)
+        default = "" if self.default_system is None else f"{quote(self.default_system)} + {between} + "
+        alone = f"{quote(self.system_open)} + {default}ns.schemas + {quote(self.system_close)}"
+        told = f"{system} + ({between} + ns.schemas if tools else '')"
+        return told, f"{{% elif tools %}}{{% set ns.head = {alone} %}}", schemas
 
 
 def get_template(name: str) -> Template:
@@ -157,7 +243,7 @@ def template_from_tokenizer(tokenizer: Any) -> ChatFormat:
         UserError: it carries none, or one whose answers cannot be told from the rest.
     """
     for template in TEMPLATES.values():
-        if tokenizer.chat_template == template.jinja:
+        if tokenizer.chat_template in (template.jinja, template.fingerprint):
             return template
     return JinjaTemplate(tokenizer)
 
@@ -171,10 +257,15 @@ def _split_system(messages: Sequence[Message], name: str) -> tuple[str | None, S
     """Split off the system message and check that user and assistant take turns."""
     system = messages[0].content if messages and messages[0].role == "system" else None
     turns = messages[1:] if system is not None else messages
+    expected: tuple[Role, ...] = ("user",)
     for index, turn in enumerate(turns):
-        expected: Literal["user", "assistant"] = "assistant" if index % 2 else "user"
-        if turn.role != expected:
-            raise UserError(f"conversation {name!r}: turn {index + 1} is {turn.role!r}, expected {expected!r}")
+        if turn.role not in expected:
+            wanted = " or ".join(map(repr, expected))
+            raise UserError(f"conversation {name!r}: turn {index + 1} is {turn.role!r}, expected {wanted}")
+        if turn.role == "assistant":
+            expected = ("tool",) if turn.tool_calls else ("user",)
+        else:
+            expected = ("assistant",) if turn.role == "user" else ("assistant", "tool")
     return system, turns
 
 
@@ -189,11 +280,6 @@ def _strip_span_ends(spans: Sequence[Span]) -> list[Span]:
         kept[0] = replace(kept[0], text=kept[0].text.lstrip())
         kept[-1] = replace(kept[-1], text=kept[-1].text.rstrip())
     return kept
-
-
-def _quote(text: str) -> str:
-    """A Jinja string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
 
 
 # The published strings, to the letter.
@@ -258,6 +344,7 @@ TEMPLATES: dict[str, Template] = {
             assistant_open="<|start_header_id|>assistant<|end_header_id|>\n\n",
             assistant_close="<|eot_id|>",
             strip=True,
+            tools=LLAMA_3_1,
             control=("<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
         ),
         Template(
@@ -286,6 +373,7 @@ TEMPLATES: dict[str, Template] = {
             assistant_close="<|im_end|>",
             assistant_after="\n",
             control=("<|im_start|>", "<|im_end|>"),
+            tools=HERMES,
         ),
     )
 }

@@ -20,13 +20,6 @@ const state = {
 
 /* ---- the data ---- */
 
-async function unpack(element) {
-  const coded = atob(element.textContent);
-  const bytes = new Uint8Array(coded.length);
-  for (let at = 0; at < coded.length; at++) bytes[at] = coded.charCodeAt(at);
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
-}
-
 function block(number) {
   if (!state.blocks.has(number)) state.blocks.set(number, unpack(find(`block-${number}`)));
   return state.blocks.get(number);

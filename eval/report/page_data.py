@@ -17,14 +17,12 @@ What the page finds in it; models and judges are places in the index's `models` 
   whose prompts share the index's `settings`.
 """
 
-import base64
-import gzip
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from camelid.page import pack_value
 from camelid.text.words import count_words
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
@@ -34,7 +32,6 @@ from eval.numbers.outcomes import Outcome, outcomes, without_duplicates
 from eval.report.packed_prompts import PackedPrompts
 from eval.results import Results
 
-LEVEL = 4  # of gzip: a tenth larger than the usual 6, in a fifth of the time
 BLOCK = 500_000  # characters of text in a block: unpacked in about 10 ms
 SNIPPET = 240  # characters of a question in the list: more than its two lines show
 
@@ -47,12 +44,6 @@ class PackedPage:
 
     index: str
     blocks: list[str]
-
-
-def pack_value(value: object) -> str:
-    """JSON, gzipped (the same bytes each time), in base64."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), LEVEL, mtime=0)).decode("ascii")
 
 
 def pack_page(

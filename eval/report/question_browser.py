@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from camelid.files.paths import find_packaged
 from camelid.files.read import read_text
+from camelid.page import content_hash
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgment import Judgment
 from eval.report.page_data import PackedPage, pack_page
-from eval.report.template import content_hash, data_file
+from eval.report.template import data_file
 from eval.results import Results
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def make_browser(
     """
     from markupsafe import Markup
 
-    renderer = read_text(find_packaged("camelid/data/markdown.js"))
-    script = "\n".join((renderer, data_file("report_question.js"), data_file("report.js")))
+    shared = (read_text(find_packaged(f"camelid/data/{name}.js")) for name in ("markdown", "packed"))
+    script = "\n".join((*shared, data_file("report_question.js"), data_file("report.js")))
     packed = pack_page(results, questions, answers, judgments, compared)
     return QuestionBrowser(packed, Markup(script), content_hash(script), compared is not None)

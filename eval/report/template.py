@@ -1,8 +1,8 @@
 """The pages' templates, and the one way in which they are filled: everything that isn't ours is escaped."""
 
-import base64
-import hashlib
 from importlib.resources import files
+
+from camelid.page import fill_template
 
 
 def render_template(name: str, **values: object) -> str:
@@ -12,25 +12,9 @@ def render_template(name: str, **values: object) -> str:
         name: its file; it gets `style`, the pages' style sheet, and `style_hash`.
         values: what else it names; a name that is missing is an error.
     """
-    import jinja2
-    from markupsafe import Markup
-
-    style = data_file("report.css")
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(data_file),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template(name).render(style=Markup(style), style_hash=content_hash(style), **values)
+    return fill_template(name, data_file, data_file("report.css"), **values)
 
 
 def data_file(name: str) -> str:
     """The text of a file of `eval/data`."""
     return files("eval").joinpath("data", name).read_text(encoding="utf-8")
-
-
-def content_hash(text: str) -> str:
-    """The source expression that lets a Content-Security-Policy pass exactly this text."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

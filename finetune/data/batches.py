@@ -7,7 +7,7 @@ without talking to the others, and a resumed run finds its place in constant tim
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,21 @@ from finetune.recipe import DataSection, OptimSection, PreferenceDataSection
 # Below it a warm-up of 3% is one update, and Adam's second moment (decay 0.999) has hardly seen anything.
 FEW_UPDATES = 50
 PackedRow = npt.NDArray[np.int64]  # indices of the documents that share a sequence
+
+
+class UpdatePlan(Protocol):
+    """What an update asks of the order of a run; see `Plan`."""
+
+    @property
+    def data(self) -> TokenData: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+    def rows(self, update: int) -> list[PackedRow]:
+        """The sequences of one update."""
+        ...
 
 
 class Plan:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from camelid.errors import UserError, suggest_name
 from camelid.files.read import read_json
+from camelid.files.texts import PLAIN
+from camelid.files.unpack import unpacked_name
 
 SUFFIXES = (".jsonl", ".json", ".parquet", ".gz", ".zst")
 
@@ -49,24 +51,24 @@ def is_corpus(folder: Path) -> bool:
 
 
 def text_files(folder: Path) -> list[Path]:
-    """Its plain texts, each a document, in the order of their names; none of a folder that holds other data.
+    """Its plain texts, each a document, in the order of their names; none of a folder of other data.
+
+    A Markdown file beside other data is a card about them; beside texts it is one of them.
 
     Raises:
-        UserError: it holds both.
+        UserError: it holds `.txt` files and others that are no texts.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder))
-    texts = [path for path in files if _is_text(path)]
-    records = [path for path in files if path.suffix in SUFFIXES and not _is_text(path)]
-    if texts and records:
+    names = {path: unpacked_name(path).lower() for path in files}
+    texts = [path for path in files if names[path].endswith(PLAIN)]
+    others = [path for path in files if path not in texts]
+    plain = [path for path in texts if names[path].endswith(".txt")]
+    if others and plain:
         raise UserError(
-            f"data.train: {folder}: holds texts ({texts[0].name}) beside records ({records[0].name}); move the ones or "
-            "the others to a folder of their own, and name both"
+            f"data.train: {folder}: holds texts ({plain[0].name}) beside what is none ({others[0].name}); move "
+            "the ones or the others to a folder of their own, and name both"
         )
-    return texts
-
-
-def _is_text(path: Path) -> bool:
-    return path.name.lower().endswith((".txt", ".txt.gz", ".txt.zst"))
+    return [] if others else texts
 
 
 def _hidden(path: Path, folder: Path) -> bool:

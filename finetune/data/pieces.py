@@ -33,6 +33,13 @@ class AnswerPieces:
         numbers: Ints = np.arange(int(counts.sum())) + (begins - (ends - counts)).repeat(counts)
         return numbers
 
+    def token_places(self, answers: Ints) -> Ints:
+        """Where the tokens of some answers lie when those of all answers, without prompts, stand back to back."""
+        lengths = self.answers[answers]
+        starts, begins = self.answers.cumsum() - self.answers, lengths.cumsum() - lengths
+        places: Ints = np.arange(int(lengths.sum())) + (starts[answers] - begins).repeat(lengths)
+        return places
+
     def groups(self, documents: Ints) -> list[tuple[int, list[int]]]:
         """For `Documents.from_prompts`: tokens of each prompt of some documents, and of the answers that share it."""
         found: list[tuple[int, list[int]]] = []

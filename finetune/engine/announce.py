@@ -10,7 +10,7 @@ from finetune.engine import run_folder
 from finetune.engine.metrics import print_plan, warn_if_slow
 from finetune.engine.worker import Worker
 from finetune.llama.config import LlamaConfig
-from finetune.recipe import Recipe
+from finetune.recipe import PreferenceRecipe, SftRecipe
 
 
 def config_if_here(folder: str) -> LlamaConfig | None:
@@ -18,7 +18,7 @@ def config_if_here(folder: str) -> LlamaConfig | None:
     return LlamaConfig.from_folder(folder) if (Path(folder) / "config.json").is_file() else None
 
 
-def announce_run(plan: Plan, worker: Worker, recipe: Recipe, quiet: bool) -> None:
+def announce_run(plan: Plan, worker: Worker, recipe: SftRecipe | PreferenceRecipe, quiet: bool) -> None:
     """Record what the run is made with, say what is about to be trained, and begin the trackers."""
     accelerator = worker.accelerator
     if accelerator.is_main_process:

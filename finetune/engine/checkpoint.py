@@ -7,9 +7,13 @@ a run goes on with another number of processes or with other sharding; DeepSpeed
 import os
 import re
 import shutil
+import warnings
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial as partial_call
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -91,24 +95,33 @@ class CheckpointSaver:
         worker: whose weights and optimizer are saved.
         folder: the run's `checkpoints` folder.
         keep: how many of the newest checkpoints stay, beside the best one.
+        critic: a second model that is trained beside it, if there is one.
     """
 
-    def __init__(self, worker: Worker, folder: Path, keep: int) -> None:
+    def __init__(self, worker: Worker, folder: Path, keep: int, critic: Worker | None = None) -> None:
         self._worker, self._folder, self._keep = worker, folder, keep
+        self._workers = [worker] if critic is None else [worker, critic]
         # Of their own, so that their messages never mix with those of the training: it writes in the background.
         self._writing = Patience()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
+        # That a process without others saves alone is what is meant; torch warns of it at each run's first save.
+        warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized", UserWarning)
 
-    def save(self, where: CheckpointPosition) -> None:
+    def save(self, where: CheckpointPosition, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Copy the state now and write it in the background, after the save before it has finished.
+
+        Args:
+            where: the run stands.
+            files: what else the checkpoint is to hold, by name; those of the main process are written.
 
         Raises:
             UserError: the disk is too full, or the processes' copies of the weights differ; the checkpoints that are
                 there stay.
         """
         self.wait()
-        require_equal_replicas(self._worker, where.update)
+        for each in self._workers:
+            require_equal_replicas(each, where.update)
         worker, final = self._worker, self._folder / f"update-{where.update:08d}"
         partial = final.with_name(f".{final.name}.partial")
         main = worker.accelerator.is_main_process
@@ -122,11 +135,11 @@ class CheckpointSaver:
             worker.patience.wait()
             written: Future[Any] | None = None
         else:
-            saving = async_save(_state(worker), checkpoint_id=partial, process_group=self._writing.group)
+            saving = async_save(_states(*self._workers), checkpoint_id=partial, process_group=self._writing.group)
             assert isinstance(saving, Future)
             written = saving
-        finish = self._finish if main else self._await
-        self._pending = self._thread.submit(finish, written, partial, final, where)
+        finish = partial_call(self._finish, final=final, where=where, files=files) if main else self._await
+        self._pending = self._thread.submit(finish, written, partial)
 
     def wait(self) -> None:
         """Wait for the save that is being written, on all processes.
@@ -146,13 +159,22 @@ class CheckpointSaver:
             reason = str(next(iter(error.failures.values()))[0]).splitlines()[0]
         self._worker.patience.wait(reason and f"{self._folder}: the checkpoint could not be written: {reason}")
 
-    def _await(self, written: Future[Any] | None, partial: Path, final: Path, where: CheckpointPosition) -> None:
+    def _await(self, written: Future[Any] | None, partial: Path) -> None:
         if written is not None:
             written.result()
 
-    def _finish(self, written: Future[Any] | None, partial: Path, final: Path, where: CheckpointPosition) -> None:
+    def _finish(
+        self,
+        written: Future[Any] | None,
+        partial: Path,
+        final: Path,
+        where: CheckpointPosition,
+        files: Mapping[str, bytes],
+    ) -> None:
         """Once every process has written its part, make the checkpoint count and remove old ones."""
-        self._await(written, partial, final, where)
+        self._await(written, partial)
+        for name, content in files.items():
+            (partial / name).write_bytes(content)
         write_json(partial / "position.json", asdict(where))
         _sync_tree(partial)
         if final.is_dir():  # this update was saved before the run was resumed
@@ -166,8 +188,9 @@ class CheckpointSaver:
 
     def _require_room(self) -> None:
         worker = self._worker
-        trained = [weight for weight in worker.model.parameters() if weight.requires_grad]
-        mine = float(sum(_bytes(tensor) for tensor in [*trained, *_tensors(_optimizer_state(worker))]))
+        trained = [weight for each in self._workers for weight in each.model.parameters() if weight.requires_grad]
+        moments = [tensor for each in self._workers for tensor in _tensors(_optimizer_state(each))]
+        mine = float(sum(_bytes(tensor) for tensor in [*trained, *moments]))
         size = worker.sum(torch.tensor(mine, device=worker.accelerator.device))
         if worker.sharding == "none":
             size = size / worker.ranks  # every process has all of it, one writes it
@@ -180,8 +203,10 @@ class CheckpointSaver:
             )
 
 
-def load_checkpoint(worker: Worker, path: Path, config: LlamaConfig) -> CheckpointPosition:
-    """Load a checkpoint into the worker's weights and optimizer.
+def load_checkpoint(
+    worker: Worker, path: Path, config: LlamaConfig, critic: Worker | None = None
+) -> CheckpointPosition:
+    """Load a checkpoint into the weights and optimizer of a worker, and of a second model beside it.
 
     Raises:
         UserError: it is of another model, or of DeepSpeed with another layout.
@@ -199,15 +224,18 @@ def load_checkpoint(worker: Worker, path: Path, config: LlamaConfig) -> Checkpoi
     if deepspeed:
         worker.engine.load_checkpoint(str(path), tag="deepspeed", load_module_strict=False)
         return where
-    state = _state(worker)
+    workers = [worker] if critic is None else [worker, critic]
+    state = _states(*workers)
     load_sharded(state, checkpoint_id=path, process_group=worker.patience.group)  # another disk may be slower
-    set_state_dict(
-        worker.model,
-        _optimizers(worker),
-        model_state_dict=state["model"],
-        optim_state_dict=state["optimizer"],
-        options=TRAINED,
-    )
+    for each, part in zip(workers, (state, state.get("critic")), strict=False):
+        assert part is not None
+        set_state_dict(
+            each.model,
+            _optimizers(each),
+            model_state_dict=part["model"],
+            optim_state_dict=part["optimizer"],
+            options=TRAINED,
+        )
     return where
 
 
@@ -242,6 +270,10 @@ def remove_checkpoint(checkpoint: Path) -> None:
 
 def _optimizers(worker: Worker) -> Any:
     return worker.optimizer.optimizers if isinstance(worker.optimizer, InBackward) else worker.optimizer
+
+
+def _states(worker: Worker, critic: Worker | None = None) -> dict[str, Any]:
+    return _state(worker) | ({} if critic is None else {"critic": _state(critic)})
 
 
 def _state(worker: Worker) -> dict[str, Any]:

@@ -62,6 +62,20 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
     )
 
 
+def make_frozen_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, patience: Patience) -> Worker:
+    """The model that a recipe starts from, spread over the processes as the trained one is, but never trained."""
+    model, unwrapped, _ = _load(accelerator, sharding, recipe)
+    patience.wait()
+    model.requires_grad_(False)
+    autocast = recipe.run.precision == "bf16" and sharding == "none"
+    optimizer = torch.optim.SGD([torch.zeros(())])  # steps nothing
+    rank, ranks = accelerator.process_index, accelerator.num_processes
+    batch = recipe.optim.micro_batch
+    return Worker(
+        accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, batch, 0.0, patience=patience
+    )
+
+
 def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
     """Whether layers run compiled: as the recipe says, or, if it leaves it open, where it pays on CUDA.
 

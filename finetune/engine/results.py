@@ -53,6 +53,7 @@ def write_results(worker: Worker, ledgers: list[Ledger], recipe: Recipe, tokeniz
         shutil.rmtree(beside, ignore_errors=True)
         template = template_for(recipe.data.template, tokenizer) if recipe.data.template else None
         if template is not None:
+            tokenizer.chat_template = template.jinja
             end_texts_with_turns(tokenizer, template)
         generation = tuned_generation_config(recipe.model.path, find_end_ids(tokenizer, template))
         dtype = SAVE_DTYPES.get(recipe.run.save_dtype)

@@ -7,8 +7,9 @@ from finetune.engine.run_folder import cut_metrics
 from finetune.engine.worker import Worker
 
 
-def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
-    """Load the newest checkpoint; return updates done, tokens seen and updates skipped just before (0s if none)."""
+def resume(worker: Worker, folder: Path, critic: Worker | None = None) -> tuple[int, int, int]:
+    """Load the newest checkpoint, of a second model beside the first, too; return updates done, tokens seen and updates
+    skipped just before (0s if none)."""
     found = latest_checkpoint(folder / "checkpoints")
     worker.patience.wait()
     if worker.accelerator.is_main_process:
@@ -18,6 +19,6 @@ def resume(worker: Worker, folder: Path) -> tuple[int, int, int]:
     worker.patience.wait()
     if not found:
         return 0, 0, 0
-    position = load_checkpoint(worker, found, worker.unwrapped.config)
+    position = load_checkpoint(worker, found, worker.unwrapped.config, critic)
     worker.accelerator.print(f"resumed from {found}")
     return position.update, position.tokens, position.skipped

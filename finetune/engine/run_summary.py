@@ -15,7 +15,10 @@ TUNED = {
     "sft": "fine-tuned",
     "reward": "made a reward model",
     **{kind: f"tuned on preferences ({kind})" for kind in ("dpo", "kto", "orpo", "simpo")},
+    "ppo": "tuned on rewards of its own answers (ppo)",
 }
+
+LOSS = {"sft": "nats per trained token", "ppo": "advantage"}  # what a loss is in, of other kinds nats per preference
 
 
 def summarise_run(metrics: Path, ledgers: list[Ledger]) -> dict[str, Any]:
@@ -61,9 +64,7 @@ def plot_loss(metrics: Path, path: Path, recipe: Recipe) -> None:
     validated = [(record["update"], record["validation_loss"]) for record in records if record["validation_loss"]]
     if validated:
         curves["validation"] = validated
-    line_chart(
-        path, curves, "Loss", "update", "nats per trained token" if recipe.kind == "sft" else "nats per preference"
-    )
+    line_chart(path, curves, "Loss", "update", LOSS.get(recipe.kind, "nats per preference"))
 
 
 def _template(recipe: Recipe) -> str:
@@ -73,7 +74,7 @@ def _template(recipe: Recipe) -> str:
 def _what_of(recipe: Recipe) -> str:
     """What is trained of each form of source, in brackets."""
     if recipe.kind != "sft":
-        return " (the last answers only)"
+        return " (its own answers)" if recipe.kind == "ppo" else " (the last answers only)"
     forms = {source.form for source in recipe.data.train}
     words = {"chat": "assistant turns", "text": "all of a text", "infill": "all of a text, with holes to fill"}
     trained = [what for form, what in words.items() if form in forms]

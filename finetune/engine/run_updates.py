@@ -19,13 +19,13 @@ from finetune.engine.stop import StopSignal
 from finetune.engine.update import run_update
 from finetune.engine.worker import Worker
 from finetune.objectives.objective import Objective
-from finetune.recipe import OptimSection, Recipe, least_warmup
+from finetune.recipe import PreferenceRecipe, SftRecipe, StepSection, least_warmup
 
 
 def run_updates(
     worker: Worker,
     plan: Plan,
-    recipe: Recipe,
+    recipe: SftRecipe | PreferenceRecipe,
     objective: Objective,
     validate: Callable[[int], Validation] | None,
     quiet: bool,
@@ -81,9 +81,8 @@ def run_updates(
             # Clocks differ, and a signal may reach one process only. Saving is collective, so all must decide alike:
             # what any process wants, every process does. `worker.any` is called in every update, wanted or not, for it
             # is collective itself.
-            overdue = run.checkpoint_minutes is not None and time.monotonic() - saved_at > 60 * run.checkpoint_minutes
-            overdue, stopping = worker.any(overdue, stop.wanted)
-            due = overdue or done % run.checkpoint_every == 0 or validation is not None
+            due, stopping = worker.any(run.checkpoint_due(done, time.monotonic() - saved_at), stop.wanted)
+            due = due or validation is not None
             # An update that was validated is saved: it may be the best one. So is the last: the run may be continued.
             if due or stopping or last:
                 saver.save(checkpoint_position(worker, done, tokens, skipped, validation and validation.loss))
@@ -102,7 +101,7 @@ def run_updates(
     return stop.signal or signal.SIGTERM  # another process received it
 
 
-def require_steps(done: int, skipped: int, optim: OptimSection) -> None:
+def require_steps(done: int, skipped: int, optim: StepSection) -> None:
     """Refuse to go on where no step can be made.
 
     Raises:

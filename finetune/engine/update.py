@@ -19,7 +19,7 @@ from camelid.errors import UserError
 from finetune.data.batches import (
     MicroBatch,
     PackedRow,
-    Plan,
+    UpdatePlan,
     make_micro_batch,
     micro_batches_of_rank,
     split_micro_batch,
@@ -56,7 +56,7 @@ class UpdateFacts:
 
 def run_update(
     worker: Worker,
-    plan: Plan,
+    plan: UpdatePlan,
     update: int,
     lr: float,
     objective: Objective,
@@ -142,7 +142,7 @@ def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow], t
     ]
 
 
-def make_share(worker: Worker, plan: Plan, documents: PackedRow, micro_rows: MicroRows) -> UpdateShare:
+def make_share(worker: Worker, plan: UpdatePlan, documents: PackedRow, micro_rows: MicroRows) -> UpdateShare:
     """What an objective may look at before the update.
 
     Args:
@@ -160,7 +160,7 @@ def make_share(worker: Worker, plan: Plan, documents: PackedRow, micro_rows: Mic
 
 def _accumulate(
     worker: Worker,
-    plan: Plan,
+    plan: UpdatePlan,
     micro_rows: MicroRows,
     objective: Objective,
     divisor: float,
@@ -188,7 +188,7 @@ def _accumulate(
 
 
 def _accumulate_in_stages(
-    worker: Worker, pipeline: Pipeline, plan: Plan, micro_rows: MicroRows, objective: Objective, divisor: float
+    worker: Worker, pipeline: Pipeline, plan: UpdatePlan, micro_rows: MicroRows, objective: Objective, divisor: float
 ) -> float:
     """As `_accumulate`, of a model whose layers are cut into stages: the sum is known to the last, and told to all."""
     device, shape = worker.accelerator.device, worker.shape(plan.capacity)

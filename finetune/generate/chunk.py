@@ -12,7 +12,7 @@ class ChosenToken(NamedTuple):
 
     Attributes:
         id: in the vocabulary.
-        logprobs: of it and of the likeliest ones, by id, if `Sampling.top_logprobs` asks for them; else None.
+        logprobs: of it and of the likeliest ones, by id, if `Sampling` asks for them; else None.
     """
 
     id: int
@@ -28,12 +28,17 @@ class Chunk:
         tokens: that the answer's text is made of.
         end_token: that ended the answer, if one of the end tokens did. No text shows it, and `tokens` lacks it.
         end: why the answer ends here; None if it goes on. `error`: the model failed (who runs the decoder says so).
+        prompt: the prompt's tokens in the first chunk, if `Sampling.prompt_logprobs` asks for them. The first token,
+            which nothing comes before, has no log-probabilities.
+        known: in the first chunk, tokens of the prompt that were not read anew, as their keys and values were kept.
     """
 
     text: str
     tokens: tuple[ChosenToken, ...] = ()
     end_token: ChosenToken | None = None
     end: FinishReason | Literal["error"] | None = None
+    prompt: tuple[ChosenToken, ...] = ()
+    known: int = 0
 
 
 def merge_chunks(chunks: Iterable[Chunk]) -> Chunk:
@@ -46,4 +51,6 @@ def merge_chunks(chunks: Iterable[Chunk]) -> Chunk:
         tuple(token for chunk in chunks for token in chunk.tokens),
         chunks[-1].end_token,
         chunks[-1].end,
+        chunks[0].prompt,
+        chunks[0].known,
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from finetune.generate.chunk import ChosenToken, Chunk, FinishReason, merge_chunks
 from finetune.generate.decoder import Decoder
+from finetune.generate.low_rank import LowRankAdapter
 from finetune.generate.sampling import Sampling
 from finetune.generate.slots import round_up
 from finetune.llama.model import Llama
@@ -19,6 +20,7 @@ class PromptJob:
     seed: int
     sampling: Sampling
     cancelled: bool = False
+    adapter: LowRankAdapter | None = None
 
 
 @dataclass(frozen=True)

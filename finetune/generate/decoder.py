@@ -6,66 +6,49 @@ Shapes: B answers in the batch, V vocabulary.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from camelid.errors import UserError
+from finetune.generate.answering import Answering, DecoderJob, JobT
 from finetune.generate.chunk import ChosenToken, Chunk
-from finetune.generate.sampling import Sampling, SamplingState, choose_tokens, top_logprobs
+from finetune.generate.low_rank import LowRankAdapter
+from finetune.generate.prefix import LEAST, KeptPrefixes, Prefix, common
+from finetune.generate.read_prompts import PromptHead
+from finetune.generate.sampling import SamplingState, choose_tokens, top_logprobs
 from finetune.generate.slots import STEP, Slots
-from finetune.generate.text_stream import TextStream
 from finetune.llama.attention import Documents
-from finetune.llama.model import Llama
+from finetune.llama.model import Head, Llama
 
 READ_AT_ONCE = 4096  # prompt tokens of one forward pass, unless a single prompt is longer; bounds its memory
+PIECE = 1024  # of a longer prompt, where prompts are read piece by piece; who is being answered waits for one
+SHARED = 64  # tokens that prompts must share for one to wait until the other has been read
 
 
-class DecoderJob(Protocol):
-    """What the decoder asks of an answer to write; jobs are told apart by identity.
+@dataclass(frozen=True, eq=False)
+class _Joining(Generic[JobT]):
+    """A job that joins the batch, and what is known of its prompt."""
 
-    Attributes:
-        prompt: token ids, at least one and fewer than `Decoder.room` gives.
-        seed: of the random choices.
-        sampling: how to choose.
-        cancelled: set it, and the answer leaves the batch before the next step.
-    """
+    job: JobT
+    prefix: Prefix | None
 
     @property
-    def prompt(self) -> list[int]: ...
+    def known(self) -> int:
+        return self.prefix.tokens if self.prefix else 0
+
     @property
-    def seed(self) -> int: ...
+    def new(self) -> list[int]:
+        return self.job.prompt[self.known :]
+
     @property
-    def sampling(self) -> Sampling: ...
-    @property
-    def cancelled(self) -> bool: ...
-
-
-JobT = TypeVar("JobT", bound=DecoderJob)
-
-
-class _Answering(Generic[JobT]):
-    """A job in the batch."""
-
-    def __init__(self, job: JobT, tokenizer: Any, room: int, state: SamplingState) -> None:
-        self.job, self.room, self.state = job, room, state
-        self.written = 0
-        self.last = 0
-        self.text = TextStream(tokenizer, job.sampling.stop, job.sampling.after)
-
-    def add(self, token: ChosenToken, end_ids: frozenset[int]) -> Chunk:
-        """Take the next token."""
-        if token.id in end_ids:
-            return Chunk(self.text.finish(), (), token, "stop")
-        self.last = token.id
-        self.written += 1
-        text = self.text.add(token.id)
-        full = self.written == self.room - len(self.job.prompt)
-        if full and not self.text.stopped:
-            text += self.text.finish()
-        return Chunk(text, (token,), None, "stop" if self.text.stopped else "length" if full else None)
+    def alike(self) -> tuple[object, int, tuple[int, ...]]:
+        """What is the same of jobs that are read once for all."""
+        return id(self.job.adapter), self.known, tuple(self.job.prompt)
 
 
 class Decoder(Generic[JobT]):
@@ -79,7 +62,15 @@ class Decoder(Generic[JobT]):
         most_batch: answers written at once.
         most_tokens: tokens of room in the cache, over all answers.
         call: what is called in place of `model`, where wrappers around it must be (`fully_shard` with an adapter).
+            Where jobs have adapters of their own, it is told them, `adapters=[...]`, one for each document.
         device: where it computes, if its weights lie elsewhere.
+        kept_tokens: beside the cache, tokens of prompts and answers whose keys and values are kept, so that prompts
+            that begin like them are read from there on. Then long prompts are read piece by piece, too. The order of
+            sums differs by that, so answers are equal to float accuracy only. 0 = none of it.
+
+    Attributes:
+        most_batch: as given.
+        read_tokens: of prompts, by all passes so far.
     """
 
     def __init__(
@@ -91,20 +82,26 @@ class Decoder(Generic[JobT]):
         most_tokens: int,
         call: Callable[..., Tensor] | None = None,
         device: torch.device | None = None,
+        kept_tokens: int = 0,
     ) -> None:
         if model.config.num_labels:
             raise UserError("a reward model gives scores and says nothing; score answers with `camelid finetune score`")
         self._config, self._tokenizer, self._end_ids = model.config, tokenizer, frozenset(end_ids)
-        self._most_batch, self._most_tokens = most_batch, most_tokens
+        self.most_batch, self._most_tokens = most_batch, most_tokens
         self._call = model if call is None else call
         self._device = model.lm_head.weight.device if device is None else device
         # Weights that `fully_shard` gathers stay in its buffers, which training uses again: not with inference tensors.
         cut = any(isinstance(weight, DTensor) for weight in model.parameters())
         self._mode = torch.no_grad if cut else torch.inference_mode
         self._slots = self._new_slots()
-        self._batch: list[_Answering[JobT]] = []
+        self._batch: list[Answering[JobT]] = []
         self._waiting: deque[JobT] = deque()
-        self._joining: list[JobT] = []  # out of the queue, not yet surely in the batch
+        self._joining: list[_Joining[JobT]] = []  # out of the queue, not yet surely in the batch
+        # Keys that `dynamic` turns depend on how long their sequence becomes.
+        keeps = kept_tokens > 0 and model.config.rope_type != "dynamic"
+        self._kept = KeptPrefixes(kept_tokens) if keeps else None
+        self._begun: tuple[JobT, Prefix] | None = None  # a long prompt that waits, read in part
+        self.read_tokens = 0
         self._has_read = False  # whether the last pass read prompts
 
     @property
@@ -124,7 +121,7 @@ class Decoder(Generic[JobT]):
     @property
     def cache_bytes(self) -> int:
         """Memory of keys and values."""
-        return self._slots.bytes
+        return self._slots.bytes + (self._kept.bytes if self._kept else 0)
 
     def room(self, prompt: int, new: int) -> int:
         """Tokens of room that an answer gets: prompt and answer, within the model's context and the cache."""
@@ -140,11 +137,15 @@ class Decoder(Generic[JobT]):
         """Make one pass of the model, none if nothing is left to do; return what it added to answers.
 
         Prompts are read in a pass of their own, as many as fit, those that are equal once. Two such passes never
-        follow each other while answers are being written: these wait for one at most, which READ_AT_ONCE bounds.
+        follow each other while answers are being written: these wait for one at most, which READ_AT_ONCE bounds, or
+        PIECE of a long prompt.
         """
         with self._mode():
             self._drop_cancelled()
             if not (self._batch and self._has_read):
+                if self._read_piece():
+                    self._has_read = True
+                    return []
                 self._joining = self._admitted()
                 if self._joining:
                     self._has_read = True
@@ -162,9 +163,14 @@ class Decoder(Generic[JobT]):
         """Forget the batch and its cache after `step` has failed; return the jobs that were in it."""
         # Which rows the failed pass has written is not known, so the whole cache goes, and every answer in it.
         # Jobs that were joining may be in the batch already.
-        jobs = {id(job): job for job in [*(answer.job for answer in self._batch), *self._joining]}
-        self._batch, self._joining, self._slots = [], [], self._new_slots()
+        jobs = {id(job): job for job in [*(each.job for each in self._batch), *(each.job for each in self._joining)]}
+        self._batch, self._joining, self._slots, self._begun = [], [], self._new_slots(), None
         return list(jobs.values())
+
+    def forget(self, adapter: LowRankAdapter) -> None:
+        """Keep nothing of what was read with an adapter. Not while `step` runs."""
+        if self._kept is not None:
+            self._kept.forget(adapter)
 
     def _drop_cancelled(self) -> None:
         if any(job.cancelled for job in self._waiting):
@@ -172,61 +178,128 @@ class Decoder(Generic[JobT]):
         for row in reversed(range(len(self._batch))):  # backwards: `_leave` moves the last row into the free one
             if self._batch[row].job.cancelled:
                 self._leave(row)
+        if self._begun is not None and self._begun[0].cancelled:
+            self._begun = None
 
-    def _admitted(self) -> list[JobT]:
+    def _admitted(self) -> list[_Joining[JobT]]:
         """Take as many jobs that wait, in order, as there is room for and one forward pass may read."""
-        admitted: list[JobT] = []
+        admitted: list[_Joining[JobT]] = []
         if not self._waiting:
             return admitted
-        prompts: set[tuple[int, ...]] = set()
+        prompts: set[object] = set()
         longest = max((answer.room for answer in self._batch), default=0)
         reading = 0
-        while self._waiting and len(self._batch) + len(admitted) < self._most_batch:
-            job = self._waiting[0]
-            prompt = tuple(job.prompt)
-            longest = max(longest, self._room(job))
-            reading += 0 if prompt in prompts else len(prompt)
-            rows = len(self._batch) + len(admitted) + 1
+        while self._waiting and len(self._batch) + len(admitted) < self.most_batch:
+            longest = max(longest, self._room(self._waiting[0]))
+            if not self._slots.fits(len(self._batch) + len(admitted) + 1, longest):
+                break
+            joining = self._find(self._waiting[0])
+            reading += 0 if joining.alike in prompts else len(joining.new)
             # In order, even if a shorter one behind would fit: else a long prompt would wait for ever. The first one
             # always may be read, however long, or it never would.
-            if not self._slots.fits(rows, longest) or (admitted and reading > READ_AT_ONCE):
+            if admitted and (reading > READ_AT_ONCE or self._shares(joining, admitted)):
                 break
-            prompts.add(prompt)
-            admitted.append(self._waiting.popleft())
+            prompts.add(joining.alike)
+            admitted.append(joining)
+            self._waiting.popleft()
         return admitted
+
+    def _find(self, job: JobT) -> _Joining[JobT]:
+        """A job with the longest beginning of its prompt that is known: kept, or in the batch."""
+        if self._kept is None or job.sampling.prompt_logprobs is not None:
+            return _Joining(job, None)
+        if self._begun is not None and self._begun[0] is job:
+            return _Joining(job, self._begun[1])
+        best = self._kept.find(job.prompt, job.adapter)
+        wanted, length = np.asarray(job.prompt[:-1]), max(LEAST - 1, best.tokens if best else 0)
+        for row, answer in enumerate(self._batch):
+            if answer.job.adapter is job.adapter and (shared := common(answer.prompt_ids, wanted)) > length:
+                best, length = self._slots.prefix(row).first(shared), shared
+        return _Joining(job, best)
+
+    def _shares(self, joining: _Joining[JobT], others: Sequence[_Joining[JobT]]) -> bool:
+        """Whether a prompt that is about to be read begins so much like another one that it had better wait for it."""
+        if self._kept is None or joining.job.sampling.prompt_logprobs is not None:
+            return False
+        job = joining.job
+        for other in (each.job for each in others):
+            alike = other.adapter is job.adapter and other.prompt[:LEAST] == job.prompt[:LEAST]
+            if alike and other.prompt != job.prompt:
+                shared = common(np.asarray(other.prompt), np.asarray(job.prompt))
+                if shared - joining.known >= SHARED:
+                    return True
+        return False
 
     def _room(self, job: JobT) -> int:
         return self.room(len(job.prompt), job.sampling.max_new_tokens)
 
+    def _read_piece(self) -> bool:
+        """Read a piece of the long prompt that is next, if one is; with less than a piece left, it joins the batch."""
+        if self._kept is None or not self._waiting or len(self._batch) == self.most_batch:
+            return False
+        longest = max([self._room(self._waiting[0]), *(answer.room for answer in self._batch)])
+        if not self._slots.fits(len(self._batch) + 1, longest):
+            return False
+        joining = self._find(self._waiting[0])
+        if len(joining.new) <= PIECE or joining.job.sampling.prompt_logprobs is not None:
+            return False
+        self._joining = [joining]
+        self._waiting.popleft()
+        piece = joining.new[:PIECE]
+        slots = self._new_slots()
+        slots.read([PIECE], [0], joining.known + PIECE, [joining.prefix])
+        self._pass([piece], [joining], lambda hidden_TD, _: hidden_TD[:0], slots)
+        self._begun = joining.job, slots.prefix(0)
+        self._joining = []
+        self._waiting.appendleft(joining.job)
+        return True
+
     def _read(self) -> list[tuple[JobT, Chunk]]:
         """Read the prompts of the jobs that join, each once, and write the first token of each answer."""
         first = len(self._batch)
-        for job in self._joining:
+        for each in self._joining:
+            job = each.job
             state = SamplingState(job.sampling, job.prompt, job.seed, self._config.vocab_size, self._device)
-            self._batch.append(_Answering(job, self._tokenizer, self._room(job), state))
-        number_of: dict[tuple[int, ...], int] = {}
-        source_of = [number_of.setdefault(tuple(job.prompt), len(number_of)) for job in self._joining]
-        lengths = [len(prompt) for prompt in number_of]
-        ids_T = torch.tensor([token for prompt in number_of for token in prompt], device=self._device)
-        positions_T = torch.cat([torch.arange(length, device=self._device) for length in lengths])
-        last_U = torch.tensor(lengths, device=self._device).cumsum(0) - 1
-        self._slots.read(lengths, source_of, max(answer.room for answer in self._batch))
-        logits_UV = self._call(
-            ids_T,
-            positions_T,
-            Documents.from_lengths(lengths, self._device),
-            head=lambda hidden_TD, lm_head: lm_head(hidden_TD[last_U]),
-            cache=self._slots,
-        )
-        self._joining = []
-        return self._add(first, logits_UV if len(lengths) == len(source_of) else logits_UV[source_of])
+            self._batch.append(Answering(job, self._tokenizer, self._room(job), state, each.known))
+        number_of: dict[object, int] = {}
+        source_of = [number_of.setdefault(each.alike, len(number_of)) for each in self._joining]
+        sources = [self._joining[source_of.index(number)] for number in range(len(number_of))]
+        new = [source.new for source in sources]
+        head = PromptHead(new, _asked(source_of, [each.job for each in self._joining]))
+        longest = max(answer.room for answer in self._batch)
+        self._slots.read([len(ids) for ids in new], source_of, longest, [source.prefix for source in sources])
+        logits_UV = self._pass(new, sources, head, self._slots)
+        for answer, number in zip(self._batch[first:], source_of, strict=True):
+            if answer.job.sampling.prompt_logprobs is not None:
+                answer.prompt = head.tokens[number]
+        self._joining, self._begun = [], None
+        return self._add(first, logits_UV if len(new) == len(source_of) else logits_UV[source_of])
+
+    def _pass(
+        self, new: Sequence[Sequence[int]], sources: Sequence[_Joining[JobT]], head: Head, slots: Slots
+    ) -> Tensor:
+        """A pass over new tokens of prompts, each behind what is known of it."""
+        self.read_tokens += sum(map(len, new))
+        ids_T = torch.tensor([token for ids in new for token in ids], device=self._device)
+        starts = [source.known for source in sources]
+        places = (torch.arange(start, start + len(ids)) for start, ids in zip(starts, new, strict=True))
+        positions_T = torch.cat(list(places)).to(self._device)
+        documents = Documents.from_lengths([len(ids) for ids in new], self._device)
+        adapters = self._adapters([source.job for source in sources])
+        return self._call(ids_T, positions_T, documents, head=head, cache=slots, **adapters)
+
+    def _adapters(self, jobs: Iterable[JobT]) -> dict[str, Any]:
+        """What `call` is told of the adapters of a pass's sequences, if there are any."""
+        adapters = [job.adapter for job in jobs]
+        return {"adapters": adapters} if any(adapter is not None for adapter in adapters) else {}
 
     def _write(self) -> list[tuple[JobT, Chunk]]:
         """Write one more token of every answer."""
         # Row i of the cache is answer i of the batch: `_leave` keeps the two in step.
-        last_B = torch.tensor([answer.last for answer in self._batch], device=self._device)
+        last_B = torch.tensor([answer.ids[-1] for answer in self._batch], device=self._device)
         positions_B, documents = self._slots.step()
-        return self._add(0, self._call(last_B, positions_B, documents, cache=self._slots))
+        adapters = self._adapters(answer.job for answer in self._batch)
+        return self._add(0, self._call(last_B, positions_B, documents, cache=self._slots, **adapters))
 
     def _add(self, first: int, logits_BV: Tensor) -> list[tuple[JobT, Chunk]]:
         """Choose tokens for the rows from `first` on; take those that end out of the batch."""
@@ -241,6 +314,9 @@ class Decoder(Generic[JobT]):
         return chunks
 
     def _leave(self, row: int) -> None:
+        if self._kept is not None:
+            answer, used = self._batch[row], self._slots.lengths[row]
+            self._kept.add((answer.job.prompt + answer.ids)[:used], answer.job.adapter, self._slots.prefix(row))
         self._slots.leave(row)
         last = self._batch.pop()
         if row < len(self._batch):
@@ -248,3 +324,12 @@ class Decoder(Generic[JobT]):
 
     def _new_slots(self) -> Slots:
         return Slots(self._config.num_hidden_layers, self._most_tokens, self._device)
+
+
+def _asked(numbers: Sequence[int], jobs: Sequence[DecoderJob]) -> dict[int, int]:
+    """Of prompts, by number, how many likeliest tokens are wanted at each of their tokens, where any are."""
+    asked: dict[int, int] = {}
+    for number, job in zip(numbers, jobs, strict=True):
+        if (most := job.sampling.prompt_logprobs) is not None:
+            asked[number] = max(most, asked.get(number, 0))
+    return asked

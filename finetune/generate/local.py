@@ -102,4 +102,7 @@ def _sampling(request: Request, stop: tuple[str, ...]) -> Sampling:
         top_k=int(request.extra.get("top_k", 0)),
         repetition_penalty=float(request.extra.get("repetition_penalty", 1.0)),
         top_logprobs=int(request.extra.get("top_logprobs") or 0) if request.extra.get("logprobs") else None,
+        min_p=float(request.extra.get("min_p", 0.0)),
+        presence_penalty=float(request.extra.get("presence_penalty", 0.0)),
+        frequency_penalty=float(request.extra.get("frequency_penalty", 0.0)),
     )

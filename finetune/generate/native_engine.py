@@ -24,6 +24,7 @@ class AwaitedJob:
     sampling: Sampling
     answer: asyncio.Future[Generated]
     chunks: list[Chunk]
+    adapter: None = None
 
     @property
     def cancelled(self) -> bool:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from finetune.generate.grammar import Grammar, forbid
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -18,13 +20,18 @@ class Sampling:
         max_new_tokens: most tokens of one answer.
         repetition_penalty: divides the logits of tokens that have already appeared, in prompt or answer, where
             positive, and multiplies them where negative (Keskar et al. 2019, CTRL, section 4.1); 1 = off.
+        presence_penalty: is taken from the logits of tokens that the answer has already.
+        frequency_penalty: the same for each time that it has them (OpenAI API reference, chat completions).
         temperature: divides the logits; 0 takes the most likely token.
         top_k: only so many of the most likely tokens; 0 = all.
         top_p: smallest set of most likely tokens with at least this mass (Holtzman et al. 2020, section 3.1).
+        grammar: what the answer keeps to; it ends where nothing more may come.
+        min_p: only tokens at least so many times as likely as the likeliest one (Nguyen et al. 2024, section 3).
         stop: strings that end an answer, wherever token boundaries fall; not part of it.
         after: ordinary tokens that the answer's text goes on from. Decoded before its own, they keep SentencePiece's
             decoder from leaving out a first blank; none where the answer is a text of its own.
         top_logprobs: report the log-probability of each chosen token and of so many likeliest ones; None reports none.
+        prompt_logprobs: the same of each token of the prompt.
     """
 
     max_new_tokens: int
@@ -35,6 +42,11 @@ class Sampling:
     repetition_penalty: float = 1.0
     top_logprobs: int | None = None
     after: tuple[int, ...] = ()
+    prompt_logprobs: int | None = None
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    grammar: Grammar | None = None
 
 
 class SamplingState:
@@ -57,17 +69,43 @@ class SamplingState:
         if sampling.repetition_penalty != 1:
             self.seen_1V = torch.zeros(1, vocab_size, dtype=torch.bool, device=device)
             self.seen_1V[0, list(prompt)] = True
+        self.counts_V: Tensor | None = None  # how often the answer has each token
+        if sampling.presence_penalty or sampling.frequency_penalty:
+            self.counts_V = torch.zeros(vocab_size, device=device)
+
+        self.matcher = None if sampling.grammar is None else sampling.grammar.matcher()
+        self.failed = False  # the grammar has become too large to go on with
+
+    @property
+    def complete(self) -> bool:
+        """Whether the grammar lets nothing more come."""
+        return self.matcher is not None and not self.failed and bool(self.matcher.is_stopped())
+
+    @property
+    def penalised(self) -> bool:
+        """Whether what was written changes what is likely."""
+        return self.seen_1V is not None or self.counts_V is not None
+
+    def take(self, token: int) -> None:
+        """Remember the next token of the answer."""
+        if self.seen_1V is not None:
+            self.seen_1V[0, token] = True
+        if self.counts_V is not None:
+            self.counts_V[token] += 1
+        if self.matcher is not None and not self.matcher.consume_token(token):
+            self.failed = True
 
 
 def choose_tokens(logits_BV: Tensor, states: Sequence[SamplingState]) -> list[int]:
     """The next token of each answer, with its own sampling and random source."""
-    logits_BV = penalise(logits_BV, states)
-    rows_of: dict[tuple[float, float, int], list[int]] = {}
+    logits_BV = forbid(penalise(logits_BV, states), [state.matcher for state in states])
+    rows_of: dict[tuple[float, float, int, float], list[int]] = {}
     for row, state in enumerate(states):
         sampling = state.sampling
-        rows_of.setdefault((sampling.temperature, sampling.top_p, sampling.top_k), []).append(row)
+        alike = (sampling.temperature, sampling.top_p, sampling.top_k, sampling.min_p)
+        rows_of.setdefault(alike, []).append(row)
     chosen_B = torch.zeros(len(states), dtype=torch.long, device=logits_BV.device)
-    for (temperature, _, _), rows in rows_of.items():
+    for (temperature, *_), rows in rows_of.items():
         if temperature == 0:
             chosen_B[rows] = logits_BV[rows].argmax(-1)
             continue
@@ -75,8 +113,7 @@ def choose_tokens(logits_BV: Tensor, states: Sequence[SamplingState]) -> list[in
         chosen_B[rows] = draw(chances_BV, [states[row].generator for row in rows])
     tokens: list[int] = chosen_B.tolist()
     for state, token in zip(states, tokens, strict=True):
-        if state.seen_1V is not None:
-            state.seen_1V[0, token] = True
+        state.take(token)
     return tokens
 
 
@@ -94,14 +131,18 @@ def draw(chances_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
 
 
 def penalise(logits_BV: Tensor, states: Sequence[SamplingState]) -> Tensor:
-    """The logits with each answer's repetition penalty."""
-    if all(state.seen_1V is None for state in states):
+    """The logits with each answer's penalties."""
+    if not any(state.penalised for state in states):
         return logits_BV
     logits_BV = logits_BV.clone()
     for row, state in enumerate(states):
+        sampling = state.sampling
         if state.seen_1V is not None:
-            penalty = state.sampling.repetition_penalty
+            penalty = sampling.repetition_penalty
             logits_BV[row] = apply_repetition_penalty(logits_BV[row, None], state.seen_1V, penalty)[0]
+        if state.counts_V is not None:
+            logits_BV[row] -= sampling.frequency_penalty * state.counts_V
+            logits_BV[row] -= sampling.presence_penalty * (state.counts_V > 0)
     return logits_BV
 
 
@@ -123,6 +164,9 @@ def token_probabilities(logits_BV: Tensor, sampling: Sampling) -> Tensor:
         before_BV = sorted_BV.cumsum(-1) - sorted_BV
         kept_BV = sorted_BV.masked_fill(before_BV >= sampling.top_p, 0.0)
         chances_BV = torch.zeros_like(chances_BV).scatter(-1, order_BV, kept_BV)
+    if sampling.min_p > 0:
+        likeliest_B1 = chances_BV.max(dim=-1, keepdim=True).values
+        chances_BV = chances_BV.masked_fill(chances_BV < sampling.min_p * likeliest_B1, 0.0)
     return chances_BV
 
 
@@ -139,12 +183,28 @@ def top_logprobs(
     if not asking:
         return found
     rows = list(asking)
-    logprobs_RV = torch.log_softmax(logits_BV[rows].float(), dim=-1)
-    top = logprobs_RV.topk(min(max(asking.values()), logprobs_RV.shape[-1]), dim=-1)
-    chosen_R = torch.tensor([chosen[row] for row in rows], device=logits_BV.device)
-    own_R = logprobs_RV.gather(-1, chosen_R[:, None])[:, 0]
-    each = zip(rows, top.indices.tolist(), top.values.tolist(), own_R.tolist(), strict=True)
-    for row, ids, values, own in each:
-        most = asking[row]
-        found[row] = {**dict(zip(ids[:most], values[:most], strict=True)), chosen[row]: own}
+    described = token_logprobs(logits_BV[rows], [chosen[row] for row in rows], list(asking.values()))
+    for row, logprobs in zip(rows, described, strict=True):
+        found[row] = logprobs
     return found
+
+
+def token_logprobs(logits_RV: Tensor, tokens: Sequence[int], most: Sequence[int]) -> list[dict[int, float]]:
+    """For each row of logits the natural logarithms of the probabilities of its likeliest tokens and of one more.
+
+    Args:
+        logits_RV: the model's own.
+        tokens: of each row the one more.
+        most: of each row, how many of the likeliest.
+
+    Returns:
+        By token id, likeliest first; `tokens` last where they are not among them.
+    """
+    logprobs_RV = torch.log_softmax(logits_RV.float(), dim=-1)
+    top = logprobs_RV.topk(min(max(most), logprobs_RV.shape[-1]), dim=-1)
+    tokens_R = torch.tensor(tokens, device=logits_RV.device)
+    own_R = logprobs_RV.gather(-1, tokens_R[:, None])[:, 0]
+    each = zip(top.indices.tolist(), top.values.tolist(), own_R.tolist(), tokens, most, strict=True)
+    return [
+        {**dict(zip(ids[:count], values[:count], strict=True)), token: own} for ids, values, own, token, count in each
+    ]

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from finetune.generate.attend_rows import attend_rows
+from finetune.generate.prefix import Prefix
 from finetune.llama.attention import Documents, attention
 
 STEP = 64  # the room of a row is a multiple of it
@@ -37,6 +39,7 @@ class Slots:
         self._rows = self._room = 0  # of the buffers, once the announced pass has reached their layer
         self._documents: list[int] = []  # lengths of the prompts to be read; none in a step
         self._source_of: list[int] = []  # for each new row, the prompt it holds
+        self._prefixes: list[Prefix | None] = []  # of each prompt, what is known of it
         self._at_B = torch.empty(0)
         self._seen: dict[int | None, Tensor] = {}  # masks of the announced step by window, made when a layer asks
 
@@ -49,17 +52,28 @@ class Slots:
         """Whether there may be so many rows, one of them with so many tokens."""
         return rows * round_up(longest) <= self._most_tokens
 
-    def read(self, lengths: Sequence[int], source_of: Sequence[int], longest: int) -> None:
-        """Prepare a pass that brings whole prompts, and add the rows that hold them.
+    def read(
+        self, lengths: Sequence[int], source_of: Sequence[int], longest: int, prefixes: Sequence[Prefix | None] = ()
+    ) -> None:
+        """Prepare a pass that brings prompts, and add the rows that hold them.
 
         Args:
-            lengths: tokens of each prompt.
+            lengths: tokens of each prompt that the pass brings.
             source_of: for each new row, the index of its prompt; several rows may share one.
             longest: most tokens of any row in use, the new ones included, prompt and answer.
+            prefixes: of each prompt, keys and values of what comes before those tokens; none if there are none.
         """
         self._documents, self._source_of = list(lengths), list(source_of)
-        self.lengths += [lengths[source] for source in source_of]
+        self._prefixes = list(prefixes) or [None] * len(lengths)
+        known = [prefix.tokens if prefix else 0 for prefix in self._prefixes]
+        self.lengths += [known[source] + lengths[source] for source in source_of]
         self._plan_room(len(self.lengths), round_up(longest))
+
+    def prefix(self, row: int) -> Prefix:
+        """Keys and values of a row in use, in the memory of the cache."""
+        used = self.lengths[row]
+        keys, values = (tuple(each[row, :, :used] for each in buffers) for buffers in (self._keys, self._values))
+        return Prefix(keys, values)
 
     def step(self) -> tuple[Tensor, Documents]:
         """Prepare a pass that brings one token for every row; return their positions, (B,)."""
@@ -85,13 +99,11 @@ class Slots:
         """Store the new keys and values, then attend from the new tokens to all of their row."""
         rows = len(self.lengths)
         if self._documents:
-            first = rows - len(self._source_of)
-            for buffers, x_TKd in ((self._keys, k_TKd), (self._values, v_TKd)):
-                buffers[layer] = self._grown(buffers[layer], x_TKd, first)
-                parts = torch.split(x_TKd, self._documents)
-                for row, source in enumerate(self._source_of, start=first):
-                    buffers[layer][row, :, : len(parts[source])] = parts[source].transpose(0, 1)
-            return attention(q_THd, k_TKd, v_TKd, documents)
+            self._store(layer, k_TKd, v_TKd)
+            if not any(self._prefixes):
+                return attention(q_THd, k_TKd, v_TKd, documents)
+            known_keys, known_values = self._known(self._keys[layer]), self._known(self._values[layer])
+            return attend_rows(q_THd, known_keys, known_values, self._documents, documents.window)
         keys, values, seen_B11C = self._keys[layer], self._values[layer], self._mask(documents.window)
         used = seen_B11C.shape[-1]
         rows_B = torch.arange(rows, device=self._device)
@@ -105,6 +117,25 @@ class Slots:
             enable_gqa=q_THd.shape[1] != k_TKd.shape[1],
         )
         return out_BH1d[:, :, 0]
+
+    def _store(self, layer: int, k_TKd: Tensor, v_TKd: Tensor) -> None:
+        """Put a layer's new keys and values into the new rows, behind what is known of these."""
+        first = len(self.lengths) - len(self._source_of)
+        for number, (buffers, x_TKd) in enumerate(((self._keys, k_TKd), (self._values, v_TKd))):
+            buffers[layer] = self._grown(buffers[layer], x_TKd, first)
+            parts = torch.split(x_TKd, self._documents)
+            for row, source in enumerate(self._source_of, start=first):
+                prefix, begun = self._prefixes[source], 0
+                if prefix is not None:
+                    begun = prefix.tokens
+                    buffers[layer][row, :, :begun] = (prefix.keys, prefix.values)[number][layer]
+                buffers[layer][row, :, begun : begun + len(parts[source])] = parts[source].transpose(0, 1)
+
+    def _known(self, buffer: Tensor) -> list[Tensor]:
+        """(K, m, d) of each prompt that is being read, what was known of it and what is new."""
+        first = len(self.lengths) - len(self._source_of)
+        rows = [first + self._source_of.index(source) for source in range(len(self._documents))]
+        return [buffer[row, :, : self.lengths[row]] for row in rows]
 
     def _mask(self, window: int | None) -> Tensor:
         """(B, 1, 1, C) which places of its row each new token sees."""

@@ -63,10 +63,14 @@ class TextStream:
 
 
 class TrimmedText:
-    """Text that comes in pieces, without the white space before its first word and after its last."""
+    """Text that comes in pieces, without the white space before its first word and after its last.
 
-    def __init__(self) -> None:
-        self._begun = False
+    Args:
+        begun: whether it goes on with a text, so that the white space before its first word stays.
+    """
+
+    def __init__(self, begun: bool = False) -> None:
+        self._begun = begun
         self._held = ""
 
     def add(self, text: str) -> str:

@@ -19,7 +19,6 @@ from torch import distributed
 from finetune.llama.attention import Documents
 from finetune.llama.gathered_keys import GatheredKeys
 
-Ints = npt.NDArray[np.int64]
 Piece = tuple[int, int, int]  # first token of its document, its own first token, and the one behind its last
 
 
@@ -40,7 +39,9 @@ class ContextShare:
         """The document that fills a micro-batch up, so that all processes have as many tokens."""
         return [self.size - tokens % self.size] if tokens % self.size else []
 
-    def cut(self, lengths: Sequence[int], device: torch.device, window: int | None = None) -> tuple[Ints, Documents]:
+    def cut(
+        self, lengths: Sequence[int], device: torch.device, window: int | None = None
+    ) -> tuple[npt.NDArray[np.int64], Documents]:
         """This process's tokens, by their places in the micro-batch, and where its pieces lie and what they see.
 
         Args:

@@ -31,13 +31,17 @@ MARGINS = {
 def answer_scores(hidden_TD: Tensor, score: nn.Module, batch: MicroBatch) -> Tensor:
     """(A,) the score of each answer, read at its last token: in float32 where the layer's weights are."""
     assert batch.answers is not None
-    ends = batch.answers.ends
+    return scores_at(hidden_TD, score, batch.answers.ends)
+
+
+def scores_at(hidden_TD: Tensor, score: nn.Module, places_E: Tensor) -> Tensor:
+    """(E,) what a score layer reads at some places in T: in float32 where the layer's weights are."""
     with torch.autocast(hidden_TD.device.type, enabled=False):
         # One token at least: every process must reach the layer, whatever it has to train on.
-        read_ED = hidden_TD[ends] if len(ends) else hidden_TD[:1]
+        read_ED = hidden_TD[places_E] if len(places_E) else hidden_TD[:1]
         weight = getattr(score, "weight", read_ED)
         scores_E: Tensor = score(read_ED.to(weight.dtype))[:, 0]
-    return scores_E if len(ends) else scores_E[:0] + 0.0 * scores_E.sum()
+    return scores_E if len(places_E) else scores_E[:0] + 0.0 * scores_E.sum()
 
 
 @dataclass

@@ -14,12 +14,14 @@ class GpuModel:
         memory: bytes.
         link: bytes a second in each direction to the other GPUs of the machine.
         network: bytes a second in each direction to other machines, of each GPU.
+        bandwidth: bytes a second between its memory and its processors.
     """
 
     flops: float
     memory: float
     link: float
     network: float
+    bandwidth: float
 
 
 # NVIDIA's data sheets (dense, without sparsity): H100 and H200 2023, A100 2021, L40S 2023, RTX 4090 2022 (Ada
@@ -27,13 +29,13 @@ class GpuModel:
 # cluster had), DGX H100 and DGX B200 (400 Gb/s); 100 Gb/s a GPU for the others. The first name found in the device's
 # name counts.
 ACCELERATORS = {
-    "B200": GpuModel(2250e12, 180e9, 900e9, 50e9),
-    "H200": GpuModel(989e12, 141e9, 450e9, 50e9),
-    "H100 PCIe": GpuModel(756e12, 80e9, 64e9, 12.5e9),
-    "H100": GpuModel(989e12, 80e9, 450e9, 50e9),
-    "A100": GpuModel(312e12, 80e9, 300e9, 25e9),
-    "L40S": GpuModel(362e12, 48e9, 32e9, 12.5e9),
-    "RTX 4090": GpuModel(165e12, 24e9, 32e9, 12.5e9),
+    "B200": GpuModel(2250e12, 180e9, 900e9, 50e9, 8e12),
+    "H200": GpuModel(989e12, 141e9, 450e9, 50e9, 4.8e12),
+    "H100 PCIe": GpuModel(756e12, 80e9, 64e9, 12.5e9, 2e12),
+    "H100": GpuModel(989e12, 80e9, 450e9, 50e9, 3.35e12),
+    "A100": GpuModel(312e12, 80e9, 300e9, 25e9, 2.039e12),
+    "L40S": GpuModel(362e12, 48e9, 32e9, 12.5e9, 864e9),
+    "RTX 4090": GpuModel(165e12, 24e9, 32e9, 12.5e9, 1008e9),
 }
 
 

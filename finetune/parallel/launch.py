@@ -17,12 +17,12 @@ from finetune.llama.context_share import ContextShare
 from finetune.llama.model import Llama
 from finetune.parallel.pipeline import PassedOn
 from finetune.parallel.tensor_parallel import parallelise
-from finetune.recipe import OptimSection, RunSection
+from finetune.recipe import PlaceSection, StepSection
 
 Precision = Literal["fp32", "bf16", "bf16-pure", "fp8"]
 
 
-def start(run: RunSection, optim: OptimSection) -> tuple[Accelerator, Sharding]:
+def start(run: PlaceSection, optim: StepSection) -> tuple[Accelerator, Sharding]:
     """Join the processes that were launched.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 def register(rooms: Any) -> None:
     """Add the `finetune score` command."""
-    parser = rooms.add_parser("finetune score", help="score answers with reward models")
+    parser = rooms.add_parser("finetune score", description="score answers with reward models")
     parser.add_argument("file", help="candidates (`selfinstruct sample`) or preferences, JSON Lines")
     parser.add_argument(
         "--reward",

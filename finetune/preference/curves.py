@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
 from markupsafe import Markup
 
-from camelid.files.read import read_jsonl, read_text
-from camelid.files.write import atomic_write
+from camelid.files.read import read_jsonl
 from finetune.engine.evaluate import SAMPLE_TOKENS
 from finetune.preference.evaluate import SAMPLES, VALIDATION
 from finetune.preference.inline_chart import inline_chart
+from finetune.preference.page import write_page
 
 PAGE = "curves.html"  # in the run folder
-TEMPLATE = Path(__file__).parent / "data" / "curves.html"
 SHOWN = 4  # prompts whose first and last answers are shown
 
 
@@ -66,18 +64,23 @@ CHARTS = (
 )
 
 
-def write_curves(run: Path) -> None:
-    """Write the page of a run's folder from its metrics, evaluations and samples."""
+def write_curves(run: Path, charts: Sequence[Chart] = CHARTS, warnings: Sequence[str] = ()) -> None:
+    """Write the page of a run's folder from its metrics, evaluations and samples.
+
+    Args:
+        run: the folder.
+        charts: of the page; those whose fields the run lacks are left out.
+        warnings: said before them.
+    """
     logs = {"training": _if_there(run / "metrics.jsonl"), "held out": _if_there(run / VALIDATION)}
     sections = []
-    for chart in CHARTS:
+    for chart in charts:
         curves = _curves(chart, {log: logs[log] for log in chart.logs})
-        if curves:
-            drawing = inline_chart(curves, chart.title, "update", chart.unit)
+        if any(len(points) > 1 for points in curves.values()):  # a single point is no curve
+            drawing = inline_chart(curves, "update", chart.unit)
             sections.append({"title": chart.title, "note": chart.note, "drawing": Markup(drawing)})
-    template = Environment(autoescape=True).from_string(read_text(TEMPLATE))
-    with atomic_write(run / PAGE) as out:
-        out.write(template.render(run=run.resolve().name, sections=sections, pairs=_before_and_after(run)))
+    pairs = _before_and_after(run)
+    write_page(run / PAGE, "curves.html", run=run.resolve().name, warnings=warnings, sections=sections, pairs=pairs)
 
 
 def _if_there(path: Path) -> list[dict[str, Any]]:

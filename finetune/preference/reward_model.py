@@ -27,6 +27,9 @@ class RewardModel:
         folder: of a `LlamaForSequenceClassification` with one label (or its family's), with the tokenizer and its
             chat template.
 
+    Attributes:
+        vocabulary: token ids by text.
+
     Raises:
         UserError: it holds another kind of model, or lacks its score layer.
     """
@@ -41,6 +44,7 @@ class RewardModel:
         self._model = open_weights(Path(folder))
         self._encoder = Encoder(chat.encoder.template, chat.tokenizer, last_turn_only=True)
         self._context = config.context
+        self.vocabulary: dict[str, int] = chat.tokenizer.get_vocab()
 
     def encode(self, prompt: Sequence[Message], answers: Sequence[Message]) -> EncodedAnswers | str:
         """The tokens of a prompt and its answers; if they cannot be scored, why.

@@ -4,16 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
 from markupsafe import Markup
 
-from camelid.files.read import read_text
-from camelid.files.write import atomic_write
 from finetune.preference.accuracy import Confidence, accuracies, calibration
 from finetune.preference.inline_chart import inline_chart
+from finetune.preference.page import write_page
 from finetune.preference.score_file import ScoredFile, scored_pairs
-
-TEMPLATE = Path(__file__).parent / "data" / "reward_report.html"
 
 
 def write_reward_report(page: Path, file: Path, scored: ScoredFile, rewards: Mapping[str, Path]) -> list[str]:
@@ -45,9 +41,7 @@ def write_reward_report(page: Path, file: Path, scored: ScoredFile, rewards: Map
         )
         by_slice = ", ".join(f"{row.name} {row.accuracy:.1%} of {row.pairs:,}" for row in rows)
         lines.append(f"{name}: {by_slice}; calibration error {error:.3f}")
-    template = Environment(autoescape=True).from_string(read_text(TEMPLATE))
-    with atomic_write(page) as out:
-        out.write(template.render(file=file.name, rewards=sections))
+    write_page(page, "reward_report.html", file=file.name, rewards=sections)
     return lines
 
 
@@ -57,4 +51,4 @@ def _chart(steps: list[Confidence], name: str) -> Markup:
         name: [(step.said, step.accuracy) for step in steps],
         "perfectly calibrated": [(0.5, 0.5), (1.0, 1.0)],
     }
-    return Markup(inline_chart(curves, f"Calibration of {name}", "probability given", "share right"))
+    return Markup(inline_chart(curves, "probability given", "share right"))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pydantic import ValidationError
+from starlette.responses import JSONResponse
 
 
 class ApiError(Exception):
@@ -23,6 +24,11 @@ class ApiError(Exception):
         kinds = {401: "authentication_error", 429: "rate_limit_error", 503: "service_unavailable", 504: "timeout"}
         kind = kinds.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
         return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def response(self) -> JSONResponse:
+        """It as a reply."""
+        more = {401: {"www-authenticate": "Bearer"}, 429: {"retry-after": "1"}, 503: {"retry-after": "1"}}
+        return JSONResponse(self.to_json(), self.status, more.get(self.status))
 
 
 def invalid(error: ValidationError) -> ApiError:

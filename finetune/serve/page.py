@@ -1,4 +1,4 @@
-"""The chat page: one HTML document that loads nothing from anywhere."""
+"""The server's pages: HTML documents that load nothing from anywhere."""
 
 import base64
 import hashlib
@@ -10,16 +10,18 @@ PLACE = "/* markdown.js */"  # where the renderer goes, the one that the evaluat
 
 
 class Page:
-    """The page and the headers that let it run its own script and no other.
+    """A page and the headers that let it run its own script and no other.
+
+    Args:
+        name: of its file.
 
     Attributes:
         html: the document.
         headers: to be sent with it.
     """
 
-    def __init__(self) -> None:
-        page = read_text(find_packaged("finetune/serve/data/chat.html"))
-        assert page.count(PLACE) == 1
+    def __init__(self, name: str) -> None:
+        page = read_text(find_packaged(f"finetune/serve/data/{name}"))
         self.html = page.replace(PLACE, read_text(find_packaged("camelid/data/markdown.js")))
         script, style = (_between(self.html, f"<{tag}>", f"</{tag}>") for tag in ("script", "style"))
         policy = f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "

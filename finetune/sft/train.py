@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from camelid.files.write import AppendLog
 from conversations.tokens.open_tokenizer import open_tokenizer
-from conversations.tokens.template import template_for
+from conversations.tokens.template import get_template, template_for
 from finetune.data.batches import PackedRow, Plan, validation_rows
 from finetune.data.token_data import TokenData, load_tokens
 from finetune.engine.announce import announce_run
@@ -84,10 +84,10 @@ def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None
 
 
 def load_tokenizer(path: str, template: str | None) -> Any:
-    """The model folder's tokenizer, carrying the template it is trained with, if any, as its chat template."""
+    """The model folder's tokenizer, carrying the template that is named, if one is, as its chat template."""
     tokenizer = open_tokenizer(path, f"model.path = {path!r}")
-    if template is not None:
-        tokenizer.chat_template = template_for(template, tokenizer).jinja
+    if template not in (None, "tokenizer"):
+        tokenizer.chat_template = get_template(str(template)).jinja
     return tokenizer
 
 

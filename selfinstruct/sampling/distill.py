@@ -12,7 +12,7 @@ from pathlib import Path
 from camelid.config import load_config
 from camelid.errors import UserError
 from camelid.message import Message
-from selfinstruct.sampling.prompts import PromptToAnswer
+from conversations.prompts import PromptToAnswer
 from selfinstruct.sampling.sampler import Asked, SamplingTask
 
 OWN = Path(__file__).parents[1] / "data" / "preprompts.yaml"

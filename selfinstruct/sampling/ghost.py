@@ -13,8 +13,8 @@ from pathlib import Path
 from camelid.config import load_config
 from camelid.errors import UserError
 from camelid.message import Message
+from conversations.prompts import PromptToAnswer
 from selfinstruct.placeholders import check_holds, fill
-from selfinstruct.sampling.prompts import PromptToAnswer
 from selfinstruct.sampling.sampler import Asked, SamplingTask
 
 OWN = Path(__file__).parents[1] / "data" / "ghost.yaml"

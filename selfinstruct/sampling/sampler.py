@@ -12,7 +12,7 @@ from camelid.models.llm import FATAL, Failure, Reply, Request, complete_in_order
 from camelid.models.model_run import ModelRun
 from camelid.progress import Progress
 from conversations.candidates import Candidates, SampledAnswer
-from selfinstruct.sampling.prompts import PromptToAnswer
+from conversations.prompts import PromptToAnswer
 
 NO_ANSWER = "no answer"
 CUT_OFF = "cut off by max_tokens"

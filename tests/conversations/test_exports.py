@@ -51,8 +51,9 @@ def test_sharegpt(converted: Any) -> None:
     assert found.turns_of("sys") == ["s: You are a pirate.", "u: Who?", "a: Arr."]
     assert found.turns_of("sysprompt") == ["s: Answer in French.", "u: Hello?", "a: Bonjour."]
     assert found.by_id["sysprompt"]["meta"] == {"model": "gpt-4", "source": "airoboros"}
-    assert found.by_id["tools"]["meta"] == {"tools": '[{"name":"get_time"}]'}
-    assert found.turns_of("fc") == ["u: Hi", "a: Hello."]
+    assert found.by_id["tools"]["tools"] == [{"type": "function", "function": {"name": "get_time"}}]
+    assert found.turns_of("fc") == ["u: Hi", "a: Hello.", "u: Weather?", "a: ", 't: {"t":3}', "a: 3 degrees."]
+    assert found.answer("fc", 1)["tool_calls"] == [{"type": "function", "function": {"name": "w", "arguments": "{}"}}]
     assert found.turns_of("tool") == ["u: Hi there", "a: Hello!"]
     assert found.turns_of("rolecontent") == ["u: What is up?", "a: Sky."]
     assert found.answer("think") == {"role": "assistant", "content": "4", "reasoning": "two and two"}
@@ -64,10 +65,10 @@ def test_sharegpt(converted: Any) -> None:
     )
     assert "sharegpt_variants.jsonl:12: preference data ('label'" in mark and "to train the wanted" in mark
     assert "zwei" not in found.output.read_text() and "Berlin" not in found.output.read_text()
-    assert found.conversations["set_aside"] == {"source": 1, "model": 1, "tools": 1, "image": 1, "images": 1}
+    assert found.conversations["set_aside"] == {"source": 1, "model": 1, "image": 1, "images": 1}
     assert found.conversations["dropped"] == {"no exchange left": 2, "unreadable record": 2}
     assert found.turns["dropped"] == {
-        "exchange that used a tool": 8,
+        "exchange that used a tool": 4,
         "in an unreadable record": 5,
         "exchange with an image, sound or file (<image>)": 2,
         "exchange with an image, sound or file (images)": 2,
@@ -83,7 +84,7 @@ def test_openai(converted: Any) -> None:
     assert found.turns_of("valueparts") == ["u: 5*5?", "a: 25"]
     for name in ("loss", "train", "training"):
         assert [found.answer(name, index)["weight"] for index in (0, 1)] == [0, 1], name
-    assert found.by_id["tools"]["meta"] == {"tools": [{"type": "function", "function": {"name": "f"}}]}
+    assert found.by_id["tools"]["tools"] == [{"type": "function", "function": {"name": "f"}}]
     asked = found.by_id["names"]["messages"][0]
     assert asked["content"] == "Ann: I like tea\n\nBob: I like coffee" and asked["meta"] == {
         "name": "Ann",

@@ -92,7 +92,7 @@ def test_every_cell_is_refused_by_name_or_taken(toy_recipe: dict[str, Any]) -> N
     compiled = [replace(cell, compile=True) for cell in CELLS if cell.optimizer == "adamw" and not cell.in_backward]
     said = {cell: cell.refusal(toy_recipe) for cell in [*CELLS, *compiled]}
     refused = {cell: text for cell, text in said.items() if text is not None}
-    assert 0 < len(refused) < len(CELLS)
+    assert 0 < len(refused) < len(said)
     for cell, text in refused.items():
         named = [text for axis in ("optim.optimizer", "run.precision", "adapter.kind", "run.sharding", "offload",
                  "run.tensor_parallel", "run.pipeline_parallel", "run.context_parallel", "optim.in_backward",

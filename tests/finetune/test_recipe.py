@@ -63,7 +63,7 @@ def test_published_numbers_of_preference_tuning() -> None:
             512,
         )
         assert (optim.warmup_ratio, optim.betas, optim.weight_decay) == (0.03, (0.9, 0.95), 0.1)
-        assert isinstance(optim, PreferenceOptimSection) and optim.least_warmup == 5
+        assert isinstance(optim, PreferenceOptimSection) and (optim.least_warmup, optim.eps) == (5, 1e-5)
     zephyr, tulu = (read_recipe(RECIPES / f"{name}-dpo.yaml") for name in ("zephyr-7b", "tulu3-8b"))
     for recipe, loss, beta, schedule in ((zephyr, "sigmoid", 0.01, "cosine"), (tulu, "norm", 5.0, "linear")):
         assert isinstance(recipe, DpoRecipe) and (recipe.dpo.loss, recipe.dpo.beta) == (loss, beta)
@@ -118,6 +118,18 @@ def test_every_kind_has_a_trainer() -> None:
     assert TRAINERS.keys() == KINDS.keys()
     for name, kind in KINDS.items():
         assert get_args(get_type_hints(kind)["kind"]) == (name,)
+
+
+def plan_of(recipe: Recipe, layout: Layout, price: float | None) -> str:
+    """What --plan prints."""
+    from finetune.plan import plan_report
+    from finetune.ppo.plan import ppo_plan_report
+
+    return (
+        ppo_plan_report(recipe, layout, "H100", price)
+        if recipe.kind == "ppo"
+        else plan_report(recipe, layout, "H100", price)
+    )
 
 
 def layout_of(recipe: Recipe) -> Layout:
@@ -176,18 +188,16 @@ def test_overrides() -> None:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_recipes_say_what_the_plan_says(path: Path) -> None:
     """Memory and time in a recipe's head, for the layout named there."""
-    from finetune.plan import plan_report
-
     said = re.search(
-        r"^# By --plan \((.*?)\): ([\d.]+ GB) a GPU; an update .* takes about ([\d.]+ s)", path.read_text(), re.M
+        r"^# By --plan \((.*?)\): ([\d.]+ GB) a GPU; .* takes? about ([\d.]+ [sh])", path.read_text(), re.M
     )
     assert said or is_toy(path)
     if said:
         launch = re.search(r"\d+ H100, (launch/[\w-]+\.yaml)", said[1])
         recipe = read_recipe(path)
-        plan = plan_report(recipe, read_launch_file(RECIPES / launch[1]) if launch else Layout(), "H100", None)
+        plan = plan_of(recipe, read_launch_file(RECIPES / launch[1]) if launch else Layout(), None)
         assert re.search(r"^memory +([\d.]+ GB)", plan, re.M)[1] == said[2]  # type: ignore[index]
-        assert re.search(r"^time +([\d.]+ s)", plan, re.M)[1] == said[3]  # type: ignore[index]
+        assert re.search(r"^time +([\d.]+ [sh])", plan, re.M)[1] == said[3]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -199,14 +209,14 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     from conversations.tokens.infill import INFILL_TOKENS
     from conversations.tokens.template import get_template
     from finetune.folders import weights
+    from finetune.folders.score_head import with_score
     from finetune.folders.tokenizer import train_tokenizer
     from finetune.llama.architectures import ARCHITECTURES
     from finetune.llama.config import LlamaConfig
-    from finetune.plan import plan_report
 
     recipe = read_recipe(path)
     if not is_toy(path):
-        plan = plan_report(recipe, layout_of(recipe), "H100", 2.0)
+        plan = plan_of(recipe, layout_of(recipe), 2.0)
         assert "DOES NOT FIT" not in plan and "USD" in plan
     if recipe.adapter.kind == "qlora":
         pytest.importorskip("bitsandbytes")
@@ -230,6 +240,8 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     raw = tmp_path / "texts.jsonl"
     raw.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     pairs = write_preferences(tmp_path / "pairs.jsonl", 24) if recipe.kind != "sft" else None
+    if pairs and recipe.kind == "ppo":  # what an exact answer is
+        pairs.write_text(pairs.read_text().replace('"meta": {}', '"meta": {"answer": "red"}'))
     for source in tree["data"]["train"]:
         data = pairs or (toy_data if source["form"] == "chat" else raw)
         source |= {"path": str(data), "weight": max(0.1, source["weight"])}
@@ -237,5 +249,24 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     tree["data"]["max_length"], tree["run"]["output"] = 256, str(tmp_path / "run")
     tree["data"]["validation"] = 0.2 if tree["data"]["validation"] else 0.0
     tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}
+    if recipe.kind == "ppo":
+        config = with_score(shape)
+        reward = weights.load_model(tmp_path / "toy", config=config, seed=0).state_dict()
+        weights.save_model(reward, config, tmp_path / "reward")
+        tokenizer.save_pretrained(tmp_path / "reward")
+        rewards = {name: str(tmp_path / "reward") if "/" in of else of for name, of in tree["ppo"]["rewards"].items()}
+        tree["optim"]["global_batch"] = 2 * recipe.ppo.answers
+        tree["ppo"] |= {"rewards": rewards, "batch": 2 * recipe.ppo.answers, "max_new_tokens": 8}
     assert run(tree) == 0, capsys.readouterr().err
     assert [record["skipped"] for record in metrics(tree)] == [False, False]
+
+
+def test_checkpoints_by_updates_or_by_time() -> None:
+    run = read_recipe("recipes/smoke.yaml", ["run.checkpoint_every=20"]).run
+    assert [done for done in range(1, 50) if run.checkpoint_due(done, 1e9)] == [20, 40]
+    for given in ("run.checkpoint_every=1.5 min", "run.checkpoint_minutes=1.5"):  # the second as up to version 0.2
+        run = read_recipe("recipes/smoke.yaml", [given]).run
+        assert [run.checkpoint_due(200, seconds) for seconds in (0, 89.9, 90, 1e9)] == [False, False, True, True]
+    for wrong in ("0", "-1", "0 min", "1 h", "min", "-1 min"):
+        with pytest.raises(UserError, match=r"run\.checkpoint_every = .* must be a number of updates, or a time such"):
+            read_recipe("recipes/smoke.yaml", [f"run.checkpoint_every={wrong}"])

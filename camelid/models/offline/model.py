@@ -4,7 +4,7 @@ from random import Random
 
 from camelid.models.llm import Failure, Reply, Request, Usage
 from camelid.models.offline.code import write_code
-from camelid.models.offline.grade import grade
+from camelid.models.offline.grade import grade, grade_exchange
 from camelid.models.offline.instruct import write_instruction
 from camelid.models.offline.judge import judge
 from camelid.models.offline.solve import solve
@@ -24,11 +24,11 @@ CARELESS_FROM = 1.0  # temperature
 class Offline:
     """Reads the last message like any model and does what it asks for, by rules.
 
-    A prompt with a judge's sections gets a verdict, a record to score a score, a prompt that wants a list of tasks gets
-    them, in numbered text or as JSON, a text an instruction, the user's open turn a task, a request for programming
-    questions, their tests or solutions small functions. A task of its own is
-    answered where the request names a seed, as requests for data do: an evaluation names none, and there it would
-    answer what it has set itself. Anything else gets an honest refusal.
+    A prompt with a judge's sections gets a verdict, a record or an exchange to grade a number, a prompt that wants a
+    list of tasks gets them, in numbered text or as JSON, a text an instruction, the user's open turn a task, a request
+    for programming questions, their tests or solutions small functions. A task of its own is answered where the request
+    names a seed, as requests for data do: an evaluation names none, and there it would answer what it has set itself.
+    Anything else gets an honest refusal.
     """
 
     name = "offline"
@@ -45,7 +45,8 @@ def _reply(request: Request, random: Random) -> str | None:
     if request.extra.get("continue_final_message"):
         return None if prompt else write_turn(random)
     write = write_json_tasks if "response_format" in request.extra else write_tasks
-    found = judge(prompt) or grade(prompt) or write(prompt, random) or write_instruction(prompt, random)
+    found = judge(prompt) or grade(prompt) or grade_exchange(prompt)
+    found = found or write(prompt, random) or write_instruction(prompt, random)
     found = found or write_code(prompt, random)
     return found or (None if request.seed is None else _answer(prompt, request.temperature, random))
 

@@ -22,7 +22,7 @@ def text_chat(name: str, prompt: str, answer: str) -> Chat:
 
 def listed_chat(name: str, items: Sequence[Any], field: str, place: str) -> Chat:
     """A chat whose turns are objects, of whatever format; `field` is where they stand, for errors."""
-    return TurnList(field).read({"id": name, field: list(items)}, place)
+    return TurnList(field, tools=False).read({"id": name, field: list(items)}, place)
 
 
 def choose(first: Chat, second: Chat, preference: float, **more: Any) -> ReadPreference:

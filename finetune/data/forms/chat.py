@@ -21,6 +21,7 @@ from camelid.files.read import Record
 from camelid.message import Conversation
 from conversations.formats.readers import read_chats, scan_chats
 from conversations.formats.record_format import PlacedRecords
+from conversations.tokens.fit_tools import LOST_EXCHANGE, LOST_SCHEMAS, NOTHING_LEFT
 from conversations.tokens.split import split_conversation
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
@@ -57,7 +58,7 @@ class ChatForm:
         """On all cores; what comes does not depend on their number."""
         data = context.data
         assert data.template is not None, "the recipe refuses chats without one"
-        encoder = Encoder(template_for(data.template, context.tokenizer), context.tokenizer)
+        encoder = Encoder(template_for(data.template, context.tokenizer), context.tokenizer, thinking=data.thinking)
         source = iter(items)
         batches = iter(lambda: list(islice(source, BATCH)), [])
         for encoded in _in_order(encoder, context, batches):
@@ -125,13 +126,32 @@ def _encode_batch(encoder: Encoder, context: EncodeContext, conversations: list[
     of_each = []
     own = replace(context, records=Ledger(context.records.unit), documents=Ledger(context.documents.unit))
     for conversation in conversations:
-        own.records.keep()
-        parts = split_conversation(conversation, encoder, own.data.max_length)
+        if day := encoder.template.date:
+            own.records.note(f"written with the date {day} in place of today's")
+        if own.data.thinking == "drop" and any(message.reasoning for message in conversation.messages):
+            own.records.repair("thinking left out (data.thinking: drop)")
+        fitted = _fitted(conversation, encoder, own.records)
+        parts = split_conversation(fitted, encoder, own.data.max_length) if fitted else []
         if len(parts) > 1:
             own.records.repair("split at max_length")
-        found = (_document(part, encoder, own) for part in parts)
+        pieces = (piece for part in parts for piece in encoder.documents(part))
+        found = (_document(piece, encoder, own) for piece in pieces)
         of_each.append([document for document in found if document is not None])
     return _EncodedBatch(of_each, own.records, own.documents)
+
+
+def _fitted(conversation: Conversation, encoder: Encoder, records: Ledger) -> Conversation | None:
+    """The conversation as the template can write it; None if nothing of it is left."""
+    fitted = encoder.fit_tools(conversation)
+    if fitted.conversation is None:
+        records.drop(NOTHING_LEFT, example=fitted.reason)
+        return None
+    records.keep()
+    for what, count in ((LOST_EXCHANGE, fitted.lost), (LOST_SCHEMAS, int(fitted.schemas_lost))):
+        if count:
+            records.repair(what, count)
+            records.examples.setdefault(what, fitted.reason)
+    return fitted.conversation
 
 
 def _document(part: Conversation, encoder: Encoder, context: EncodeContext) -> TokenizedDocument | None:

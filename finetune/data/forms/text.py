@@ -11,26 +11,25 @@ from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.read import Record
 from camelid.files.records import scan_records
-from camelid.files.texts import read_plain
+from camelid.files.texts import PLAIN, read_plain
 from camelid.files.unpack import unpacked_name
 from conversations.formats.record_format import PlacedRecords
 from conversations.tokens.encode_text import TextEncoder
 from finetune.data.forms.form import EncodeContext, TokenizedDocument
 
-SUFFIX = ".txt"  # of a file that is one document
 BATCH = 1 << 20  # characters tokenised together: enough for every core, and little memory
 CHATS = ("messages", "conversations", "conversation", "instruction", "prompt")  # fields that give a chat away
 
 
 class TextForm:
-    """Records `{"text": ...}`, or files `.txt`; what is longer than a sequence is cut, and nothing is lost."""
+    """Records `{"text": ...}`, or files `.txt` and `.md`; what is longer than a sequence is cut, nothing is lost."""
 
     name = "text"
     units = "texts"
     weighted = False
 
     def scan(self, path: Path) -> PlacedRecords:
-        if path.is_file() and unpacked_name(path).lower().endswith(SUFFIX):
+        if path.is_file() and unpacked_name(path).lower().endswith(PLAIN):
             return iter([(str(path), {"text": read_plain(path)})])
         return scan_records(path)
 

@@ -122,15 +122,26 @@ def test_branches_of_a_claude_export_share_what_they_have_in_common(tmp_path: Pa
     assert "is its own ancestor" in ledger["faults"][0]
 
 
-def test_anthropics_messages_lose_the_exchange_with_a_tool_alone(tmp_path: Path) -> None:
-    _, ledger = convert(EXPORTS / "anthropic.jsonl", tmp_path)
+def test_anthropics_messages_keep_what_a_tool_gave(tmp_path: Path) -> None:
+    [chat], ledger = convert(EXPORTS / "anthropic.jsonl", tmp_path)
     assert ledger["ledgers"][0]["read"] == 1 and not ledger["faults"]
-    assert ledger["ledgers"][1]["dropped"]["exchange that used a tool"] == 4
+    call = {"id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    assert chat["messages"][1:] == [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "yo", "tool_calls": [call]},
+        {"role": "tool", "content": "3", "tool_call_id": "t"},
+        {"role": "assistant", "content": "It is 3"},
+    ]
+
+
+def test_anthropics_messages_lose_the_exchange_whose_tool_is_unknown_alone(tmp_path: Path) -> None:
     [record] = [json.loads(line) for line in (EXPORTS / "anthropic.jsonl").read_text().splitlines()]
     asked = {"role": "user", "content": [{"type": "text", "text": "And 2 + 2?"}]}
     record["messages"] += [asked, {"role": "assistant", "content": [{"type": "text", "text": "4"}]}]
-    [chat], _ = convert_records(tmp_path, record)
+    record["messages"][1]["content"][1]["type"] = "server_tool_use"
+    [chat], ledger = convert_records(tmp_path, record)
     assert texts(chat) == ["S", "And 2 + 2?", "4"]
+    assert ledger["ledgers"][1]["dropped"]["exchange that used a tool"] == 4
 
 
 def test_only_the_completion_of_a_prompt_is_trained(tmp_path: Path) -> None:

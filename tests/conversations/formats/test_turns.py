@@ -123,7 +123,6 @@ def test_an_answer_about_thinking_stays(text: str) -> None:
 @pytest.mark.parametrize(
     ("turn", "reason"),
     [
-        ({"role": "Function Response", "content": "3"}, "exchange that used a tool"),
         ({"role": "assistant", "content": None}, "exchange with a turn that has no text"),
         ({"role": "assistant", "content": []}, "exchange with a turn that has no text"),
         ({"role": "assistant", "content": "<think>hm"}, "exchange whose answer never comes to an end of its thinking"),
@@ -133,8 +132,8 @@ def test_an_answer_about_thinking_stays(text: str) -> None:
         ),
         ({"role": "assistant", "content": "<tool_call>\n{}\n</tool_call>"}, "exchange that used a tool"),
         ({"role": "assistant", "content": "", "tool_calls": [{"id": "1"}]}, "exchange that used a tool"),
-        ({"role": "ipython", "content": "3"}, "exchange that used a tool"),
-        ({"role": "user", "content": [{"type": "tool_result", "content": "3"}]}, "exchange that used a tool"),
+        ({"role": "function_call", "content": "search()"}, "exchange that used a tool"),
+        ({"role": "user", "content": [{"type": "tool_result", "content": "3"}, "x"]}, "exchange that used a tool"),
         (
             {"role": "assistant", "content": [{"type": "tool_use", "id": "1"}, {"text": "x"}]},
             "exchange that used a tool",

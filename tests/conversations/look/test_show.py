@@ -44,7 +44,7 @@ def test_show_writes_a_page_that_runs_nothing(
     data: Callable[..., str], folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, page = data(chat("x<y>", from_user, from_model)), tmp_path / "page.html"
-    options = ["--template", "chatml", "--tokenizer", folder, "--html", str(page)]
+    options = ["--template", "chatml", "--tokenizer", folder, "--index", "0", "--html", str(page)]
     assert main(["conversations", "show", path, *options]) == 0
     text = page.read_text(encoding="utf-8")
     assert "<script" not in text and "<b>" not in text and "<y>" not in text

@@ -1,6 +1,7 @@
 """Published chat templates, as their tokenizers carry them: spans, masks, and what is refused."""
 
 import random
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,10 @@ def test_a_control_token_that_swallows_blanks_keeps_its_weight(tokenizer: Any) -
 
 def test_an_empty_thought_the_template_adds_is_the_models_to_write(tokenizer: Any) -> None:
     template = JinjaTemplate(carrying(tokenizer, "qwen3"))
-    spans = template.spans(chat("q", "a", "q", "b"))
-    assert "".join(span.text for span in spans if span.weight) == "a<|im_end|><think>\n\n</think>\n\nb<|im_end|>"
+    thought = "<think>\n\n</think>\n\n"
+    parts = Encoder(template, tokenizer).documents(chat("q", "a", "q", "b"))
+    found = ["".join(span.text for span in template.spans(part) if span.weight) for part in parts]
+    assert found == [f"{thought}a<|im_end|>", f"{thought}b<|im_end|>"]
     with pytest.raises(UserError, match="changes the content of message 2"):
         template.spans(chat("q", "<think>\nhm\n</think>\n\na", "q", "b"))
 
@@ -142,7 +145,7 @@ ASK = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ((PUBLISHED / "llama-3.2.jinja").read_text(encoding="utf-8"), "write a date in place of its strftime_now"),
+        ("{{ strftime_now(messages[0].content) }}" + BODY + ASK, "a form that is made up as it goes"),
         (BODY.replace("content", "content | upper") + ASK, "changes the content of message 1"),
         (BODY.replace("content", "content | replace('e', '3')") + ASK, "changes the content of message 1"),
         (BODY.replace("content", "content + m.content") + ASK, "repeats message 1"),
@@ -161,12 +164,15 @@ def test_what_cannot_be_derived_is_refused_with_the_reason(tokenizer: Any, sourc
         JinjaTemplate(tokenizer).spans(chat("Hello there", "Hi", system="Be kind."))
 
 
-def test_a_date_written_in_place_of_the_clocks_is_as_good_as_a_fixed_one(tokenizer: Any) -> None:
-    """As docs/tune-a-chat-model.md says."""
+def test_a_date_is_fixed_here_and_in_the_template_that_is_saved(tokenizer: Any) -> None:
     source = (PUBLISHED / "llama-3.2.jinja").read_text(encoding="utf-8")
-    tokenizer.chat_template = source.replace('strftime_now("%d %b %Y")', '"26 Jul 2024"')
-    text = "".join(span.text for span in JinjaTemplate(tokenizer).spans(chat("Hello there", "Hi")))
-    assert "Today Date: 26 Jul 2024\n" in text
+    template = JinjaTemplate(carrying(tokenizer, "llama-3.2"))
+    text = "".join(span.text for span in template.spans(chat("Hello there", "Hi")))
+    assert "Today Date: 26 Jul 2024\n" in text and template.date == date(2024, 7, 26)
+    assert template.jinja == source.replace('strftime_now("%d %b %Y")', '"26 Jul 2024"')
+    tokenizer.chat_template = template.jinja
+    assert render(tokenizer, chat("Hello there", "Hi").messages) == text
+    assert JinjaTemplate(carrying(tokenizer, "llama-3.1")).date is None
 
 
 def test_blanks_trimmed_beyond_the_content_are_refused(tokenizer: Any) -> None:

@@ -165,15 +165,24 @@ def _decoded(pieces: list[str]) -> str:
 
 def check(family: Any, encoder: Encoder, conversation: Conversation) -> int:
     """Compare ids and weights with the oracle's; return for how many answers the prompt must keep ids of its own."""
-    name, tokenizer = encoder.template.name, family.tokenizer
+    name = encoder.template.name
+    spans = written(name, conversation)
+    return check_spans(family, encoder, conversation, spans, begins_with_bos=name in ("vicuna_v1.1", "alpaca"))
+
+
+def check_spans(
+    family: Any, encoder: Encoder, conversation: Conversation, spans: list[Span], begins_with_bos: bool = False
+) -> int:
+    """The same, given what the oracle wrote."""
+    tokenizer = family.tokenizer
     control = {token.content: index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     tokens = encoder.encode(conversation)
     ids, weights = tokens.ids.tolist(), tokens.weights.tolist()
     at, cuts = 0, 0
-    if name in ("vicuna_v1.1", "alpaca"):
+    if begins_with_bos:
         assert ids[0] == tokenizer.bos_token_id and weights[0] == 0
         at = 1
-    for number, (index, chars) in enumerate(sections(written(name, conversation), control)):
+    for number, (index, chars) in enumerate(sections(spans, control)):
         if index is not None:
             assert (ids[at], weights[at]) == (index, chars[0].weight)
             at += 1

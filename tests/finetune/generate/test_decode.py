@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation.logits_process import (
+    MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -85,18 +86,24 @@ def test_samples_follow_the_distribution(temperature: float, top_p: float) -> No
 
 
 @pytest.mark.parametrize(
-    ("temperature", "top_k", "top_p", "penalty"),
-    [(0.8, 5, 1.0, 1.0), (1.3, 0, 0.7, 1.0), (0.5, 8, 0.9, 1.4), (1.0, 0, 1.0, 0.7), (1.0, 100, 0.5, 2.0)],
-)
-def test_chances_equal_transformers_processors(temperature: float, top_k: int, top_p: float, penalty: float) -> None:
+    ("temperature", "top_k", "top_p", "penalty", "min_p"),
+    [
+        (0.8, 5, 1.0, 1.0, 0.0), (1.3, 0, 0.7, 1.0, 0.0), (0.5, 8, 0.9, 1.4, 0.0), (1.0, 0, 1.0, 0.7, 0.0),
+        (1.0, 100, 0.5, 2.0, 0.0), (1.5, 0, 1.0, 1.0, 0.1), (2.0, 9, 0.95, 1.2, 0.3),
+    ],
+)  # fmt: skip
+def test_chances_equal_transformers_processors(
+    temperature: float, top_k: int, top_p: float, penalty: float, min_p: float
+) -> None:
     logits = torch.randn(4, 60, generator=torch.Generator().manual_seed(0)) * 3
     prompts = torch.randint(0, 60, (4, 12), generator=torch.Generator().manual_seed(1))
     expected = RepetitionPenaltyLogitsProcessor(penalty)(prompts, logits)
     expected = TemperatureLogitsWarper(temperature)(prompts, expected)
     if top_k:
         expected = TopKLogitsWarper(top_k)(prompts, expected)
-    expected = TopPLogitsWarper(top_p)(prompts, expected).softmax(-1)
-    sampling = Sampling(1, temperature, top_p, top_k=top_k, repetition_penalty=penalty)
+    expected = TopPLogitsWarper(top_p)(prompts, expected)
+    expected = MinPLogitsWarper(min_p)(prompts, expected).softmax(-1)
+    sampling = Sampling(1, temperature, top_p, top_k=top_k, repetition_penalty=penalty, min_p=min_p)
     states = [SamplingState(sampling, prompt, 0, 60, torch.device("cpu")) for prompt in prompts.tolist()]
     mine = token_probabilities(penalise(logits, states), sampling)
     torch.testing.assert_close(mine / mine.sum(-1, keepdim=True), expected, atol=1e-6, rtol=1e-5)
@@ -114,6 +121,25 @@ def test_greedy_with_repetition_penalty_equals_transformers(tmp_path: Path) -> N
             ids, max_new_tokens=40, do_sample=False, eos_token_id=-1, pad_token_id=0, repetition_penalty=1.3
         )
         assert answer.ids == truth[0, len(prompt) :].tolist()
+
+
+@pytest.mark.parametrize(("presence", "frequency"), [(1.5, 0.0), (0.0, 0.8), (0.7, 0.4), (-1.0, -0.5)])
+def test_presence_and_frequency_penalties_count_what_the_answer_has(presence: float, frequency: float) -> None:
+    """Against logits of a whole pass each, lowered as OpenAI's reference says; the prompt does not count."""
+    from finetune.llama.attention import Documents
+
+    model = weights.init_model(CONFIG, seed=3).eval()
+    sampling = Sampling(25, temperature=0, presence_penalty=presence, frequency_penalty=frequency)
+    for prompt, answer in zip(PROMPTS, generate(model, PROMPTS, [0] * 4, Letters(), [], sampling), strict=True):
+        said: list[int] = []
+        for _ in range(25):
+            ids = torch.tensor([*prompt, *said])
+            with torch.no_grad():
+                logits = model(ids, torch.arange(len(ids)), Documents.from_lengths([len(ids)]))[-1]
+            for token in set(said):
+                logits[token] -= presence + frequency * said.count(token)
+            said.append(int(logits.argmax()))
+        assert answer.ids == said
 
 
 def test_a_stream_adds_up_to_the_answer_and_shows_no_part_of_a_stop_string() -> None:

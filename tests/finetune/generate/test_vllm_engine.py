@@ -43,7 +43,8 @@ def test_vllm_engine(toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked["model"] == (str(toy_model), context)
     assert vars(parameters) == {
         "temperature": 0.5, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "seed": 3, "stop": ["cat"],
-        "stop_token_ids": parameters.stop_token_ids, "logprobs": 0,
+        "stop_token_ids": parameters.stop_token_ids, "logprobs": 0, "min_p": 0.0,
+        "presence_penalty": 0.0, "frequency_penalty": 0.0,
         "max_tokens": min(1024, context - len(prompt["prompt_token_ids"])),
     }  # fmt: skip
 

@@ -2,6 +2,12 @@
 
 import json
 import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,10 +16,13 @@ import pytest
 import torch
 
 from camelid.app.cli import main
+from finetune.data.batches import MicroBatch
+from finetune.engine.worker import Worker
+from finetune.llama.model import Head
 from finetune.preference import reference
 from tests.finetune.preference.test_layouts import recipe
 from tests.finetune.preference.truth import read, write_preferences
-from tests.finetune.runs import metrics, run, tensors, variant
+from tests.finetune.runs import ROOT, launch, metrics, run, tensors, variant, write
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +60,70 @@ def test_the_reference_is_found_once(
     assert [line["loss"] for line in metrics(parts)] == [line["loss"] for line in metrics(whole)]
     for name, tensor in tensors(whole).items():
         assert torch.equal(tensor, tensors(parts)[name]), name
+
+
+def reference_file(recipe: dict[str, Any]) -> Path:
+    """The only one, and no log beside it."""
+    [folder] = (Path(recipe["run"]["output"]) / "tokens").iterdir()
+    [file] = folder.glob("*reference*")
+    return file
+
+
+def test_a_reference_that_breaks_off_goes_on(
+    toy_model: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file as in one go, to the byte, and no micro-batch is computed twice."""
+    whole = recipe("dpo", toy_model, pairs, tmp_path, 1)
+    score, batches = Worker.score, list[list[int]]()
+
+    def counted(self: Worker, batch: MicroBatch, head: Head) -> Any:
+        if len(batches) == stop:
+            raise KeyboardInterrupt
+        batches.append(batch.numbers.tolist())
+        return score(self, batch, head)
+
+    monkeypatch.setattr(Worker, "score", counted)
+    stop = -1  # never
+    assert run(whole) == 0
+    in_one_go = list(batches)
+    assert len(in_one_go) >= 6
+    batches.clear()
+    parts = variant(whole, "parts")
+    for planned in (2, len(in_one_go) - 1):
+        stop = planned
+        with pytest.raises(KeyboardInterrupt):
+            run(parts)
+    stop = -1
+    assert run(parts) == 0
+    assert batches == in_one_go
+    assert reference_file(parts).read_bytes() == reference_file(whole).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_reference_that_is_killed_at_random_is_the_same(toy_model: Path, tmp_path: Path) -> None:
+    pairs = write_preferences(tmp_path / "many.jsonl", 3000)
+    whole = recipe("dpo", toy_model, pairs, tmp_path, 1)
+    killed, rng = variant(whole, "killed"), random.Random(5)
+    begun, log = Path(killed["run"]["output"]) / "tokens", 0
+
+    def logged() -> int:
+        return sum(path.read_bytes().count(b"\n") for path in begun.glob("*/.reference*.jsonl"))
+
+    assert launch([whole], 1).returncode == 0
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "finetune.train", str(write(killed)), "--quiet"], cwd=ROOT, start_new_session=True
+        )
+        until = log + rng.randint(5, 60)
+        while logged() < until:
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert logged() >= until > log, "what was noted stays"
+        log = logged()
+    assert launch([killed], 1).returncode == 0
+    assert reference_file(killed).read_bytes() == reference_file(whole).read_bytes()
 
 
 def test_a_margin_of_0_is_none(toy_model: Path, pairs: Path, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import uvicorn
-
+from camelid.app.rate_votes import rate_votes
+from finetune.serve.access import Access
 from finetune.serve.app import make_app
+from finetune.serve.connections import make_server
 from finetune.serve.engine import ServerLimits
 from finetune.serve.served import ServedModel
 
@@ -38,12 +39,20 @@ class Running:
 
 @contextlib.contextmanager
 def serving(
-    served: Sequence[ServedModel], votes: Path, limits: ServerLimits | None = None, api_key: str | None = None
+    served: Sequence[ServedModel],
+    votes: Path,
+    limits: ServerLimits | None = None,
+    api_key: str | None = None,
+    access: Access | None = None,
+    access_log: bool = False,
+    tls: tuple[str, str] | None = None,
+    lora_folder: Path | None = None,
 ) -> Iterator[Running]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    app = make_app(served, limits or ServerLimits(), api_key, votes, "127.0.0.1")
-    config = uvicorn.Config(app, log_level="error", lifespan="on", ws="none", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    access = access or Access(keys=() if api_key is None else (api_key,))
+    app = make_app(served, limits or ServerLimits(), access, votes, rate_votes, lora_folder)
+    server = make_server(app, access_log, tls)
+    server.config.timeout_graceful_shutdown = 1
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:

@@ -8,6 +8,7 @@ import pytest
 
 from finetune.generate.chunk import Chunk
 from finetune.generate.decode import Generated, generate
+from finetune.generate.decoder import Decoder
 from finetune.generate.sampling import Sampling
 from finetune.generate.slots import Slots
 from finetune.serve.scheduler import BusyError, Job, Scheduler
@@ -46,7 +47,8 @@ def publish(chunks: list[tuple[Job, Chunk]]) -> None:
 
 
 def start(served: ServedModel, batch: int = 8, tokens: int = 2048, waiting: int = 1000) -> Scheduler:
-    return Scheduler(served.model, served.tokenizer, served.end_ids, publish, batch, tokens, waiting)
+    decoder = Decoder[Job](served.model, served.tokenizer, served.end_ids, batch, tokens)
+    return Scheduler(decoder, publish, waiting)
 
 
 def alone(served: ServedModel, prompt: list[int], seed: int, sampling: Sampling) -> Generated:

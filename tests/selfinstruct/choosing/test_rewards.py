@@ -13,7 +13,8 @@ from camelid.app.cli import main
 from camelid.files.read import read_jsonl
 from camelid.message import Message
 from conversations.candidates import Candidates, SampledAnswer, write_candidates
-from selfinstruct.choosing.rewards import GATE, Whitening, best_of_kl, llama2_reward
+from conversations.reward_rule import GATE, llama2_reward
+from selfinstruct.choosing.rewards import Whitening, best_of_kl
 
 getcontext().prec = 80
 LOGITS = [-40.0, -12.5, -3.0, -1.7347, -1.7346, -1.7345, -0.2, 0.0, 0.7, 2.0, 12.5, 40.0]

@@ -17,8 +17,8 @@ from camelid.app.cli import main
 from camelid.files.read import file_hash, read_json
 from camelid.files.write import write_jsonl
 from conversations.candidates import Candidates, read_candidates
+from conversations.prompts import read_prompts
 from selfinstruct.sampling.ghost import read_constraints
-from selfinstruct.sampling.prompts import read_prompts
 from tests.chatml_folder import save_chatml_folder
 from tests.fake_openai import FakeOpenAI
 

@@ -131,7 +131,9 @@ def test_one_text_in_any_file_gives_the_same_documents(tmp_path: Path, tokenizer
     (tmp_path / "shards" / "b.jsonl").write_bytes(b"".join(lines.splitlines(keepends=True)[7:]))
     (tmp_path / "plain" / "deep").mkdir(parents=True)
     for number, text in enumerate(TEXTS):
-        (tmp_path / "plain" / ("deep" if number > 9 else "") / f"{number:02}.txt").write_bytes(text.encode())
+        (
+            tmp_path / "plain" / ("deep" if number > 9 else "") / f"{number:02}.{'md' if number % 5 == 1 else 'txt'}"
+        ).write_bytes(text.encode())
     contents = []
     for name in ("texts.jsonl", "packed.jsonl.gz", "texts.parquet", "shards", "plain"):
         section = text_section(DataSource(str(tmp_path / name), form="text"))
@@ -196,7 +198,7 @@ def test_recipes_know_every_form() -> None:
 def test_both_kinds_of_files_in_one_folder_are_refused(tmp_path: Path, tokenizer: Any) -> None:
     write_texts(tmp_path / "a.jsonl", TEXTS)
     (tmp_path / "b.txt").write_text("x")
-    with pytest.raises(UserError, match=r"holds texts \(b\.txt\) beside records \(a\.jsonl\)"):
+    with pytest.raises(UserError, match=r"holds texts \(b\.txt\) beside what is none \(a\.jsonl\)"):
         load_tokens(tmp_path / "c", text_section(DataSource(str(tmp_path), form="text")), tokenizer, seed=0)
 
 

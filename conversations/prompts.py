@@ -1,7 +1,7 @@
-"""Prompts to sample answers to, from whatever file asks something."""
+"""Prompts that answers are sampled to, from whatever file asks something."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,16 @@ def read_prompts(path: str | Path) -> Iterator[PromptToAnswer]:
     """
     ids: set[str] = set()
     for place, record in read_records(find_packaged(path)):
-        for name, messages in _asked(record, place):
-            yield PromptToAnswer(unique_id(name, ids), messages, _meta(record, place))
+        for prompt in prompts_in(record, place):
+            yield replace(prompt, id=unique_id(prompt.id, ids))
     if not ids:
         raise UserError(f"{path}: no prompts in it")
+
+
+def prompts_in(record: Record, place: str) -> Iterator[PromptToAnswer]:
+    """The prompts of one record; `place` is `file:line`, for errors. Their ids are those of the record."""
+    for name, messages in _asked(record, place):
+        yield PromptToAnswer(name, messages, _meta(record, place))
 
 
 def _asked(record: Record, place: str) -> Iterator[tuple[str, tuple[Message, ...]]]:

@@ -1,0 +1,1 @@
+"""Numbers that say what a conversation is worth, and what is chosen by them."""

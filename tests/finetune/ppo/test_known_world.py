@@ -1,0 +1,112 @@
+"""In a world whose best policies are known, what is learned is the best, and over-optimisation follows its exact curve.
+
+Seeds are fixed beforehand.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from camelid.files.read import read_jsonl
+from tests.finetune.ppo.world import ENDS, OTHERS, PROXY, VALUES, exact, interval, log_probs, recipe_of, write_world
+from tests.finetune.runs import metrics, run
+
+MEASURED = 128  # answers of the last iteration
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_world(tmp_path_factory.mktemp("world"))
+
+
+def last_answers(recipe: dict[str, Any], world: dict[str, Path]) -> tuple[list[dict[str, Any]], np.ndarray[Any, Any]]:
+    """The answers of the last iteration, and the nats of each from the start, by plain transformers on the final model.
+
+    They were sampled by the policy before its last two updates.
+    """
+    from transformers import AutoTokenizer
+
+    folder = Path(recipe["run"]["output"])
+    lines = [line for _, line in read_jsonl(folder / "rollouts.jsonl")]
+    last = [line for line in lines if line["iteration"] == lines[-1]["iteration"]]
+    assert len(last) == MEASURED
+    tokenizer = AutoTokenizer.from_pretrained(world["model"])
+    asked = {record["id"]: record["messages"] for _, record in read_jsonl(world["prompts"])}
+    prompts = [
+        tokenizer.apply_chat_template(asked[line["prompt"]], add_generation_prompt=True)["input_ids"] for line in last
+    ]
+    ids = [line["ids"] for line in last]
+    return last, log_probs(folder / "model", prompts, ids) - log_probs(world["model"], prompts, ids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("advantage", ["critic", "leave-one-out"])
+def test_the_best_policy_is_found(advantage: str, world: dict[str, Path], tmp_path: Path) -> None:
+    beta, answers = 0.5, 1 if advantage == "critic" else 4
+    recipe = recipe_of(world, tmp_path / "run", beta=beta, advantage=advantage, answers=answers, gae_lambda=1.0)
+    recipe["optim"] |= {"updates": 160, "lr": 2e-3}
+    assert run(recipe) == 0
+    last, apart = last_answers(recipe, world)
+    rewards = np.array([line["reward"] for line in last])
+    found, error = interval(rewards - beta * apart)
+    best = exact(VALUES, VALUES, beta, OTHERS, ENDS).best
+    start = metrics(recipe)[0]["reward"]
+    print(f"{advantage}: {found:.4f} +- {error:.4f}, best {best:.4f}, start {start:.3f}")
+    assert abs(found - best) <= error
+    assert start < best - 0.3
+
+
+@pytest.mark.slow
+def test_the_group_of_answers_finds_better_ones(world: dict[str, Path], tmp_path: Path) -> None:
+    """GRPO's advantages are scaled by the group's deviation, so its best policy is another; it must get near."""
+    recipe = recipe_of(world, tmp_path / "run", beta=0.1, advantage="group", answers=8)
+    assert run(recipe) == 0
+    rewards = [line["reward"] for line in metrics(recipe) if "reward" in line]
+    assert np.mean(rewards[-5:]) > rewards[0] + 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beta", [1.0, 0.5])
+def test_over_optimisation_follows_its_exact_curve(
+    beta: float, world: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The reward overrates the worst word; where the policy is held less, gold falls, and the run says so."""
+    recipe = recipe_of(world, tmp_path / "run", beta=beta, advantage="leave-one-out", answers=4)
+    recipe["ppo"] |= {"rewards": {"proxy": f"{world['worth']}:overrated"}, "gold": f"{world['worth']}:reward"}
+    recipe["optim"] |= {"updates": 240, "lr": 1e-3}
+    recipe["data"]["validation"] = 0.4
+    recipe["run"]["evaluate_every"] = 40
+    assert run(recipe) == 0
+    last, apart = last_answers(recipe, world)
+    gold = [
+        sum(dict(zip(_WORDS, VALUES, strict=True)).get(word, 0.0) for word in line["answer"].split()) for line in last
+    ]
+    measured = {"kl": apart, "reward": np.array([line["reward"] for line in last]), "gold": np.array(gold)}
+    truth = exact(PROXY, VALUES, beta, OTHERS, ENDS)
+    for name, values in measured.items():
+        mean, error = interval(values)
+        print(f"beta {beta}: {name} {mean:.3f} +- {error:.3f}, exact {getattr(truth, name):.3f}")
+    for name, values in measured.items():
+        mean, error = interval(values)
+        assert abs(mean - getattr(truth, name)) <= error, name
+    falls = exact(PROXY, VALUES, beta, OTHERS, ENDS).gold < exact(VALUES, VALUES, 1e6, OTHERS, ENDS).gold - 0.5
+    assert falls == ("gold fell by" in capsys.readouterr().err)
+    page = (Path(recipe["run"]["output"]) / "curves.html").read_text()
+    assert falls == ("gold fell by" in page)
+
+
+_WORDS = [f"w{number}" for number in range(16)]
+
+
+@pytest.mark.slow
+def test_the_target_is_held(world: dict[str, Path], tmp_path: Path) -> None:
+    """The mean KL over the second half of the run is within a tenth of what was asked for."""
+    recipe = recipe_of(world, tmp_path / "run", beta=0.5, advantage="leave-one-out", answers=4, target_kl=2.0)
+    recipe["optim"] |= {"updates": 300, "lr": 3e-3}
+    assert run(recipe) == 0
+    kls = [line["kl"] for line in metrics(recipe) if "kl" in line]
+    mean = float(np.mean(kls[len(kls) // 2 :]))
+    print(f"target 2.0, held {mean:.3f}")
+    assert abs(mean - 2.0) <= 0.2
