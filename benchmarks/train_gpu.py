@@ -220,8 +220,7 @@ def transformers(kind: str, config: LlamaConfig, device: torch.device, packed: b
 def trl(kind: str, config: LlamaConfig) -> dict[str, Any]:
     """The same of TRL, whose rows are packed by itself."""
     data, optim, adapter = conversations(config.vocab_size), OPTIMS[kind], ADAPTERS[kind]
-    count = 2 * (WARM_UP + STEPS) * optim.global_batch * CAPACITY // int(data.lengths.mean())  # more than it takes
-    chats = [labelled(data, document) for document in range(min(count, data.documents))]
+    chats = [labelled(data, document) for document in range(data.documents)]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         torch.save([{"input_ids": ids.tolist(), "labels": labels.tolist()} for ids, labels in chats], folder / "chats")
@@ -374,8 +373,8 @@ def sides_of(kind: str) -> list[str]:
 
 def missing(kind: str, side: str) -> str | None:
     """The package that a leg lacks."""
-    packages = ["liger_kernel"] * ("Liger" in side) + [NEEDS[kind]] * (kind in NEEDS)
-    return next((package for package in packages if importlib.util.find_spec(package) is None), None)
+    packages = ("liger_kernel" if "Liger" in side else None, NEEDS.get(kind))
+    return next((name for name in packages if name is not None and importlib.util.find_spec(name) is None), None)
 
 
 def all_bars() -> list[str]:
