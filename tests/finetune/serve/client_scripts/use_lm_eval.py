@@ -9,7 +9,7 @@ from lm_eval.tasks import TaskManager
 url, folder, tasks = sys.argv[1:]
 found = []
 for model, arguments in (
-    ("hf", {"pretrained": folder, "device": "cpu", "dtype": "float32", "max_length": 255}),
+    ("hf", {"pretrained": folder, "device": "cpu", "dtype": "float32", "max_length": 255, "add_bos_token": True}),
     (
         "local-completions",
         {
@@ -20,6 +20,7 @@ for model, arguments in (
             "tokenized_requests": True,
             "batch_size": 4,
             "max_length": 256,
+            "add_bos_token": True,
         },
     ),
 ):
