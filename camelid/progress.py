@@ -4,10 +4,10 @@ import sys
 import time
 from types import TracebackType
 
+from rich import table
 from rich.console import Console
 from rich.progress import Progress as RichProgress
-from rich.progress import ProgressColumn, Task
-from rich.table import Column
+from rich.progress import ProgressColumn
 from rich.text import Text
 
 from camelid.terminal import printable, terminal_of
@@ -109,10 +109,10 @@ class _Line(ProgressColumn):
     """The whole line as one column, so that it is ours what gives way to what."""
 
     def __init__(self, progress: Progress, console: Console) -> None:
-        super().__init__(Column(no_wrap=True))
+        super().__init__(table.Column(no_wrap=True))
         self._progress, self._console = progress, console
 
-    def render(self, task: Task) -> Text:
+    def render(self, task: object) -> Text:
         return self._progress.line(self._console.width)
 
 

@@ -60,13 +60,9 @@ def build_parser() -> CommandParser:
     return parser
 
 
+@clean_terminals()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status (2 for a mistake the user can mend)."""
-    with clean_terminals():
-        return _run(arguments)
-
-
-def _run(arguments: Sequence[str] | None) -> int:
     parser = build_parser()
     args, more = parser.parse_known_args(arguments)
     if more and hasattr(args, "overrides") and not any(item.startswith("-") for item in more):

@@ -30,7 +30,7 @@ def register(rooms: Any) -> None:
     parser.add_argument(
         "--preference",
         action="store_true",
-        help="go on with what is preferred: judged pairs, a reward model, the best of 8 answers, DPO",
+        help="go on with what is preferred: judged pairs, a reward model, the best of 8 answers, DPO, PPO",
     )
     parser.set_defaults(run=run)
 

@@ -7,7 +7,7 @@ still too long cut off at `max_length`, what has nothing to train on then left o
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
@@ -59,6 +59,7 @@ class DataAudit:
     Attributes:
         conversations, split, documents: read; cut into several; what they became.
         refused: conversations the template cannot write, with the reason (the first few).
+        lost: exchanges with tools that the template cannot write, with the reason; training leaves them out.
         marked: conversations in whose text a role marker was typed (`ASSISTANT:`, `[/INST]`), by the first of them. Who
             trains on these teaches the model to go on as the user.
         untrained: documents without a trained token; training leaves them out, and so do the counts below.
@@ -75,6 +76,7 @@ class DataAudit:
     split: int = 0
     documents: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
     marked: Counter[str] = field(default_factory=Counter)
     untrained: int = 0
     cut: int = 0
@@ -133,6 +135,7 @@ class DataAudit:
         lines: list[tuple[Level, str]] = [
             ("FAIL" if refused else "ok", f"{refused} of {self.conversations} conversations refused by the template"),
             *(("FAIL", f"    {reason}") for reason, _ in self.refused.most_common(SHOWN_FAULTS)),
+            *self._lost_exchanges(),
             *self._role_markers(),
             ("note" if self.split else "ok", f"{self.split} split at {self.max_length} tokens"),
         ]
@@ -152,6 +155,12 @@ class DataAudit:
         share = self.trained / self.tokens
         level: Level = "FAIL" if share < LEAST_TRAINED else "ok"
         return [*lines, (level, f"{self.trained:,} of {self.tokens:,} tokens are trained ({share:.1%})")]
+
+    def _lost_exchanges(self) -> list[tuple[Level, str]]:
+        if not self.lost:
+            return []
+        lines: list[tuple[Level, str]] = [("note", f"{self.lost.total():,} exchanges with tools are left out")]
+        return lines + [("note", f"    {reason}") for reason, _ in self.lost.most_common(SHOWN_FAULTS)]
 
     def _role_markers(self) -> list[tuple[Level, str]]:
         if not self.marked:
@@ -176,9 +185,21 @@ class DataAudit:
 def audit_conversations(conversations: Iterable[Conversation], encoder: Encoder, max_length: int) -> DataAudit:
     """Count all conversations."""
     result = DataAudit(max_length)
-    for conversation, tokens in encoder.encode_all(conversations):
+    for conversation, tokens in encoder.encode_all(_written(conversations, encoder, result)):
         result.add(conversation, tokens, encoder)
     return result
+
+
+def _written(conversations: Iterable[Conversation], encoder: Encoder, result: DataAudit) -> Iterator[Conversation]:
+    """The conversations as the template can write them."""
+    for conversation in conversations:
+        fitted = encoder.fit_tools(conversation)
+        if fitted.lost:
+            result.lost[fitted.reason] += fitted.lost
+        if fitted.conversation is None:
+            result.conversations += 1
+        else:
+            yield fitted.conversation
 
 
 def length_histogram(lengths: list[int], max_length: int, rows: int = 8, width: int = 40) -> list[str]:

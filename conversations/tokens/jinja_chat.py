@@ -81,19 +81,19 @@ class JinjaChat:
             return frozenset([last])
         return frozenset(standing)
 
-    def _text(self, messages: Sequence[Message], tools: Sequence[Tool], ask: bool) -> str:
+    def _text(self, messages: Sequence[Message], tools: Sequence[Tool], ask: bool, mark: Marker = unmarked) -> str:
         """What the template writes, whatever the weights; remembered."""
         said = tuple((one.role, one.content, one.reasoning, one.tool_calls, one.tool_call_id) for one in messages)
-        key = said, json.dumps(tools), ask
+        key = said, json.dumps(tools), ask, mark is unmarked
         if key not in self._written:
             if len(self._written) >= REMEMBERED:
                 self._written.clear()
-            self._written[key] = self.render(messages, tools, ask, unmarked)
+            self._written[key] = self.render(messages, tools, ask, mark)
         return self._written[key]
 
     def _pieces(self, messages: Sequence[Message], tools: Sequence[Tool], ask: bool) -> list[MarkedText]:
         """What the template writes, cut at the texts."""
-        pieces = cut_at_marks(self.render(messages, tools, ask, mark_text))
+        pieces = cut_at_marks(self._text(messages, tools, ask, mark_text))
         if "".join(piece.text for piece in pieces) != self._text(messages, tools, ask):
             raise self.refusal("it changes what somebody says, or writes other text because of it")
         found = Counter(piece.owner for piece in pieces if piece.typed and not piece.thought)

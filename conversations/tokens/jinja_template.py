@@ -105,6 +105,10 @@ class JinjaTemplate:
         self._end = self._end_of_turn()
 
     @property
+    def fingerprint(self) -> str:
+        return self.jinja
+
+    @property
     def stop(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((self._end, self._end_of_call)))
 

@@ -37,6 +37,7 @@ class ChatFormat(Protocol):
         control: tokens of the template that the tokenizer must know as special tokens.
         stop: strings that end an answer; all of them are special tokens.
         jinja: the format as a Jinja chat template.
+        fingerprint: what tells it from others in the names of caches.
         date: what it writes in place of today's date; None if it writes no date of the day.
     """
 
@@ -50,6 +51,8 @@ class ChatFormat(Protocol):
     def stop(self) -> tuple[str, ...]: ...
     @property
     def jinja(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
     @property
     def date(self) -> date | None: ...
 

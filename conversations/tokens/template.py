@@ -63,6 +63,11 @@ class Template:
     tools: ToolForm | None = None
 
     @property
+    def fingerprint(self) -> str:
+        """Its Jinja as up to version 0.2, which wrote no tools: models and caches of that time are known by it."""
+        return replace(self, tools=None).jinja
+
+    @property
     def date(self) -> None:
         """See `ChatFormat.date`."""
         return
@@ -238,7 +243,7 @@ def template_from_tokenizer(tokenizer: Any) -> ChatFormat:
         UserError: it carries none, or one whose answers cannot be told from the rest.
     """
     for template in TEMPLATES.values():
-        if tokenizer.chat_template == template.jinja:
+        if tokenizer.chat_template in (template.jinja, template.fingerprint):
             return template
     return JinjaTemplate(tokenizer)
 

@@ -29,6 +29,7 @@ from tokenizers import Encoding
 from camelid.errors import UserError
 from camelid.message import Conversation, Message, Tool
 from conversations.tokens.answer_documents import answer_documents
+from conversations.tokens.fit_tools import FittedTools, fit_tools
 from conversations.tokens.respell import new_mark, respell, spell_controls
 from conversations.tokens.span import ChatFormat, Span
 
@@ -150,6 +151,10 @@ class Encoder:
                     yield conversation, one
                 else:
                     yield conversation, self._tokens(*one, self._tokenise(*one, next(found)))
+
+    def fit_tools(self, conversation: Conversation) -> FittedTools:
+        """The conversation without the exchanges whose tools the template cannot write; see `fit_tools`."""
+        return fit_tools(self._with_thinking(conversation), self.template)
 
     def documents(self, conversation: Conversation) -> list[Conversation]:
         """What is encoded of it in one piece each, so that every answer has the prompt it will have; see

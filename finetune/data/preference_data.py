@@ -108,7 +108,7 @@ def _key(data: PreferenceDataSection, tokenizer: Any, seed: int, unit: Unit, sha
         "preferences",
         FORMAT,
         [(source_fingerprint(source), source.weight) for source in data.train],
-        template_for(data.template, tokenizer).jinja,
+        template_for(data.template, tokenizer).fingerprint,
         hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
         data.max_length,
         seed,

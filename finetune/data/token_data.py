@@ -198,7 +198,7 @@ def _key(data: DataSection, tokenizer: Any, seed: int) -> str:
     parts = [
         FORMAT,
         [_key_of_source(source) for source in data.train],
-        template_for(data.template, tokenizer).jinja if data.template and "chat" in forms else None,
+        template_for(data.template, tokenizer).fingerprint if data.template and "chat" in forms else None,
         hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
         data.max_length,
         seed,

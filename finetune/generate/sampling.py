@@ -110,15 +110,24 @@ def choose_tokens(logits_BV: Tensor, states: Sequence[SamplingState]) -> list[in
             chosen_B[rows] = logits_BV[rows].argmax(-1)
             continue
         chances_BV = token_probabilities(logits_BV[rows], states[rows[0]].sampling)
-        drawn = [
-            torch.multinomial(chances_V, 1, generator=states[row].generator)
-            for row, chances_V in zip(rows, chances_BV, strict=True)
-        ]
-        chosen_B[rows] = torch.cat(drawn)
+        chosen_B[rows] = draw(chances_BV, [states[row].generator for row in rows])
     tokens: list[int] = chosen_B.tolist()
     for state, token in zip(states, tokens, strict=True):
         state.take(token)
     return tokens
+
+
+def draw(chances_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """(B,) a token of each row by its chances, which need not be normalised, from a random source of its own.
+
+    The largest of chance / exponential noise falls on a token in proportion to its chance (the Gumbel-max trick, Gumbel
+    1954, as an exponential race). `torch.multinomial` draws the same tokens so, a row at a time, and asks the device
+    twice a row whether the chances are fine, which the host waits for.
+    """
+    noise_BV = torch.empty_like(chances_BV)
+    for noise_V, generator in zip(noise_BV, generators, strict=True):
+        noise_V.exponential_(1.0, generator=generator)
+    return (chances_BV / noise_BV).argmax(-1)
 
 
 def penalise(logits_BV: Tensor, states: Sequence[SamplingState]) -> Tensor:

@@ -166,7 +166,8 @@ def _check_options(args: argparse.Namespace) -> None:
         raise UserError("name a MODEL to serve, or another server with --page-for URL")
     for name in ("models", "adapter", "lora", "lora_folder", "template", "system"):
         if args.page_for is not None and getattr(args, name):
-            raise UserError(f"--page-for: the model is the other server's; leave {name.replace('models', 'MODEL')} out")
+            option = "MODEL" if name == "models" else f"--{name.replace('_', '-')}"
+            raise UserError(f"--page-for: the model is the other server's; leave {option} out")
     if (args.tls_cert is None) != (args.tls_key is None):
         raise UserError("--tls-cert and --tls-key go together: give both")
     if args.lora_folder is not None and not Path(args.lora_folder).is_dir():

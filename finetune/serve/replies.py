@@ -16,7 +16,7 @@ from finetune.serve.errors import ApiError
 from finetune.serve.json_reply import json_blocks
 
 MOST_AT_ONCE = 500  # log-probabilities that are written in the event loop, about a millisecond
-ResultT = TypeVar("ResultT")
+WorkT = TypeVar("WorkT")
 EndpointKind = Literal["chat", "completion"]
 OBJECTS: dict[tuple[EndpointKind, bool], str] = {
     ("chat", False): "chat.completion",
@@ -111,7 +111,7 @@ class ReplyWriter:
                 choices.append({**choice, "finish_reason": self._why(index, chunk)})
         return _event(self._chunk(choices, usage)) if choices else b""
 
-    async def _apart(self, chunks: Sequence[Chunk], work: Callable[[], ResultT]) -> ResultT:
+    async def _apart(self, chunks: Sequence[Chunk], work: Callable[[], WorkT]) -> WorkT:
         """The result of work on chunks; in a thread of its own if it would keep the event loop from others."""
         described = sum(len(chunk.prompt) + len(chunk.tokens) for chunk in chunks) * (1 + (self._top_logprobs or 0))
         if self._top_logprobs is None or described <= MOST_AT_ONCE:

@@ -55,16 +55,14 @@ def test_an_error_that_quotes_a_file_does_not_drive_the_terminal(tmp_path: Path)
     assert "owned" in shown and not re.findall(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", shown)
 
 
-@pytest.mark.parametrize(
-    ("label", "columns"), [("train", 80), ("answer (a-very-long-label-of-a-model)", 80), ("answer (a-long-label)", 50)]
-)
+@pytest.mark.parametrize(("label", "columns"), [("answer (a-very-long-label-of-a-model)", 80), ("train", 50)])
 def test_progress_shows_bar_count_rate_and_times_and_cuts_the_facts(label: str, columns: int) -> None:
     facts = "loss 2.313 | 1,204 tok/s (900 trained) | 3.2 GB | MFU 38% \x1b[31m| USD 0.12 of 5.00, 12 failed"
     code = (
         "import time; from camelid.progress import Progress\n"
         f"with Progress({label!r}, 1200) as bar:\n"
-        f"    for done in (300, 600):\n        time.sleep(0.3); bar.update(done, {facts!r})\n"
-        "    time.sleep(0.3)"
+        f"    for done in (300, 600):\n        time.sleep(0.2); bar.update(done, {facts!r})\n"
+        "    time.sleep(0.2)"
     )
     shown = on_terminal("-c", code, columns=columns)
     assert "\x1b[31m" not in shown

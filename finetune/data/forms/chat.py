@@ -21,7 +21,7 @@ from camelid.files.read import Record
 from camelid.message import Conversation
 from conversations.formats.readers import read_chats, scan_chats
 from conversations.formats.record_format import PlacedRecords
-from conversations.tokens.fit_tools import LOST_EXCHANGE, LOST_SCHEMAS, NOTHING_LEFT, fit_tools
+from conversations.tokens.fit_tools import LOST_EXCHANGE, LOST_SCHEMAS, NOTHING_LEFT
 from conversations.tokens.split import split_conversation
 from conversations.tokens.template import template_for
 from conversations.tokens.tokenize import Encoder
@@ -142,7 +142,7 @@ def _encode_batch(encoder: Encoder, context: EncodeContext, conversations: list[
 
 def _fitted(conversation: Conversation, encoder: Encoder, records: Ledger) -> Conversation | None:
     """The conversation as the template can write it; None if nothing of it is left."""
-    fitted = fit_tools(conversation, encoder.template)
+    fitted = encoder.fit_tools(conversation)
     if fitted.conversation is None:
         records.drop(NOTHING_LEFT, example=fitted.reason)
         return None

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from camelid.app.cli import main
-from camelid.message import Conversation, Message
+from camelid.message import Conversation, Message, ToolCall
 from tests.conversations.chats import chat
+
+LOOK = {"type": "function", "function": {"name": "look"}}
 
 
 def run_audit(path: str, folder: str, length: int, *options: str) -> int:
@@ -98,3 +100,17 @@ def test_audit_counts_what_training_will_see(
     assert f"{cut} of {loaded.documents} documents are cut off at 120 tokens" in out
     histogram = [int(row.split()[-1]) for row in out.split("documents)\n")[1].splitlines() if row.startswith("  ")]
     assert sum(histogram) == documents.read and histogram[-1] >= untrained + cut
+
+
+def test_exchanges_whose_tools_the_template_cannot_write_are_left_out_as_in_training(
+    data: Callable[..., str], folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = Message("assistant", "", tool_calls=(ToolCall("look", "{}"),))
+    turns = (Message("user", "q"), call, Message("tool", "3"), Message("assistant", "It is 3."))
+    chats = [chat(str(n), f"Question {n}?", f"Answer {n}.") for n in range(8)]
+    used = Conversation("t", (*chats[0].messages[:1], Message("assistant", "Other."), *turns), {}, (LOOK,))
+    path = data(*chats, used, Conversation("u", turns))
+    main(["conversations", "audit", path, "--template", "alpaca", "--tokenizer", folder, "--max-length", "200"])
+    out = capsys.readouterr().out
+    assert "0 of 10 conversations refused" in out and "note  2 exchanges with tools are left out" in out
+    assert "template 'alpaca' writes no tools" in out and "0 of 9 answers lose" in out

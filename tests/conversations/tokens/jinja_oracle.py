@@ -8,7 +8,7 @@ that asks for them ends, and end with the first token that ends a turn.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -47,6 +47,7 @@ class Published:
     system: bool = True
     calls: int = 0
     beside: bool = False
+    _rendered: dict[str, str] = field(default_factory=dict)
 
     def family(self) -> Family:
         """A byte-level tokenizer that knows its control tokens, and a twin that knows none."""
@@ -65,12 +66,14 @@ class Published:
 
     def render(self, tokenizer: Any, messages: Sequence[Message], tools: Sequence[Any], ask: bool = False) -> str:
         """By transformers, on the fixed day."""
-        text = tokenizer.apply_chat_template(
-            as_transformers(messages, self.reasoning, thinks=not self.opened),
-            tools=list(tools) or None,
-            tokenize=False,
-            add_generation_prompt=ask,
-        )
+        said = as_transformers(messages, self.reasoning, thinks=not self.opened)
+        key = json.dumps([said, tools, ask])
+        if key not in self._rendered:
+            self._rendered[key] = self._render(tokenizer, said, tools, ask)
+        return self._rendered[key]
+
+    def _render(self, tokenizer: Any, said: list[Any], tools: Sequence[Any], ask: bool) -> str:
+        text = tokenizer.apply_chat_template(said, tools=list(tools) or None, tokenize=False, add_generation_prompt=ask)
         assert isinstance(text, str)
         for form in re.findall(r'strftime_now\("(.*?)"\)', self.source):
             text = text.replace(datetime.now().strftime(form), DATE.strftime(form))
@@ -109,6 +112,10 @@ class Published:
         spans, at = [], 0
         while at < len(text):
             end = tokens.get(at, at + 1)
+            while at not in tokens and end < len(text) and end not in tokens:
+                if (weight[end], answer[end]) != (weight[at], answer[at]):
+                    break
+                end += 1
             spans.append(Span(text[at:end], weight[at], at not in tokens, answer[at]))
             at = end
         return spans, frozenset(standing)

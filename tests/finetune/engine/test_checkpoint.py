@@ -38,6 +38,7 @@ def test_another_family_is_another_model() -> None:
         require_model(position(OLD), Path("checkpoint"), config)
 
 
+@pytest.mark.slow
 def test_one_process_saves_without_a_warning(toy_recipe: dict[str, Any], recwarn: pytest.WarningsRecorder) -> None:
     assert run(variant(toy_recipe, "run", optim__updates=2)) == 0
     assert not [str(one.message) for one in recwarn if "torch.distributed" in str(one.message)]

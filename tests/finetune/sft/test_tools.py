@@ -57,14 +57,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [chat(*rng.choice(shown)) for _ in range(1500)]
     (folder / "chats.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in records))
     texts = ["".join(span.text for span in template.spans(chat(*pair)) if not span.typed) for pair in PAIRS[:8]]
-    tokenizer: Any = train_tokenizer([*texts * 4, *THINGS, *PLACES] * 8, 600, template)
-    config = LlamaConfig(len(tokenizer), 64, 128, 2, 4, max_position_embeddings=256)
+    tokenizer: Any = train_tokenizer([*texts * 4, *THINGS, *PLACES] * 8, 900, template)
+    config = LlamaConfig(len(tokenizer), 64, 128, 2, 4, max_position_embeddings=384)
     weights.save_model(weights.init_model(config, 0).state_dict(), config, folder / "untrained")
     tokenizer.save_pretrained(folder / "untrained")
     recipe = {
         "model": {"path": str(folder / "untrained")},
-        "data": {"train": [{"path": str(folder / "chats.jsonl")}], "max_length": 256, "template": "chatml"},
-        "optim": {"lr": 4e-3, "global_batch": 32, "micro_batch": 32, "updates": 250, "betas": [0.9, 0.95]},
+        "data": {"train": [{"path": str(folder / "chats.jsonl")}], "max_length": 384, "template": "chatml"},
+        "optim": {"lr": 4e-3, "global_batch": 8, "micro_batch": 8, "updates": 700, "betas": [0.9, 0.95]},
         "run": {"output": str(folder / "run"), "precision": "fp32", "checkpoint_every": 1000},
     }
     assert run(recipe) == 0
