@@ -71,24 +71,20 @@ async def measure_all(url: str) -> list[tuple[float, float]]:
     return [await measure(url) for _ in range(RUNS)]
 
 
+def make_model(place: str) -> str:
+    """A model of the demo's shape; its folder."""
+    data = f"{place}/data.jsonl"
+    generate = ["selfinstruct", "generate", "--model", "offline", "--count", "100", "--output", data, "--quiet"]
+    subprocess.run([*CAMELID, *generate], cwd=ROOT, check=True)
+    make = ["weights", "new", "recipes/models/tiny.yaml", f"{place}/model", "--data", data]
+    subprocess.run([*CAMELID, *make, "--template", "vicuna_v1.1"], cwd=ROOT, check=True)
+    return f"{place}/model"
+
+
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data.jsonl"
-        generate = [
-            "selfinstruct",
-            "generate",
-            "--model",
-            "offline",
-            "--count",
-            "100",
-            "--output",
-            str(data),
-            "--quiet",
-        ]
-        subprocess.run([*CAMELID, *generate], cwd=ROOT, check=True)
-        make = ["weights", "new", "recipes/models/tiny.yaml", f"{folder}/model", "--data", str(data)]
-        subprocess.run([*CAMELID, *make, "--template", "vicuna_v1.1"], cwd=ROOT, check=True)
-        serve = [*CAMELID, "serve", f"demo={folder}/model", "--port", "0"]
+    with tempfile.TemporaryDirectory() as place:
+        folder = make_model(place)
+        serve = [*CAMELID, "serve", f"demo={folder}", "--port", "0"]
         with subprocess.Popen(serve, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             url = server.stdout.readline().split(" at ")[1].split(",")[0]

@@ -32,6 +32,7 @@ def register(rooms: Any, rate_votes: Callable[[Path], dict[str, Any]]) -> None:
         metavar="NAME=PEFT",
         help="an adapter served beside MODEL, under its own name, several times for several",
     )
+    parser.add_argument("--bits", type=int, choices=(8, 4), help="hold the weights of linear layers in so many bits")
     parser.add_argument("--lora-folder", metavar="DIR", help="clients may load and unload the adapters in it")
     parser.add_argument(
         "--system",
@@ -140,7 +141,7 @@ def run_serve(args: argparse.Namespace) -> int:
     from finetune.serve.run import run_server
     from finetune.serve.served import open_served
 
-    served = [open_served(folder, name, args.adapter, args.template) for name, folder in folders.items()]
+    served = [open_served(folder, name, args.adapter, args.template, args.bits) for name, folder in folders.items()]
     served += [open_served_adapter(served[0], name, peft) for name, peft in loras.items()]
     served = [replace(one, system=systems.get(one.name)) for one in served]
     adapters = bool(args.lora or args.lora_folder)
@@ -225,9 +226,9 @@ def _vllm(args: argparse.Namespace, folders: dict[str, str]) -> int:
         raise UserError("--engine vllm: vLLM is not installed (pip install vllm); or leave the option out")
     from finetune.serve.access import read_keys
 
-    for name in ("lora", "lora_folder"):
+    for name in ("lora", "lora_folder", "bits"):
         if getattr(args, name):
-            raise UserError(f"--{name.replace('_', '-')}: not with --engine vllm; start vLLM with its --lora-modules")
+            raise UserError(f"--{name.replace('_', '-')}: not with --engine vllm; start vLLM with options of its own")
     for name in ("system", "allowed_host", "cors_origin", "root_path", "tls_cert", "access_log"):
         if getattr(args, name):
             raise UserError(f"--{name.replace('_', '-')}: not with --engine vllm; put a proxy before it")

@@ -20,6 +20,7 @@ from finetune.folders.vocabulary import require_rows
 from finetune.generate.low_rank import LowRankAdapter
 from finetune.generate.slots import round_up
 from finetune.llama.model import Llama
+from finetune.serve.quantised import Bits, open_quantised
 
 MOST_CACHE = 0.8, 0.25  # shares of free GPU memory, or of a CPU's memory, that keys and values take by themselves
 KEPT = 0.25  # beside what is being written, so many times its tokens are kept of earlier chats
@@ -67,7 +68,11 @@ class ServedModel:
 
 
 def open_served(
-    folder: str | Path, name: str | None = None, adapter: str | None = None, template: str | None = None
+    folder: str | Path,
+    name: str | None = None,
+    adapter: str | None = None,
+    template: str | None = None,
+    bits: Bits | None = None,
 ) -> ServedModel:
     """Load a model folder.
 
@@ -76,6 +81,7 @@ def open_served(
         name: what clients shall call it; None takes what people call it (`model_name`).
         adapter: a PEFT folder to add to the weights.
         template: for chats, where the tokenizer carries none.
+        bits: of the weights of linear layers; None leaves them as they are.
 
     Raises:
         UserError: no model folder, no tokenizer, an adapter that doesn't fit, or a chat template that cannot be used.
@@ -84,7 +90,12 @@ def open_served(
     if not (path / "config.json").is_file():
         raise UserError(f"{folder}: no model folder (it has no config.json){suggest_path(path)}")
     tokenizer, encoder, ends = _open_words(path, template)
-    model = open_weights(path) if adapter is None else load_adapted(path, adapter, open_weights)
+    if bits is not None and adapter is not None:
+        raise UserError("--bits: not with --adapter, which is added into whole weights; serve it with --lora NAME=PEFT")
+    if bits is not None:
+        model = open_quantised(path, bits)
+    else:
+        model = open_weights(path) if adapter is None else load_adapted(path, adapter, open_weights)
     digest = folder_fingerprint([path] if adapter is None else [path, Path(adapter)])
     infill = open_infill(tokenizer, path)
     if not isinstance(infill, UserError):
