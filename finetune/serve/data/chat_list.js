@@ -1,6 +1,6 @@
 // The list of chats: open, rename, delete.
 import { button, foreign, make, note, part } from "./dom.js";
-import { blankChat, isRunning, keep, openChat, running, session, show, title } from "./session.js";
+import { blankChat, isKept, isRunning, keep, openChat, running, session, show, title } from "./session.js";
 import { listChats, onChange, readChat, removeChat } from "./store.js";
 
 let renaming = null; // the id of the chat whose name is being written
@@ -98,8 +98,8 @@ async function drop(id) {
 export function startChats() {
   part("new").addEventListener("click", newChat);
   onChange(async (id, here) => {
-    const open = !here && id === session.chat.id && !isRunning() && !session.editing;
-    if (open && (await readChat(id))) await openChat(id);
+    const idle = () => id === session.chat.id && !isRunning() && !session.editing && isKept(session.chat);
+    if (!here && idle() && (await readChat(id)) && idle()) await openChat(id);
     await showChats();
   });
 }

@@ -68,12 +68,19 @@ export function changeSettings(values) {
 // Keep a chat, after what is being kept already.
 let queue = Promise.resolve();
 const timers = new Map();
+const writing = new WeakMap(); // how many savings of a chat are not done yet
+
+export const isKept = (chat) => !writing.get(chat);
 
 export function keep(chat) {
   clearTimeout(timers.get(chat));
   timers.delete(chat);
   chat.changed = Date.now();
-  queue = queue.then(() => write(chat)).catch((error) => note("The chat was not kept: " + error.message));
+  writing.set(chat, (writing.get(chat) || 0) + 1);
+  queue = queue
+    .then(() => write(chat))
+    .catch((error) => note("The chat was not kept: " + error.message))
+    .finally(() => writing.set(chat, writing.get(chat) - 1));
   return queue;
 }
 

@@ -72,12 +72,14 @@ def test_two_tabs_with_one_chat_lose_nothing(open_talk: Any, talker: Talker, pag
     for tab in (page, other):
         tab.wait_for_selector("#send:visible")
     page.wait_for_function("() => document.querySelectorAll('#chat-list li').length === 2")
-    asked = set()
+    here, there = (tuple(tab.locator(".turn.user .box").all_inner_texts()) for tab in (page, other))
+    assert here[0] == there[0] == "one question" and here[-1] == "asked here" and there[-1] == "asked there"
+    kept = set()
     for place in range(2):
         page.locator("#chat-list .open").nth(place).click()
-        page.wait_for_timeout(200)
-        asked.add(tuple(page.locator(".turn.user .box").all_inner_texts()))
-    assert asked == {("one question", "asked here"), ("one question", "asked there")}
+        page.wait_for_selector(f"#chat-list li:nth-child({place + 1}) [aria-current]")
+        kept.add(tuple(page.locator(".turn.user .box").all_inner_texts()))
+    assert kept == {here, there}
 
 
 def test_a_chat_is_saved_while_its_answer_is_written(open_talk: Any, talker: Talker) -> None:
