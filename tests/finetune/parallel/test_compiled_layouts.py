@@ -10,12 +10,19 @@ LAYOUTS: dict[str, tuple[int, dict[str, Any]]] = {
     "one": (1, {}),
     "ddp": (2, {}),
     "fsdp2": (2, {"run__sharding": "fsdp2"}),
+    "stages": (2, {"run__pipeline_parallel": 2}),
+    "fsdp2-stages": (4, {"run__pipeline_parallel": 2, "run__sharding": "fsdp2"}),
 }
+CELLS = [
+    (layout, adapter)
+    for layout in LAYOUTS
+    for adapter in ("none", "lora")
+    if "stages" not in layout or adapter == "none"
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("adapter", ["none", "lora"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("layout", "adapter"), CELLS)
 def test_compiled_equals_eager(toy_recipe: dict[str, Any], layout: str, adapter: str) -> None:
     processes, changes = LAYOUTS[layout]
     changes = changes | {"optim__updates": 20, "adapter__kind": adapter, "model__recompute": "selective"}
