@@ -20,9 +20,9 @@ def recipe(lively_model: Path, world: dict[str, Path], tmp_path: Path) -> dict[s
     """Two iterations of a model whose answers are lively, so that it matters how they are drawn."""
     (tmp_path / "worth.py").write_text(f"def reward(prompt, answer, meta):\n    return answer.count({WORDS[0]!r})\n")
     ours = recipe_of({**world, "model": lively_model, "worth": tmp_path / "worth.py"}, tmp_path / "run")
-    ours["ppo"] |= {"advantage": "leave-one-out", "answers": 4, "batch": 128, "max_new_tokens": 32}
+    ours["ppo"] |= {"advantage": "leave-one-out", "answers": 4, "batch": 64, "max_new_tokens": 32}
     ours["data"]["max_length"] = 200
-    ours["optim"] |= {"global_batch": 64, "updates": 3, "lr": 1e-2}
+    ours["optim"] |= {"global_batch": 32, "updates": 3, "lr": 1e-2}
     return ours
 
 

@@ -63,6 +63,7 @@ def assert_same(ours: dict[str, Any], truth: dict[str, Any], tolerance: float = 
         )
 
 
+@pytest.mark.slow
 def test_micro_batches_make_no_difference(world: dict[str, Path], tmp_path: Path) -> None:
     truth = recipe("critic", world, tmp_path, 1)
     ours = variant(truth, "five", optim__micro_batch=5)

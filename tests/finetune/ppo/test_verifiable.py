@@ -21,13 +21,13 @@ RIGHT = 0.2  # share of the sums in the supervised data that are right; the othe
 
 
 def write_sums(folder: Path) -> tuple[Path, Path]:
-    """The last digits of sums of two digits, most of them wrong, to begin from; and the questions with the answers."""
+    """Sums of two digits below five, most of them wrong, to begin from; and the questions with the answers."""
     rng = random.Random(0)
-    problems = [(a, b) for a in range(10) for b in range(10)]
+    problems = [(a, b) for a in range(5) for b in range(5)]
     chats, prompts = folder / "chats.jsonl", folder / "prompts.jsonl"
     with chats.open("w") as file:
-        for number, (a, b) in enumerate(problems * 12):
-            said = (a + b) % 10 if rng.random() < RIGHT else rng.randrange(10)
+        for number, (a, b) in enumerate(problems * 40):
+            said = a + b if rng.random() < RIGHT else rng.randrange(10)
             messages = [{"role": "user", "content": f"{a}+{b}"}, {"role": "assistant", "content": f"{said}"}]
             file.write(json.dumps({"id": f"c{number}", "messages": messages}) + "\n")
     with prompts.open("w") as file:
@@ -37,7 +37,7 @@ def write_sums(folder: Path) -> tuple[Path, Path]:
                 "prompt": [{"role": "user", "content": f"{a}+{b}"}],
                 "answers": [{"content": "?"}],
             }
-            file.write(json.dumps({**record, "meta": {"answer": str((a + b) % 10)}}) + "\n")
+            file.write(json.dumps({**record, "meta": {"answer": str(a + b)}}) + "\n")
     return chats, prompts
 
 
@@ -56,7 +56,7 @@ def test_exact_answers_teach_addition(tmp_path: Path) -> None:
     sft: dict[str, Any] = {
         "model": {"path": str(tmp_path / "base")},
         "data": {"train": [{"path": str(chats)}], "template": TEMPLATE, "max_length": 128},
-        "optim": {"lr": 3e-3, "global_batch": 8, "micro_batch": 8, "updates": 150},
+        "optim": {"lr": 3e-3, "global_batch": 8, "micro_batch": 8, "updates": 100},
         "run": {"output": str(tmp_path / "sft"), "precision": "fp32", "checkpoint_every": 1000},
     }
     assert run(sft) == 0
@@ -64,13 +64,13 @@ def test_exact_answers_teach_addition(tmp_path: Path) -> None:
         "kind": "ppo",
         "model": {"path": str(tmp_path / "sft" / "model")},
         "data": {"train": [{"path": str(prompts)}], "template": TEMPLATE, "max_length": 100},
-        "optim": {"lr": 1e-3, "global_batch": 200, "micro_batch": 25, "updates": 120, "betas": [0.9, 0.95]},
-        "ppo": {"rewards": {"right": "exact"}, "advantage": "leave-one-out", "answers": 8, "batch": 800,
+        "optim": {"lr": 2e-3, "global_batch": 200, "micro_batch": 25, "updates": 120, "betas": [0.9, 0.95]},
+        "ppo": {"rewards": {"right": "exact"}, "advantage": "leave-one-out", "answers": 8, "batch": 200,
                 "max_new_tokens": 4, "beta": 0.0},
         "run": {"output": str(tmp_path / "rl"), "precision": "fp32", "checkpoint_every": 1000},
     }  # fmt: skip
     assert run(ours) == 0
-    right = [line["reward"] for line in metrics(ours) if "reward" in line]  # of 800 answers to all 100 sums
-    print(f"right before {right[0]:.3f}, then {np.round(right[::3], 2).tolist()}, at the end {right[-1]:.3f}")
+    right = [line["reward"] for line in metrics(ours) if "reward" in line]  # of 200 answers to all 25 sums
+    print(f"right before {right[0]:.3f}, then {np.round(right[::8], 2).tolist()}, at the end {right[-1]:.3f}")
     assert AutoTokenizer.from_pretrained(tmp_path / "rl" / "model").chat_template
     assert right[0] < 0.3 and right[-1] > 0.8
