@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 
-ROUNDS = 3
+ROUNDS = 5
 DEFAULT = "300000"  # GNU's OpenMP's own GOMP_SPINCOUNT
 TRAIN = """
 import time
@@ -39,9 +39,9 @@ def step():
 for _ in range(2):
     step()
 started = time.perf_counter()
-for _ in range(8):
+for _ in range(14):
     step()
-print(8 * len(ids) / (time.perf_counter() - started))
+print(14 * len(ids) / (time.perf_counter() - started))
 """
 
 

@@ -2,8 +2,8 @@
 
 Run: python benchmarks/ppo.py. The last line is one JSON object. Both sides have the same policy, reward model and start
 of the critic, the same prompts, answers of at most as many tokens, minibatches, one pass over the answers, KL to the
-start, and AdamW; one thread each. An iteration samples, scores, measures and updates; seconds are those of all iterations
-after the first. TRL runs without recomputation, as we do, which makes it faster than its default.
+start, and AdamW; one thread each. An iteration samples, scores, measures and updates; seconds are those of all
+iterations after the first. TRL runs without recomputation, as we do, which makes it faster than its default.
 """
 
 import json

@@ -1,7 +1,7 @@
 """TRL's side of PPO: what its trainer makes of prompts of token ids. Run by `ppo.py` and by a test.
 
-It runs in TRL's environment and prints one JSON object, the wall-clock seconds of each iteration; of one backward pass, everything that TRL knew at
-that moment is written to a file if the job asks for it.
+It runs in TRL's environment and prints one JSON object, the wall-clock seconds of each iteration; of one backward pass,
+everything that TRL knew at that moment is written to a file if the job asks for it.
 """
 
 import json

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from camelid.files.read import read_jsonl
 from camelid.files.write import write_jsonl
 from camelid.models.offline.tasks import FAMILIES, TaskFamily
+from conversations.scores.select import Choice, choose, read_bounds
 
 GOOD, EACH, TRAINED, UPDATES = 2100, 180, 3000, 300
 FAULTS = ("truncated", "off-topic", "looping", "copied", "wrong")
@@ -44,6 +45,14 @@ ENDS = {
     "deita, lowest": ("deita", "low"),
     "ifd, lowest": ("ifd", "low"),
     "ifd, highest": ("ifd", "high"),
+}
+# Bounds that one may set: the option, and the fault that it is for.
+BOUNDS = {
+    "--max-score repetition=0.3": "looping",
+    "--max-score near-duplicates=1": "copied",
+    "--min-score length=4": "truncated",
+    "--max-score ifd=1": "off-topic",
+    "--min-score quality=4": "wrong",
 }
 EXPECTED = (  # what a score is for
     ("repetition", "repetition, most", "looping"),
@@ -145,10 +154,24 @@ def train(folder: Path, rng: Random, taken: set[str]) -> Path:
     return folder / "tuned" / "model"
 
 
-def dropped(records: list[dict[str, Any]], name: str, end: str) -> list[str]:
-    """The kinds of the `BAD` conversations at an end of a score; of equal ones, the first in the (random) order."""
+def dropped(records: list[dict[str, Any]], name: str, end: str, count: int = BAD) -> list[str]:
+    """The kinds of so many conversations at an end of a score; of equal ones, the first in the (random) order."""
     sign = 1 if end == "low" else -1
-    return [one["meta"]["kind"] for one in sorted(records, key=lambda one: sign * one["meta"]["scores"][name])[:BAD]]
+    return [one["meta"]["kind"] for one in sorted(records, key=lambda one: sign * one["meta"]["scores"][name])[:count]]
+
+
+def bound_row(records: list[dict[str, Any]], option: str, fault: str) -> str:
+    """What a bound drops, beside a random choice of as many."""
+    kind, text = option.split()
+    choice = Choice(read_bounds([text], []) if kind == "--min-score" else read_bounds([], [text]))
+    columns = {name: [one["meta"]["scores"].get(name) for one in records] for name in ("random", *choice.names)}
+    stays, _ = choose(choice, columns, len(records))
+    gone = [records[place]["meta"]["kind"] for place in sorted(set(range(len(records))) - set(stays))]
+    by_chance = dropped(records, "random", "low", len(gone))
+    cells = [f"{len(gone):,}"]
+    for kinds in (gone, by_chance):
+        cells += [share(sum(kind != "good" for kind in kinds), len(kinds)), share(kinds.count(fault), EACH)]
+    return f"| `{option}` | {fault} | {' | '.join(cells)} |"
 
 
 def share(count: int, of: int) -> str:
@@ -175,6 +198,10 @@ def main() -> None:
         bad = sum(kind != "good" for kind in kinds)
         cells = [share(bad, BAD), *(share(kinds.count(fault), EACH) for fault in FAULTS)]
         print(f"| {label} | {' | '.join(cells)} | {share(GOOD - (BAD - bad), GOOD)} |")
+    print("\n| option | for | drops | bad, of these | found | bad, of as many at random | found |")
+    print("|---|---|---|---|---|---|---|")
+    for option, fault in BOUNDS.items():
+        print(bound_row(records, option, fault))
     results = []
     for score, label, fault in EXPECTED:
         recall, by_chance = (found[row].count(fault) / EACH for row in (label, "random"))

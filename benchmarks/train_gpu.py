@@ -1,4 +1,4 @@
-"""One GPU: a random 7B at 2048 tokens, full fine-tune and LoRA, the runner's own code against transformers.
+"""One GPU: a random 7B at 2048 tokens, full, LoRA, QLoRA and in 8 bits, the runner's own code against transformers.
 
 Run: python benchmarks/train_gpu.py (on one H100). The last line is one JSON object. Every side runs in a process of
 its own, so that its peak memory is its own, one after the other on the same ShareGPT-like conversations:
@@ -9,6 +9,8 @@ its own, so that its peak memory is its own, one after the other on the same Sha
 - HF packed: transformers, rows of 2048 with positions that start again, gradient checkpointing, flash-attn if there.
 - HF padded: the same, each batch padded to its longest conversation.
 - HF packed + Liger: the first with Liger's kernels, if liger-kernel is installed.
+- TRL: SFTTrainer(packing=True) in an environment of its own (`train_gpu_trl.py`), full and LoRA. Without flash-attn it
+  lets packed documents see each other.
 
 transformers' full fine-tune holds weights, gradients and AdamW's moments in bfloat16 too, so that it fits.
 
@@ -17,10 +19,14 @@ Then answers: a random 7B writes 128 tokens to each of 1 and of 64 prompts of 12
 
 import importlib.util
 import json
+import math
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,10 +39,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from accelerate import Accelerator
 
+from benchmarks.peers import trl_python
 from finetune.data.batches import Plan
 from finetune.data.token_data import TokenData
 from finetune.data.token_store import TokenStore
 from finetune.engine.adapter import add_adapter
+from finetune.engine.float8 import use_float8
+from finetune.engine.load import load_quantised
 from finetune.engine.optimizer import make_optimizer
 from finetune.engine.update import run_update
 from finetune.engine.wide_gradients import WideGradients
@@ -47,9 +56,11 @@ from finetune.generate.sampling import Sampling
 from finetune.layout import Layout
 from finetune.llama.architectures import get_architecture
 from finetune.llama.config import LlamaConfig
+from finetune.llama.model import Llama
 from finetune.memory import estimate_memory
 from finetune.objectives.next_token import NextToken
 from finetune.parallel.hardware import flops_per_token, peak_flops
+from finetune.parallel.launch import Precision
 from finetune.recipe import AdapterSection, DataSection, DataSource, ModelSection, OptimSection, RunSection
 
 CAPACITY, WARM_UP, STEPS, CHATS = 2048, 2, 3, 2000
@@ -57,11 +68,25 @@ CAPACITY, WARM_UP, STEPS, CHATS = 2048, 2, 3, 2000
 OPTIMS = {
     "full": OptimSection(lr=2e-5, global_batch=16, micro_batch=1, epochs=1),
     "lora": OptimSection(lr=2e-5, global_batch=16, micro_batch=2, epochs=1),
+    "qlora": OptimSection(lr=2e-5, global_batch=16, micro_batch=2, epochs=1),
+    "fp8": OptimSection(lr=2e-5, global_batch=16, micro_batch=1, epochs=1),
 }
 PADDED_BATCH = 8
 PROMPT, ANSWER, BATCHES = 128, 128, (1, 64)
-ADAPTERS = {"full": AdapterSection(), "lora": AdapterSection(kind="lora", rank=16)}
-BARS = {"full": {"rate": 10_000, "gib": 72}, "lora": {"rate": 15_000, "gib": 32}}
+ADAPTERS = {
+    "full": AdapterSection(),
+    "lora": AdapterSection(kind="lora", rank=16),
+    "qlora": AdapterSection(kind="qlora", rank=16),
+    "fp8": AdapterSection(),
+}
+PRECISIONS: dict[str, Precision] = {"full": "bf16-pure", "lora": "bf16", "qlora": "bf16", "fp8": "fp8"}
+NEEDS = {"qlora": "bitsandbytes", "fp8": "torchao"}  # packages of ours
+# Of QLoRA what is measured is told, nothing is promised.
+BARS = {
+    "full": {"rate": 10_000, "gib": 72},
+    "lora": {"rate": 15_000, "gib": 32},
+    "fp8": {"rate": 16_000, "gib": 72},
+}
 RATIOS = {"HF packed": 1.3, "HF padded": 2.5}
 
 
@@ -89,22 +114,21 @@ def plan_of(data: TokenData, kind: str) -> Plan:
 
 def native(kind: str, config: LlamaConfig, device: torch.device, compiled: bool) -> dict[str, Any]:
     """Tokens a second, and the planner's memory against the measured peak."""
-    pure, adapter, optim = kind == "full", ADAPTERS[kind], OPTIMS[kind]
-    run, section = (
-        RunSection("bench", precision="bf16-pure" if pure else "bf16"),
-        ModelSection("bench", recompute="selective"),
-    )
-    unwrapped = weights.init_model(config, seed=0, dtype=torch.bfloat16, device=str(device))
+    adapter, optim = ADAPTERS[kind], OPTIMS[kind]
+    run, section = RunSection("bench", precision=PRECISIONS[kind]), ModelSection("bench", recompute="selective")
+    unwrapped = random_model(kind, config, device)
+    if run.precision == "fp8":
+        use_float8(unwrapped, device)
     unwrapped.set_recompute(section.recompute)
-    model = unwrapped if kind == "full" else add_adapter(unwrapped, adapter, "bench", seed=0)
-    optimizer = make_optimizer(model.parameters(), optim, pure)
-    wide = WideGradients() if pure else None
+    model = unwrapped if adapter.kind == "none" else add_adapter(unwrapped, adapter, "bench", seed=0)
+    optimizer = make_optimizer(model.parameters(), optim, run.pure)
+    wide = WideGradients() if run.pure else None
     if wide is not None:
         wide.watch(model.parameters())
     unwrapped.set_compiled(compiled)
     accelerator = Accelerator(cpu=device.type == "cpu")
     worker = Worker(  # as `make_worker` makes it, of random weights
-        accelerator, model.to(device), unwrapped, optimizer, "none", not pure, 0, 1, optim.micro_batch,
+        accelerator, model.to(device), unwrapped, optimizer, "none", not run.pure, 0, 1, optim.micro_batch,
         optim.clip_norm, wide,
     )  # fmt: skip
     data = conversations(config.vocab_size)
@@ -120,10 +144,27 @@ def native(kind: str, config: LlamaConfig, device: torch.device, compiled: bool)
     return facts | {"planned_gib": planned / 2**30}
 
 
+def random_model(kind: str, config: LlamaConfig, device: torch.device) -> Llama:
+    """Ours, with random weights; in 4 bits by way of a folder, from which alone it is read so."""
+    if kind != "qlora":
+        return weights.init_model(config, seed=0, dtype=torch.bfloat16, device=str(device))
+    with random_folder(config) as folder:
+        return load_quantised(folder, torch.bfloat16, ADAPTERS[kind].targets, str(device))
+
+
+@contextmanager
+def random_folder(config: LlamaConfig) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        state = weights.init_model(config, seed=0, dtype=torch.bfloat16).state_dict()
+        weights.save_model(state, config, folder)
+        yield str(folder)
+
+
 def transformers(kind: str, config: LlamaConfig, device: torch.device, packed: bool, liger: bool) -> dict[str, Any]:
     """The same of transformers."""
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     from transformers import LlamaConfig as PeerConfig
 
     if liger:
@@ -131,14 +172,24 @@ def transformers(kind: str, config: LlamaConfig, device: torch.device, packed: b
 
         apply_liger_kernel_to_llama()
     flash = "flash_attention_2" if importlib.util.find_spec("flash_attn") and device.type == "cuda" else "sdpa"
-    with device:
-        model = AutoModelForCausalLM.from_config(
-            PeerConfig(**config.to_json()), attn_implementation=flash, dtype=torch.bfloat16
-        )
+    if kind == "qlora":
+        bits = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )  # fmt: skip
+        with random_folder(config) as folder:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, attn_implementation=flash, dtype=torch.bfloat16, quantization_config=bits, device_map=device
+            )
+    else:
+        with device:
+            model = AutoModelForCausalLM.from_config(
+                PeerConfig(**config.to_json()), attn_implementation=flash, dtype=torch.bfloat16
+            )
     model.config.use_cache = False
     model.gradient_checkpointing_enable({"use_reentrant": False})
-    if kind == "lora":
-        adapter = ADAPTERS[kind]
+    adapter = ADAPTERS[kind]
+    if adapter.kind != "none":
         settings = LoraConfig(r=adapter.rank, lora_alpha=adapter.alpha, target_modules=list(adapter.targets))
         model = get_peft_model(model, settings)
     model.train()
@@ -155,7 +206,7 @@ def transformers(kind: str, config: LlamaConfig, device: torch.device, packed: b
             packed_batches(data, rows, OPTIMS[kind].micro_batch) if packed else padded_batches(data, documents)
         ):
             on_device = {name: tensor.to(device) for name, tensor in batch.items()}
-            with torch.autocast(device.type, torch.bfloat16, enabled=kind == "lora"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=adapter.kind != "none"):
                 loss = model(**on_device, num_items_in_batch=count).loss
             loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -164,6 +215,31 @@ def transformers(kind: str, config: LlamaConfig, device: torch.device, packed: b
         return int(data.lengths[documents].sum())
 
     return timed(update, device)
+
+
+def trl(kind: str, config: LlamaConfig) -> dict[str, Any]:
+    """The same of TRL, whose rows are packed by itself."""
+    data, optim, adapter = conversations(config.vocab_size), OPTIMS[kind], ADAPTERS[kind]
+    count = 2 * (WARM_UP + STEPS) * optim.global_batch * CAPACITY // int(data.lengths.mean())  # more than it takes
+    chats = [labelled(data, document) for document in range(min(count, data.documents))]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        torch.save([{"input_ids": ids.tolist(), "labels": labels.tolist()} for ids, labels in chats], folder / "chats")
+        job = {
+            "config": config.to_json(), "chats": str(folder / "chats"), "output": str(folder / "out"),
+            "capacity": CAPACITY, "micro_batch": optim.micro_batch, "global_batch": optim.global_batch,
+            "steps": WARM_UP + STEPS, "rank": adapter.rank if adapter.kind == "lora" else 0, "alpha": adapter.alpha,
+            "targets": list(adapter.targets),
+        }  # fmt: skip
+        (folder / "job.json").write_text(json.dumps(job))
+        script = Path(__file__).with_name("train_gpu_trl.py")
+        command = [str(trl_python()), str(script), str(folder / "job.json")]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise SystemExit(result.stderr.strip().splitlines()[-1])
+    facts = json.loads(result.stdout.splitlines()[-1])
+    rates = [tokens / seconds for tokens, seconds in zip(facts["tokens"], facts["seconds"], strict=True)]
+    return {"rate": statistics.median(rates[WARM_UP:]), "peak_gib": facts["peak_gib"], "tokens": facts["tokens"]}
 
 
 def labelled(data: TokenData, document: int) -> tuple[Tensor, Tensor]:
@@ -244,6 +320,8 @@ def answering(batch: int, config: LlamaConfig, device: torch.device) -> dict[str
 
 def leg(kind: str, side: str) -> dict[str, Any] | str:
     """Run one side in a process of its own; a text says why there is no result."""
+    if (package := missing(kind, side)) is not None:
+        return f"{package} is not installed"
     result = subprocess.run([sys.executable, __file__, kind, side], capture_output=True, text=True, check=False)
     if result.returncode:
         return result.stderr.strip().splitlines()[-1] if result.stderr.strip() else f"exit {result.returncode}"
@@ -255,10 +333,10 @@ def rows_of(
     kind: str, mine: dict[str, Any], peers: dict[str, dict[str, Any]], config: LlamaConfig
 ) -> list[dict[str, Any]]:
     """The results of one kind of training against its bars."""
-    bars = BARS[kind]
+    bars = BARS.get(kind, {})
     data = conversations(config.vocab_size)
     length = float(np.average(data.lengths, weights=data.lengths))
-    share = float((data.weights > 0).mean())
+    share = data.trained_tokens(data.training) / data.tokens
     peak = peak_flops(torch.cuda.get_device_name()) or float("nan")
     error = mine["planned_gib"] / mine["peak_gib"] - 1
 
@@ -266,21 +344,38 @@ def rows_of(
         ratio = round(ours / peer, 2) if peer else None
         return {"what": f"{kind}: {what}", "ours": ours, "peer": peer, "ratio": ratio, "bar": bar, "met": met}
 
-    rate = round(mine["rate"])
-    mfu = round(rate * flops_per_token(config, length, share, kind == "lora") / peak, 3)
+    rate, fits = round(mine["rate"]), mine["peak_gib"] <= bars.get("gib", math.inf)
+    mfu = round(rate * flops_per_token(config, length, share, ADAPTERS[kind].kind != "none") / peak, 3)
     rows = [
-        row("tokens/s", rate, None, f">= {bars['rate']}", rate >= bars["rate"]),
+        row("tokens/s", rate, None, said(">=", bars.get("rate")), rate >= bars.get("rate", 0)),
         row("MFU", mfu, None, "none", True),
-        row("peak GiB", round(mine["peak_gib"], 2), None, f"<= {bars['gib']}", mine["peak_gib"] <= bars["gib"]),
+        row("peak GiB", round(mine["peak_gib"], 2), None, said("<=", bars.get("gib")), fits),
         row("planner error", round(error, 3), None, "<= 0.08 either way", abs(error) <= 0.08),
         row("recompiles after warm-up", mine["recompiles"], None, "0", mine["recompiles"] == 0),
     ]
     for side, peer in peers.items():
-        bar = RATIOS.get(side)
+        bar = RATIOS.get(side) if bars else None
         met = bar is None or rate / peer["rate"] >= bar
-        rows.append(row(f"tokens/s against {side}", rate, round(peer["rate"]), f">= {bar}" if bar else "none", met))
+        rows.append(row(f"tokens/s against {side}", rate, round(peer["rate"]), said(">=", bar), met))
         print(f"{kind} {side}: peak {peer['peak_gib']:.1f} GiB", flush=True)
     return rows
+
+
+def said(sign: str, bar: float | None) -> str:
+    return "none" if bar is None else f"{sign} {bar}"
+
+
+def sides_of(kind: str) -> list[str]:
+    """Who trains that, beside ours compiled."""
+    if kind == "fp8":
+        return ["native eager"]
+    return ["native eager", "HF packed", "HF padded", "HF packed + Liger", *(["TRL"] if kind != "qlora" else [])]
+
+
+def missing(kind: str, side: str) -> str | None:
+    """The package that a leg lacks."""
+    packages = ["liger_kernel"] * ("Liger" in side) + [NEEDS[kind]] * (kind in NEEDS)
+    return next((package for package in packages if importlib.util.find_spec(package) is None), None)
 
 
 def all_bars() -> list[str]:
@@ -301,11 +396,6 @@ def main() -> None:
     skipped = []
     if torch.cuda.is_available():
         config = get_architecture("llama-7b")
-        sides = ["native eager", "HF packed", "HF padded"]
-        if importlib.util.find_spec("liger_kernel"):
-            sides.append("HF packed + Liger")
-        else:
-            skipped.append("HF packed + Liger: liger-kernel is not installed")
         print(f"{torch.cuda.get_device_name()}, torch {torch.__version__}", flush=True)
         for batch in BATCHES:
             written = leg("answers", str(batch))
@@ -315,7 +405,9 @@ def main() -> None:
                 what = f"tokens/s of answers to {batch} prompts"
                 results.append({"what": what, "ours": round(written["rate"], 1), "bar": "none", "met": True})
         for kind in ADAPTERS:
-            mine, peers = leg(kind, "native"), {side: leg(kind, side) for side in sides}
+            # bitsandbytes' products are no part of a graph (`finetune.combinations`).
+            first, *others = sides_of(kind) if kind == "qlora" else ["native", *sides_of(kind)]
+            mine, peers = leg(kind, first), {side: leg(kind, side) for side in others}
             skipped += [f"{kind} {side}: {why}" for side, why in peers.items() if isinstance(why, str)]
             if isinstance(mine, str):
                 skipped.append(f"{kind} native: {mine}")
@@ -332,6 +424,8 @@ def main() -> None:
 def one_leg(kind: str, side: str, config: LlamaConfig, device: torch.device) -> dict[str, Any]:
     if kind == "answers":
         return answering(int(side), config, device)
+    if side == "TRL":
+        return trl(kind, config)
     if side.startswith("native"):
         return native(kind, config, device, compiled=side == "native")
     return transformers(kind, config, device, packed="packed" in side, liger="Liger" in side)

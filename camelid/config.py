@@ -118,7 +118,8 @@ def _convert(hint: Any, value: Any, place: str, key: str) -> Any:
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
-        return _convert(next(arg for arg in args if arg is not type(None)), value, place, key)
+        kinds = [arg for arg in args if arg is not type(None)]
+        return _convert(str if isinstance(value, str) and str in kinds else kinds[0], value, place, key)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return from_tree(hint, value, place, key)
     if origin is Literal:

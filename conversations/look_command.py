@@ -1,10 +1,12 @@
 """`camelid conversations show|audit|stats`: look at data before it is trained on."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from camelid.errors import UserError
+from camelid.terminal import terminal_of
 from conversations.tokens.encoder_arguments import add_encoder_arguments, open_encoder
 
 
@@ -97,7 +99,7 @@ def _show_one(args: argparse.Namespace) -> int:
             file.write(to_html(conversation, documents, f"{args.template} · {args.tokenizer} · {summary}"))
         print(f"{args.html}: {summary}")
         return 0
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(file=terminal_of(sys.stdout), highlight=False, soft_wrap=True)
     for tokens in documents:
         console.print(to_terminal(tokens))
     console.print(f"{conversation.id}: {summary}", markup=False)

@@ -78,7 +78,7 @@ def register_score(
 
 
 def run_score(args: argparse.Namespace, open_model: OpenModel, openers: ModelOpeners) -> int:
-    """Score and choose; status 1 if the judge failed for good, or nothing is kept."""
+    """Score and choose; status 1 if the judge failed, or nothing is kept."""
     from camelid.files.lock import exclusive_lock
     from camelid.files.paths import beside, refuse_overwriting
 
@@ -202,6 +202,8 @@ def _finish(
         ledgers,
         scores=args.scores,
         seed=args.seed,
+        chosen={name: getattr(args, name) for name in ("min_score", "max_score", "top", "by", "unlike", "embedder")},
+        loss_model=args.loss_model,
         complete=judging.stopped is None,
         stopped=judging.stopped,
         spent=[judge.to_json()] if judge else [],
@@ -216,7 +218,9 @@ def _finish(
     for line in _table(scored):
         print(line)
     print(f"{args.output}: {len(stays):,} conversations")
-    return 0 if stays else 1
+    if judging.failed:
+        print(f"camelid: {judging.failed:,} grades are missing; the same command asks for them again", file=sys.stderr)
+    return 0 if stays and not judging.failed else 1
 
 
 def _table(scored: "ScoredSet") -> Iterator[str]:

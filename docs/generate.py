@@ -192,7 +192,7 @@ def _values(hint: Any) -> str:
     if get_origin(hint) is dict:
         return f"{_values(options[1])} by name"
     if isinstance(hint, types.UnionType) or type(None) in options:
-        return f"{_values(options[0])} or `null`"
+        return " or ".join("`null`" if option is type(None) else _values(option) for option in options)
     return {str: "text", int: "whole number", float: "number", bool: "`true`, `false`"}[hint]
 
 

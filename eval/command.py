@@ -31,7 +31,7 @@ def register(rooms: Any, open_model: OpenModel, add_model_arguments: Callable[[a
     parser.add_argument(
         "--completions", action="store_true", help="let a base model go on with the code of --tasks, or fill its hole"
     )
-    parser.add_argument("--label", help="the model's name in the report (default: its own)")
+    parser.add_argument("--label", help="the model's name in the report (default: its own; of a folder, its run's)")
     parser.add_argument("--system", metavar="FILE", help="a system message for the questions that have none")
     _add_estimate(parser)
     add_model_arguments(parser)
@@ -160,7 +160,7 @@ def run_answer(args: argparse.Namespace, open_model: OpenModel) -> int:
         questions = [replace(question, system=question.system or system) for question in questions]
     folder = Path(args.output) / "answers"
     model = open_model(args, lambda name: folder / f"{file_name(args.label or name)}.journal.jsonl")
-    label = args.label or model.name
+    label = args.label or model.label
     path = answer_path(Path(args.output), label)
     with exclusive_lock(folder / f"{file_name(label)}.lock"):
         with model:

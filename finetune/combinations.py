@@ -11,6 +11,7 @@ from camelid.errors import UserError
 from finetune.optimizers.table import OPTIMIZERS, OptimizerSpec, names_with
 
 ADAPTERS = ("lora", "dora", "rslora", "qlora")
+PURE = ("bf16-pure", "fp8")
 ZERO = ("zero1", "zero2", "zero3")
 POLICY_KINDS = ("dpo", "kto", "orpo", "simpo", "ppo")
 
@@ -39,7 +40,7 @@ def exclusions() -> tuple[Exclusion, ...]:
     """The table."""
     return (
         Exclusion(
-            {"optim.optimizer": _without(lambda spec: spec.pure is not None), "run.precision": ("bf16-pure",)},
+            {"optim.optimizer": _without(lambda spec: spec.pure is not None), "run.precision": PURE},
             "it rounds to the nearest bfloat16, so most weights would never move",
             f"use {names_with(lambda spec: spec.pure is not None)}",
         ),
@@ -77,6 +78,17 @@ def exclusions() -> tuple[Exclusion, ...]:
             {"run.precision": ("bf16-pure",), "run.sharding": ZERO},
             "DeepSpeed steps a float32 copy of the weights",
             "use bf16, or run.sharding=fsdp2",
+        ),
+        Exclusion(
+            {"run.precision": ("fp8",), "adapter.kind": ADAPTERS},
+            "products of low rank gain nothing from 8 bits",
+            "use bf16, or train all weights",
+        ),
+        *(
+            Exclusion(
+                {"run.precision": ("fp8",), axis: ("> 1",)}, "torchao scales whole matrices", "use run.sharding=fsdp2"
+            )
+            for axis in ("run.tensor_parallel", "run.pipeline_parallel")
         ),
         Exclusion(
             {"adapter.kind": ("qlora",), "run.sharding": ("fsdp2", "zero3")},
@@ -123,6 +135,19 @@ def exclusions() -> tuple[Exclusion, ...]:
             "an adapter is made for a whole model",
             "use run.sharding=fsdp2 to spread the model, or train all weights",
         ),
+        *(
+            Exclusion(
+                {"run.context_parallel": ("> 1",), other: ("> 1",)},
+                "processes share a micro-batch in one way at a time",
+                "use run.sharding=fsdp2 to spread the model",
+            )
+            for other in ("run.tensor_parallel", "run.pipeline_parallel")
+        ),
+        Exclusion(
+            {"run.context_parallel": ("> 1",), "optim.neftune": ("> 0",)},
+            "its noise goes by the length of a document, of which a process has a part",
+            "leave one of them out",
+        ),
         Exclusion(
             {"tie_word_embeddings": ("true",), "run.pipeline_parallel": ("> 1",)},
             "the first stage and the last would each train a copy of the embedding",
@@ -136,6 +161,7 @@ def exclusions() -> tuple[Exclusion, ...]:
                 {"run.sharding": ZERO},
                 {"adapter.kind": ("qlora",)},
                 {"run.tensor_parallel": ("> 1",)},
+                {"run.context_parallel": ("> 1",)},
             )
         ),
         Exclusion(

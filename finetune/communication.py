@@ -7,7 +7,7 @@ from finetune.layout import Layout
 from finetune.llama.config import LlamaConfig
 from finetune.parallel.hardware import GpuModel
 from finetune.parameter_counts import count_parameters
-from finetune.recipe import Recipe, pipeline_stages
+from finetune.recipe import Recipe, context_parts, pipeline_stages
 
 BACKWARD = 2 / 3  # of an update's computation: twice the forward pass's (Kaplan et al. 2020, section 2.1)
 
@@ -62,7 +62,7 @@ def update_traffic(
     found = []
     if layout.sharding == "none":
         # Gradients of bfloat16 weights are summed when all are there (`WideGradients`).
-        behind = 0.0 if run.precision == "bf16-pure" else last_backward
+        behind = 0.0 if run.pure else last_backward
         found = [Traffic("gradients", 2 * ring * trained * 4, *data, behind)]
     elif layout.sharding in ("zero1", "zero2"):
         times, behind = (1, last_backward) if layout.sharding == "zero1" else (micro_batches, BACKWARD)
@@ -86,8 +86,14 @@ def update_traffic(
         passes = 6 if recipe.model.recompute == "full" else 4
         size = passes * 2 * (tensor - 1) / tensor * hidden_states * number * config.num_hidden_layers / stages
         found.append(Traffic("sums of tensor parallelism", size, 1, tensor > in_machine, 0.0))
+    context = context_parts(run)
+    if context > 1:  # gathered in a layer's forward pass, again where it is made again; their gradients summed and cut
+        passes = 3 if recipe.model.recompute == "full" else 2
+        rows = 2 * config.kv_heads * config.head_size * number * config.num_hidden_layers
+        size = passes * (context - 1) / context * micro_batches * tokens * rows
+        found.append(Traffic("keys and values", size, 1, context > in_machine, 0.0))
     if stages > 1:
-        stream = 2 if run.precision == "bf16-pure" or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
+        stream = 2 if run.pure or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
         size = 2 * hidden_states * stream  # of a stage in the middle: onwards, and its gradient back
         found.append(Traffic("hidden states", size, 1, layout.machines > 1, 0.0))
     return [each for each in found if each.size > 0]

@@ -10,7 +10,14 @@ from camelid.errors import UserError
 from camelid.files.read import read_json, read_text
 from finetune.combinations import number, refuse_combination
 from finetune.llama.config import LlamaConfig
-from finetune.recipe import AdapterSection, PlaceSection, Recipe, pipeline_stages, recipe_choices
+from finetune.recipe import (
+    AdapterSection,
+    PlaceSection,
+    Recipe,
+    context_parts,
+    pipeline_stages,
+    recipe_choices,
+)
 
 Sharding = Literal["none", "fsdp2", "zero1", "zero2", "zero3"]
 STAGES: dict[int, Sharding] = {1: "zero1", 2: "zero2", 3: "zero3"}
@@ -77,6 +84,14 @@ def check(recipe: Recipe, layout: Layout, config: LlamaConfig | None = None) -> 
         choices["tie_word_embeddings"] = "true" if config.tie_word_embeddings else "false"
     refuse_combination(recipe_choices(recipe) | choices)
     _check_model_parallel(run.tensor_parallel, pipeline_stages(run), layout)
+    context = context_parts(run)
+    if layout.processes % context:
+        raise UserError(f"run.context_parallel = {context} must divide the number of processes, {layout.processes}")
+    if context > 1 and config is not None and config.rope_type == "dynamic":
+        raise UserError(
+            f"run.context_parallel = {context}: with rope_scaling.rope_type = 'dynamic' angles depend on the length of "
+            "a document, of which a process has a part; train without it"
+        )
     if config is not None:
         _check_shape(run.tensor_parallel, pipeline_stages(run), config)
     if config is not None and config.num_labels and recipe.kind != "reward":

@@ -15,6 +15,7 @@ from finetune.recipe import (
     PlaceSection,
     Recipe,
     StepSection,
+    context_parts,
     pipeline_stages,
     steps_in_backward,
 )
@@ -101,7 +102,7 @@ def estimate_memory(
     """
     counts = count_parameters(config, adapter)
     held = replace(counts, layers=counts.layers // run.tensor_parallel)  # by a process, before its ranks cut it further
-    pure, half = run.precision == "bf16-pure", run.precision != "fp32"
+    pure, half = run.pure, run.precision != "fp32"
     deepspeed, compute = layout.sharding.startswith("zero"), 2 if half else 4
     stored = 2 if half and (pure or counts.frozen or deepspeed) else 4
     cut = run.tensor_parallel / layout.processes
@@ -125,7 +126,7 @@ def estimate_memory(
     if adapter.kind == "dora" and adapter.dropout and half:
         copies += held.layers * _adapter_precision(run.precision, layout.sharding)  # multiplied anew: see above
     stream = 4 if stored == 4 and layout.sharding != "fsdp2" else compute
-    tokens = optim.micro_batch * capacity
+    tokens = optim.micro_batch * capacity / context_parts(run)
     kept, layer = _layer_bytes(config, model, adapter, run, layout, tokens, stream)
     kept += tokens * 3 * stream * config.hidden_size
     loss = _loss_bytes(config, held, tokens, compute, narrow_weights=half and not autocast)
@@ -156,7 +157,7 @@ def _layer_bytes(
     adapter: AdapterSection,
     run: PlaceSection,
     layout: Layout,
-    tokens: int,
+    tokens: float,
     stream: int,
 ) -> tuple[float, float]:
     """Bytes that all layers together keep for the backward pass, and that one needs while it is worked on."""
@@ -173,6 +174,10 @@ def _layer_bytes(
         working += adapter_activation_bytes(share, adapter, "none", run.precision, layout.sharding)
     else:
         kept += adapter_activation_bytes(share, adapter, model.recompute, run.precision, layout.sharding)
+    context = context_parts(run)
+    if context > 1:  # keys and values of whole documents, as each of this process's two pieces of them sees them
+        seen = context * (1 + 1 / (2 * context)) * 2 * config.kv_heads * config.head_size * compute
+        kept, working = (kept, working + seen) if model.recompute == "full" else (kept + seen, working)
     lengths = 0.0
     if adapter.kind == "dora":  # in float32 to measure lengths: a matrix, the adapter's product, scaled, and their sum
         matrices = 12 if compute == 4 else 16  # PEFT makes the product of a unit matrix
@@ -181,7 +186,9 @@ def _layer_bytes(
     return tokens * kept * config.num_hidden_layers, tokens * working + lengths
 
 
-def _loss_bytes(config: LlamaConfig, counts: ParameterCounts, tokens: int, compute: int, narrow_weights: bool) -> float:
+def _loss_bytes(
+    config: LlamaConfig, counts: ParameterCounts, tokens: float, compute: int, narrow_weights: bool
+) -> float:
     """Bytes while the loss is computed: logits of a chunk; where the output layer is trained, its gradient, too.
 
     That is made in float32, out of a product for each chunk, then scaled and, for bfloat16 weights, rounded.
@@ -218,7 +225,7 @@ def estimate_stage_memory(
     if layout.sharding == "fsdp2":  # its weights stay gathered during an update, and its gradients wait to be summed
         parts[GATHERED] = own * float(compute)
         parts["gradients"] += own * 4.0
-    stream = 2 if run.precision == "bf16-pure" or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
+    stream = 2 if run.pure or (run.precision == "bf16" and layout.sharding == "fsdp2") else 4
     kept, at_work = _layer_bytes(held, recipe.model, recipe.adapter, run, layout, tokens, stream)
     others = min(stages - stage, micro_batches) - 1  # micro-batches that wait for their backward pass
     parts["activations"] += others * (kept + tokens * stream * width)
@@ -240,7 +247,7 @@ def estimate_host_memory(
         parts: from `estimate_memory`.
         layout: how it is spread over processes.
     """
-    stored = 2 if run.precision == "bf16-pure" or (run.precision == "bf16" and adapter.kind != "none") else 4
+    stored = 2 if run.pure or (run.precision == "bf16" and adapter.kind != "none") else 4
     if run.precision == "bf16" and layout.sharding == "zero3":
         stored = 2
     width = config.hidden_size
@@ -264,5 +271,5 @@ def estimate_host_memory(
 
 def saved_on_first(config: LlamaConfig, adapter: AdapterSection, run: PlaceSection, layout: Layout) -> float:
     """Bytes that the first process needs of its machine's memory in the end: all that was trained, put together."""
-    half = run.precision == "bf16-pure" or (layout.sharding == "zero3" and run.precision == "bf16")
+    half = run.pure or (layout.sharding == "zero3" and run.precision == "bf16")
     return count_parameters(config, adapter).trained * (2.0 if half and adapter.kind == "none" else 4.0)

@@ -24,6 +24,8 @@ def require_packages(recipe: Recipe, deepspeed: bool) -> None:
         _require(needed, f"optim.optimizer = {recipe.optim.optimizer!r}", "camelid[quant]")
     if recipe.adapter.kind == "qlora":
         _require("bitsandbytes", "adapter.kind = 'qlora'", "camelid[quant]")
+    if recipe.run.precision == "fp8":
+        _require("torchao", "run.precision = 'fp8'", "camelid[fp8]")
     _require_trackers(recipe.run.trackers)
 
 

@@ -22,7 +22,7 @@ from finetune.llama.config import LlamaConfig
 from finetune.memory import estimate_host_memory, estimate_memory, estimate_stage_memory, saved_on_first
 from finetune.parallel.hardware import ACCELERATORS, GpuModel, flops_per_token
 from finetune.parameter_counts import count_parameters
-from finetune.recipe import ModelSection, PreferenceRecipe, Recipe, SftRecipe, pipeline_stages
+from finetune.recipe import ModelSection, PreferenceRecipe, Recipe, SftRecipe, context_parts, pipeline_stages
 
 # Share of the peak that is reckoned with; LLaMA-65B reached 0.47 on A100s (Touvron et al. 2023a, section 2.4).
 MFU = 0.4
@@ -114,18 +114,20 @@ def plan_report(recipe: SftRecipe | PreferenceRecipe, layout: Layout, gpu: str, 
     if gpu not in ACCELERATORS:
         raise UserError(f"--gpu {gpu}: not known; known: {', '.join(ACCELERATORS)}")
     kind, optim, stages = ACCELERATORS[gpu], recipe.optim, pipeline_stages(recipe.run)
+    context = context_parts(recipe.run)
     config = get_config(recipe.model)
     config = with_score(config) if recipe.kind == "reward" else config
     check(recipe, layout, config)
     processes = layout.processes
-    ranks = processes // recipe.run.tensor_parallel // stages
+    ranks = processes // recipe.run.tensor_parallel // stages // context
     trained = count_parameters(config, recipe.adapter).trained
     accumulation = math.ceil(optim.global_batch / ranks / optim.micro_batch)
     lines = [
         f"model        {recipe.model.path}: {config.num_parameters():,} parameters, {trained:,} trained "
         f"({trained / config.num_parameters():.2%})",
         f"layout       {processes} process(es), sharding {layout.sharding}, tensor parallel "
-        f"{recipe.run.tensor_parallel}{f', {stages} stages' if stages > 1 else ''}; an update "
+        f"{recipe.run.tensor_parallel}{f', {stages} stages' if stages > 1 else ''}"
+        f"{f', documents over {context}' if context > 1 else ''}; an update "
         f"is {optim.global_batch} {_unit(recipe)}: {ranks} ranks x {accumulation} micro-batches of {optim.micro_batch}",
         *_memory_lines(config, recipe, layout, gpu, accumulation),
     ]

@@ -4,6 +4,7 @@ Kinds share their sections. Each has at most 44 fields in all (tests/finetune/te
 wants to be two kinds, or to offer fewer choices.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from finetune.preference_sections import DpoSection, KtoSection, OrpoSection, Re
 
 WHOLE_LAYERS = ("embed_tokens", "lm_head")
 EPS = 1e-8  # of AdamW (Kingma and Ba 2015, algorithm 1)
+MINUTES = re.compile(r"(?=.*[1-9])\d+(\.\d+)? *min")
 LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -371,8 +373,9 @@ class PlaceSection:
         save_dtype: of the saved model: `base` (that of the weights at `model.path`; an adapter as it was trained),
             `fp32`, `bf16` or `fp16`.
         precision: `fp32`; `bf16`: computes in bfloat16, weights and optimizer stay float32; `bf16-pure`: weights and
-            optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged).
-        checkpoint_every: updates between checkpoints.
+            optimizer in bfloat16 too, rounded stochastically (plain rounding would leave most weights unchanged);
+            `fp8`: the same, and the layers' matrix products in 8 bits (torchao; H100 and newer, on a CPU emulated).
+        checkpoint_every: updates between checkpoints, or the time between them: `30 min`.
         keep_checkpoints: how many of the newest checkpoints stay on disk, beside the best validated one.
         evaluate_every: updates between evaluations on `data.validation`.
         processes: the world size this run must have; None accepts whatever the launcher started.
@@ -383,9 +386,9 @@ class PlaceSection:
 
     output: str
     seed: int = 0
-    precision: Literal["fp32", "bf16", "bf16-pure"] = "bf16"
+    precision: Literal["fp32", "bf16", "bf16-pure", "fp8"] = "bf16"
     save_dtype: Literal["base", "fp32", "bf16", "fp16"] = "base"
-    checkpoint_every: int = 200
+    checkpoint_every: int | str = 200
     keep_checkpoints: int = 2
     evaluate_every: int = 100
     processes: int | None = None
@@ -394,9 +397,23 @@ class PlaceSection:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "output", expand_home(self.output))
-        for name in ("checkpoint_every", "keep_checkpoints", "evaluate_every", "processes"):
+        every = self.checkpoint_every
+        fine = MINUTES.fullmatch(every) is not None if isinstance(every, str) else every >= 1
+        _require(fine, "run.checkpoint_every", every, "must be a number of updates, or a time such as 30 min")
+        for name in ("keep_checkpoints", "evaluate_every", "processes"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"run.{name}", value, "must be at least 1")
+
+    def checkpoint_due(self, done: int, seconds: float) -> bool:
+        """Whether to save after `done` updates, `seconds` after the last checkpoint."""
+        if isinstance(self.checkpoint_every, int):
+            return done % self.checkpoint_every == 0
+        return seconds >= 60 * float(self.checkpoint_every.removesuffix("min"))
+
+    @property
+    def pure(self) -> bool:
+        """Whether weights and optimizer are bfloat16."""
+        return self.precision in ("bf16-pure", "fp8")
 
     @property
     def tensor_parallel(self) -> int:
@@ -409,18 +426,14 @@ class RunSection(PlaceSection):
     """Where and how the run lives.
 
     Attributes:
-        checkpoint_minutes: save when so many minutes have passed since the last checkpoint, too; None = never.
         tensor_parallel: processes that share every matrix; they must be on one machine.
     """
 
-    checkpoint_minutes: float | None = None
     tensor_parallel: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require(self.tensor_parallel >= 1, "run.tensor_parallel", self.tensor_parallel, "must be at least 1")
-        minutes = self.checkpoint_minutes
-        _require(minutes is None or minutes > 0, "run.checkpoint_minutes", minutes, "must be greater than 0")
 
 
 @dataclass(frozen=True)
@@ -429,14 +442,16 @@ class SftRunSection(RunSection):
 
     Attributes:
         pipeline_parallel: stages that the layers are cut into, each on processes of its own.
+        context_parallel: processes that train on the same sequences, each on a part of every document.
     """
 
     pipeline_parallel: int = 1
+    context_parallel: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        stages = self.pipeline_parallel
-        _require(stages >= 1, "run.pipeline_parallel", stages, "must be at least 1")
+        for name in ("pipeline_parallel", "context_parallel"):
+            _require(getattr(self, name) >= 1, f"run.{name}", getattr(self, name), "must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -586,6 +601,11 @@ def pipeline_stages(run: PlaceSection) -> int:
     return run.pipeline_parallel if isinstance(run, SftRunSection) else 1
 
 
+def context_parts(run: PlaceSection) -> int:
+    """Processes that each document is cut over."""
+    return run.context_parallel if isinstance(run, SftRunSection) else 1
+
+
 def least_warmup(optim: StepSection) -> int:
     """Updates that warm up at the least."""
     return optim.least_warmup if isinstance(optim, PreferenceOptimSection) else 0
@@ -605,8 +625,10 @@ def recipe_choices(recipe: Recipe) -> dict[str, str]:
     choices |= {"adapter.dropout": "> 0" if recipe.adapter.dropout else "0"}
     choices |= {"run.tensor_parallel": number(run.tensor_parallel)}
     choices |= {"run.pipeline_parallel": number(pipeline_stages(run))}
+    choices |= {"run.context_parallel": number(context_parts(run))}
     if recipe.kind == "sft":
         choices["model.compile"] = str(recipe.model.compile).lower()
+        choices["optim.neftune"] = "> 0" if recipe.optim.neftune else "0"
     if run.sharding is not None:
         choices["run.sharding"] = run.sharding
     return choices
@@ -623,17 +645,19 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         UserError: an unknown kind or key, a missing key, a wrong type or a value out of range.
     """
     tree = read_tree(path, overrides)
-    _join_betas(tree)
     kind = tree.get("kind", DEFAULT_KIND)
     if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"{path}: kind = {kind!r} is unknown{suggest_name(str(kind), KINDS)}")
+    _join_older_fields(tree)
     return from_tree(KINDS[kind], tree, str(path))
 
 
-def _join_betas(tree: dict[str, Any]) -> None:
-    """Write `beta1` and `beta2`, which were fields of their own up to version 0.2, as `betas`."""
-    optim = tree.get("optim")
+def _join_older_fields(tree: dict[str, Any]) -> None:
+    """Write what were two fields each up to version 0.2 as one."""
+    optim, run = tree.get("optim"), tree.get("run")
     if isinstance(optim, dict) and optim.keys() & {"beta1", "beta2"}:
         before = optim.get("betas", [0.9, 0.999])
         first, second = before if isinstance(before, list) and len(before) == 2 else (0.9, 0.999)
         optim["betas"] = [optim.pop("beta1", first), optim.pop("beta2", second)]
+    if isinstance(run, dict) and (minutes := run.pop("checkpoint_minutes", None)) is not None:
+        run["checkpoint_every"] = f"{minutes} min"

@@ -12,6 +12,7 @@ from camelid.errors import UserError
 from camelid.files.paths import find_packaged
 from camelid.files.system_errors import mendable_line
 from camelid.files.write import write_json
+from camelid.terminal import clean_terminals
 from finetune.ppo.train import train_ppo
 from finetune.preference.train import train_preference
 from finetune.recipe import read_recipe
@@ -25,6 +26,7 @@ TRAINERS: dict[str, Callable[[Any, bool], Signals | None]] = {
 }
 
 
+@clean_terminals()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line of one process and train; return the exit status."""
     parser = argparse.ArgumentParser(prog="finetune.train", description="Fine-tune a LLaMA from a recipe.")

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = ("camelid", "conversations", "selfinstruct", "corpus", "finetune", "eval")
 UNDECLARED = {"vllm"}  # has its own torch; `--engine vllm` says how to get it
 # What is not installed here has no distribution to look up: the import's name -> the package's.
-NAMES = {"flash_attn": "flash-attn", "bitsandbytes": "bitsandbytes", "deepspeed": "deepspeed"}
+NAMES = {"flash_attn": "flash-attn", "bitsandbytes": "bitsandbytes", "deepspeed": "deepspeed", "torchao": "torchao"}
 
 
 def test_every_import_is_declared() -> None:

@@ -160,6 +160,7 @@ def reply(body: dict[str, Any]) -> str:
         ("Your first line holds only the two grades", "7 6\nThe first says more."),
         ("Reply with one letter", "m"),
         ("Score: [[4]]", "Nothing is wrong.\nScore: [[5]]"),
+        ("from 1 to 6? Reply with the number alone", "5"),
     ):
         if asked in text:
             return verdict

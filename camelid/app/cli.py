@@ -16,6 +16,7 @@ from camelid.app.rate_votes import rate_votes
 from camelid.app.shipped import suggest_shipped
 from camelid.errors import UserError
 from camelid.files.system_errors import mendable_line
+from camelid.terminal import clean_terminals
 from conversations import command as conversations_command
 from corpus import command as corpus_command
 from eval import command as eval_command
@@ -59,6 +60,7 @@ def build_parser() -> CommandParser:
     return parser
 
 
+@clean_terminals()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status (2 for a mistake the user can mend)."""
     parser = build_parser()

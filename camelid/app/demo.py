@@ -16,6 +16,7 @@ from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.paths import find_packaged
 from camelid.files.read import read_json
+from camelid.terminal import terminal_of
 
 TRAINED = 4  # stages until there is a tuned model
 
@@ -29,7 +30,7 @@ def register(rooms: Any) -> None:
     parser.add_argument(
         "--preference",
         action="store_true",
-        help="go on with what is preferred: judged pairs, a reward model, the best of 8 answers, DPO",
+        help="go on with what is preferred: judged pairs, a reward model, the best of 8 answers, DPO, PPO",
     )
     parser.set_defaults(run=run)
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.records < 1 or args.updates < 1:
         raise UserError("--records and --updates must be at least 1")
     out = Path(args.output)
-    console = Console()
+    console = Console(file=terminal_of(sys.stdout))
     todo = stages(out, args.records, args.updates)
     if args.preference:
         todo = [*todo[:TRAINED], *preference_stages(out)]

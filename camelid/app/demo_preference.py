@@ -1,8 +1,9 @@
 """`camelid demo --preference`: from a tuned model to one that learned from preferences, as the commands a user types.
 
 As LLaMA-2-Chat was made (Touvron et al. 2023b, section 3.2): answers compared, a reward model of the comparisons, the
-best of several answers trained on, and a policy trained on the comparisons themselves. The embedded judge, which knows
-the reference, stands in for the people who compare; its preferences are labelled `ai/offline`.
+best of several answers trained on, a policy trained on the comparisons themselves, and one that learns from the reward
+model's scores of its own answers. The embedded judge, which knows the reference, stands in for the people who compare;
+its preferences are labelled `ai/offline`.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ from camelid.files.read import read_json, read_jsonl
 ANSWERS = 8  # of which the best is trained on
 TEMPERATURE = "1.2"  # of sampling; for 10 to 100 answers LLaMA 2 found 1.2 to 1.3 best (section 3.2.3)
 PAIR = {"first": "1.0", "second": "1.3"}  # temperatures of the two answers that are compared: varied (section 3.2.1)
-MODELS = {"tuned": "tuned", "best-of-8": "best", "dpo": "dpo"}  # by label, the folder of the run
+MODELS = {"tuned": "tuned", "best-of-8": "best", "dpo": "dpo", "ppo": "ppo"}  # by label, the folder of the run
 
 
 def preference_stages(out: Path) -> list[Stage]:
@@ -51,8 +52,8 @@ def _comparing(out: Path) -> list[Stage]:
 def _training(out: Path) -> list[Stage]:
     tasks, tuned, pairs = str(out / "instructions.jsonl"), str(out / "tuned" / "model"), str(out / "preferences.jsonl")
     candidates, best = str(out / "candidates.jsonl"), str(out / "best.jsonl")
-    reward, policy, launch = (
-        str(find_packaged(f"recipes/{name}.yaml")) for name in ("smoke-reward", "smoke-dpo", "launch/cpu")
+    reward, policy, ppo, launch = (
+        str(find_packaged(f"recipes/{name}.yaml")) for name in ("smoke-reward", "smoke-dpo", "smoke-ppo", "launch/cpu")
     )
     again = (str(find_packaged("recipes/smoke.yaml")), "--launch", launch, f"data.train=[{{path: {best}}}]")
     of_pairs = (f"model.path={tuned}", f"data.train=[{{path: {pairs}}}]")
@@ -81,6 +82,19 @@ def _training(out: Path) -> list[Stage]:
         Stage(
             "Train a policy on the comparisons themselves: DPO",
             ("finetune", policy, "--launch", launch, *of_pairs, f"run.output={out / 'dpo'}"),
+        ),
+        Stage(
+            "Train a policy on the reward model's scores of its own answers: 20 iterations of PPO",
+            (
+                "finetune",
+                ppo,
+                "--launch",
+                launch,
+                f"model.path={tuned}",
+                f"data.train=[{{path: {tasks}}}]",
+                f"ppo.rewards={{helpful: {out / 'reward' / 'model'}}}",
+                f"run.output={out / 'ppo'}",
+            ),
         ),
     ]
 

@@ -26,7 +26,9 @@ from camelid.sandbox.unprotected import UNPROTECTED
 EXTRAS = {
     "corpus": "`corpus read` of WARC files (HTML) and of .7z archives needs it; WET, dumps and folders don't",
     "deepspeed": "recipes/launch/deepspeed-*.yaml need it; DDP and FSDP2 don't",
+    "embed": "`conversations score --unlike` needs it",
     "flash": "on CUDA, attention uses torch's own flash-attention instead; it needs CUDA to build",
+    "fp8": "run.precision=fp8 needs it",
     "meta": "model folders that have tokenizer.model alone need it",
     "perplexity": "`corpus build` and `corpus read` with a keep.perplexity need it; it compiles KenLM",
     "quant": "adapter.kind=qlora and 8-bit optimizers need it",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.errors import UserError
+from camelid.files.model_name import model_name
 from camelid.files.paths import suggest_path
 from camelid.models.llm import LLM
 from camelid.models.model_run import ModelRun
@@ -70,7 +71,17 @@ def open_model(args: argparse.Namespace, journal: Path | Callable[[str], Path]) 
     if args.max_cost is not None and price is None:
         raise UserError(f"--max-cost: the price of {args.model} is not known; add --price PROMPT,COMPLETION")
     llm = _open(args, concurrency, journal)
-    return ModelRun(llm, journal, concurrency, price, args.max_cost, args.max_requests, args.batch, options)
+    run = ModelRun(llm, journal, concurrency, price, args.max_cost, args.max_requests, args.batch, options)
+    if _is_folder(args):
+        run.label = model_name(args.model)
+    return run
+
+
+def _is_folder(args: argparse.Namespace) -> bool:
+    """Whether `--model` means a folder: what stands there, or can be no name at the API, where names have no slash."""
+    name: str = args.model
+    at_openai = not args.base_url and not os.environ.get("OPENAI_BASE_URL")
+    return not args.base_url and (Path(name).exists() or name.startswith((".", "/")) or (at_openai and "/" in name))
 
 
 def _price(args: argparse.Namespace) -> Price | None:
@@ -81,8 +92,7 @@ def _price(args: argparse.Namespace) -> Price | None:
 
 def _open(args: argparse.Namespace, concurrency: int, journal: Path | Callable[[str], Path]) -> LLM:
     name: str = args.model
-    at_openai = not args.base_url and not os.environ.get("OPENAI_BASE_URL")  # whose names have no slash
-    local = not args.base_url and (Path(name).exists() or name.startswith((".", "/")) or (at_openai and "/" in name))
+    local = _is_folder(args)
     if args.batch and (local or name == "offline"):
         raise UserError(f"--batch: {name} has no Batch API; leave the option out")
     if args.engine != "native" and not local:

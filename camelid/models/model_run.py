@@ -37,6 +37,7 @@ class ModelRun:
         options: what the user sets of every request.
 
     Attributes:
+        label: what tables call it, if nobody says otherwise: its name, or what people call a model folder.
         replayed: requests answered from what earlier runs have paid for.
         mended: broken characters (halves of surrogate pairs) of replies that were replaced.
         limits: what may be spent; before the `with` block, another run's can take their place to be shared.
@@ -55,7 +56,7 @@ class ModelRun:
     ) -> None:
         self.concurrency, self.price, self.batch, self.options = concurrency, price, batch, options
         self.replayed = self.mended = 0
-        self._llm = llm
+        self._llm, self.label = llm, llm.name
         self._path = journal(llm.name) if callable(journal) else journal
         self.limits = SpendingLimits(max_cost, max_requests)
         self._asking: dict[str, asyncio.Task[Reply | Failure]] = {}

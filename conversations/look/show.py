@@ -8,6 +8,7 @@ from rich.text import Text
 
 from camelid.errors import UserError
 from camelid.message import Conversation
+from camelid.terminal import printable
 from conversations.tokens.tokenize import ShownToken
 
 NEWLINE, RETURN = "↵", "←"
@@ -45,7 +46,7 @@ def to_terminal(tokens: Sequence[ShownToken]) -> Text:
             if not fresh:
                 out.append(BAR, style="bright_black")
             fresh = False
-            text = _visible(token)
+            text = printable(_visible(token))
             style = SHADES[0 if weight else 1][number % 2] + (f" {CONTROL}" if token.control and not weight else "")
             for line, part in enumerate(text.split("\n")):
                 if line:

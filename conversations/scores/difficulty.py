@@ -1,7 +1,7 @@
 """Instruction-following difficulty: how much less the question helps a model to say the answer than it might.
 
-IFD is the perplexity of the answer given the question over that of the answer alone (Li et al. 2024b, "Superfiltering",
-section 2.1; Li et al. 2024a, who named it, take the ratio of the mean losses themselves). Near 1 the question says
+IFD is the perplexity of the answer given the question over that of the answer alone (Li et al. 2024b,
+"Superfiltering"; Li et al. 2024a, who named it, take the ratio of the mean losses themselves). Near 1 the question says
 little about the answer: a hard question, or an answer to another one. Above 1 it misleads.
 """
 

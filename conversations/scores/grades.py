@@ -1,8 +1,8 @@
-"""Scores by a judge: how good answers are and how hard questions, from 1 to 6, as DEITA (Liu et al. 2024, section 2).
+"""Scores by a judge: how good answers are and how hard questions, from 1 to 6, as DEITA (Liu et al. 2024).
 
 A grade is the mean of 1 to 6 under the probabilities that the model gives them as its first token. A conversation's
 complexity and quality are means over its exchanges; its DEITA score is the sum over exchanges of complexity times
-quality (sections 2.5 and 3.1 there), so longer conversations have more.
+quality, so longer conversations have more (deita's selection/scorer/base.py and selection/filter/combined_filter.py).
 """
 
 import math

@@ -32,6 +32,11 @@ class Judging:
     grades: Ledger = field(default_factory=lambda: Ledger("grades"))
     stopped: str | None = None
 
+    @property
+    def failed(self) -> int:
+        """How many grades the judge did not give for a reason that may be gone the next time."""
+        return self.grades.dropped.total() - self.grades.dropped[NO_GRADE]
+
     async def run(self, model: ModelRun, quiet: bool) -> None:
         """Ask, and add the columns to the set.
 

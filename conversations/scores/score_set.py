@@ -15,7 +15,7 @@ from conversations.scores.score import ConversationScore, ScoreSource, held_scor
 from conversations.scores.table import ALL_SCORES
 
 BATCH = 64  # conversations whose losses are computed, and written down, together
-Column = list[float | None]
+ScoreColumn = list[float | None]
 
 
 @dataclass
@@ -35,7 +35,7 @@ class ScoredSet:
     names: Sequence[str]
     seed: int = 0
     count: int = 0
-    columns: dict[str, Column] = field(default_factory=dict)
+    columns: dict[str, ScoreColumn] = field(default_factory=dict)
     missing: dict[str, Counter[str]] = field(default_factory=dict)
 
     def asked(self, source: ScoreSource) -> list[ConversationScore]:
@@ -69,7 +69,7 @@ class ScoredSet:
 
     def weigh_losses(self, kept: KeptLosses, quiet: bool) -> None:
         """Compute what is made from a local model's losses."""
-        column, reasons = Column(), Counter[str]()
+        column, reasons = ScoreColumn(), Counter[str]()
         source = self.read()
         with Progress("losses", self.count, quiet) as bar:
             while batch := list(islice(source, BATCH)):
@@ -80,7 +80,7 @@ class ScoredSet:
                 bar.update(len(column))
         self.add(IFD.name, column, reasons)
 
-    def add(self, name: str, column: Column, reasons: Counter[str]) -> None:
+    def add(self, name: str, column: ScoreColumn, reasons: Counter[str]) -> None:
         """Take a column that was computed elsewhere, and why some have none."""
         self.columns[name] = column
         if reasons:

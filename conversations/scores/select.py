@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from camelid.errors import UserError
-from conversations.scores.score_set import Column
+from conversations.scores.score_set import ScoreColumn
 from conversations.scores.table import ALL_SCORES
 
 
@@ -62,7 +62,7 @@ KeepUnlike = Callable[[Sequence[int], int], list[int]]
 
 
 def choose(
-    choice: Choice, columns: Mapping[str, Column], count: int, keep_unlike: KeepUnlike | None = None
+    choice: Choice, columns: Mapping[str, ScoreColumn], count: int, keep_unlike: KeepUnlike | None = None
 ) -> tuple[list[int], Counter[str]]:
     """The places of those that stay, in the order of the files, and why the others don't.
 
@@ -91,7 +91,7 @@ def choose(
     limit = choice.limit(len(left))
     stays = keep_unlike(left, limit) if keep_unlike else left[:limit]
     # Where the limit was reached, what stands behind the last one was not looked at.
-    looked = left.index(stays[-1]) + 1 if stays and len(stays) == limit else len(left)
+    looked = len(left) if len(stays) < limit else left.index(stays[-1]) + 1 if stays else 0
     dropped["too like a better one"] += looked - len(stays)
     dropped[f"not among the top {choice.top or 1:g} by {choice.by}"] += len(left) - looked
     return sorted(stays), +dropped

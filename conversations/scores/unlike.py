@@ -1,7 +1,7 @@
-"""DEITA's filter for diversity (Liu et al. 2024, section 2.4, "Repr Filter").
+"""DEITA's filter for diversity (Liu et al. 2024, "Repr Filter").
 
-Best first, a conversation is taken if its embedding is near that of none taken before. The paper and its code (deita,
-selection/filter/base.py) call near a cosine similarity above 0.9.
+Best first, a conversation is taken if its embedding is near that of none taken before. Near is a cosine similarity
+above 0.9 (deita's selection/filter/base.py; the paper calls it a distance).
 """
 
 from collections.abc import Callable, Sequence

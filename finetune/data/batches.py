@@ -18,7 +18,8 @@ from finetune.data.packing import pack_documents
 from finetune.data.pieces import AnswerPieces, answer_places
 from finetune.data.scatter import scatter
 from finetune.data.token_data import TokenData
-from finetune.llama.attention import Documents
+from finetune.llama.attention import Documents, send
+from finetune.llama.context_share import ContextShare
 from finetune.recipe import DataSection, OptimSection, PreferenceDataSection
 
 # Below it a warm-up of 3% is one update, and Adam's second moment (decay 0.999) has hardly seen anything.
@@ -223,9 +224,21 @@ class BatchShape:
 
 
 def make_micro_batch(
-    data: TokenData, rows: Sequence[PackedRow], device: torch.device, shape: BatchShape | None = None
+    data: TokenData,
+    rows: Sequence[PackedRow],
+    device: torch.device,
+    shape: BatchShape | None = None,
+    share: ContextShare | None = None,
 ) -> MicroBatch:
-    """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing."""
+    """Lay out the documents of some rows; no rows at all make a one-token batch that trains nothing.
+
+    Args:
+        data: holds the documents.
+        rows: which of them, by sequences.
+        device: where the tensors go.
+        shape: what the batch is filled up to; None leaves it as it comes.
+        share: which part of it this process has; None for all.
+    """
     indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
     if data.pieces is not None:
         return make_answer_batch([data.document(int(index))[0] for index in indices], data.pieces, indices, device)
@@ -234,21 +247,34 @@ def make_micro_batch(
         held = [(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32))]
     lengths = [ids.size for ids, _ in held]
     filler = shape.filler(sum(lengths)) if shape else []
+    filler += share.filler(sum(lengths) + sum(filler)) if share else []
     ids = np.concatenate([*(ids for ids, _ in held), np.zeros(sum(filler), dtype=np.int64)])
     weights = np.concatenate([weights for _, weights in held])
     positions = np.concatenate([np.arange(length) for length in (*lengths, *filler)])
     # A trained token is the target of the place before it; a document's first token is never trained.
     target_places = np.flatnonzero(weights)
-    documents = Documents.from_lengths([*lengths, *filler], device)
+    trained = target_places - 1
+    if share is None:
+        own, documents = np.arange(ids.size), Documents.from_lengths([*lengths, *filler], device)
+    else:
+        own, documents = share.cut([*lengths, *filler], device)
+        place_of = np.full(ids.size, -1)
+        place_of[own] = np.arange(own.size)
+        here = place_of[trained] >= 0
+        trained, target_places = place_of[trained[here]], target_places[here]
     return MicroBatch(
         numbers=indices,
-        input_ids=torch.from_numpy(ids).to(device),
-        positions=torch.from_numpy(positions).to(device),
+        input_ids=_send(ids[own], device),
+        positions=_send(positions[own], device),
         documents=replace(documents, longest=shape.longest) if shape else documents,
-        trained=torch.from_numpy(target_places - 1).to(device),
-        targets=torch.from_numpy(ids[target_places]).to(device),
-        weights=torch.from_numpy(weights[target_places]).to(device),
+        trained=_send(trained, device),
+        targets=_send(ids[target_places], device),
+        weights=_send(weights[target_places], device),
     )
+
+
+def _send(values: npt.NDArray[Any], device: torch.device) -> Tensor:
+    return send(torch.from_numpy(values), device)
 
 
 def make_answer_batch(
@@ -271,16 +297,18 @@ def make_answer_batch(
     trained[begins] = places.before
     documents = Documents.from_prompts(pieces.groups(indices) or [(1, [])], device)
 
-    def send(values: npt.NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(values).to(device)
-
     return MicroBatch(
         numbers=indices,
-        input_ids=send(ids),
+        input_ids=_send(ids, device),
         positions=documents.positions(),
         documents=documents,
-        trained=send(trained),
-        targets=send(ids[targets]),
+        trained=_send(trained, device),
+        targets=_send(ids[targets], device),
         weights=torch.ones(targets.size, device=device),
-        answers=BatchAnswers(numbers, send(places.ends), send(np.arange(lengths.size).repeat(lengths)), send(lengths)),
+        answers=BatchAnswers(
+            numbers,
+            _send(places.ends, device),
+            _send(np.arange(lengths.size).repeat(lengths), device),
+            _send(lengths, device),
+        ),
     )

@@ -7,6 +7,7 @@ a run goes on with another number of processes or with other sharding; DeepSpeed
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -104,6 +105,8 @@ class CheckpointSaver:
         self._writing = Patience()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
+        # That a process without others saves alone is what is meant; torch warns of it at each run's first save.
+        warnings.filterwarnings("ignore", "torch.distributed is disabled, unavailable or uninitialized", UserWarning)
 
     def save(self, where: CheckpointPosition, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Copy the state now and write it in the background, after the save before it has finished.

@@ -5,6 +5,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from finetune.engine.adapter import add_adapter
+from finetune.engine.float8 import use_float8
 from finetune.engine.load import fill_cut_model, load_in_parts, load_quantised
 from finetune.engine.optimizer import make_optimizer
 from finetune.engine.wide_gradients import WideGradients
@@ -17,14 +18,14 @@ from finetune.llama.model import Llama
 from finetune.parallel import launch
 from finetune.parallel.patience import Patience
 from finetune.parallel.pipeline import Pipeline, cut_to_stage
-from finetune.recipe import Recipe, pipeline_stages, steps_in_backward
+from finetune.recipe import Recipe, context_parts, pipeline_stages, steps_in_backward
 
 
 def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, patience: Patience) -> Worker:
     """Load the model, add the adapter, spread both over the processes, and make the optimizer."""
     run, optim = recipe.run, recipe.optim
     processes = accelerator.num_processes
-    pure = run.precision == "bf16-pure"
+    pure = run.pure
     stages = pipeline_stages(run)
     model, unwrapped, pipeline = _load(accelerator, sharding, recipe)
     patience.wait()  # another process may read from a slower disk
@@ -57,6 +58,7 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
         wide,
         patience=patience,
         pipeline=pipeline,
+        context=launch.share_context(accelerator, context_parts(run)),
     )
 
 
@@ -82,7 +84,8 @@ def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
     if recipe.kind != "sft":  # sequences of uneven lengths
         return False
     chosen = recipe.model.compile
-    whole = recipe.run.tensor_parallel == 1 and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
+    shared = recipe.run.tensor_parallel > 1 or context_parts(recipe.run) > 1
+    whole = not shared and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
     able = whole and recipe.run.precision != "fp32" and recipe.data.packing
     return device == "cuda" and able if chosen == "auto" else chosen
 
@@ -94,7 +97,7 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
     run, adapter, path = recipe.run, recipe.adapter, recipe.model.path
     config = LlamaConfig.from_folder(path)
     config = with_score(config) if recipe.kind == "reward" else config
-    frozen, pure = adapter.kind != "none", run.precision == "bf16-pure"
+    frozen, pure = adapter.kind != "none", run.pure
     half = pure or (run.precision == "bf16" and (frozen or sharding == "zero3"))
     dtype = torch.bfloat16 if half else torch.float32
     device = str(accelerator.device if sharding in ("none", "zero1", "zero2") else torch.device("cpu"))
@@ -113,6 +116,8 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
             else weights.load_model(path, dtype, device, config, run.seed)
         )
         model = add_adapter(unwrapped, adapter, path, run.seed, not pure) if frozen else unwrapped
+    if run.precision == "fp8":
+        use_float8(unwrapped, accelerator.device)
     unwrapped.set_recompute(recipe.model.recompute)
     launch.shard(model, unwrapped, launch.make_mesh(accelerator, run.tensor_parallel), sharding, run.precision)
     if sharding == "fsdp2" and not whole:
@@ -123,7 +128,7 @@ def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple
 def _load_stage(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple[nn.Module, Llama, Pipeline]:
     """This process's stage of the model: what other stages hold is never read."""
     run, path, stages = recipe.run, recipe.model.path, pipeline_stages(recipe.run)
-    pure = run.precision == "bf16-pure"
+    pure = run.pure
     model = weights.load_without_storage(path, torch.bfloat16 if pure else torch.float32)
     shapes = {name: weight.shape for name, weight in model.named_parameters()}
     grid = launch.make_mesh(accelerator, run.tensor_parallel, stages)

@@ -15,7 +15,7 @@ from camelid.files.read import read_json
 from camelid.files.tail import cut_after
 from camelid.files.write import atomic_write, write_json
 from finetune.data.sources import source_fingerprint, source_name
-from finetune.folders.fingerprint import BASE, base_record
+from finetune.folders.fingerprint import BASE, base_record, weights_fingerprint
 from finetune.folders.hub import suggest_download
 from finetune.recipe import Recipe, StepSection, read_recipe
 
@@ -37,13 +37,13 @@ FREE = {
     "optim.micro_batch",
     "optim.max_skipped",
     "run.checkpoint_every",
-    "run.checkpoint_minutes",
     "run.evaluate_every",
     "run.keep_checkpoints",
     "run.processes",
     "run.sharding",
     "run.tensor_parallel",
     "run.pipeline_parallel",
+    "run.context_parallel",
     "run.trackers",
 }
 
@@ -65,6 +65,9 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
         UserError: the folder belongs to a run with another recipe, or data or base are missing or have changed.
     """
     data = {source_name(source): source_fingerprint(source) for source in recipe.data.train}
+    if recipe.kind == "ppo":  # a reward model that was trained anew would be another reward
+        rewards = {name: where for name, where in recipe.ppo.rewards.items() if Path(where).is_dir()}
+        data |= {f"ppo.rewards.{name}": weights_fingerprint(where) for name, where in rewards.items()}
     path, summary = folder / "recipe.yaml", folder / "summary.json"
     if not path.is_file():
         write_json(folder / "data.json", data)

@@ -81,9 +81,8 @@ def run_updates(
             # Clocks differ, and a signal may reach one process only. Saving is collective, so all must decide alike:
             # what any process wants, every process does. `worker.any` is called in every update, wanted or not, for it
             # is collective itself.
-            overdue = run.checkpoint_minutes is not None and time.monotonic() - saved_at > 60 * run.checkpoint_minutes
-            overdue, stopping = worker.any(overdue, stop.wanted)
-            due = overdue or done % run.checkpoint_every == 0 or validation is not None
+            due, stopping = worker.any(run.checkpoint_due(done, time.monotonic() - saved_at), stop.wanted)
+            due = due or validation is not None
             # An update that was validated is saved: it may be the best one. So is the last: the run may be continued.
             if due or stopping or last:
                 saver.save(checkpoint_position(worker, done, tokens, skipped, validation and validation.loss))

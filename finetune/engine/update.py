@@ -91,7 +91,8 @@ def run_update(
         group["lr"] = lr
     while True:
         torch.manual_seed(int(np.random.SeedSequence([plan.seed, update, worker.rank]).generate_state(1)[0]))
-        micro_rows = rows_of_worker(worker, data, rows)
+        together = 1 if worker.context is None else worker.context.size
+        micro_rows = rows_of_worker(worker, data, rows, together)
         try:
             objective.before(make_share(worker, plan, documents, micro_rows))
             if worker.pipeline is None:
@@ -124,11 +125,19 @@ def run_update(
     )
 
 
-def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow]) -> MicroRows:
-    """This process's micro-batches of some sequences, cut as small as its memory wants them."""
+def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow], together: int = 1) -> MicroRows:
+    """This process's micro-batches of some sequences, cut as small as its memory wants them.
+
+    Args:
+        worker: this process.
+        data: all documents.
+        rows: the sequences.
+        together: how many processes have the same.
+    """
+    rank, ranks = worker.rank // together, worker.ranks // together
     return [
         part
-        for micro_batch in micro_batches_of_rank(rows, worker.rank, worker.ranks, worker.micro_batch)
+        for micro_batch in micro_batches_of_rank(rows, rank, ranks, worker.micro_batch)
         for part in split_micro_batch(micro_batch, data.lengths, worker.splits)
     ]
 
@@ -164,7 +173,7 @@ def _accumulate(
     for index, rows in enumerate(micro_rows):
         if stopped():
             return None
-        batch = make_micro_batch(plan.data, rows, device, worker.shape(plan.capacity))
+        batch = make_micro_batch(plan.data, rows, device, worker.shape(plan.capacity), worker.context)
         last = index == len(micro_rows) - 1
         with worker.accumulating(last), objective.around(worker.unwrapped, batch):
             loss = worker.forward(batch, objective.head(batch, passes))

@@ -19,6 +19,7 @@ from finetune.data.batches import BatchShape, MicroBatch
 from finetune.engine.optimizer import InBackward
 from finetune.engine.wide_gradients import WideGradients
 from finetune.layout import Sharding
+from finetune.llama.context_share import ContextShare
 from finetune.llama.model import Head, Llama
 from finetune.objectives.next_token import CHUNK
 from finetune.parallel.patience import Patience
@@ -36,13 +37,15 @@ class Worker:
         optimizer: steps the weights.
         sharding: how the weights are spread.
         autocast: whether float32 weights are used in bfloat16.
-        rank, ranks: this process's share of the data, of how many; fewer than processes with tensor parallelism.
+        rank, ranks: this process's share of the data, of how many; fewer than processes with tensor parallelism. Those
+            that share documents have a share each: `context.size` neighbours train on the same micro-batches.
         micro_batch: sequences of a forward pass.
         clip_norm: largest global gradient norm; 0 does not clip.
         wide: where gradients of bfloat16 weights are summed, if this is the one that sums them.
         splits: in how many parts (a power of two) each micro-batch is cut because it did not fit into memory.
         patience: waits for what other processes do on the host.
         pipeline: its place among the stages that the layers are cut into, if they are.
+        context: its part of each document, if documents are cut over processes in training.
     """
 
     accelerator: Accelerator
@@ -59,6 +62,7 @@ class Worker:
     splits: int = 1
     patience: Patience = field(default_factory=Patience)
     pipeline: Pipeline | None = None
+    context: ContextShare | None = None
 
     def passes(self, capacity: int) -> int | None:
         """How often the output layer is called for a micro-batch of such sequences; None if that may differ."""

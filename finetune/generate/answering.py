@@ -80,9 +80,12 @@ class Answering(Generic[JobT]):
         adapter = self.job.adapter
         if token.id in end_ids or (adapter is not None and token.id in adapter.end_ids):
             return Chunk(self.text.finish(), (), token, "stop")
+        if self.state.failed:
+            return Chunk(self.text.finish(), end="error")
         self.ids.append(token.id)
         text = self.text.add(token.id)
         full = len(self.ids) == self.room - len(self.job.prompt)
-        if full and not self.text.stopped:
+        complete = self.state.complete
+        if (full or complete) and not self.text.stopped:
             text += self.text.finish()
-        return Chunk(text, (token,), None, "stop" if self.text.stopped else "length" if full else None)
+        return Chunk(text, (token,), None, "stop" if self.text.stopped or complete else "length" if full else None)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from finetune.generate.grammar import Grammar, forbid
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -23,6 +25,7 @@ class Sampling:
         temperature: divides the logits; 0 takes the most likely token.
         top_k: only so many of the most likely tokens; 0 = all.
         top_p: smallest set of most likely tokens with at least this mass (Holtzman et al. 2020, section 3.1).
+        grammar: what the answer keeps to; it ends where nothing more may come.
         min_p: only tokens at least so many times as likely as the likeliest one (Nguyen et al. 2024, section 3).
         stop: strings that end an answer, wherever token boundaries fall; not part of it.
         after: ordinary tokens that the answer's text goes on from. Decoded before its own, they keep SentencePiece's
@@ -43,6 +46,7 @@ class Sampling:
     min_p: float = 0.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    grammar: Grammar | None = None
 
 
 class SamplingState:
@@ -69,6 +73,14 @@ class SamplingState:
         if sampling.presence_penalty or sampling.frequency_penalty:
             self.counts_V = torch.zeros(vocab_size, device=device)
 
+        self.matcher = None if sampling.grammar is None else sampling.grammar.matcher()
+        self.failed = False  # the grammar has become too large to go on with
+
+    @property
+    def complete(self) -> bool:
+        """Whether the grammar lets nothing more come."""
+        return self.matcher is not None and not self.failed and bool(self.matcher.is_stopped())
+
     @property
     def penalised(self) -> bool:
         """Whether what was written changes what is likely."""
@@ -80,11 +92,13 @@ class SamplingState:
             self.seen_1V[0, token] = True
         if self.counts_V is not None:
             self.counts_V[token] += 1
+        if self.matcher is not None and not self.matcher.consume_token(token):
+            self.failed = True
 
 
 def choose_tokens(logits_BV: Tensor, states: Sequence[SamplingState]) -> list[int]:
     """The next token of each answer, with its own sampling and random source."""
-    logits_BV = penalise(logits_BV, states)
+    logits_BV = forbid(penalise(logits_BV, states), [state.matcher for state in states])
     rows_of: dict[tuple[float, float, int, float], list[int]] = {}
     for row, state in enumerate(states):
         sampling = state.sampling
@@ -96,15 +110,24 @@ def choose_tokens(logits_BV: Tensor, states: Sequence[SamplingState]) -> list[in
             chosen_B[rows] = logits_BV[rows].argmax(-1)
             continue
         chances_BV = token_probabilities(logits_BV[rows], states[rows[0]].sampling)
-        drawn = [
-            torch.multinomial(chances_V, 1, generator=states[row].generator)
-            for row, chances_V in zip(rows, chances_BV, strict=True)
-        ]
-        chosen_B[rows] = torch.cat(drawn)
+        chosen_B[rows] = draw(chances_BV, [states[row].generator for row in rows])
     tokens: list[int] = chosen_B.tolist()
     for state, token in zip(states, tokens, strict=True):
         state.take(token)
     return tokens
+
+
+def draw(chances_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
+    """(B,) a token of each row by its chances, which need not be normalised, from a random source of its own.
+
+    The largest of chance / exponential noise falls on a token in proportion to its chance (the Gumbel-max trick, Gumbel
+    1954, as an exponential race). `torch.multinomial` draws the same tokens so, a row at a time, and asks the device
+    twice a row whether the chances are fine, which the host waits for.
+    """
+    noise_BV = torch.empty_like(chances_BV)
+    for noise_V, generator in zip(noise_BV, generators, strict=True):
+        noise_V.exponential_(1.0, generator=generator)
+    return (chances_BV / noise_BV).argmax(-1)
 
 
 def penalise(logits_BV: Tensor, states: Sequence[SamplingState]) -> Tensor:

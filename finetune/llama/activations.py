@@ -36,12 +36,11 @@ class _RMSNormFunction(torch.autograd.Function):
         x_TD, weight_D, scale_T1 = ctx.saved_tensors
         grad_TD = _widened(grads[0])
         normed_TD = _widened(x_TD) * scale_T1
-        grad_weight_D = (
-            (grad_TD * normed_TD).flatten(0, -2).sum(0).to(weight_D.dtype) if ctx.needs_input_grad[1] else None
-        )
+        product_TD = grad_TD * normed_TD
+        grad_weight_D = product_TD.flatten(0, -2).sum(0).to(weight_D.dtype) if ctx.needs_input_grad[1] else None
         grad_TD = grad_TD * _widened(weight_D)
-        along_T1 = (grad_TD * normed_TD).mean(-1, keepdim=True)
-        grad_x_TD = ((grad_TD - normed_TD * along_T1) * scale_T1).to(x_TD.dtype)
+        along_T1 = torch.mul(grad_TD, normed_TD, out=product_TD).mean(-1, keepdim=True)
+        grad_x_TD = grad_TD.sub_(normed_TD.mul_(along_T1)).mul_(scale_T1).to(x_TD.dtype)
         return grad_x_TD, grad_weight_D, None, None
 
 
@@ -70,12 +69,12 @@ class _SwiGLUFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_TF: Tensor, up_TF: Tensor) -> Tensor:
         ctx.save_for_backward(gate_TF, up_TF)
-        return silu(gate_TF) * up_TF
+        return silu(gate_TF).mul_(up_TF)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         gate_TF, up_TF = ctx.saved_tensors
-        return torch.ops.aten.silu_backward(grads[0] * up_TF, gate_TF), grads[0] * silu(gate_TF)
+        return torch.ops.aten.silu_backward(grads[0] * up_TF, gate_TF), silu(gate_TF).mul_(grads[0])
 
 
 def swiglu(gate_TF: Tensor, up_TF: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from finetune.llama.gathered_keys import GatheredKeys, gather_keys
 from finetune.llama.packed_attention import packed_attention, seen
 
 HAS_FLASH_ATTN = find_spec("flash_attn") is not None
@@ -53,6 +54,7 @@ class Documents:
         window: how many tokens before itself a token sees; None = all. Hugging Face's `sliding_window` counts the token
             itself, so it is one more.
         prompts: which pieces share a prompt; None if none does.
+        gathered: what pieces see of documents that other processes have parts of; None if each is here as a whole.
     """
 
     lengths: tuple[int, ...]
@@ -60,13 +62,14 @@ class Documents:
     longest: int
     window: int | None = None
     prompts: SharedPrompts | None = None
+    gathered: GatheredKeys | None = None
 
     @staticmethod
     def from_lengths(
         lengths: Sequence[int], device: torch.device | str = "cpu", window: int | None = None
     ) -> "Documents":
         """Documents of one piece each."""
-        return Documents(tuple(lengths), _bounds(lengths).to(device), max(lengths, default=0), window)
+        return Documents(tuple(lengths), send(_bounds(lengths), device), max(lengths, default=0), window)
 
     @staticmethod
     def from_prompts(
@@ -124,6 +127,13 @@ class Documents:
         return torch.cat(ranges).to(self.starts.device)
 
 
+def send(values: Tensor, device: torch.device | str) -> Tensor:
+    """Values of the host on a device; to a GPU without waiting for what it computes at the moment."""
+    if torch.device(device).type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)
+
+
 def _bounds(lengths: Sequence[int]) -> Tensor:
     return torch.tensor([0, *lengths]).cumsum(0).to(torch.int32)
 
@@ -142,7 +152,7 @@ def attention(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents)
     Returns:
         (T, H, d) outputs.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or (documents.gathered is not None and not q_THd.is_cuda):
         return _packed(q_THd, k_TKd, v_TKd, documents)
     if q_THd.is_cuda and q_THd.dtype in (torch.bfloat16, torch.float16):
         return (_flash if HAS_FLASH_ATTN else _packed)(q_THd, k_TKd, v_TKd, documents)
@@ -172,6 +182,8 @@ def _packed(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -
 def _gather_keys(k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> tuple[Tensor, Tensor, Tensor]:
     """Keys and values of each piece, its prompt's first, and their bounds: a prompt for each piece that sees it."""
     # Copies, but exact: merging two calls by their log-sum-exp would want a backward pass of its own.
+    if documents.gathered is not None:
+        return *gather_keys(k_TKd, v_TKd, documents.gathered), documents.gathered.starts
     if documents.prompts is None:
         return k_TKd, v_TKd, documents.starts
     places = documents.prompts.places

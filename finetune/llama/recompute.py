@@ -73,8 +73,8 @@ def _kept(context: Any, operator: Any, *inputs: Any, **options: Any) -> Checkpoi
         (_, inner), (_, width) = (each.shape for each in inputs[-2:])
         # The second product of a low-rank adapter is as large as what it is added to, and nearly free.
         return CheckpointPolicy.PREFER_RECOMPUTE if width > WIDENING * inner else CheckpointPolicy.MUST_SAVE
-    attention = torch.ops.camelid.packed_attention.default
-    return CheckpointPolicy.MUST_SAVE if operator == attention else CheckpointPolicy.PREFER_RECOMPUTE
+    kept = (torch.ops.camelid.packed_attention.default, aten._scaled_mm.default)  # the second: products in 8 bits
+    return CheckpointPolicy.MUST_SAVE if operator in kept else CheckpointPolicy.PREFER_RECOMPUTE
 
 
 def remade(make: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

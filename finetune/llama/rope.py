@@ -4,6 +4,7 @@ Shapes: T tokens, d head width, f = d / 2 frequencies.
 """
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -49,11 +50,18 @@ def rotary_cos_sin(
             frequencies_Tf = torch.tensor(rows, dtype=wide, device=device).repeat_interleave(lengths, dim=0)
             angles_Tf = positions_T.to(wide)[:, None] * frequencies_Tf
         else:
-            frequencies_f = torch.tensor(rotary_frequencies(config), dtype=wide, device=device)
+            frequencies_f = _on_device(tuple(rotary_frequencies(config)), wide, device)
             angles_Tf = torch.outer(positions_T.to(wide), frequencies_f)
         angles_Td = angles_Tf.repeat(1, 2)  # dimension i and i + d/2 turn together
         scale = attention_factor(config)
         return (angles_Td.cos() * scale).to(dtype), (angles_Td.sin() * scale).to(dtype)
+
+
+@lru_cache(maxsize=16)
+def _on_device(frequencies: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Copied once: a GPU's host would wait for the copy in each forward pass."""
+    with torch.inference_mode(False):
+        return torch.tensor(frequencies, dtype=dtype, device=device)
 
 
 def rotary_frequencies(config: LlamaConfig, length: int = 0) -> list[float]:

@@ -13,12 +13,13 @@ from torch.distributed.tensor import DTensor
 
 from camelid.errors import UserError
 from finetune.layout import Layout, Sharding, zero_stage
+from finetune.llama.context_share import ContextShare
 from finetune.llama.model import Llama
 from finetune.parallel.pipeline import PassedOn
 from finetune.parallel.tensor_parallel import parallelise
 from finetune.recipe import PlaceSection, StepSection
 
-Precision = Literal["fp32", "bf16", "bf16-pure"]
+Precision = Literal["fp32", "bf16", "bf16-pure", "fp8"]
 
 
 def start(run: PlaceSection, optim: StepSection) -> tuple[Accelerator, Sharding]:
@@ -118,6 +119,15 @@ def make_mesh(accelerator: Accelerator, tensor_parallel: int, stages: int = 1) -
     return init_device_mesh(accelerator.device.type, shape, mesh_dim_names=("pipe", "data", "tensor"))
 
 
+def share_context(accelerator: Accelerator, size: int) -> ContextShare | None:
+    """This process's place among its neighbours, so many, that share documents; None if each has whole ones."""
+    if size == 1:
+        return None
+    shape = (accelerator.num_processes // size, size)
+    mesh = init_device_mesh(accelerator.device.type, shape, mesh_dim_names=("data", "context"))["context"]
+    return ContextShare(mesh.get_group(), mesh.get_local_rank(), size)
+
+
 def shard(
     model: nn.Module, unwrapped: Llama, grid: DeviceMesh | None, sharding: Sharding, precision: Precision
 ) -> None:
@@ -140,7 +150,7 @@ def shard(
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
-    elif precision == "bf16-pure":
+    elif precision in ("bf16-pure", "fp8"):
         policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     offload = CPUOffloadPolicy() if _launcher_says(OFFLOAD) else OffloadPolicy()
     reshard = os.environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower() == "true" and grid["pipe"].size() == 1

@@ -120,7 +120,7 @@ def run_iterations(run: PpoRun, quiet: bool) -> signal.Signals | None:
     where = resume_iterations(run.models, recipe, run.updates_per_iteration)
     saver = CheckpointSaver(policy, folder / "checkpoints", recipe.run.keep_checkpoints, run.models.critic)
     log = PpoLog(policy, recipe, run.updates_per_iteration) if alone else None
-    saved, stopping, iteration = where.done, False, None
+    saved, saved_at, stopping, iteration = where.done, time.monotonic(), False, None
     if run.evaluator is not None and not where.done and not policy.any(alone and _evaluated(folder))[0]:
         run.evaluator.evaluate(0)
     with StopSignal() as stop, Progress("train", run.updates, quiet or log is None, done=where.done) as bar:
@@ -137,11 +137,11 @@ def run_iterations(run: PpoRun, quiet: bool) -> signal.Signals | None:
                 first = iteration.facts if (where.done - 1) % run.updates_per_iteration == 0 else {}
                 bar.update(where.done, log.write(iteration.plan.data, where, facts, first, seconds, validation))
             require_steps(where.done, where.skipped, recipe.optim)
-            [stopping] = policy.any(stop.wanted)
-            due = where.done % recipe.run.checkpoint_every == 0 or validation is not None
-            if due or stopping or where.done == run.updates:
+            due = recipe.run.checkpoint_due(where.done, time.monotonic() - saved_at)
+            due, stopping = policy.any(due, stop.wanted)
+            if due or validation is not None or stopping or where.done == run.updates:
                 _save(run, saver, where, iteration, validation)
-                saved = where.done
+                saved, saved_at = where.done, time.monotonic()
         if where.done > saved and iteration is not None:
             _save(run, saver, where, iteration, None)
         saver.wait()

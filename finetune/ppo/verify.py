@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from jsonschema.exceptions import SchemaError
+from jsonschema.validators import validator_for
+
 from camelid.errors import UserError
 from camelid.files.write import dumps
 from camelid.sandbox.reward import passing_reward
@@ -60,13 +63,8 @@ def valid_json(answered: Sequence[Answered]) -> list[float]:
     """Whether each answer is JSON, alone or in one fenced block, that `meta.schema` (JSON Schema) takes.
 
     Raises:
-        UserError: jsonschema is not installed, or a schema is none.
+        UserError: a schema is none.
     """
-    try:
-        from jsonschema.exceptions import SchemaError
-        from jsonschema.validators import validator_for
-    except ImportError:
-        raise UserError("ppo.rewards: json-schema needs jsonschema: pip install jsonschema") from None
     found = []
     for each in answered:
         schema = _wanted(each, "schema")

@@ -76,8 +76,8 @@ def write_curves(run: Path, charts: Sequence[Chart] = CHARTS, warnings: Sequence
     sections = []
     for chart in charts:
         curves = _curves(chart, {log: logs[log] for log in chart.logs})
-        if curves:
-            drawing = inline_chart(curves, chart.title, "update", chart.unit)
+        if any(len(points) > 1 for points in curves.values()):  # a single point is no curve
+            drawing = inline_chart(curves, "update", chart.unit)
             sections.append({"title": chart.title, "note": chart.note, "drawing": Markup(drawing)})
     pairs = _before_and_after(run)
     write_page(run / PAGE, "curves.html", run=run.resolve().name, warnings=warnings, sections=sections, pairs=pairs)

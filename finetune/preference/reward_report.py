@@ -51,4 +51,4 @@ def _chart(steps: list[Confidence], name: str) -> Markup:
         name: [(step.said, step.accuracy) for step in steps],
         "perfectly calibrated": [(0.5, 0.5), (1.0, 1.0)],
     }
-    return Markup(inline_chart(curves, f"Calibration of {name}", "probability given", "share right"))
+    return Markup(inline_chart(curves, "probability given", "share right"))

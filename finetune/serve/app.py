@@ -1,7 +1,7 @@
 """The server: OpenAI's endpoints, health and metrics, the chat page."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,21 +10,27 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, FastAPI
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from pydantic import ValidationError
 from starlette.background import BackgroundTask
 
-from camelid.errors import UserError, suggest_name
+from camelid.errors import suggest_name
 from finetune.serve.access import Access, guard
 from finetune.serve.bodies import MOST_PROMPTS, ChatBody, CompletionBody
-from finetune.serve.chat_turns import arrange_turns, is_begun
+from finetune.serve.chat_request import start_chat
 from finetune.serve.engine import RunningRequest, ServerLimits, ServingEngine
 from finetune.serve.error_handlers import add_error_handlers
-from finetune.serve.errors import ApiError
+from finetune.serve.errors import ApiError, invalid
+from finetune.serve.json_reply import json_response
+from finetune.serve.lora_routes import add_lora_routes
 from finetune.serve.metrics import exposition
 from finetune.serve.page_routes import LOOK, add_page_routes
 from finetune.serve.pairs import PREFIX, Pairs
 from finetune.serve.read_body import read_body
 from finetune.serve.replies import ReplyWriter
+from finetune.serve.responses_body import ResponsesBody
+from finetune.serve.responses_reply import ResponsesWriter
 from finetune.serve.served import ServedModel
+from finetune.serve.structured import grammar_of_regex
 from finetune.serve.vote_routes import add_vote_routes
 from finetune.serve.votes import RateVotes, Votes
 
@@ -33,7 +39,12 @@ ResultT = TypeVar("ResultT")
 
 
 def make_app(
-    served: Sequence[ServedModel], limits: ServerLimits, access: Access, votes: Path, rate_votes: RateVotes
+    served: Sequence[ServedModel],
+    limits: ServerLimits,
+    access: Access,
+    votes: Path,
+    rate_votes: RateVotes,
+    lora_folder: Path | None = None,
 ) -> FastAPI:
     """The application; the models' threads start and stop with it.
 
@@ -43,16 +54,18 @@ def make_app(
         access: who gets in.
         votes: the folder for verdicts from the chat page.
         rate_votes: makes the leaderboard of such a folder.
+        lora_folder: clients may have adapters in it loaded; None lets them load none.
     """
     engines: dict[str, ServingEngine] = {}
 
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        engines.update({one.name: ServingEngine(one, limits, loop) for one in served})
+        engines.update({one.name: ServingEngine(one, limits, loop) for one in served if one.base is None})
+        engines.update({one.name: engines[one.base].beside(one) for one in served if one.base is not None})
         yield
         for engine in engines.values():
-            engine.scheduler.close()
+            engine.close()
 
     async def authorised(request: HttpRequest) -> None:
         access.check_key(request.headers)
@@ -72,6 +85,8 @@ def make_app(
     add_page_routes(app)
     _add_open_routes(app, engines)
     _add_model_routes(app, engines, key, pairs)
+    if lora_folder is not None:
+        add_lora_routes(app, key, engines, lora_folder)
     add_vote_routes(app, key, pairs, Votes(votes, rate_votes), names)
     return app
 
@@ -101,23 +116,15 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
         return _model(_engine(engines, name))
 
     @app.post("/v1/chat/completions")
-    async def chat(_: key, request: HttpRequest) -> Response:
+    async def chat_completions(_: key, request: HttpRequest) -> Response:
         body = await read_body(request, ChatBody)
         veil = body.model if body.model.startswith(PREFIX) else None
         if veil:
             body = ChatBody.model_validate(pairs.unveil(body.model_dump(exclude_unset=True)))
         engine = _engine(engines, body.model)
-        messages = arrange_turns([message.message() for message in body.messages])
-        begun = is_begun(messages)
-        try:
-            prompt = await engine.encode_chat(messages)
-        except UserError as error:
-            raise ApiError(
-                400, str(error).removeprefix("conversation 'prompt': "), "invalid_value", "messages"
-            ) from None
-        sampling = replace(body.sampling(), after=engine.served.anchor) if begun else body.sampling()
-        run = engine.start([prompt], body.seeds(), sampling)
-        return await _reply(request, ReplyWriter("chat", engine, run, veil, begun), engine, run, body)
+        chat = await start_chat(engine, body)
+        writer = ReplyWriter("chat", engine, chat.run, veil, chat.begun, form=chat.form)
+        return await _reply(request, engine, chat.run, writer.whole, writer.events(body.usage_in_stream), body.stream)
 
     @app.post("/v1/completions")
     async def completions(_: key, request: HttpRequest) -> Response:
@@ -131,9 +138,24 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
         else:
             prompts = [await engine.encode_infill(str(prompt), body.suffix) for prompt in given]
         _require_few_logprobs(prompts, body)
-        run = engine.start(prompts, body.seeds(), replace(body.sampling(), after=engine.served.anchor))
+        grammar = None
+        if body.regex is not None:
+            grammar = await asyncio.to_thread(lambda: grammar_of_regex(str(body.regex), engine.grammar_tokenizer))
+        sampling = replace(body.sampling(), after=engine.served.anchor, grammar=grammar)
+        run = engine.start(prompts, body.seeds(), sampling)
         writer = ReplyWriter("completion", engine, run, echoed=given if body.echo else ())
-        return await _reply(request, writer, engine, run, body)
+        return await _reply(request, engine, run, writer.whole, writer.events(body.usage_in_stream), body.stream)
+
+    @app.post("/v1/responses")
+    async def responses(_: key, request: HttpRequest) -> Response:
+        body = await read_body(request, ResponsesBody)
+        engine = _engine(engines, body.model)
+        try:
+            chat = await start_chat(engine, body.chat())
+        except ValidationError as error:
+            raise invalid(error) from None
+        writer = ResponsesWriter(engine, chat, body)
+        return await _reply(request, engine, chat.run, writer.whole, writer.events(), bool(body.stream))
 
 
 def _require_few_logprobs(prompts: Sequence[list[int]], body: CompletionBody) -> None:
@@ -152,18 +174,19 @@ def _require_few_logprobs(prompts: Sequence[list[int]], body: CompletionBody) ->
 
 async def _reply(
     request: HttpRequest,
-    writer: ReplyWriter,
     engine: ServingEngine,
     run: RunningRequest,
-    body: ChatBody | CompletionBody,
+    whole: Callable[[], Awaitable[list[bytes]]],
+    events: AsyncIterator[bytes],
+    stream: bool,
 ) -> Response:
     engine.counts["requests"] += 1
-    if body.stream:
+    if stream:
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-        events, given_up = writer.events(body.usage_in_stream), BackgroundTask(run.close)  # even if it never begins
+        given_up = BackgroundTask(run.close)  # even if it never begins
         return StreamingResponse(events, media_type="text/event-stream", headers=headers, background=given_up)
     try:
-        return JSONResponse(await cancel_if_disconnected(request, writer.whole()))
+        return json_response(await cancel_if_disconnected(request, whole()))
     finally:
         await run.close()
 

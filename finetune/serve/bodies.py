@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from camelid.message import Message, Role
+from camelid.message import Message, Role, Tool, read_tool_calls
 from finetune.generate.local import DEFAULT_NEW_TOKENS
 from finetune.generate.sampling import Sampling
 
@@ -21,6 +21,7 @@ StopString = Annotated[str, Field(min_length=1, max_length=1000)]
 
 # pydantic describes every error it finds; a body of a million wrong items would take it a minute and gigabytes.
 MOST_KEYS = 64  # of one object
+MOST_TOOLS = 128  # of one request (OpenAI API reference, chat completions)
 MOST_ITEMS = 4096  # messages of a chat, parts of a message
 
 
@@ -40,8 +41,74 @@ class StreamOptions(_Body):
     include_obfuscation: bool = False  # never sent; this server is yours
 
 
+class JsonSchema(_Body):
+    """A schema and its name; it is kept to whether or not the request calls that strict."""
+
+    name: str = Field("", max_length=1000)
+    description: str | None = None
+    json_schema: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
 class ResponseFormat(_Body):
-    type: Literal["text"]
+    """OpenAI's; `schema` is the schema that the answer shall keep to."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _says_which(self) -> "ResponseFormat":
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("'json_schema' goes with type 'json_schema', and only with it")
+        return self
+
+    @property
+    def schema_of_answers(self) -> dict[str, Any] | None:
+        """The schema that answers shall keep to; None if they may be any text."""
+        if self.json_schema is not None:
+            return self.json_schema.json_schema
+        return {"type": "object"} if self.type == "json_object" else None
+
+
+class CalledFunction(_Body):
+    name: str = Field(max_length=1000)
+    arguments: str
+
+
+class MadeCall(_Body):
+    """A call that an assistant's turn has made."""
+
+    id: str = Field(max_length=1000)
+    type: Literal["function"] = "function"
+    function: CalledFunction
+    index: int | None = None  # of streams
+
+
+class FunctionTool(_Body):
+    """What a function takes; a strict one or not, calls keep to its schema."""
+
+    name: str = Field(min_length=1, max_length=64)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class ToolBody(_Body):
+    type: Literal["function"]
+    function: FunctionTool
+
+    def tool(self) -> Tool:
+        given = self.function.model_dump(exclude_none=True, exclude={"strict"})
+        return {"type": "function", "function": {"description": "", "parameters": {"type": "object"}, **given}}
+
+
+class NamedFunction(_Body):
+    name: str
+
+
+class NamedChoice(_Body):
+    type: Literal["function"]
+    function: NamedFunction
 
 
 class TextPart(_Body):
@@ -52,21 +119,44 @@ class TextPart(_Body):
 class ChatMessage(_Body):
     """One turn; `developer` is OpenAI's newer word for `system`."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(max_length=MOST_ITEMS, fail_fast=True)]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | Annotated[list[TextPart], Field(max_length=MOST_ITEMS, fail_fast=True)] | None = None
     name: str | None = None
+    tool_calls: list[MadeCall] | None = None
+    tool_call_id: str | None = None
     refusal: None = None
+    annotations: list[Any] | None = None  # of answers that clients send back; there are none
+    audio: None = None
+    function_call: None = None
+    reasoning_content: str | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ChatMessage":
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("only an assistant's turn has 'tool_calls'")
+        if self.content is None and not self.tool_calls and self.role != "assistant":
+            raise ValueError("'content' must be a text")
+        return self
 
     def message(self) -> Message:
         role: Role = "system" if self.role == "developer" else self.role
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return Message(role, text, meta={"name": self.name} if self.name else {})
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content or ())
+        calls = [call.model_dump(exclude={"index"}) for call in self.tool_calls or ()]
+        return Message(
+            role,
+            text,
+            reasoning=self.reasoning_content or None,
+            meta={"name": self.name} if self.name else {},
+            tool_calls=read_tool_calls(calls, "tool_calls"),
+            tool_call_id=self.tool_call_id,
+        )
 
 
 class _Generation(_Body):
     """What chats and completions have in common. Limits are OpenAI's where it has the field.
 
-    `top_k`, `min_p` and `repetition_penalty` are vLLM's. The last fields are accepted because they change nothing here.
+    `top_k`, `min_p` and `repetition_penalty` are vLLM's, `regex` SGLang's. The last fields are accepted because they
+    change nothing here.
     """
 
     model: str = Field(max_length=1000)
@@ -79,6 +169,7 @@ class _Generation(_Body):
     min_p: float | None = Field(0.0, ge=0, le=1)
     presence_penalty: float | None = Field(0.0, ge=-2, le=2)
     frequency_penalty: float | None = Field(0.0, ge=-2, le=2)
+    regex: str | None = Field(None, max_length=10_000)
     logit_bias: None = None
     stop: StopString | Annotated[list[StopString], Field(max_length=16)] | None = None
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
@@ -135,19 +226,38 @@ class ChatBody(_Generation):
     logprobs: bool | None = False
     top_logprobs: int | None = Field(None, ge=0, le=20)
     response_format: ResponseFormat | None = None
+    tools: list[ToolBody] | None = Field(None, max_length=MOST_TOOLS)
+    tool_choice: Literal["none", "auto", "required"] | NamedChoice | None = None
+    parallel_tool_calls: bool | None = None
     metadata: Any = None
     store: Literal[False] | None = None
     service_tier: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
 
-    @field_validator("response_format", mode="before")
-    @classmethod
-    def _text_only(cls, value: Any) -> Any:
-        kind = value.get("type") if isinstance(value, dict) else None
-        if kind in ("json_object", "json_schema"):
-            raise ValueError(f"'response_format' of type '{kind}' is not supported with this model")
-        return value
+    @model_validator(mode="after")
+    def _one_shape(self) -> "ChatBody":
+        schema = None if self.response_format is None else self.response_format.schema_of_answers
+        if sum(map(bool, (schema is not None, self.regex is not None, self.tools_of_answers))) > 1:
+            raise ValueError("give only one of 'response_format', 'regex' and 'tools' that may be called")
+        if isinstance(self.tool_choice, NamedChoice) and not self.tools_of_answers:
+            raise ValueError(f"'tool_choice' names {self.tool_choice.function.name!r}, which 'tools' lacks")
+        if self.tool_choice == "required" and not self.tools:
+            raise ValueError("'tool_choice' is 'required', and there are no 'tools'")
+        return self
+
+    @property
+    def must_call(self) -> bool:
+        """Whether answers are calls."""
+        return self.tool_choice == "required" or isinstance(self.tool_choice, NamedChoice)
+
+    @property
+    def tools_of_answers(self) -> list[Tool]:
+        """What answers may call."""
+        if self.tool_choice == "none":
+            return []
+        named = self.tool_choice.function.name if isinstance(self.tool_choice, NamedChoice) else None
+        return [tool.tool() for tool in self.tools or () if named in (None, tool.function.name)]
 
     def sampling(self) -> Sampling:
         top_logprobs = (self.top_logprobs or 0) if self.logprobs else None

@@ -4,19 +4,20 @@ import argparse
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from camelid.errors import UserError
+from camelid.errors import UserError, suggest_name
+from camelid.files.model_name import model_name
+from camelid.files.read import read_text
 
 
 def register(rooms: Any, rate_votes: Callable[[Path], dict[str, Any]]) -> None:
     """Add the `serve` and `chat` commands; `rate_votes` makes the leaderboard of a folder of votes."""
     parser = rooms.add_parser("serve", help="an OpenAI-compatible server and a chat page for models trained here")
-    parser.add_argument(
-        "models", nargs="*", metavar="MODEL", help="model folder, or NAME=FOLDER to name it for clients"
-    )
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="model folder, under its run's name, or NAME=FOLDER")
     parser.add_argument(
         "--page-for",
         metavar="URL",
@@ -24,6 +25,21 @@ def register(rooms: Any, rate_votes: Callable[[Path], dict[str, Any]]) -> None:
         "http://localhost:8000/v1",
     )
     _add_model_options(parser)
+    parser.add_argument(
+        "--lora",
+        action="append",
+        default=[],
+        metavar="NAME=PEFT",
+        help="an adapter served beside MODEL, under its own name, several times for several",
+    )
+    parser.add_argument("--lora-folder", metavar="DIR", help="clients may load and unload the adapters in it")
+    parser.add_argument(
+        "--system",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="system prompt of a model's chats that have none, several times for several models",
+    )
     _add_reach(parser)
     parser.add_argument("--max-batch", type=int, default=64, metavar="N", help="answers written at once (default 64)")
     parser.add_argument(
@@ -90,27 +106,15 @@ def _add_reach(parser: argparse.ArgumentParser) -> None:
 
 def run_serve(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
-    for option, value in (
-        ("--max-batch", args.max_batch),
-        ("--max-waiting", args.max_waiting),
-        ("--timeout", args.timeout),
-    ):
-        if value <= 0:
-            raise UserError(f"{option} must be more than 0")
-    if args.cache_tokens is not None and args.cache_tokens < 128:
-        raise UserError("--cache-tokens must be at least 128")
-    if not 0 <= args.port < 65536:
-        raise UserError(f"--port {args.port}: must be from 0 to 65535")
-    if args.page_for is None and not args.models:
-        raise UserError("name a MODEL to serve, or another server with --page-for URL")
-    for name in ("models", "adapter", "template"):
-        if args.page_for is not None and getattr(args, name):
-            raise UserError(f"--page-for: the model is the other server's; leave {name.replace('models', 'MODEL')} out")
-    folders = _parse_names(args.models)
+    _check_options(args)
+    folders, loras = _parse_names(args.models), _parse_names(args.lora)
+    systems = _read_systems(args.system, {**folders, **loras})
+    if loras and len(folders) != 1:
+        raise UserError("--lora: give one MODEL with it, the one that the adapters were trained on")
+    if set(folders) & set(loras):
+        raise UserError("--lora: the model and an adapter have one name; give the adapter another")
     if args.adapter is not None and len(folders) > 1:
         raise UserError("--adapter: give one MODEL with it; to serve several, merge it first (`camelid weights merge`)")
-    if (args.tls_cert is None) != (args.tls_key is None):
-        raise UserError("--tls-cert and --tls-key go together: give both")
     if args.engine == "vllm":
         return _vllm(args, folders)
     for package in ("fastapi", "uvicorn"):
@@ -132,12 +136,41 @@ def run_serve(args: argparse.Namespace) -> int:
 
         return run_page(args.page_for, access, listening, Path(args.votes), args.rate_votes)
     from finetune.serve.engine import ServerLimits
+    from finetune.serve.open_adapter import open_served_adapter
     from finetune.serve.run import run_server
     from finetune.serve.served import open_served
 
     served = [open_served(folder, name, args.adapter, args.template) for name, folder in folders.items()]
-    limits = ServerLimits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout)
-    return run_server(served, limits, access, listening, Path(args.votes), args.rate_votes)
+    served += [open_served_adapter(served[0], name, peft) for name, peft in loras.items()]
+    served = [replace(one, system=systems.get(one.name)) for one in served]
+    adapters = bool(args.lora or args.lora_folder)
+    limits = ServerLimits(args.max_batch, args.cache_tokens, args.max_waiting, args.timeout, adapters)
+    loadable = None if args.lora_folder is None else Path(args.lora_folder)
+    return run_server(served, limits, access, listening, Path(args.votes), args.rate_votes, loadable)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    for option, value in (
+        ("--max-batch", args.max_batch),
+        ("--max-waiting", args.max_waiting),
+        ("--timeout", args.timeout),
+    ):
+        if value <= 0:
+            raise UserError(f"{option} must be more than 0")
+    if args.cache_tokens is not None and args.cache_tokens < 128:
+        raise UserError("--cache-tokens must be at least 128")
+    if not 0 <= args.port < 65536:
+        raise UserError(f"--port {args.port}: must be from 0 to 65535")
+    if args.page_for is None and not args.models:
+        raise UserError("name a MODEL to serve, or another server with --page-for URL")
+    for name in ("models", "adapter", "lora", "lora_folder", "template", "system"):
+        if args.page_for is not None and getattr(args, name):
+            option = "MODEL" if name == "models" else f"--{name.replace('_', '-')}"
+            raise UserError(f"--page-for: the model is the other server's; leave {option} out")
+    if (args.tls_cert is None) != (args.tls_key is None):
+        raise UserError("--tls-cert and --tls-key go together: give both")
+    if args.lora_folder is not None and not Path(args.lora_folder).is_dir():
+        raise UserError(f"--lora-folder {args.lora_folder}: no such folder")
 
 
 def run_chat(args: argparse.Namespace) -> int:
@@ -164,7 +197,7 @@ def _parse_names(models: list[str]) -> dict[str, str]:
     for model in models:
         name, equals, folder = model.partition("=")
         if not equals or Path(model).exists():
-            name, folder = model.rstrip("/"), model
+            name, folder = model_name(model), model
         if not name or not folder:
             raise UserError(f"{model}: expected a model folder or NAME=FOLDER")
         if name in named:
@@ -173,13 +206,29 @@ def _parse_names(models: list[str]) -> dict[str, str]:
     return named
 
 
+def _read_systems(options: list[str], names: Collection[str]) -> dict[str, str]:
+    """System messages by the names of models."""
+    systems = {}
+    for option in options:
+        name, equals, file = option.partition("=")
+        if not equals or not file:
+            raise UserError(f"--system {option}: expected NAME=FILE, the model's name and a file with the message")
+        if name not in names:
+            raise UserError(f"--system {option}: no model {name!r} is served{suggest_name(name, names)}")
+        systems[name] = read_text(file).strip()
+    return systems
+
+
 def _vllm(args: argparse.Namespace, folders: dict[str, str]) -> int:
     """Become vLLM's own server, which has no chat page."""
     if importlib.util.find_spec("vllm") is None:
         raise UserError("--engine vllm: vLLM is not installed (pip install vllm); or leave the option out")
     from finetune.serve.access import read_keys
 
-    for name in ("allowed_host", "cors_origin", "root_path", "tls_cert", "access_log"):
+    for name in ("lora", "lora_folder"):
+        if getattr(args, name):
+            raise UserError(f"--{name.replace('_', '-')}: not with --engine vllm; start vLLM with its --lora-modules")
+    for name in ("system", "allowed_host", "cors_origin", "root_path", "tls_cert", "access_log"):
         if getattr(args, name):
             raise UserError(f"--{name.replace('_', '-')}: not with --engine vllm; put a proxy before it")
     keys = read_keys(args.api_key_file) if args.api_key_file is not None else ()

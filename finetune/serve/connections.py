@@ -18,6 +18,8 @@ HEAD_TIMEOUT = 10.0  # seconds in which a request's head must have come whole
 IDLE_TIMEOUT = 5  # seconds that a connection stays open between requests
 MOST_CONNECTIONS = 4096
 OTHER_FILES = 32  # descriptors beside those open at the start and connections: logs, votes, ...
+MOST_AT_ONCE = 64  # connections that are accepted in one go
+QUEUE = 1024  # connections that the system keeps until they are accepted
 GRACE = 3  # seconds that answers in progress get when the server is stopped
 
 
@@ -101,7 +103,12 @@ class Connection(H11Protocol):
 
 
 class HttpServer(uvicorn.Server):
-    """Uvicorn's, which tells those whose answers are not finished that it stops."""
+    """Uvicorn's, with a queue of its own length, which tells those whose answers are not finished that it stops."""
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(QUEUE)  # asyncio has made it as short as what it accepts in one go
 
     async def shutdown(self, sockets: Any = None) -> None:
         async def tell() -> None:
@@ -121,7 +128,7 @@ def make_server(app: FastAPI, access_log: bool = False, tls: tuple[str, str] | N
         access_log: write a line for each request to the standard output.
         tls: files of the certificate and its key.
     """
-    most, backlog = connection_limits()
+    most, at_once = connection_limits()
     config = uvicorn.Config(
         app,
         http=type("Connection", (Connection,), {"most": most}),
@@ -129,7 +136,7 @@ def make_server(app: FastAPI, access_log: bool = False, tls: tuple[str, str] | N
         lifespan="on",
         log_level="error",  # a line for every request that is no HTTP would fill the disk
         access_log=access_log,
-        backlog=backlog,
+        backlog=at_once,
         timeout_keep_alive=IDLE_TIMEOUT,
         timeout_graceful_shutdown=GRACE + 2,
         ssl_certfile=tls[0] if tls else None,
@@ -141,15 +148,13 @@ def make_server(app: FastAPI, access_log: bool = False, tls: tuple[str, str] | N
 
 
 def connection_limits() -> tuple[int, int]:
-    """How many connections there may be, and how many may wait to be accepted, with the descriptors that are left.
-
-    asyncio accepts as many as may wait in one go, before it looks at any: they need descriptors, too.
-    """
+    """How many connections there may be, and how many are accepted in one go, with the descriptors that are left."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return MOST_CONNECTIONS, 1024
+        return MOST_CONNECTIONS, MOST_AT_ONCE
     listed = Path("/proc/self/fd")
     used = sum(1 for _ in listed.iterdir()) if listed.exists() else 64
-    left = max(16, soft - used - OTHER_FILES)
-    backlog = min(1024, left // 4)
-    return min(MOST_CONNECTIONS, left - backlog), backlog
+    left = max(32, soft - used - OTHER_FILES)
+    at_once = min(MOST_AT_ONCE, left // 8)
+    # asyncio accepts that many in each turn of its loop, knows of them two turns later, and closes them in a fourth.
+    return min(MOST_CONNECTIONS, left - 4 * at_once), at_once

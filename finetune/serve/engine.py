@@ -4,20 +4,26 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from weakref import WeakSet
 
 from camelid.errors import UserError
-from camelid.message import Message
+from camelid.message import Message, Tool
+from conversations.tokens.span import ChatFormat
 from finetune.generate.chunk import Chunk, merge_chunks
 from finetune.generate.decoder import Decoder
+from finetune.generate.grammar import GrammarTokenizer
+from finetune.generate.low_rank import AdaptedModel
 from finetune.generate.sampling import Sampling
 from finetune.serve.chat_turns import is_begun
 from finetune.serve.errors import ApiError
 from finetune.serve.scheduler import BusyError, Job, Scheduler
 from finetune.serve.served import KEPT, ServedModel, cache_tokens
+from finetune.serve.token_texts import TokenTexts
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,14 @@ class ServerLimits:
             of earlier chats; None takes what fits.
         waiting: answers that may wait for a place; beyond that clients get a 429.
         timeout: seconds for one request.
+        adapters: whether models may have adapters beside them, in the same batch.
     """
 
     batch: int = 64
     cache_tokens: int | None = None
     waiting: int = 256
     timeout: float = 600.0
+    adapters: bool = False
 
 
 class ServingEngine:
@@ -47,6 +55,8 @@ class ServingEngine:
         loop: where chunks are delivered.
 
     Attributes:
+        token_texts: of its vocabulary.
+        writing: the thread in which long replies are written.
         counts: `requests`, `answers`, `prompt_tokens`, `known_tokens`, `completion_tokens`, `cancelled`, `refused`, for
             metrics.
     """
@@ -55,11 +65,15 @@ class ServingEngine:
         self.served, self.limits = served, limits
         self.created = int(time.time())
         self.counts: Counter[str] = Counter()
+        self.token_texts = TokenTexts(served.tokenizer)
+        self.writing = ThreadPoolExecutor(1, "replies")  # one, so that the event loop has one rival for Python's lock
         self._running: WeakSet[RunningRequest] = WeakSet()
         self._most_characters = served.model.config.context * served.longest_token
         tokens = limits.cache_tokens or cache_tokens(served.model, limits.batch)
+        call = AdaptedModel(served.model) if limits.adapters else None
+        kept = int(KEPT * tokens)
         decoder = Decoder[Job](
-            served.model, served.tokenizer, served.end_ids, limits.batch, tokens, kept_tokens=int(KEPT * tokens)
+            served.model, served.tokenizer, served.end_ids, limits.batch, tokens, call, kept_tokens=kept
         )
 
         def publish(chunks: list[tuple[Job, Chunk]]) -> None:
@@ -68,17 +82,50 @@ class ServingEngine:
 
         self.scheduler = Scheduler(decoder, publish, limits.waiting)
 
-    async def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+    def beside(self, served: ServedModel) -> "ServingEngine":
+        """An adapter on this engine's model, under a name of its own, in the same batch."""
+        other = copy(self)
+        other.served, other.created, other.counts, other._running = served, int(time.time()), Counter(), WeakSet()
+        other.__dict__.pop("grammar_tokenizer", None)  # its answers may end differently
+        return other
+
+    @cached_property
+    def grammar_tokenizer(self) -> GrammarTokenizer:
+        """What answers that keep to a grammar are checked with; made when the first one is asked for.
+
+        Raises:
+            ApiError: llguidance is not installed.
+        """
+        try:
+            return GrammarTokenizer(self.served.tokenizer, self.served.model.config.vocab_size, self.served.end_ids)
+        except UserError as error:
+            raise ApiError(501, str(error)) from None
+
+    @property
+    def template(self) -> ChatFormat:
+        """How the model's chats are written.
+
+        Raises:
+            ApiError: it takes no chats.
+        """
+        if isinstance(self.served.encoder, UserError):
+            raise ApiError(400, str(self.served.encoder), "invalid_value", "model")
+        return self.served.encoder.template
+
+    async def encode_chat(self, messages: Sequence[Message], tools: Sequence[Tool] = ()) -> list[int]:
         """Token ids of a chat, by the model's own template; what the assistant says last is gone on with.
 
         Raises:
             ApiError: too long for the model, or it takes no chats.
             UserError: the template cannot write it.
         """
-        if isinstance(self.served.encoder, UserError):
-            raise ApiError(400, str(self.served.encoder), "invalid_value", "model")
+        encoder = self.served.encoder
+        if isinstance(encoder, UserError):
+            raise ApiError(400, str(encoder), "invalid_value", "model")
         self._check_characters(sum(len(message.content) for message in messages), "messages")
-        encode = self.served.encoder.encode_open_answer if is_begun(messages) else self.served.encoder.encode_prompt
+        if self.served.system is not None and messages[0].role != "system":
+            messages = [Message("system", self.served.system), *messages]
+        encode = encoder.encode_open_answer if is_begun(messages) else partial(encoder.encode_prompt, tools=tools)
         ids = await asyncio.to_thread(encode, messages)
         return self._checked(ids, "messages")
 
@@ -89,9 +136,10 @@ class ServingEngine:
             ApiError: too long for the model, empty, or ids that the vocabulary lacks.
         """
         if isinstance(prompt, list):
+            self._checked(prompt, "prompt")
             if any(not 0 <= token < self.served.model.config.vocab_size for token in prompt):
                 raise ApiError(400, "a token id is not in the vocabulary", "invalid_value", "prompt")
-            return self._checked(prompt, "prompt")
+            return prompt
         self._check_characters(len(prompt), "prompt")
         encoded = await asyncio.to_thread(self.served.tokenizer, prompt)
         return self._checked(list(encoded["input_ids"]), "prompt")
@@ -135,6 +183,11 @@ class ServingEngine:
         for run in list(self._running):
             run.fail(ApiError(503, "the server was stopped before this answer was finished; ask again", "shutdown"))
 
+    def close(self) -> None:
+        """End its threads."""
+        self.scheduler.close()
+        self.writing.shutdown(cancel_futures=True)
+
     def _check_characters(self, count: int, param: str) -> None:
         """Refuse a text that is certainly too long without the work of tokenising it."""
         if count > self._most_characters:
@@ -169,7 +222,7 @@ class RunningRequest:
         self.known_tokens = 0  # of the prompts, which were kept and not read anew
         self._answers = len(seeds)
         self.jobs = [
-            Job(prompt, seed, sampling, partial(self._take, index))
+            Job(prompt, seed, sampling, partial(self._take, index), adapter=engine.served.adapter)
             for index, (prompt, seed) in enumerate(product(prompts, seeds))
         ]
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TextIO
 
 from camelid.errors import UserError
+from camelid.terminal import printable, read_any_bytes
 from finetune.generate.sampling import Sampling
 from finetune.serve.one_answer import write_answer
 from finetune.serve.served import ServedModel
@@ -46,6 +47,7 @@ class InfillTerminal:
 
     def run(self) -> int:
         """Read texts until one is empty."""
+        read_any_bytes(sys.stdin)
         if sys.stdin.isatty():
             self._say(f"{self._served.name}; a text with {HOLE} in it, then Ctrl-D; Ctrl-D alone ends\n")
         while text := self._text():
@@ -81,5 +83,5 @@ class InfillTerminal:
         self._say(suffix)
 
     def _say(self, text: str) -> None:
-        self._out.write(text)
+        self._out.write(printable(text) if self._out.isatty() else text)
         self._out.flush()

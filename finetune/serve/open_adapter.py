@@ -2,15 +2,20 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from camelid.errors import UserError
+from conversations.tokens.open_tokenizer import open_tokenizer
 from finetune.folders.fingerprint import require_base_of_adapter
+from finetune.folders.merge import has_tokenizer
+from finetune.folders.open_folder import folder_fingerprint, open_chat_tokenizer
 from finetune.generate.low_rank import LowRank, LowRankAdapter
 from finetune.llama.model import Llama
+from finetune.serve.served import ServedModel
 
 # Fields of adapter_config.json that change what is computed, and the values with which they don't.
 PLAIN: dict[str, tuple[Any, ...]] = {
@@ -60,6 +65,30 @@ def open_adapter(folder: str | Path, base: str | Path, model: Llama, end_ids: fr
             raise UserError(f"{folder}: the tensor {key!r} cannot be served beside other adapters; {merge}")
         parts.setdefault(found[1], {})[found[2]] = tensor
     return LowRankAdapter({name: _layer(name, each, config, model, folder) for name, each in parts.items()}, end_ids)
+
+
+def open_served_adapter(base: ServedModel, name: str, folder: str | Path) -> ServedModel:
+    """An adapter as a model of its own name, on weights that are in memory already.
+
+    Chats are written by the adapter's chat template if its folder has one, as that of a tuned base has, else by the
+    base's.
+
+    Raises:
+        UserError: see `open_adapter`; or its tokenizer is another one than the base's.
+    """
+    encoder, ends = base.encoder, base.end_ids
+    if has_tokenizer(folder):
+        tokenizer = open_tokenizer(folder)
+        if tokenizer.get_vocab() != base.tokenizer.get_vocab():
+            raise UserError(f"{folder}: its tokenizer has other tokens than the base's; merge it and serve the result")
+        if tokenizer.chat_template:
+            words = open_chat_tokenizer(Path(folder))
+            encoder, ends = words.encoder, list(dict.fromkeys([*words.end_ids, *base.end_ids]))
+    adapter = open_adapter(folder, base.folder, base.model, frozenset(ends))
+    fingerprint = folder_fingerprint([base.folder, Path(folder)])
+    return replace(
+        base, name=name, fingerprint=fingerprint, encoder=encoder, end_ids=ends, adapter=adapter, base=base.name
+    )
 
 
 def _layer(name: str, parts: dict[str, Tensor], config: Any, model: Llama, folder: str | Path) -> LowRank:

@@ -1,5 +1,6 @@
 """Starts the server of models trained here."""
 
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ def run_server(
     listening: Listening,
     votes: Path,
     rate_votes: RateVotes,
+    lora_folder: Path | None = None,
 ) -> int:
     """Serve until Ctrl-C or a termination signal.
 
@@ -31,5 +33,7 @@ def run_server(
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core is left for the clients
-    app = make_app(served, limits, access, votes, rate_votes)
+    app = make_app(served, limits, access, votes, rate_votes, lora_folder)
+    gc.collect()
+    gc.freeze()  # or every collection would walk over all that the libraries have made, for a tenth of a second
     return run_app(app, f"serving {', '.join(one.name for one in served)}", access, listening)

@@ -10,6 +10,7 @@ from finetune.generate.chunk import Chunk
 from finetune.generate.decoder import Decoder
 from finetune.generate.low_rank import LowRankAdapter
 from finetune.generate.sampling import Sampling
+from finetune.serve.histogram import Histogram
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Job:
         sink: called with every chunk, where `publish` of the scheduler runs it.
         cancelled: set it, and the answer leaves the batch before the next step.
         arrived: when it came, in seconds of the monotonic clock.
-        begun: whether it has its first token.
+        latest: when its latest token came, by the same clock; None before the first.
         adapter: as in `DecoderJob`.
     """
 
@@ -39,7 +40,7 @@ class Job:
     sink: Callable[[Chunk], None]
     cancelled: bool = False
     arrived: float = field(default_factory=time.monotonic)
-    begun: bool = False
+    latest: float | None = None
     adapter: LowRankAdapter | None = None
 
 
@@ -53,7 +54,9 @@ class Scheduler:
 
     Attributes:
         running, waiting: answers now.
-        started: time from a job's arrival to its first token, seconds: (how many, sum).
+        queued: from a job's arrival until its prompt is read.
+        first_token: from its arrival until its first token.
+        between_tokens: from each of its tokens to the next.
         failed: steps in which the model failed.
     """
 
@@ -65,7 +68,8 @@ class Scheduler:
         self._gone: list[LowRankAdapter] = []
         self._changed = threading.Condition()
         self._closing = False
-        self.started, self.failed = (0, 0.0), 0
+        self._queued: list[Job] = []  # as in the decoder, for how long they wait
+        self.queued, self.first_token, self.between_tokens, self.failed = Histogram(), Histogram(), Histogram(), 0
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
         self._thread.start()
 
@@ -122,10 +126,12 @@ class Scheduler:
                     return
                 arrived, self._arrived = self._arrived, []
                 self._decoder.add(arrived)
+                self._queued.extend(arrived)
                 gone, self._gone = self._gone, []
                 for adapter in gone:
                     self._decoder.forget(adapter)
             # The model runs outside the lock, so that submitting never waits for a step.
+            began = time.monotonic()
             try:
                 chunks = self._decoder.step()
             except Exception:
@@ -133,14 +139,24 @@ class Scheduler:
                 self.failed += 1
                 chunks = [(job, Chunk("", end="error")) for job in self._decoder.drop_running()]
             else:
-                self._count_begun(chunks)
+                self._count_joined(began)
+                self._count_tokens(chunks, time.monotonic())
             if chunks:
                 self._publish(chunks)
 
-    def _count_begun(self, chunks: list[tuple[Job, Chunk]]) -> None:
-        now = time.monotonic()
-        begun = [job for job, _ in chunks if not job.begun]
-        for job in begun:
-            job.begun = True
-        waited = sum(now - job.arrived for job in begun)
-        self.started = (self.started[0] + len(begun), self.started[1] + waited)
+    def _count_joined(self, now: float) -> None:
+        """Count those that have left the queue: its first ones, but for what was given up."""
+        self._queued = [job for job in self._queued if not job.cancelled]
+        joined = max(0, len(self._queued) - self._decoder.waiting)
+        for job in self._queued[:joined]:
+            self.queued.add(now - job.arrived)
+        del self._queued[:joined]
+
+    def _count_tokens(self, chunks: list[tuple[Job, Chunk]], now: float) -> None:
+        for job, chunk in chunks:
+            if job.latest is None:
+                self.first_token.add(now - job.arrived)
+            elif chunk.tokens:
+                for _ in chunk.tokens:
+                    self.between_tokens.add((now - job.latest) / len(chunk.tokens))
+            job.latest = now

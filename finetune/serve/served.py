@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from camelid.errors import UserError
+from camelid.files.model_name import model_name
 from camelid.files.paths import suggest_path
 from conversations.tokens.infill import InfillEncoder
 from conversations.tokens.open_tokenizer import open_tokenizer
@@ -16,6 +17,7 @@ from finetune.folders.generation_config import end_ids_of_folder, find_end_ids
 from finetune.folders.merge import load_adapted
 from finetune.folders.open_folder import folder_fingerprint, open_chat_tokenizer, open_weights
 from finetune.folders.vocabulary import require_rows
+from finetune.generate.low_rank import LowRankAdapter
 from finetune.generate.slots import round_up
 from finetune.llama.model import Llama
 
@@ -35,6 +37,10 @@ class ServedModel:
         encoder: writes chats by the model's template; or why it has none, as a base hasn't.
         end_ids: as in `ChatTokenizer`, and what ends a middle.
         infill: encodes texts with a hole; or why the model cannot fill one.
+        folder: of the weights.
+        adapter: what is added to the weights for its answers alone, while others share them.
+        base: the name of the model that has these weights, of an adapter.
+        system: the system message of chats that have none.
     """
 
     name: str
@@ -44,6 +50,10 @@ class ServedModel:
     encoder: Encoder | UserError
     end_ids: list[int]
     infill: InfillEncoder | UserError
+    folder: Path = Path()
+    adapter: LowRankAdapter | None = None
+    base: str | None = None
+    system: str | None = None
 
     @property
     def anchor(self) -> tuple[int, ...]:
@@ -63,7 +73,7 @@ def open_served(
 
     Args:
         folder: Hugging Face layout.
-        name: what clients shall call it; None takes the folder as it was given.
+        name: what clients shall call it; None takes what people call it (`model_name`).
         adapter: a PEFT folder to add to the weights.
         template: for chats, where the tokenizer carries none.
 
@@ -79,7 +89,8 @@ def open_served(
     infill = open_infill(tokenizer, path)
     if not isinstance(infill, UserError):
         ends = list(dict.fromkeys([*ends, infill.end_id]))
-    return ServedModel(name or str(folder).rstrip("/"), digest, model.eval(), tokenizer, encoder, ends, infill)
+    name = name or model_name(folder)
+    return ServedModel(name, digest, model.eval(), tokenizer, encoder, ends, infill, path)
 
 
 def _open_words(folder: Path, template: str | None) -> tuple[Any, Encoder | UserError, list[int]]:

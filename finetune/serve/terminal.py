@@ -9,6 +9,7 @@ from typing import TextIO
 from camelid.errors import UserError
 from camelid.files.write import AppendLog
 from camelid.message import Conversation, Message
+from camelid.terminal import printable, read_any_bytes
 from finetune.generate.sampling import Sampling
 from finetune.generate.text_stream import TrimmedText
 from finetune.serve.one_answer import write_answer
@@ -19,7 +20,9 @@ HELP = """\
 /reset        begin anew
 /save FILE    append the chat to a file, one line, as `camelid conversations` and `camelid finetune` read it
 /help         this
+/exit, /quit  end the chat
 Ctrl-C stops an answer, Ctrl-D ends the chat."""
+ENDINGS = ("/exit", "/quit")
 
 
 class Terminal:
@@ -56,6 +59,7 @@ class Terminal:
 
     def run(self) -> int:
         """Read lines until the end of input."""
+        read_any_bytes(sys.stdin)
         if sys.stdin.isatty():
             import readline  # noqa: F401  (arrow keys and history for input())
         self._say(f"{self._served.name}; /help for commands\n")
@@ -68,6 +72,8 @@ class Terminal:
             except KeyboardInterrupt:
                 self._say("\n")
                 continue
+            if line in ENDINGS:
+                return 0
             if line.startswith("/"):
                 self._command(line)
             elif line:
@@ -129,5 +135,5 @@ class Terminal:
         return [*system, *self._turns]
 
     def _say(self, text: str) -> None:
-        self._out.write(text)
+        self._out.write(printable(text))
         self._out.flush()

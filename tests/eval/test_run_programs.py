@@ -162,25 +162,6 @@ def test_what_a_judgment_says(command: Command, tmp_path: Path, monkeypatch: pyt
     assert found[0]["parameters"] == {"language": "python"} and found[0]["judge"] == "tests"
 
 
-@pytest.mark.slow
-def test_the_page_shows_program_test_and_failure(
-    command: Command, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    need_sandbox()
-    answers(tmp_path, "m", {f"add/{number}": [RIGHT.format(number=number), WRONG] for number in (1, 2, 3)})
-    assert command("judge", "--mode", "execute", "--audit", "0")[0] == 0
-    assert command("report")[0] == 0
-    address = (tmp_path / "out" / "report.html").as_uri()
-    open_page = request.getfixturevalue("open_page")  # it has an event loop of its own, so only now
-    detail = open_page(f"{address}#q=add/2", address).locator("#detail")
-    detail.get_by_text("Sample 2").wait_for()
-    shown = detail.inner_text()
-    assert shown.count("that adds 2 to its argument") == 1 and "Sample 1" in shown and "turn 1" not in shown
-    assert "tests passed" in shown and "failed: AssertionError (line 4: assert f(1) == 3)" in shown
-    detail.get_by_text("the program with its tests").last.click()
-    assert "return x\n\nassert f(1) == 3" in detail.locator("pre.raw").last.inner_text()
-
-
 def test_a_slow_reference_gives_its_solutions_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,3 +300,22 @@ def test_published_solutions_pass_and_stubs_do_not(
     assert main(["eval", "report", *given[:4]]) == 0
     measures = {part.name: part.score.mean for part in rows(tmp_path)["right"].measures}
     assert "suffix" not in found[0] or measures == {"exact match": 100, "edit similarity": 100}
+
+
+@pytest.mark.slow
+def test_the_page_shows_program_test_and_failure(
+    command: Command, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    need_sandbox()
+    answers(tmp_path, "m", {f"add/{number}": [RIGHT.format(number=number), WRONG] for number in (1, 2, 3)})
+    assert command("judge", "--mode", "execute", "--audit", "0")[0] == 0
+    assert command("report")[0] == 0
+    address = (tmp_path / "out" / "report.html").as_uri()
+    open_page = request.getfixturevalue("open_page")  # it has an event loop of its own: only now, in the last test
+    detail = open_page(f"{address}#q=add/2", address).locator("#detail")
+    detail.get_by_text("Sample 2").wait_for()
+    shown = detail.inner_text()
+    assert shown.count("that adds 2 to its argument") == 1 and "Sample 1" in shown and "turn 1" not in shown
+    assert "tests passed" in shown and "failed: AssertionError (line 4: assert f(1) == 3)" in shown
+    detail.get_by_text("the program with its tests").last.click()
+    assert "return x\n\nassert f(1) == 3" in detail.locator("pre.raw").last.inner_text()

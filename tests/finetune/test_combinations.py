@@ -5,6 +5,7 @@ import itertools
 import re
 import sys
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,7 +22,7 @@ from finetune.recipe import SftRecipe, read_recipe
 from tests.finetune.forked_runs import train_each
 from tests.finetune.runs import deepspeed, metrics, run, variant, write
 
-PRECISIONS, ADAPTERS = ("fp32", "bf16", "bf16-pure"), ("none", "lora", "dora", "rslora", "qlora")
+PRECISIONS, ADAPTERS = ("fp32", "bf16", "bf16-pure", "fp8"), ("none", "lora", "dora", "rslora", "qlora")
 LAYOUTS = {
     "one": Layout(),
     "ddp": Layout(2),
@@ -31,6 +32,11 @@ LAYOUTS = {
     "stages": Layout(2),
     "stages-tensor": Layout(4),
     "fsdp2-stages": Layout(4, sharding="fsdp2"),
+    "context": Layout(2),
+    "fsdp2-context": Layout(2, sharding="fsdp2"),
+    "zero3-context": Layout(2, sharding="zero3"),
+    "context-tensor": Layout(2),
+    "context-stages": Layout(2),
     "fsdp2-offload": Layout(2, 1, "fsdp2", True, True),
     **{name: Layout(2, sharding=name) for name in ("zero1", "zero2", "zero3")},  # type: ignore[arg-type]
     "zero2-tensor": Layout(2, sharding="zero2"),
@@ -62,6 +68,7 @@ class Cell:
         ours["adapter"] = {"kind": self.adapter, "rank": 4}
         ours["run"] |= {"precision": self.precision, "tensor_parallel": 2 if "tensor" in self.layout else 1}
         ours["run"]["pipeline_parallel"] = 2 if "stages" in self.layout else 1
+        ours["run"]["context_parallel"] = 2 if "context" in self.layout else 1
         if self.compile:
             ours["model"]["compile"] = True
         if self.layout.startswith("fsdp2"):
@@ -78,21 +85,22 @@ class Cell:
 
 CELLS = [
     Cell(*each) for each in itertools.product(LAYOUTS, OPTIMIZERS, PRECISIONS, ADAPTERS, (False, True))
-]  # 3 optimizers: 18 x 3 x 3 x 5 x 2 = 1620
+]  # 3 optimizers: 23 x 3 x 4 x 5 x 2 = 2760
 
 
 def test_every_cell_is_refused_by_name_or_taken(toy_recipe: dict[str, Any]) -> None:
     compiled = [replace(cell, compile=True) for cell in CELLS if cell.optimizer == "adamw" and not cell.in_backward]
     said = {cell: cell.refusal(toy_recipe) for cell in [*CELLS, *compiled]}
     refused = {cell: text for cell, text in said.items() if text is not None}
-    assert 0 < len(refused) < len(CELLS)
+    assert 0 < len(refused) < len(said)
     for cell, text in refused.items():
         named = [text for axis in ("optim.optimizer", "run.precision", "adapter.kind", "run.sharding", "offload",
-                 "run.tensor_parallel", "run.pipeline_parallel", "optim.in_backward", "processes", "device",
+                 "run.tensor_parallel", "run.pipeline_parallel", "run.context_parallel", "optim.in_backward",
+                 "processes", "device",
                  "model.compile") if f"{axis} " in text]  # fmt: skip
         assert len(named) >= 2 and "; " in text, (cell, text)
     for each in exclusions():  # no entry that nothing needs; those of a kind or a model are tested below
-        assert {"kind", "tie_word_embeddings"} & set(each.choices) or any(
+        assert {"kind", "tie_word_embeddings", "optim.neftune"} & set(each.choices) or any(
             each.why in text for text in refused.values()
         ), each
 
@@ -140,6 +148,8 @@ def test_every_cell_that_is_not_refused_trains(toy_recipe: dict[str, Any], layou
     elif layout == "fsdp2-offload":
         environment = {"FSDP_OFFLOAD_PARAMS": "true"}
     cells = [cell for cell in CELLS if cell.layout == layout and cell.refusal(toy_recipe) is None]
+    if find_spec("torchao") is None:
+        cells = [cell for cell in cells if cell.precision != "fp8"]
     if not cells:
         return
     recipes = [cell.recipe(toy_recipe) for cell in cells]
@@ -157,6 +167,8 @@ def test_every_cell_that_is_not_refused_trains(toy_recipe: dict[str, Any], layou
         ({"run__pipeline_parallel": 4}, "ddp.yaml", "run.pipeline_parallel = 4 goes with run.sharding=fsdp2, or with"),
         ({"run__pipeline_parallel": 4}, "fsdp2.yaml", "run.pipeline_parallel = 4: the model has 2 layers"),
         ({"run__tensor_parallel": 8}, "fsdp2.yaml", "run.tensor_parallel = 8 must divide the 2 key and value heads"),
+        ({"run__context_parallel": 3}, None, "run.context_parallel = 3 must divide the number of processes, 1"),
+        ({"run__context_parallel": 8, "optim__neftune": 5}, "fsdp2.yaml", "context_parallel > 1 does not go with"),
         ({"optim__optimizer": "adamw-8bit"}, "fsdp2.yaml", "'adamw-8bit' does not go with run.sharding = 'fsdp2'"),
         ({"adapter__kind": "qlora"}, "deepspeed-zero3.yaml", "adapter.kind = 'qlora' does not go with run.sharding"),
         ({"run__precision": "bf16-pure"}, "deepspeed-zero2.yaml", "'bf16-pure' does not go with run.sharding"),
@@ -214,6 +226,7 @@ def test_a_model_that_does_not_divide_is_refused_at_the_start() -> None:
     [
         ("bitsandbytes", {"adapter__kind": "qlora"}, "adapter.kind = 'qlora' needs bitsandbytes: pip install"),
         ("bitsandbytes", {"optim__optimizer": "adamw-8bit"}, "optim.optimizer = 'adamw-8bit' needs bitsandbytes"),
+        ("torchao", {"run__precision": "fp8"}, "run.precision = 'fp8' needs torchao: pip install camelid[fp8]"),
         ("no", {"run__trackers": ["tensorbord"]}, "run.trackers: 'tensorbord' is unknown; did you mean 'tensorboard'?"),
         ("comet_ml", {"run__trackers": ["comet_ml"]}, "run.trackers: 'comet_ml' is not installed: pip install"),
     ],

@@ -98,6 +98,22 @@ def test_the_kind_is_sft_unless_it_is_said(tmp_path: Path) -> None:
         read_recipe(smoke, ["data.train=[{path: a.jsonl, form: chats}]"])
 
 
+def test_the_decays_of_the_moments_were_two_fields_once(tmp_path: Path) -> None:
+    def betas(optim: dict[str, object], *overrides: str) -> tuple[float, ...]:
+        tree = yaml.safe_load((RECIPES / "smoke.yaml").read_text())
+        tree["optim"] = {"lr": 1e-3, **optim}
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(tree))
+        return read_recipe(tmp_path / "recipe.yaml", overrides).optim.betas
+
+    assert betas({}) == (0.9, 0.999)
+    assert betas({"beta1": 0.8, "beta2": 0.95}) == betas({"betas": [0.8, 0.95]}) == (0.8, 0.95)
+    assert betas({"beta2": 0.95}) == betas({}, "optim.beta2=0.95") == (0.9, 0.95)
+    assert betas({"betas": [0.8, 0.95]}, "optim.beta1=0.7") == (0.7, 0.95)
+    for wrong in ([0.9], [0.9, 1.0], [0.9, 0.95, 0.99]):
+        with pytest.raises(UserError, match=r"optim\.betas = .* must be two numbers in \[0, 1\)"):
+            betas({"betas": wrong})
+
+
 def test_every_kind_has_a_trainer() -> None:
     assert TRAINERS.keys() == KINDS.keys()
     for name, kind in KINDS.items():
@@ -254,3 +270,14 @@ def test_the_two_betas_of_older_recipes_are_read() -> None:
             read_recipe(smoke, [f"optim.betas={wrong}"])
     with pytest.raises(UserError, match=r"data\.thinking = 'keep' is unknown"):
         read_recipe(smoke, ["data.thinking=keep"])
+
+
+def test_checkpoints_by_updates_or_by_time() -> None:
+    run = read_recipe("recipes/smoke.yaml", ["run.checkpoint_every=20"]).run
+    assert [done for done in range(1, 50) if run.checkpoint_due(done, 1e9)] == [20, 40]
+    for given in ("run.checkpoint_every=1.5 min", "run.checkpoint_minutes=1.5"):  # the second as up to version 0.2
+        run = read_recipe("recipes/smoke.yaml", [given]).run
+        assert [run.checkpoint_due(200, seconds) for seconds in (0, 89.9, 90, 1e9)] == [False, False, True, True]
+    for wrong in ("0", "-1", "0 min", "1 h", "min", "-1 min"):
+        with pytest.raises(UserError, match=r"run\.checkpoint_every = .* must be a number of updates, or a time such"):
+            read_recipe("recipes/smoke.yaml", [f"run.checkpoint_every={wrong}"])

@@ -110,11 +110,12 @@ export async function vote(turn, winner) {
     turn.pair.models = kept.models;
     const best = kept.winner === "second" ? 1 : 0;
     [turn.content, turn.model] = [sides[best].content, kept.models[best]];
+    delete turn.voting;
     note(`Vote kept in ${kept.folder}`);
+    keep(chat);
   } catch (error) {
+    delete turn.voting;
     note("The vote was not kept: " + error.message);
   }
-  delete turn.voting;
   tell("changed");
-  await keep(chat);
 }

@@ -15,7 +15,7 @@ export function answerView(turn, { live }) {
   const acts = make("div", "acts",
     button("Edit", "", () => beginEdit(turn)),
     button("Copy", "", () => copy(turn.content)));
-  const element = make("article", "turn assistant", make("div", "who", foreign(turn.model || "Answer")), ...nodes);
+  const element = make("article", "turn assistant", make("h2", "who", foreign(turn.model || "Answer")), ...nodes);
   if (!live) element.append(acts);
   return { element, grow };
 }

@@ -27,6 +27,7 @@ export class Growing {
     this.window = WINDOW;
     this.place = this.element; // where blocks go
     this.held = 0; // characters there
+    this.level = 2; // of the last heading; that of the whole answer is 2
     this.done = true;
   }
 
@@ -71,7 +72,10 @@ export class Growing {
   put(found, final, goesOn) {
     for (const node of this.tail) node.remove();
     this.tail = [];
+    let { level } = this;
     found.forEach(({ node, start }, place) => {
+      level = rank(node, level);
+      if (place < final) this.level = level;
       const joined = this.open && place === 0 && start <= 0 && join(this.open, node, goesOn);
       if (!joined) this.add(node);
       const nodes = joined || [node];
@@ -90,6 +94,15 @@ export class Growing {
     }
     this.place.append(node);
   }
+}
+
+// Headings go down by one level at a time, however they were written; returns the level that a node leaves behind.
+function rank(node, before) {
+  const own = /^H([3-6])$/.exec(node.tagName);
+  if (!own) return before;
+  const level = Math.min(Number(own[1]), before + 1);
+  if (level !== Number(own[1])) node.setAttribute("aria-level", level);
+  return level;
 }
 
 // The blocks of some lines, each with the line where it starts; a block that went on from before starts above them.

@@ -11,7 +11,7 @@ export function pairView(turn, { live, last }) {
   const texts = pair.sides.map((side) => answerText(side, live));
   const sides = texts.map(({ nodes }, side) => {
     const name = pair.models ? [": ", foreign(pair.models[side])] : [];
-    const box = make("section", "", make("div", "who", "Answer " + "AB"[side], ...name), ...nodes);
+    const box = make("section", "", make("h2", "who", "Answer " + "AB"[side], ...name), ...nodes);
     if (pair.winner === WINNERS[side]) box.classList.add("won");
     return box;
   });

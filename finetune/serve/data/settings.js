@@ -16,8 +16,11 @@ export function openSettings(focused = "system") {
   part(focused).focus();
 }
 
+// Take over what the panel says; browsers tell of its closing a frame later, when the next question may be on its way.
 function closed() {
-  changeSettings(Object.fromEntries(FIELDS.map((name) => [name, part(name).value])));
+  const { settings } = session.chat;
+  const values = Object.fromEntries(FIELDS.map((name) => [name, part(name).value]));
+  if (FIELDS.some((name) => values[name] !== settings[name])) changeSettings(values);
   if (!part("model").options.length) loadModels();
 }
 
@@ -68,7 +71,10 @@ function differ(changed, last) {
 
 export function startSettings() {
   part("settings").addEventListener("click", () => openSettings());
-  part("done").addEventListener("click", () => part("panel").close());
+  part("done").addEventListener("click", () => {
+    closed();
+    part("panel").close();
+  });
   part("panel").addEventListener("close", closed);
   part("compare").addEventListener("click", () => choose("compare"));
   part("arena").addEventListener("click", () => choose("arena"));

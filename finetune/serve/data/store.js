@@ -60,7 +60,7 @@ export async function saveChat(chat, title) {
     await transact("readwrite", (chats, titles) => {
       const kept = chats.get(chat.id);
       kept.onsuccess = () => {
-        later = Boolean(kept.result) && kept.result.revision !== chat.revision;
+        later = Boolean(kept.result) && kept.result.revision !== chat.revision && !same(kept.result, chat);
         if (later) return;
         chats.put(next);
         titles.put(entry);
@@ -72,6 +72,8 @@ export async function saveChat(chat, title) {
   tell(chat.id);
   return true;
 }
+
+const same = (one, other) => JSON.stringify(one.turns) === JSON.stringify(other.turns);
 
 export async function removeChat(id) {
   if (await open()) {

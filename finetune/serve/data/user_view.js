@@ -11,5 +11,5 @@ export function userView(turn) {
     button("Favourite", "", () => keepFavourite(turn.content)));
   const box = make("div", "box", turn.content);
   box.dir = "auto";
-  return { element: make("article", "turn user", make("div", "who", "You"), box, acts) };
+  return { element: make("article", "turn user", make("h2", "who", "You"), box, acts) };
 }

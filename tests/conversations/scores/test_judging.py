@@ -54,7 +54,7 @@ def respond(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
 
 
 def by_the_paper(bodies: list[dict[str, Any]], question: str, answer: str, part: str) -> float:
-    """A softmax over the six grades' logits, times the grades (Liu et al. 2024, section 2; deita's Scorer)."""
+    """A softmax over the six grades' logits, times the grades (Liu et al. 2024; deita's Scorer)."""
     [body] = [
         body
         for body in bodies
@@ -140,3 +140,25 @@ def test_the_embedded_model_grades_its_own_tasks(tmp_path: Path) -> None:
     assert main(["conversations", "score", str(path), "--output", str(output), "--scores", "deita", "quality"]) == 0
     right, wrong = (record["meta"]["scores"] for _, record in read_jsonl(output))
     assert right["quality"] == 6 and wrong["quality"] == 1 and right["deita"] > wrong["deita"]
+
+
+def test_grades_that_failed_are_asked_for_again(
+    chats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A refused question leaves its conversation without a score, and the exit status says so."""
+    output, refuse = tmp_path / "scored.jsonl", True
+
+    def picky(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        if refuse and "question 7.0," in body["messages"][-1]["content"]:
+            return 400, {}, b'{"error": {"message": "no", "type": "invalid_request_error", "code": null}}'
+        return respond(body)
+
+    with FakeOpenAI(respond=picky) as server:
+        command = ["conversations", "score", str(chats), "--quiet", "--model", "judge", "--base-url", server.url]
+        command += ["--scores", "quality", "--output", str(output)]
+        assert main(command) == 1
+        assert "1 grades are missing" in capsys.readouterr().err
+        assert [one["id"] for _, one in read_jsonl(output) if not one["meta"]["scores"]] == ["c7"]
+        before, refuse = len(server.requests), False
+        assert main(command) == 0 and len(server.requests) == before + 1
+    assert all(one["meta"]["scores"] for _, one in read_jsonl(output))

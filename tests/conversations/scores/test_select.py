@@ -98,6 +98,8 @@ def test_what_is_too_like_a_better_one_is_counted() -> None:
     choice = Choice([ScoreBound("quality", least=1.0)], "quality", 2)
     stays, dropped = choose(choice, columns, 6, lambda order, limit: keep_unlike(vectors, order, limit))
     assert stays == [1, 2] and dropped == {"quality below 1": 1, "not among the top 2 by quality": 3}
+    stays, dropped = choose(Choice((), "quality", 0.05), columns, 6)
+    assert stays == [] and dropped == {"not among the top 0.05 by quality": 6}
     stays, dropped = choose(Choice((), "quality"), columns, 6, lambda order, limit: keep_unlike(vectors, order, limit))
     assert stays == [1, 2, 3, 5] and dropped == {"too like a better one": 2}
 

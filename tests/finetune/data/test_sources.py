@@ -127,7 +127,7 @@ def test_home_and_infinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     recipe = read_recipe("recipes/smoke.yaml", changes)
     paths = recipe.data.train[0].path, recipe.model.path, recipe.run.output
     assert paths == tuple(f"{tmp_path}/{name}" for name in ("mine.jsonl", "llama", "runs/a"))
-    for key in ("optim.lr", "optim.updates", "adapter.alpha", "run.checkpoint_minutes"):
+    for key in ("optim.lr", "optim.updates", "adapter.alpha", "run.checkpoint_every"):
         with pytest.raises(UserError, match=f"{key} must be a finite number, found inf"):
             read_recipe("recipes/smoke.yaml", [f"{key}=.inf"])
     with pytest.raises(UserError, match=r"weight must be a finite number, found nan"):

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from camelid.errors import UserError
 from finetune.engine.checkpoint import CheckpointPosition, require_model
 from finetune.llama.config import LlamaConfig
 from tests.finetune.llama.packed_documents import BASE
+from tests.finetune.runs import run, variant
 
 # What version 0.4 recorded of a model: no family, and sizes that follow from others left open.
 OLD = {
@@ -34,3 +36,9 @@ def test_another_family_is_another_model() -> None:
     require_model(position(asdict(config)), Path("checkpoint"), config)
     with pytest.raises(UserError, match="another model"):
         require_model(position(OLD), Path("checkpoint"), config)
+
+
+@pytest.mark.slow
+def test_one_process_saves_without_a_warning(toy_recipe: dict[str, Any], recwarn: pytest.WarningsRecorder) -> None:
+    assert run(variant(toy_recipe, "run", optim__updates=2)) == 0
+    assert not [str(one.message) for one in recwarn if "torch.distributed" in str(one.message)]

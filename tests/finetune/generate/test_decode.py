@@ -22,7 +22,7 @@ from finetune.folders import weights
 from finetune.generate.decode import PromptJob, generate
 from finetune.generate.decoder import Decoder
 from finetune.generate.local import LocalModel
-from finetune.generate.sampling import Sampling, SamplingState, penalise, token_probabilities
+from finetune.generate.sampling import Sampling, SamplingState, draw, penalise, token_probabilities
 from finetune.llama.config import LlamaConfig
 from tests.finetune.generate.letters import Letters
 
@@ -190,3 +190,16 @@ def test_logprobs_are_the_models_own(toy_model: Path) -> None:
     assert all(
         next(iter(step)) == next(iter(only)) for step, only in zip(five.top_logprobs, one.top_logprobs, strict=True)
     )
+
+
+def test_tokens_are_those_of_multinomial_without_waiting_for_each() -> None:
+    """Same random source, same token; chances of 0 are never drawn, and the sum does not matter."""
+    random = torch.Generator().manual_seed(0)
+    chances_BV = torch.softmax(4 * torch.randn(64, 300, generator=random), dim=-1)
+    chances_BV[:, 100:] = 0.0
+    for seed in range(20):
+        own, truth = ([torch.Generator().manual_seed(64 * seed + row) for row in range(64)] for _ in range(2))
+        drawn = draw(chances_BV, own)
+        rows = zip(chances_BV, truth, strict=True)
+        assert drawn.tolist() == [int(torch.multinomial(row, 1, generator=one)) for row, one in rows]
+        assert int(drawn.max()) < 100

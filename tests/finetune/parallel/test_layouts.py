@@ -19,6 +19,7 @@ SPREAD: dict[str, dict[str, object]] = {
     "fsdp2": {"run__sharding": "fsdp2"},
     "tensor": {"run__tensor_parallel": 2},
     "stages": {"run__pipeline_parallel": 2},
+    "context": {"run__context_parallel": 2},
 }
 RECOMPUTED = [(name, mode) for name in ("ddp", "fsdp2", "tensor") for mode in ("selective", "full")]
 QUICK = [("ddp", "full"), ("fsdp2", "selective"), ("tensor", "selective")]  # of those, in every run of the tests
@@ -37,7 +38,8 @@ def recomputing(recipe: dict[str, Any], name: str, mode: str) -> dict[str, Any]:
 
 
 def test_two_processes(recipe: dict[str, Any], reference: dict[str, Any]) -> None:
-    """DistributedDataParallel, fully_shard, tensor parallelism and stages under one launcher, and one that is refused.
+    """DistributedDataParallel, fully_shard, tensor parallelism, stages and documents cut over the processes of
+    fully_shard under one launcher, and one that is refused.
 
     Stages compute what one process does, to the bit. Each but them also with some activations made again in the
     backward pass, when weights may be cut.
@@ -47,6 +49,7 @@ def test_two_processes(recipe: dict[str, Any], reference: dict[str, Any]) -> Non
         variant(recipe, "fsdp-3", run__processes=2, run__sharding="fsdp2", optim__micro_batch=3),
         variant(recipe, "tensor", run__processes=2, run__tensor_parallel=2),
         variant(recipe, "stages", run__processes=2, run__pipeline_parallel=2),
+        variant(recipe, "context", run__processes=2, run__context_parallel=2, run__sharding="fsdp2"),
         *(recomputing(recipe, name, mode) for name, mode in QUICK),
     ]
     result = launch([*ours, variant(recipe, "refused", run__processes=1)], 2)

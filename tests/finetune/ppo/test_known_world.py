@@ -24,7 +24,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def last_answers(recipe: dict[str, Any], world: dict[str, Path]) -> tuple[list[dict[str, Any]], np.ndarray[Any, Any]]:
     """The answers of the last iteration, and the nats of each from the start, by plain transformers on the final model.
 
-    They were sampled by the policy before its last updates, which are two of a hundred.
+    They were sampled by the policy before its last two updates.
     """
     from transformers import AutoTokenizer
 
@@ -75,9 +75,9 @@ def test_over_optimisation_follows_its_exact_curve(
     """The reward overrates the worst word; where the policy is held less, gold falls, and the run says so."""
     recipe = recipe_of(world, tmp_path / "run", beta=beta, advantage="leave-one-out", answers=4)
     recipe["ppo"] |= {"rewards": {"proxy": f"{world['worth']}:overrated"}, "gold": f"{world['worth']}:reward"}
-    recipe["optim"] |= {"updates": 160, "lr": 2e-3}
+    recipe["optim"] |= {"updates": 240, "lr": 1e-3}
     recipe["data"]["validation"] = 0.4
-    recipe["run"]["evaluate_every"] = 20
+    recipe["run"]["evaluate_every"] = 40
     assert run(recipe) == 0
     last, apart = last_answers(recipe, world)
     gold = [
@@ -94,7 +94,7 @@ def test_over_optimisation_follows_its_exact_curve(
     falls = exact(PROXY, VALUES, beta, OTHERS, ENDS).gold < exact(VALUES, VALUES, 1e6, OTHERS, ENDS).gold - 0.5
     assert falls == ("gold fell by" in capsys.readouterr().err)
     page = (Path(recipe["run"]["output"]) / "curves.html").read_text()
-    assert falls == ("over-optimised" in page)
+    assert falls == ("gold fell by" in page)
 
 
 _WORDS = [f"w{number}" for number in range(16)]

@@ -64,7 +64,6 @@ def test_a_prompt_without_an_answer_is_named() -> None:
     ],
 )
 def test_json_schema(text: str, right: bool) -> None:
-    pytest.importorskip("jsonschema")
     schema = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
     assert VERIFIABLE["json-schema"]([answered(text, schema=schema)]) == [float(right)]
     with pytest.raises(UserError, match=r"meta\.schema is no JSON Schema"):
@@ -151,6 +150,21 @@ def test_where_a_critic_begins(models: dict[str, Path]) -> None:
     assert critic_start({"safe": both["safe"], "helpful": both["helpful"]}, "policy") == both["helpful"]
     assert critic_start({"right": "exact", "safe": both["safe"]}, "policy") == both["safe"]
     assert critic_start({"right": "exact", "own": "a.py:f", "other": "command: x"}, "policy") == "policy"
+
+
+def test_another_reward_model_is_another_run(
+    models: dict[str, Path], toy_model: Path, world: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    shutil.copytree(models["helpful"], tmp_path / "reward")
+    ours = recipe_of({**world, "model": toy_model}, tmp_path / "run", rewards={"r": str(tmp_path / "reward")}, batch=4)
+    ours["data"]["max_length"] = 200
+    ours["optim"] |= {"global_batch": 4, "updates": 1}
+    assert run(ours) == 0
+    shutil.copyfile(models["safe"] / "model.safetensors", tmp_path / "reward" / "model.safetensors")
+    assert run(ours) == 2
+    assert "on other data (ppo.rewards.r changed since)" in capsys.readouterr().err
 
 
 def test_other_tokens_are_refused(models: dict[str, Path], world: dict[str, Path]) -> None:

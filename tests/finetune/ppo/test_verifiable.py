@@ -21,7 +21,7 @@ RIGHT = 0.2  # share of the sums in the supervised data that are right; the othe
 
 
 def write_sums(folder: Path) -> tuple[Path, Path]:
-    """Sums of two digits with a last digit each, most of them wrong, to begin from; and the questions with the answers."""
+    """The last digits of sums of two digits, most of them wrong, to begin from; and the questions with the answers."""
     rng = random.Random(0)
     problems = [(a, b) for a in range(10) for b in range(10)]
     chats, prompts = folder / "chats.jsonl", folder / "prompts.jsonl"

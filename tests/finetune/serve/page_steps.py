@@ -29,7 +29,7 @@ def last_answer(page: Any) -> str:
 
 def wait_for_text(page: Any, words: str, selector: str = ".turn.assistant") -> None:
     page.wait_for_function(
-        "([selector, words]) => [...document.querySelectorAll(selector)].some((one) => one.textContent.includes(words))",
+        "([where, words]) => [...document.querySelectorAll(where)].some((one) => one.textContent.includes(words))",
         arg=[selector, words],
     )
 

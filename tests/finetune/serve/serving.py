@@ -46,10 +46,12 @@ def serving(
     access: Access | None = None,
     access_log: bool = False,
     tls: tuple[str, str] | None = None,
+    lora_folder: Path | None = None,
 ) -> Iterator[Running]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     access = access or Access(keys=() if api_key is None else (api_key,))
-    server = make_server(make_app(served, limits or ServerLimits(), access, votes, rate_votes), access_log, tls)
+    app = make_app(served, limits or ServerLimits(), access, votes, rate_votes, lora_folder)
+    server = make_server(app, access_log, tls)
     server.config.timeout_graceful_shutdown = 1
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

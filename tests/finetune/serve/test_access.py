@@ -13,6 +13,7 @@ from finetune.serve.listen import Listening, where
 from finetune.serve.served import ServedModel
 from tests.finetune.serve.serving import serving
 
+CLIENT = httpx.Client(timeout=60)  # one: each reads all certificates of the machine anew
 CHAT = {"model": "lively", "messages": [{"role": "user", "content": "red cat"}], "max_tokens": 1}
 
 
@@ -22,13 +23,13 @@ def test_any_of_several_keys_and_bearer_in_any_case(served: ServedModel, tmp_pat
     with serving([served], tmp_path, access=Access(keys=read_keys(file))) as server:
 
         def status(header: str) -> int:
-            return httpx.get(server.url + "/models", headers={"authorization": header}).status_code
+            return CLIENT.get(server.url + "/models", headers={"authorization": header}).status_code
 
         assert [status(f"{word} {key}") for word in ("Bearer", "bearer", "BEARER") for key in read_keys(file)] == [
             200
         ] * 6
         assert [status(header) for header in ("Bearer third", "Basic first-key", "first-key", "")] == [401] * 4
-        refused = httpx.get(server.url + "/models")
+        refused = CLIENT.get(server.url + "/models")
         assert refused.headers["www-authenticate"] == "Bearer" and "Bearer KEY" in refused.json()["error"]["message"]
 
 
@@ -43,7 +44,7 @@ def test_names_that_it_answers_to(served: ServedModel, tmp_path: Path) -> None:
     with serving([served], tmp_path, access=Access(hosts=("chat.example", "*.lan"))) as server:
 
         def reply(host: str) -> httpx.Response:
-            return httpx.get(server.address + "/health", headers={"host": host})
+            return CLIENT.get(server.address + "/health", headers={"host": host})
 
         for host in ("chat.example", "CHAT.example:8000", "box.lan", "localhost:1", "[::1]:8000", "127.0.0.1"):
             assert reply(host).status_code == 200, host
@@ -58,11 +59,11 @@ def test_web_pages_that_may_use_it(served: ServedModel, tmp_path: Path) -> None:
     asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
     with serving([served], tmp_path, access=Access(origins=(origin,), keys=("key",))) as server:
         url = server.url + "/chat/completions"
-        allowed = httpx.options(url, headers={"origin": origin, **asks})
+        allowed = CLIENT.options(url, headers={"origin": origin, **asks})
         assert allowed.status_code == 200 and allowed.headers["access-control-allow-origin"] == origin
         headers = {"origin": origin, "authorization": "Bearer key"}
-        assert httpx.post(url, json=CHAT, headers=headers).headers["access-control-allow-origin"] == origin
-        refused = httpx.options(url, headers={"origin": "https://evil.example", **asks})
+        assert CLIENT.post(url, json=CHAT, headers=headers).headers["access-control-allow-origin"] == origin
+        refused = CLIENT.options(url, headers={"origin": "https://evil.example", **asks})
         assert refused.status_code == 400 and "access-control-allow-origin" not in refused.headers
         assert "--cors-origin" in refused.json()["error"]["message"]
 
@@ -71,20 +72,20 @@ def test_web_pages_that_may_use_it(served: ServedModel, tmp_path: Path) -> None:
 def test_behind_a_proxy(served: ServedModel, tmp_path: Path, prefix: str) -> None:
     with serving([served], tmp_path, access=Access(root_path="/llm")) as server:
         for path in ("/health", "/v1/models", "/"):
-            assert httpx.get(server.address + prefix + path).status_code == 200, path
-        assert httpx.post(f"{server.address}{prefix}/v1/chat/completions", json=CHAT).status_code == 200
+            assert CLIENT.get(server.address + prefix + path).status_code == 200, path
+        assert CLIENT.post(f"{server.address}{prefix}/v1/chat/completions", json=CHAT).status_code == 200
 
 
 def test_head_and_errors_with_a_remedy(served: ServedModel, tmp_path: Path) -> None:
     with serving([served], tmp_path) as server:
         for path in ("/", "/leaderboard", "/health", "/metrics", "/v1/models", "/v1/models/lively", "/v1/leaderboard"):
-            head = httpx.head(server.address + path, timeout=60)
+            head = CLIENT.head(server.address + path)
             assert head.status_code == 200 and not head.content, path
         wrong: list[tuple[httpx.Response, int, str]] = [
-            (httpx.get(server.url + "/chat/completions"), 405, "POST"),
-            (httpx.post(server.address + "/health"), 405, "GET or HEAD"),
-            (httpx.get(server.url + "/nothing"), 404, "no such address"),
-            (httpx.get(server.address + "/docs"), 404, "no such address"),
+            (CLIENT.get(server.url + "/chat/completions"), 405, "POST"),
+            (CLIENT.post(server.address + "/health"), 405, "GET or HEAD"),
+            (CLIENT.get(server.url + "/nothing"), 404, "no such address"),
+            (CLIENT.get(server.address + "/docs"), 404, "no such address"),
         ]
         for reply, status, words in wrong:
             assert reply.status_code == status and words in reply.json()["error"]["message"]
@@ -143,5 +144,5 @@ def test_the_address_that_is_printed_can_be_opened(served: ServedModel, host: st
 
 def test_an_access_log(served: ServedModel, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with serving([served], tmp_path, access_log=True) as server:
-        httpx.get(server.address + "/health?x=%1b[31m")
+        CLIENT.get(server.address + "/health?x=%1b[31m")
     assert '"GET /health?x=%1b' in capfd.readouterr().out

@@ -212,9 +212,11 @@ def test_models_and_health(client: openai.OpenAI, running: Running) -> None:
         ({"n": 1000}, 400, "invalid_value", "n"),
         ({"stop": [""]}, 400, "invalid_value", None),
         ({"presence_penalty": 3}, 400, "invalid_value", "presence_penalty"),
-        ({"response_format": {"type": "json_object"}}, 400, "invalid_value", "response_format"),
+        ({"response_format": {"type": "xml"}}, 400, "invalid_value", "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, 400, "invalid_value", "response_format"),
         ({"temprature": 1}, 400, "unknown_parameter", "temprature"),
-        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, "unknown_parameter", "tools"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, "invalid_value", "tools"),
+        ({"tool_choice": "required"}, 400, "invalid_value", None),
     ],
 )
 def test_errors_are_openais(

@@ -2,7 +2,11 @@
 
 import contextlib
 import json
+import re
+import resource
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -131,3 +135,32 @@ def slowed(forward: Any) -> Any:
         return forward(*args, **named)
 
     return slow
+
+
+@pytest.mark.slow
+def test_1500_half_sent_heads_and_200_descriptors(lively_model: Path, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    serve = [sys.executable, "-m", "camelid.app.cli", "serve", f"lively={lively_model}", "--port", "0"]
+    log = tmp_path / "log"
+    with log.open("w") as said:
+        limited = ["bash", "-c", 'ulimit -n 200 && exec "$@"', "bash", *serve, "--votes", str(tmp_path / "votes")]
+        process = subprocess.Popen(limited, stdout=subprocess.PIPE, stderr=said, text=True)
+    assert process.stdout is not None
+    address = re.search(r"at (http://127\.0\.0\.1:\d+)/v1", process.stdout.readline())
+    assert address is not None
+    try:
+        with silent(Running(address[1], tmp_path), 1500), httpx.Client(timeout=10) as client:
+            waits = []
+            for _ in range(20):
+                began = time.monotonic()
+                assert client.get(address[1] + "/health").status_code == 200
+                waits.append(time.monotonic() - began)
+            reply = client.post(address[1] + "/v1/chat/completions", json={**ASK, "max_tokens": 5})
+            assert reply.status_code == 200 and sorted(waits)[10] < 0.3
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert log.read_text().count("\n") < 20, log.read_text()[:2000]

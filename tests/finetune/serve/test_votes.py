@@ -15,10 +15,13 @@ from camelid.app.cli import main
 from camelid.files.read import read_jsonl
 from eval.ask.questions import read_questions
 from eval.folder import read_all_answers
+from finetune.serve.bodies import PairBody
+from finetune.serve.pairs import Pairs
 from finetune.serve.served import ServedModel, open_served
 from tests.finetune.serve.serving import Running, serving
 
 NAMES = ("runs/a b/tuned", "base", "third")
+CLIENT = httpx.Client(timeout=60)  # one: each reads all certificates of the machine anew
 ASK = [{"role": "user", "content": "red cat"}]
 
 
@@ -34,7 +37,7 @@ def running(served: list[ServedModel], tmp_path: Path) -> Iterator[Running]:
 
 
 def post(server: Running, path: str, body: Any) -> httpx.Response:
-    return httpx.post(f"{server.url}/{path}", json=body, timeout=30)
+    return CLIENT.post(f"{server.url}/{path}", json=body)
 
 
 def ask(server: Running, messages: Any = ASK, **more: Any) -> dict[str, Any]:
@@ -125,12 +128,12 @@ def test_what_is_no_pair(running: Running, body: Any, status: int) -> None:
     assert reply.status_code == status and reply.json()["error"]["message"]
 
 
-def test_an_arena_draws_any_two_on_either_side(running: Running) -> None:
-    shown: Counter[tuple[str, ...]] = Counter()
-    for _ in range(60):
-        pair = ask(running)
-        shown[tuple(post(running, "votes", verdict(pair)).json()["models"])] += 1
-    assert set(shown) == {(one, other) for one in NAMES for other in NAMES if one != other}
+def test_an_arena_draws_any_two_on_either_side() -> None:
+    pairs = Pairs()
+    body = PairBody.model_validate({"messages": ASK})
+    drawn = Counter(tuple(pairs.ask(body, NAMES).labels) for _ in range(600))
+    assert set(drawn) == {(one, other) for one in NAMES for other in NAMES if one != other}
+    assert min(drawn.values()) > 50  # of 100 each; fewer than one run in a million
 
 
 def test_an_arena_needs_two_models(served: list[ServedModel], tmp_path: Path) -> None:
@@ -187,3 +190,12 @@ def test_votes_of_three_models_rank_and_are_preferences(
         (base, third),
     ]
     assert [turn["content"] for turn in pairs[0]["prompt"]] == ["Hello", "Hi.", "red cat"]
+
+
+def test_a_vote_that_the_disk_does_not_take_is_told(running: Running) -> None:
+    running.votes.write_text("no folder")
+    pair = ask(running)
+    reply = post(running, "votes", verdict(pair))
+    assert reply.status_code == 500 and "--votes" in reply.json()["error"]["message"]
+    running.votes.unlink()
+    assert post(running, "votes", verdict(pair)).status_code == 200 and len(judged(running)) == 1
