@@ -261,17 +261,6 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     assert [record["skipped"] for record in metrics(tree)] == [False, False]
 
 
-def test_checkpoints_by_updates_or_by_time() -> None:
-    run = read_recipe("recipes/smoke.yaml", ["run.checkpoint_every=20"]).run
-    assert [done for done in range(1, 50) if run.checkpoint_due(done, 1e9)] == [20, 40]
-    for given in ("run.checkpoint_every=1.5 min", "run.checkpoint_minutes=1.5"):  # the second as up to version 0.2
-        run = read_recipe("recipes/smoke.yaml", [given]).run
-        assert [run.checkpoint_due(200, seconds) for seconds in (0, 89.9, 90, 1e9)] == [False, False, True, True]
-    for wrong in ("0", "-1", "0 min", "1 h", "min", "-1 min"):
-        with pytest.raises(UserError, match=r"run\.checkpoint_every = .* must be a number of updates, or a time such"):
-            read_recipe("recipes/smoke.yaml", [f"run.checkpoint_every={wrong}"])
-
-
 def test_the_two_betas_of_older_recipes_are_read() -> None:
     smoke = RECIPES / "smoke.yaml"
     assert read_recipe(smoke, ["optim.beta1=0.8", "optim.beta2=0.9"]).optim.betas == (0.8, 0.9)
@@ -281,3 +270,14 @@ def test_the_two_betas_of_older_recipes_are_read() -> None:
             read_recipe(smoke, [f"optim.betas={wrong}"])
     with pytest.raises(UserError, match=r"data\.thinking = 'keep' is unknown"):
         read_recipe(smoke, ["data.thinking=keep"])
+
+
+def test_checkpoints_by_updates_or_by_time() -> None:
+    run = read_recipe("recipes/smoke.yaml", ["run.checkpoint_every=20"]).run
+    assert [done for done in range(1, 50) if run.checkpoint_due(done, 1e9)] == [20, 40]
+    for given in ("run.checkpoint_every=1.5 min", "run.checkpoint_minutes=1.5"):  # the second as up to version 0.2
+        run = read_recipe("recipes/smoke.yaml", [given]).run
+        assert [run.checkpoint_due(200, seconds) for seconds in (0, 89.9, 90, 1e9)] == [False, False, True, True]
+    for wrong in ("0", "-1", "0 min", "1 h", "min", "-1 min"):
+        with pytest.raises(UserError, match=r"run\.checkpoint_every = .* must be a number of updates, or a time such"):
+            read_recipe("recipes/smoke.yaml", [f"run.checkpoint_every={wrong}"])
