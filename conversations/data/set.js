@@ -225,15 +225,15 @@ function heading(place, detail) {
 
 function about(place) {
   const { index } = state;
-  const facts = Object.entries({
-    source: index.sources[0][index.sources[1][place]],
-    language: index.languages[0][index.languages[1][place]],
-    shape: index.shapes[0][index.shapes[1][place]],
-    words: shownNumber(index.lengths[place]),
-    ...Object.fromEntries(
-      Object.entries(index.scores).flatMap(([name, held]) => (held[place] == null ? [] : [[name, shownNumber(held[place])]])),
-    ),
-  });
+  const facts = [
+    ["source", index.sources[0][index.sources[1][place]]],
+    ["language", index.languages[0][index.languages[1][place]]],
+    ["shape", index.shapes[0][index.shapes[1][place]]],
+    ["words", shownNumber(index.lengths[place])],
+  ];
+  for (const [name, held] of Object.entries(index.scores)) {
+    if (held[place] != null) facts.push([`${name} score`, shownNumber(held[place])]);
+  }
   return make("dl", "about", ...facts.map(([name, value]) => make("div", "", make("dt", "", name), make("dd", "", value))));
 }
 

@@ -75,6 +75,14 @@ def test_turns_are_there_to_the_letter_and_masks_are_said(show: Any) -> None:
     assert page.locator("#detail .said strong").inner_text() == "more"
 
 
+def test_a_score_of_a_facts_name_stands_beside_it(show: Any) -> None:
+    turns = some_conversations()[0].messages
+    page = show([Conversation("a", turns, {"source": "x", "scores": {"language": 0.25, "source": 3}})])
+    facts = [" ".join(text.split()) for text in page.locator("#detail .about > div").all_inner_texts()]
+    assert facts[:3] == ["source x", "language de", "shape user, assistant"]
+    assert facts[4:] == ["language score 0.25", "source score 3"]
+
+
 def test_what_the_model_reads_is_shown_with_its_mask(show: Any) -> None:
     chats = some_conversations()
     page = show(chats, encoder=True, address="#c=c2")
