@@ -120,7 +120,7 @@ def _add_model_routes(app: FastAPI, engines: Mapping[str, ServingEngine], key: A
         body = await read_body(request, ChatBody)
         veil = body.model if body.model.startswith(PREFIX) else None
         if veil:
-            body = ChatBody.model_validate(pairs.unveil(body.model_dump(exclude_unset=True)))
+            body = ChatBody.model_validate(pairs.unveil(body.model_dump(exclude_unset=True, by_alias=True)))
         engine = _engine(engines, body.model)
         chat = await start_chat(engine, body)
         writer = ReplyWriter("chat", engine, chat.run, veil, chat.begun, form=chat.form)

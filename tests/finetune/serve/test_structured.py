@@ -64,7 +64,7 @@ def check_random_schemas(served: ServedModel, tokens: GrammarTokenizer, count: i
 
 
 def test_random_schemas(served: ServedModel, tokens: GrammarTokenizer) -> None:
-    check_random_schemas(served, tokens, 25)
+    check_random_schemas(served, tokens, 15)
 
 
 @pytest.mark.slow
