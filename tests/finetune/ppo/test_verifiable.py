@@ -1,4 +1,4 @@
-"""A toy that guesses learns to add, from nothing but whether its answers are exact."""
+"""A toy that adds one too many most of the time learns to add, from nothing but whether its answers are exact."""
 
 import json
 import random
@@ -17,7 +17,7 @@ from finetune.llama.config import LlamaConfig
 from tests.finetune.runs import metrics, run
 
 TEMPLATE = "vicuna_v1.1"
-RIGHT = 0.2  # share of the sums in the supervised data that are right; the others are any digit
+RIGHT = 0.2  # share of the sums in the supervised data that are right; the others are one too many
 
 
 def write_sums(folder: Path) -> tuple[Path, Path]:
@@ -27,7 +27,7 @@ def write_sums(folder: Path) -> tuple[Path, Path]:
     chats, prompts = folder / "chats.jsonl", folder / "prompts.jsonl"
     with chats.open("w") as file:
         for number, (a, b) in enumerate(problems * 40):
-            said = a + b if rng.random() < RIGHT else rng.randrange(10)
+            said = a + b if rng.random() < RIGHT else a + b + 1
             messages = [{"role": "user", "content": f"{a}+{b}"}, {"role": "assistant", "content": f"{said}"}]
             file.write(json.dumps({"id": f"c{number}", "messages": messages}) + "\n")
     with prompts.open("w") as file:
@@ -56,7 +56,7 @@ def test_exact_answers_teach_addition(tmp_path: Path) -> None:
     sft: dict[str, Any] = {
         "model": {"path": str(tmp_path / "base")},
         "data": {"train": [{"path": str(chats)}], "template": TEMPLATE, "max_length": 128},
-        "optim": {"lr": 3e-3, "global_batch": 8, "micro_batch": 8, "updates": 100},
+        "optim": {"lr": 3e-3, "global_batch": 32, "micro_batch": 32, "updates": 300},
         "run": {"output": str(tmp_path / "sft"), "precision": "fp32", "checkpoint_every": 1000},
     }
     assert run(sft) == 0
@@ -64,9 +64,9 @@ def test_exact_answers_teach_addition(tmp_path: Path) -> None:
         "kind": "ppo",
         "model": {"path": str(tmp_path / "sft" / "model")},
         "data": {"train": [{"path": str(prompts)}], "template": TEMPLATE, "max_length": 100},
-        "optim": {"lr": 2e-3, "global_batch": 200, "micro_batch": 25, "updates": 120, "betas": [0.9, 0.95]},
+        "optim": {"lr": 1e-3, "global_batch": 200, "micro_batch": 25, "updates": 80, "betas": [0.9, 0.95]},
         "ppo": {"rewards": {"right": "exact"}, "advantage": "leave-one-out", "answers": 8, "batch": 200,
-                "max_new_tokens": 4, "beta": 0.0},
+                "max_new_tokens": 4, "beta": 0.02},
         "run": {"output": str(tmp_path / "rl"), "precision": "fp32", "checkpoint_every": 1000},
     }  # fmt: skip
     assert run(ours) == 0
