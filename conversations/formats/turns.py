@@ -45,7 +45,7 @@ _PAGE_MARKUP = ("<div", "<p>")  # what answers copied from a chat page begin wit
 _BEGUN = ("prefix", "partial")  # an answer begun for the assistant: DeepSeek and Mistral; Moonshot and Qwen
 
 # Besides its speaker and its text.
-TURN = KnownFields(frozenset((*_CALLS, *_CALL_IDS, *_BEGUN, "truncated")) | WEIGHTS | MEDIA_FIELDS)
+TURN = KnownFields(frozenset((*_CALLS, *_BEGUN, "truncated")) | WEIGHTS | MEDIA_FIELDS)
 
 
 def _found(item: Record, name: str, others: Sequence[str]) -> str:
@@ -194,6 +194,8 @@ class _Reading:
             return LostTurn(TOOL, with_exchange=True)
         if role is None:
             return self._call_alone(item, where)
+        if role != "assistant" and any(item.get(name) for name in _CALLS):  # nobody else calls tools
+            return LostTurn(TOOL, with_exchange=True)
         if media := media_field(item):
             return LostTurn(media_reason(media), with_exchange=True, role=role)
         content = self._content(item, where)
@@ -284,6 +286,8 @@ class _Reading:
             others.pop(name, None)
         if others.get("refusal") == message.content:
             del others["refusal"]
+        if message.role == "tool":
+            others = {key: held for key, held in others.items() if key not in _CALL_IDS}
         thoughts = [others.pop(name) for name in _REASONING if isinstance(others.get(name), str)]
         meta = others.pop("meta") if isinstance(others.get("meta"), dict) else {}
         truncated = item.get("truncated")
