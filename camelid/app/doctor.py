@@ -26,7 +26,7 @@ from camelid.sandbox.unprotected import UNPROTECTED
 EXTRAS = {
     "corpus": "`corpus read` of WARC files (HTML) and of .7z archives needs it; WET, dumps and folders don't",
     "deepspeed": "recipes/launch/deepspeed-*.yaml need it; DDP and FSDP2 don't",
-    "embed": "`conversations score --unlike` needs it",
+    "embed": "`conversations score` with --unlike needs it",
     "flash": "on CUDA, attention uses torch's own flash-attention instead; it needs CUDA to build",
     "fp8": "run.precision=fp8 needs it",
     "meta": "model folders that have tokenizer.model alone need it",
