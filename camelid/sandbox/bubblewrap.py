@@ -30,12 +30,13 @@ def _launch(language: Language, limits: Limits) -> Iterator[Launch]:
     options += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     options += ["--as-pid-1"]  # bwrap waits for it; it would leave a process between to whoever reaps orphans
     options += ["--uid", NOBODY, "--gid", NOBODY, "--seccomp", str(source)]
+    options += ["--size", str(limits.disk_bytes), "--tmpfs", "/tmp"]  # first: the interpreter's folders may lie in it
     for folder in language.folders:
         if Path(folder).exists():
             options += ["--ro-bind", folder, folder]
     for device in _DEVICES:
         options += ["--dev-bind", device, device]
-    options += ["--size", str(limits.disk_bytes), "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp"]
+    options += ["--remount-ro", "/", "--chdir", "/tmp"]
     command = (*limited(limits), wrapper, *options, "--", language.interpreter, *language.arguments)
     try:
         yield Launch(command, ENVIRONMENT, files=(source,))
