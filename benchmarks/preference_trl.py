@@ -80,13 +80,19 @@ def dpo_trainer(job: dict[str, Any], settings: dict[str, Any], **common: Any) ->
     from trl import DPOConfig, DPOTrainer
 
     options = {"beta": job["beta"], "loss_type": [job["loss"]], "precompute_ref_log_probs": job["kept"]}
-    return DPOTrainer(
+    trainer = DPOTrainer(
         model=language_model(job["policy"]),
         ref_model=language_model(job["reference"]),
-        args=DPOConfig(**settings, **options),
+        args=DPOConfig(**settings, **options, remove_unused_columns=False),
         train_dataset=preferences(job["pairs"]),
         **common,
     )
+    # What `group_by_length` reads. The trainer drops the column when it makes ids of the texts.
+    lengths = [
+        len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in trainer.train_dataset
+    ]
+    trainer.train_dataset = trainer.train_dataset.add_column("length", lengths)
+    return trainer
 
 
 def kto_trainer(job: dict[str, Any], settings: dict[str, Any], **common: Any) -> Any:
