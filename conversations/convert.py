@@ -1,13 +1,13 @@
 """Files of exported chats into clean conversations, with what became of every record."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from camelid.files.ledger import Ledger
+from camelid.in_order import map_in_order
 from camelid.message import Conversation
 from camelid.text.minhash import NearDuplicates
 from conversations.batch import (
@@ -89,14 +89,4 @@ def _in_order(work: "partial[BatchResult]", batches: Iterator[RecordBatch], work
         yield from map(work, batches)
         return
     with ProcessPoolExecutor(workers) as pool:
-        waiting: deque[Future[BatchResult]] = deque()
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(work, batch))
-                if len(waiting) > _AHEAD * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from map_in_order(pool, work, batches, _AHEAD * workers)

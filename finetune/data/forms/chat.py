@@ -6,18 +6,18 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 from camelid.errors import UserError
 from camelid.files.ledger import Ledger
 from camelid.files.read import Record
+from camelid.in_order import map_in_order
 from camelid.message import Conversation
 from conversations.formats.readers import read_chats, scan_chats
 from conversations.formats.record_format import PlacedRecords
@@ -88,17 +88,7 @@ def _in_order(
     # Forked, as torch's own loaders of data are: a process that began anew would load torch first. What is forked
     # computes nothing but this.
     with ProcessPoolExecutor(cores, multiprocessing.get_context("fork"), _start, (encode,)) as pool:
-        waiting: deque[Future[_EncodedBatch]] = deque([pool.submit(_encode_in_worker, first)])
-        try:
-            for batch in batches:
-                waiting.append(pool.submit(_encode_in_worker, batch))
-                if len(waiting) > AHEAD * cores:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+        yield from map_in_order(pool, _encode_in_worker, chain([first], batches), AHEAD * cores)
 
 
 _encode_here: "partial[_EncodedBatch]"  # of a worker

@@ -1,0 +1,27 @@
+"""What a pool works out at once, one after the other."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from typing import TypeVar
+
+ItemT = TypeVar("ItemT")
+DoneT = TypeVar("DoneT")
+
+
+def map_in_order(pool: Executor, work: Callable[[ItemT], DoneT], items: Iterable[ItemT], ahead: int) -> Iterator[DoneT]:
+    """The results of all items in their order; at most `ahead` and one are held at a time.
+
+    Unlike `Executor.map`, which takes all items at once. What waits is given up when the caller stops.
+    """
+    waiting: deque[Future[DoneT]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
