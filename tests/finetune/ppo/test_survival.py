@@ -12,12 +12,12 @@ from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
 from finetune.engine import stop
 from finetune.engine.checkpoint import all_checkpoints
-from finetune.engine.stop import StopSignal
 from finetune.ppo import run_iterations
 from finetune.ppo.rewards import Rewards
 from finetune.ppo.sampler import NativeSampler
 from tests.finetune.ppo.world import recipe_of
 from tests.finetune.runs import metrics, run, tensors, variant
+from tests.finetune.stop_after import StopAfter
 
 CLOCKS = ("seconds", "tokens_per_second", "trained_tokens_per_second", "memory_gb", "seconds_sampling")
 MINIBATCHES, UPDATES = 8, 16
@@ -125,19 +125,6 @@ def test_sigkill(
 def done_of(recipe: dict[str, Any]) -> int:
     """Updates that the newest checkpoint holds."""
     return int(all_checkpoints(Path(recipe["run"]["output"]) / "checkpoints")[-1].name[-8:])
-
-
-class StopAfter(StopSignal):
-    """Stops as a signal would, after so many updates."""
-
-    left = 0
-
-    @property
-    def wanted(self) -> bool:
-        StopAfter.left -= 1
-        if StopAfter.left <= 0:
-            self.signal = signal.SIGTERM
-        return self.signal is not None
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from camelid.message import Message
 from conversations.formats.readers import read_conversations
 from finetune.generate.slots import Slots
 from finetune.serve.served import ServedModel, open_served
+from tests.finetune.serve.page_steps import last_answer, say, set_up
 from tests.finetune.serve.serving import Running, serving
 
 pytestmark = pytest.mark.slow
@@ -46,23 +47,6 @@ def open_chat(open_page: Callable[..., Any], running: Running) -> Callable[..., 
     return partial(open_page, running.address, running.address)
 
 
-def say(page: Any, text: str) -> None:
-    page.fill("#text", text)
-    page.press("#text", "Enter")
-    page.wait_for_selector("#send:visible")
-
-
-def settings(page: Any, **values: str) -> None:
-    page.click("#settings")
-    for name, value in values.items():
-        page.fill(f"#{name}", value)
-    page.click("#done")
-
-
-def last_answer(page: Any) -> str:
-    return str(page.locator(".turn.assistant .text").last.inner_text())
-
-
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the model take its time."""
     attend = Slots.attend
@@ -76,13 +60,13 @@ def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_chat_regenerate_edit_export(open_chat: Any, served: list[ServedModel], tmp_path: Path) -> None:
     page = open_chat()
-    settings(page, system="be kind", temperature="0", max_tokens="12")
+    set_up(page, system="be kind", temperature="0", max_tokens="12")
     say(page, "red cat")
     first = last_answer(page)
     assert first and page.locator(".turn").count() == 2
     say(page, "two\nlines")
     assert page.locator(".turn").count() == 4
-    settings(page, temperature="2", seed="5")
+    set_up(page, temperature="2", seed="5")
     page.click("#again")
     page.wait_for_selector("#send:visible")
     assert page.locator(".turn").count() == 4
@@ -116,7 +100,7 @@ def test_chat_regenerate_edit_export(open_chat: Any, served: list[ServedModel], 
 def test_stop(open_chat: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     slowly(monkeypatch)
     page = open_chat()
-    settings(page, temperature="2", max_tokens="200")
+    set_up(page, temperature="2", max_tokens="200")
     for stop in (lambda: page.click("#stop"), lambda: page.keyboard.press("Escape")):
         page.fill("#text", "red cat")
         page.click("#send")
@@ -131,7 +115,7 @@ def test_stop(open_chat: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_side_by_side_vote(open_chat: Any, running: Running) -> None:
     page = open_chat()
-    settings(page, max_tokens="10", temperature="1")
+    set_up(page, max_tokens="10", temperature="1")
     page.click("#compare")
     votes = []
     for label, winner in (("A is better", "[[A]]"), ("Tie", "[[C]]"), ("B is better", "[[B]]")):
@@ -200,7 +184,7 @@ def test_an_error_is_shown_and_the_chat_goes_on(open_chat: Any) -> None:
 def test_it_fits_and_is_used_by_keyboard(open_chat: Any, scheme: str, width: int) -> None:
     page = open_chat(viewport={"width": width, "height": 700}, color_scheme=scheme)
     assert page.evaluate("document.activeElement.id") == "text"
-    settings(page, max_tokens="5")
+    set_up(page, max_tokens="5")
     page.click("#compare")
     say(page, "x" * 80)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from finetune.engine import checkpoint
-from finetune.engine.stop import StopSignal
 from finetune.llama.model import Llama
 from finetune.objectives import next_token
 from tests.finetune.runs import ROOT, launch, metrics, run, tensors, variant, write
+from tests.finetune.stop_after import StopAfter
 
 UPDATES = 24
 
@@ -53,19 +53,6 @@ def assert_equal(ours: dict[str, Any], truth: dict[str, Any], tolerance: float =
     for mine, theirs in zip(metrics(ours), metrics(truth), strict=True):
         assert mine["update"] == theirs["update"]
         assert mine["loss"] == pytest.approx(theirs["loss"], rel=tolerance, abs=0)
-
-
-class StopAfter(StopSignal):
-    """Stops as a signal would, after it was asked so many times: between micro-batches and after updates."""
-
-    left = 0
-
-    @property
-    def wanted(self) -> bool:
-        StopAfter.left -= 1
-        if StopAfter.left <= 0:
-            self.signal = signal.SIGTERM
-        return self.signal is not None
 
 
 @pytest.fixture
