@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import TypeVar
+
+from camelid.errors import UserError
 
 ItemT = TypeVar("ItemT")
 DoneT = TypeVar("DoneT")
@@ -13,6 +15,9 @@ def map_in_order(pool: Executor, work: Callable[[ItemT], DoneT], items: Iterable
     """The results of all items in their order; at most `ahead` and one are held at a time.
 
     Unlike `Executor.map`, which takes all items at once. What waits is given up when the caller stops.
+
+    Raises:
+        UserError: a process of the pool was killed, and what it worked on is not known.
     """
     waiting: deque[Future[DoneT]] = deque()
     try:
@@ -22,6 +27,11 @@ def map_in_order(pool: Executor, work: Callable[[ItemT], DoneT], items: Iterable
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenExecutor:
+        raise UserError(
+            "a process that worked for this one was killed, by the system for want of memory perhaps; what it worked "
+            "on is not known, so this stops here: start the same command again"
+        ) from None
     finally:
         for future in waiting:
             future.cancel()

@@ -97,7 +97,10 @@ _encode_here: "partial[_EncodedBatch]"  # of a worker
 def _start(encode: "partial[_EncodedBatch]") -> None:
     global _encode_here
     _encode_here = encode
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it stops it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it stops it,
+    signal.signal(
+        signal.SIGTERM, signal.SIG_DFL
+    )  # also when another of them was killed: its own handler is the parent's
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
 
 

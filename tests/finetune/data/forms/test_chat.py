@@ -1,7 +1,10 @@
 """Chats are tokenised by several processes, and nothing tells by how many."""
 
 import json
+import multiprocessing
 import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +12,12 @@ import pytest
 from transformers import AutoTokenizer
 
 from camelid.errors import UserError
+from camelid.message import Conversation
 from conversations.formats.readers import read_conversations
 from conversations.tokens.template import get_template
 from conversations.tokens.tokenize import Encoder
 from finetune.data.forms import chat
+from finetune.data.forms.form import EncodeContext
 from finetune.data.token_data import TokenData, load_tokens
 from tests.finetune.data.sections import section_of
 
@@ -50,6 +55,36 @@ def test_any_number_of_cores_writes_the_same(
     encoder = Encoder(get_template("vicuna_v1.1"), AutoTokenizer.from_pretrained(toy_model))
     for index, conversation in enumerate(read_conversations(toy_data)):  # none of them is longer than a sequence
         assert np.array_equal(several.document(index)[0], encoder.encode(conversation).ids)
+
+
+def test_a_worker_that_is_killed_ends_all_with_an_error_and_loses_nothing(
+    tmp_path: Path, toy_data: Path, toy_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where SIGTERM asks to save and leave, as in training, which those who work for it must not inherit."""
+    encode_batch, busy = chat._encode_batch, tmp_path / "busy"
+
+    def dying(encoder: Encoder, context: EncodeContext, conversations: list[Conversation]) -> chat._EncodedBatch:
+        if conversations[0].id == "toy-6":  # the first that is not encoded here
+            busy.touch()
+            time.sleep(100)
+        while conversations[0].id == "toy-9":
+            if busy.exists():
+                os.kill(os.getpid(), signal.SIGKILL)
+        return encode_batch(encoder, context, conversations)
+
+    monkeypatch.setattr(chat, "_encode_batch", dying)
+    handler = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    began = time.monotonic()
+    try:
+        with pytest.raises(UserError, match="was killed, by the system for want of memory perhaps"):
+            load(monkeypatch, 3, tmp_path / "cache", toy_data, toy_model)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert time.monotonic() - began < 60 and not multiprocessing.active_children()
+    assert list((tmp_path / "cache").iterdir()) == []
+    monkeypatch.undo()
+    again, _ = load(monkeypatch, 3, tmp_path / "cache", toy_data, toy_model)
+    assert [ledger.read for ledger in again.ledgers] == [60, again.documents]
 
 
 def test_an_error_in_the_middle_is_that_of_one_process(
