@@ -97,8 +97,8 @@ def ours(folders: dict[str, Path], prompts: list[list[int]], new: int, output: P
         "kind": "ppo",
         "model": {"path": str(folders["policy"])},
         "data": {"train": [{"path": "unused"}], "template": "vicuna_v1.1", "max_length": max(map(len, prompts))},
-        "optim": {"lr": 1e-6, "global_batch": BATCH // MINIBATCHES, "micro_batch": BATCH // MINIBATCHES,
-                  "updates": MINIBATCHES * ITERATIONS},
+        "optim": {"lr": 1e-6, "global_batch": BATCH // MINIBATCHES, "updates": MINIBATCHES * ITERATIONS,
+                  "micro_tokens": BATCH // MINIBATCHES * (max(map(len, prompts)) + new)},
         "ppo": {"rewards": {"r": str(folders["reward"])}, "batch": BATCH, "beta": 0.05, "max_new_tokens": new},
         "run": {"output": str(output), "precision": "fp32", "checkpoint_every": 10_000},
     }  # fmt: skip

@@ -50,7 +50,7 @@ from finetune.preference_sections import DpoSection
 from finetune.recipe import DataSource, OptimSection, PreferenceDataSection
 
 PAIRS, STEPS, LONGEST, END, BETA = 16, 4, 1024, 2, 0.1
-MICRO_BATCH = 4  # pairs of our forward pass
+MICRO_BATCH = 4  # pairs of our forward pass, of the longest
 CONFIG = LlamaConfig(
     vocab_size=2048, hidden_size=256, intermediate_size=688, num_hidden_layers=3, num_attention_heads=4,
     max_position_embeddings=4096, bos_token_id=None, eos_token_id=END,
@@ -113,11 +113,11 @@ def data_of(pairs: list[Pair], share: Callable[[EncodedAnswers], bool]) -> Prefe
     return PreferenceData(tokens, unknown[: len(pairs)], unknown, Path())
 
 
-def worker_of(folder: Path) -> Worker:
+def worker_of(folder: Path, longest: int) -> Worker:
     config = LlamaConfig.from_folder(folder)
     model = weights.load_model(folder, torch.float32, config=config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, weight_decay=0.0, fused=True)
-    return Worker(Accelerator(cpu=True), model, model, optimizer, "none", False, 0, 1, MICRO_BATCH, 0.0)
+    return Worker(Accelerator(cpu=True), model, model, optimizer, "none", False, 0, 1, MICRO_BATCH * longest, 0.0)
 
 
 def ours(kind: str, pairs: list[Pair], folders: dict[str, Path], kept: bool, share: bool) -> tuple[float, list[float]]:
@@ -126,20 +126,20 @@ def ours(kind: str, pairs: list[Pair], folders: dict[str, Path], kept: bool, sha
     longest = int(data.tokens.lengths.max())
     section = PreferenceDataSection((DataSource("memory"),), "tokenizer", max_length=longest)
     plan = Plan(data.tokens, section, OptimSection(lr=1e-6, global_batch=PAIRS, updates=STEPS), seed=0)
-    worker = worker_of(folders["reward" if kind == "reward" else "policy"])
+    worker = worker_of(folders["reward" if kind == "reward" else "policy"], longest)
     objective: Policy | Reward
-    reference = None if kind == "reward" else worker_of(folders["reference"])
+    reference = None if kind == "reward" else worker_of(folders["reference"], longest)
     if reference is None:
         objective = Reward("none", 0.0, data.labels, data.grades)
     else:
         objective = Policy(Dpo(DpoSection(beta=BETA)), data.labels, data.grades)
-        objective.reference = compute_log_probs(reference, data, longest, quiet=True)
+        objective.reference = compute_log_probs(reference, data, quiet=True)
     losses, seconds = [], []
     for update in range(STEPS):
         started = time.process_time()
         if reference is not None and not kept:
             assert isinstance(objective, Policy)
-            objective.reference = compute_log_probs(reference, data, longest, quiet=True)
+            objective.reference = compute_log_probs(reference, data, quiet=True)
         facts = run_update(worker, plan, update, 1e-6, objective, lambda: False, lambda: None)
         assert facts is not None
         losses.append(facts.loss)

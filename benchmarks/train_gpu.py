@@ -66,10 +66,10 @@ from finetune.recipe import AdapterSection, DataSection, DataSource, ModelSectio
 CAPACITY, WARM_UP, STEPS, CHATS = 2048, 2, 3, 2000
 # As many sequences a pass as the memory bars leave room for; of padded ones 8, transformers' default.
 OPTIMS = {
-    "full": OptimSection(lr=2e-5, global_batch=16, micro_batch=1, epochs=1),
-    "lora": OptimSection(lr=2e-5, global_batch=16, micro_batch=2, epochs=1),
-    "qlora": OptimSection(lr=2e-5, global_batch=16, micro_batch=2, epochs=1),
-    "fp8": OptimSection(lr=2e-5, global_batch=16, micro_batch=1, epochs=1),
+    "full": OptimSection(lr=2e-5, global_batch=16, epochs=1),
+    "lora": OptimSection(lr=2e-5, global_batch=16, micro_tokens=2 * CAPACITY, epochs=1),
+    "qlora": OptimSection(lr=2e-5, global_batch=16, micro_tokens=2 * CAPACITY, epochs=1),
+    "fp8": OptimSection(lr=2e-5, global_batch=16, epochs=1),
 }
 PADDED_BATCH = 8
 PROMPT, ANSWER, BATCHES = 128, 128, (1, 64)
@@ -128,7 +128,7 @@ def native(kind: str, config: LlamaConfig, device: torch.device, compiled: bool)
     unwrapped.set_compiled(compiled)
     accelerator = Accelerator(cpu=device.type == "cpu")
     worker = Worker(  # as `make_worker` makes it, of random weights
-        accelerator, model.to(device), unwrapped, optimizer, "none", not run.pure, 0, 1, optim.micro_batch,
+        accelerator, model.to(device), unwrapped, optimizer, "none", not run.pure, 0, 1, sequences(kind) * CAPACITY,
         optim.clip_norm, wide,
     )  # fmt: skip
     data = conversations(config.vocab_size)
@@ -202,9 +202,7 @@ def transformers(kind: str, config: LlamaConfig, device: torch.device, packed: b
         rows = plan.rows(number)
         documents = np.concatenate(rows)
         count = torch.tensor(data.trained_tokens(documents), device=device)
-        for batch in (
-            packed_batches(data, rows, OPTIMS[kind].micro_batch) if packed else padded_batches(data, documents)
-        ):
+        for batch in packed_batches(data, rows, sequences(kind)) if packed else padded_batches(data, documents):
             on_device = {name: tensor.to(device) for name, tensor in batch.items()}
             with torch.autocast(device.type, torch.bfloat16, enabled=adapter.kind != "none"):
                 loss = model(**on_device, num_items_in_batch=count).loss
@@ -226,7 +224,7 @@ def trl(kind: str, config: LlamaConfig) -> dict[str, Any]:
         torch.save([{"input_ids": ids.tolist(), "labels": labels.tolist()} for ids, labels in chats], folder / "chats")
         job = {
             "config": config.to_json(), "chats": str(folder / "chats"), "output": str(folder / "out"),
-            "capacity": CAPACITY, "micro_batch": optim.micro_batch, "global_batch": optim.global_batch,
+            "capacity": CAPACITY, "micro_batch": sequences(kind), "global_batch": optim.global_batch,
             "steps": WARM_UP + STEPS, "rank": adapter.rank if adapter.kind == "lora" else 0, "alpha": adapter.alpha,
             "targets": list(adapter.targets),
         }  # fmt: skip
@@ -239,6 +237,11 @@ def trl(kind: str, config: LlamaConfig) -> dict[str, Any]:
     facts = json.loads(result.stdout.splitlines()[-1])
     rates = [tokens / seconds for tokens, seconds in zip(facts["tokens"], facts["seconds"], strict=True)]
     return {"rate": statistics.median(rates[WARM_UP:]), "peak_gib": facts["peak_gib"], "tokens": facts["tokens"]}
+
+
+def sequences(kind: str) -> int:
+    """Full ones that a pass has room for."""
+    return (OPTIMS[kind].micro_tokens or CAPACITY) // CAPACITY
 
 
 def labelled(data: TokenData, document: int) -> tuple[Tensor, Tensor]:

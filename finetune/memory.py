@@ -16,6 +16,7 @@ from finetune.recipe import (
     Recipe,
     StepSection,
     context_parts,
+    micro_tokens,
     pipeline_stages,
     steps_in_backward,
 )
@@ -97,7 +98,7 @@ def estimate_memory(
     Args:
         config: the model.
         model, optim, adapter, run: sections of the recipe.
-        capacity: tokens of a sequence.
+        capacity: most tokens of a sequence, and of a micro-batch where `optim` says nothing.
         layout: how it is spread over processes.
     """
     counts = count_parameters(config, adapter)
@@ -117,7 +118,8 @@ def estimate_memory(
     state = OPTIMIZERS[optim.optimizer].stepping(pure and not counts.frozen).state_bytes
     state += 4.0 if deepspeed else 0.0  # DeepSpeed's float32 copy
     narrow = (deepspeed and half) or (pure and not counts.frozen and layout.sharding == "fsdp2")  # see `WideGradients`
-    one_pass = steps_in_backward(optim) and optim.global_batch <= optim.micro_batch
+    room = optim.micro_tokens or capacity
+    one_pass = steps_in_backward(optim) and optim.global_batch * capacity <= room
     gradients = (_largest_matrix(config) if one_pass else held.trained) * (2.0 if narrow else 4.0)
     autocast = half and stored == 4 and layout.sharding == "none"
     copies = 2.0 * (held.layers + config.vocab_size * config.hidden_size) if autocast else 0.0  # of the forward pass
@@ -126,7 +128,7 @@ def estimate_memory(
     if adapter.kind == "dora" and adapter.dropout and half:
         copies += held.layers * _adapter_precision(run.precision, layout.sharding)  # multiplied anew: see above
     stream = 4 if stored == 4 and layout.sharding != "fsdp2" else compute
-    tokens = optim.micro_batch * capacity / context_parts(run)
+    tokens = room / context_parts(run)
     kept, layer = _layer_bytes(config, model, adapter, run, layout, tokens, stream)
     kept += tokens * 3 * stream * config.hidden_size
     loss = _loss_bytes(config, held, tokens, compute, narrow_weights=half and not autocast)
@@ -214,7 +216,7 @@ def estimate_stage_memory(
     layers = len(stage_layers(config.num_hidden_layers, stages)[stage])
     held = replace(config, num_hidden_layers=layers)
     part = replace(layout, processes=layout.processes // stages)
-    capacity, tokens = recipe.data.max_length, recipe.optim.micro_batch * recipe.data.max_length
+    capacity, tokens = recipe.data.max_length, micro_tokens(recipe)
     parts = estimate_memory(held, recipe.model, recipe.optim, recipe.adapter, run, capacity, part)
     width, matrix = config.hidden_size, config.vocab_size * config.hidden_size
     last, whole = stage == stages - 1, held.num_parameters()

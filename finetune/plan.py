@@ -22,7 +22,15 @@ from finetune.llama.config import LlamaConfig
 from finetune.memory import estimate_host_memory, estimate_memory, estimate_stage_memory, saved_on_first
 from finetune.parallel.hardware import ACCELERATORS, GpuModel, flops_per_token
 from finetune.parameter_counts import count_parameters
-from finetune.recipe import ModelSection, PreferenceRecipe, Recipe, SftRecipe, context_parts, pipeline_stages
+from finetune.recipe import (
+    ModelSection,
+    PreferenceRecipe,
+    Recipe,
+    SftRecipe,
+    context_parts,
+    micro_tokens,
+    pipeline_stages,
+)
 
 # Share of the peak that is reckoned with; LLaMA-65B reached 0.47 on A100s (Touvron et al. 2023a, section 2.4).
 MFU = 0.4
@@ -121,17 +129,18 @@ def plan_report(recipe: SftRecipe | PreferenceRecipe, layout: Layout, gpu: str, 
     processes = layout.processes
     ranks = processes // recipe.run.tensor_parallel // stages // context
     trained = count_parameters(config, recipe.adapter).trained
-    accumulation = math.ceil(optim.global_batch / ranks / optim.micro_batch)
+    tokens = count_tokens(recipe)
+    accumulation = _accumulation(recipe, ranks, tokens)
     lines = [
         f"model        {recipe.model.path}: {config.num_parameters():,} parameters, {trained:,} trained "
         f"({trained / config.num_parameters():.2%})",
         f"layout       {processes} process(es), sharding {layout.sharding}, tensor parallel "
         f"{recipe.run.tensor_parallel}{f', {stages} stages' if stages > 1 else ''}"
         f"{f', documents over {context}' if context > 1 else ''}; an update "
-        f"is {optim.global_batch} {_unit(recipe)}: {ranks} ranks x {accumulation} micro-batches of {optim.micro_batch}",
+        f"is {optim.global_batch} {_unit(recipe)}: {ranks} ranks x {accumulation} micro-batches of up to "
+        f"{micro_tokens(recipe):,} tokens",
         *_memory_lines(config, recipe, layout, gpu, accumulation),
     ]
-    tokens = count_tokens(recipe)
     updates = 1.0
     if tokens is None:
         missing = [source.path for source in recipe.data.train if not Path(source.path).exists()]
@@ -165,6 +174,14 @@ def plan_report(recipe: SftRecipe | PreferenceRecipe, layout: Layout, gpu: str, 
         f"{seen / hours / 3600 / processes:,.0f} tokens/s each ({hours * processes:,.2f} GPU hours){cost}"
     )
     return "\n".join(lines)
+
+
+def _accumulation(recipe: SftRecipe | PreferenceRecipe, ranks: int, tokens: TokenCounts | None) -> int:
+    """Micro-batches of a process in an update, as many sequences each as fit, of the mean length if that is known."""
+    length = float(recipe.data.max_length)
+    if tokens is not None and not recipe.data.packing:
+        length = tokens.tokens / tokens.rows
+    return math.ceil(recipe.optim.global_batch / ranks / (micro_tokens(recipe) // length))
 
 
 def _unit(recipe: SftRecipe | PreferenceRecipe) -> str:

@@ -48,8 +48,8 @@ class SftModelSection(ModelSection):
     """What is trained.
 
     Attributes:
-        compile: whether torch compiles the layers, whose sequences are then filled up; `auto`: on CUDA with packing,
-            where precision, sharding and adapter allow it.
+        compile: whether torch compiles the layers, whose micro-batches are then filled up; `auto`: on CUDA with
+            packing, where precision, sharding and adapter allow it.
     """
 
     compile: Literal["auto", True, False] = "auto"
@@ -193,7 +193,8 @@ class StepSection:
         betas: decay of the first moment, and of the second (`beta1` and `beta2` of older recipes are read, too).
         clip_norm: largest global gradient norm; 0 leaves gradients as they are.
         global_batch: sequences per update, over all processes and micro-batches.
-        micro_batch: sequences per forward pass on one process.
+        micro_tokens: most tokens of a forward pass on one process, which takes as many sequences as fit; None: as
+            many as the longest sequence may have. (`micro_batch` of older recipes, in sequences, is read, too.)
         updates: stop after this many updates; None: after so many passes over the data as the kind makes.
     """
 
@@ -203,7 +204,7 @@ class StepSection:
     betas: tuple[float, ...] = (0.9, 0.999)
     clip_norm: float = 1.0
     global_batch: int = 128
-    micro_batch: int = 1
+    micro_tokens: int | None = None
     updates: int | None = None
 
     def __post_init__(self) -> None:
@@ -217,7 +218,6 @@ class StepSection:
         _require(pair, "optim.betas", list(self.betas), "must be two numbers in [0, 1)")
         _require(self.clip_norm >= 0, "optim.clip_norm", self.clip_norm, "must not be negative")
         _require(self.global_batch >= 1, "optim.global_batch", self.global_batch, "must be at least 1 sequence")
-        _require(self.micro_batch >= 1, "optim.micro_batch", self.micro_batch, "must be at least 1 sequence")
         _require(self.updates is None or self.updates >= 1, "optim.updates", self.updates, "must be at least 1")
 
     @property
@@ -472,7 +472,7 @@ class SftRecipe:
     kind: Literal["sft"] = "sft"
 
     def __post_init__(self) -> None:
-        refuse_combination(recipe_choices(self))
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -488,7 +488,7 @@ class RewardRecipe:
     kind: Literal["reward"] = "reward"
 
     def __post_init__(self) -> None:
-        refuse_combination(recipe_choices(self))
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -504,7 +504,7 @@ class DpoRecipe:
     kind: Literal["dpo"] = "dpo"
 
     def __post_init__(self) -> None:
-        refuse_combination(recipe_choices(self))
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -520,7 +520,7 @@ class KtoRecipe:
     kind: Literal["kto"] = "kto"
 
     def __post_init__(self) -> None:
-        refuse_combination(recipe_choices(self))
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -536,7 +536,7 @@ class OrpoRecipe:
     kind: Literal["orpo"] = "orpo"
 
     def __post_init__(self) -> None:
-        refuse_combination(recipe_choices(self))
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -552,7 +552,7 @@ class SimpoRecipe:
     kind: Literal["simpo"] = "simpo"
 
     def __post_init__(self) -> None:
-        refuse_combination(recipe_choices(self))
+        _check(self)
 
 
 @dataclass(frozen=True)
@@ -568,7 +568,7 @@ class PpoRecipe:
     kind: Literal["ppo"] = "ppo"
 
     def __post_init__(self) -> None:
-        refuse_combination(recipe_choices(self))
+        _check(self)
         batch, answers = self.ppo.batch, self.ppo.answers
         _require(self.optim.global_batch % answers == 0, "optim.global_batch", self.optim.global_batch,
                  f"must be a multiple of ppo.answers = {answers}")  # fmt: skip
@@ -589,6 +589,28 @@ KINDS: dict[str, type[Recipe]] = {
     "ppo": PpoRecipe,
 }
 DEFAULT_KIND = "sft"
+
+
+def _check(recipe: Recipe) -> None:
+    """Refuse what no section can see alone."""
+    refuse_combination(recipe_choices(recipe))
+    budget, longest = recipe.optim.micro_tokens, longest_sequence(recipe)
+    what = "data.max_length" if recipe.kind != "ppo" else "data.max_length + ppo.answers x ppo.max_new_tokens"
+    fits = budget is None or budget >= longest
+    _require(fits, "optim.micro_tokens", budget, f"must hold the longest sequence: at least {what} = {longest}")
+
+
+def longest_sequence(recipe: Recipe) -> int:
+    """Tokens: `data.max_length`; of `ppo`, whose sequences are prompts with all their answers, those of both."""
+    section = recipe.data
+    if recipe.kind != "ppo":
+        return section.max_length
+    return section.max_length + recipe.ppo.answers * recipe.ppo.max_new_tokens
+
+
+def micro_tokens(recipe: Recipe) -> int:
+    """Most tokens of a forward pass on one process."""
+    return recipe.optim.micro_tokens or longest_sequence(recipe)
 
 
 def steps_in_backward(optim: StepSection) -> bool:
@@ -649,7 +671,25 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"{path}: kind = {kind!r} is unknown{suggest_name(str(kind), KINDS)}")
     _join_older_fields(tree)
+    sequences = _take_micro_batch(tree, str(path))
+    recipe = from_tree(KINDS[kind], tree, str(path))
+    if sequences is None:
+        return recipe
+    tree["optim"]["micro_tokens"] = sequences * longest_sequence(recipe)
     return from_tree(KINDS[kind], tree, str(path))
+
+
+def _take_micro_batch(tree: dict[str, Any], place: str) -> int | None:
+    """Take out what said up to version 0.2, in sequences, how much a forward pass holds."""
+    optim = tree.get("optim")
+    if not isinstance(optim, dict) or "micro_batch" not in optim:
+        return None
+    sequences = optim.pop("micro_batch")
+    if "micro_tokens" in optim:
+        raise UserError(f"{place}: optim.micro_batch is optim.micro_tokens now, in tokens; give only that")
+    if not isinstance(sequences, int) or sequences < 1:
+        raise UserError(f"{place}: optim.micro_batch = {sequences!r}: must be at least 1 sequence")
+    return sequences
 
 
 def _join_older_fields(tree: dict[str, Any]) -> None:

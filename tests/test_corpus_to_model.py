@@ -112,7 +112,7 @@ def test_the_seven_sources_whole(gensim_wikis: Path, real_data: Path, tmp_path: 
     tree |= {
         "model": {"path": str(model)},
         "data": {**tree["data"], "max_length": 128},
-        "optim": {"lr": 3e-3, "global_batch": 16, "micro_batch": 16, "updates": 60},
+        "optim": {"lr": 3e-3, "global_batch": 16, "micro_tokens": 2048, "updates": 60},
         "run": {"output": str(tmp_path / "run"), "precision": "fp32"},
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(tree))

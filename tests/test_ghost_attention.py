@@ -47,7 +47,7 @@ def train(folder: Path, name: str, base: Path, data: list[Path], updates: int) -
     tree = {
         "model": {"path": str(base)},
         "data": {"train": [{"path": str(path)} for path in data], "template": "vicuna_v1.1", "max_length": 1024},
-        "optim": {"lr": 3e-3, "global_batch": 8, "micro_batch": 8, "updates": updates},
+        "optim": {"lr": 3e-3, "global_batch": 8, "micro_tokens": 8192, "updates": updates},
         "run": {"output": str(folder / name), "precision": "fp32"},
     }
     recipe = folder / f"{name}.yaml"

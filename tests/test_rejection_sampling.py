@@ -70,7 +70,7 @@ def test_the_best_answers_are_chosen(tmp_path: Path) -> None:
                 "template": "vicuna_v1.1",
                 "max_length": 256,
             },
-            "optim": {"lr": 3e-3, "global_batch": 32, "micro_batch": 32, "epochs": 4},
+            "optim": {"lr": 3e-3, "global_batch": 32, "micro_tokens": 8192, "epochs": 4},
             "run": {"output": str(tmp_path / "runs" / about), "precision": "fp32"},
         }
         (tmp_path / f"{about}.yaml").write_text(yaml.safe_dump(tree))

@@ -48,7 +48,7 @@ def chat_model(folder: Path) -> Path:
     tree = {
         "model": {"path": str(new)},
         "data": {"train": [{"path": str(path)} for path in chats], "template": "tokenizer", "max_length": 256},
-        "optim": {"lr": 5e-3, "global_batch": 4, "micro_batch": 4, "updates": 60},
+        "optim": {"lr": 5e-3, "global_batch": 4, "micro_tokens": 1024, "updates": 60},
         "run": {"output": str(folder / "before"), "precision": "fp32"},
     }
     (folder / "before.yaml").write_text(yaml.safe_dump(tree))
@@ -81,7 +81,7 @@ def test_own_chats_are_learned_and_the_rest_is_kept(tmp_path: Path, capsys: pyte
     recipe, run = ROOT / "recipes" / "llama3.1-8b-instruct-lora.yaml", tmp_path / "run"
     sources = [{"path": str(tmp_path / "mine.jsonl")}, {"path": str(tmp_path / "general.jsonl"), "weight": 1}]
     toy = [f"model.path={model}", f"data.train={json.dumps(sources)}", "data.validation=0", "data.max_length=256"]
-    toy += ["optim.lr=5e-3", "optim.epochs=20", "optim.micro_batch=8", "run.precision=fp32", f"run.output={run}"]
+    toy += ["optim.lr=5e-3", "optim.epochs=20", "optim.micro_tokens=2048", "run.precision=fp32", f"run.output={run}"]
     camelid("finetune", recipe, *toy, "--plan")
     camelid("finetune", recipe, *toy, "--quiet")
     tuned = run / "model"

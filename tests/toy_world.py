@@ -89,7 +89,7 @@ def copy_recipes(folder: Path) -> None:
         (folder / "recipes" / name).mkdir(exist_ok=True)
     for path in (path for name in RECIPES for path in (ROOT / "recipes" / name).glob("*.yaml")):
         tree = yaml.safe_load(path.read_text())
-        tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}
+        tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_tokens": 1024}
         tree["data"]["max_length"] = 512
         if tree["data"].get("validation"):
             tree["data"]["validation"] = 0.25  # a hundredth of a few documents is none

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from finetune.data.packing import pack_documents
+from finetune.data.packing import Ints, pack_documents
 from finetune.data.pieces import AnswerPieces, answer_places
 from finetune.data.scatter import scatter
 from finetune.data.token_data import TokenData
@@ -87,7 +87,7 @@ class Plan:
         rows = found[first - before : last - before]
         if self.data.pieces is None:
             return rows
-        # Nothing fills these up: the longest first, so that what processes do at the same time is about as long.
+        # Of uneven lengths: the longest first, so that what processes do at the same time is about as long.
         return sorted(rows, key=lambda row: -int(self.data.lengths[row].sum()))
 
     def _rows(self, epoch: int, block: int) -> list[PackedRow]:
@@ -135,28 +135,43 @@ def validation_rows(data: TokenData, capacity: int) -> list[PackedRow]:
 
 
 def micro_batches_of_rank(
-    rows: Sequence[PackedRow], rank: int, processes: int, micro_batch: int
-) -> list[Sequence[PackedRow]]:
+    rows: Sequence[PackedRow], lengths: Ints, rank: int, processes: int, tokens: int
+) -> list[list[PackedRow]]:
     """The micro-batches of one process: every process gets the same number, some perhaps empty.
 
     An equal number keeps the collective operations of all processes in step.
+
+    Args:
+        rows: the sequences of all processes.
+        lengths: (documents,) tokens of every document.
+        rank, processes: which share, of how many.
+        tokens: of a micro-batch, at most; see `cut_micro_batches`.
     """
-    count = ceil(ceil(len(rows) / processes) / micro_batch)
-    mine = rows[rank::processes]
-    return [mine[index * micro_batch : (index + 1) * micro_batch] for index in range(count)]
+    shares = [cut_micro_batches(rows[each::processes], lengths, tokens) for each in range(processes)]
+    count = max(len(share) for share in shares)
+    return shares[rank] + [[]] * (count - len(shares[rank]))
 
 
-def split_micro_batch(
-    rows: Sequence[PackedRow], lengths: npt.NDArray[np.int64], parts: int
-) -> list[Sequence[PackedRow]]:
-    """Cut a micro-batch between documents into at most `parts` pieces of about as many tokens each."""
-    if parts == 1:
-        return [rows]
+def cut_micro_batches(rows: Sequence[PackedRow], lengths: Ints, tokens: int) -> list[list[PackedRow]]:
+    """Sequences in order, as many a micro-batch as fit; if that makes fewer, their documents instead, best fit first.
+
+    Args:
+        rows: the sequences.
+        lengths: (documents,) tokens of every document.
+        tokens: of a micro-batch, at most; a document that is longer has one of its own.
+    """
+    in_order: list[list[PackedRow]] = []
+    sizes, room = [int(lengths[row].sum()) for row in rows], 0
+    for row, size in zip(rows, sizes, strict=True):
+        if size > room:
+            in_order.append([])
+            room = tokens
+        in_order[-1].append(row)
+        room -= size
     documents = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
-    ends = lengths[documents].cumsum()
-    piece = (ends - 1) * parts // ends[-1] if ends.size else ends  # of each document, by where it ends
-    pieces = [documents[piece == number] for number in range(parts)]
-    return [[documents] for documents in pieces if documents.size]
+    fitting = pack_documents(np.minimum(lengths[documents], tokens), tokens)
+    best_fit: list[list[PackedRow]] = [[documents[places]] for places in fitting]
+    return best_fit if max(sizes, default=0) > tokens else min(in_order, best_fit, key=len)
 
 
 @dataclass(frozen=True)

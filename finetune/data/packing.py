@@ -1,5 +1,7 @@
 """Best-fit-decreasing packing: documents into rows of at most `capacity` tokens."""
 
+from collections import defaultdict
+
 import numpy as np
 import numpy.typing as npt
 
@@ -41,7 +43,7 @@ class _Rows:
         self.row_of = np.empty(documents, dtype=np.int64)
         self._capacity = capacity
         self._count = 0
-        self._by_room: list[list[int]] = [[] for _ in range(capacity + 1)]
+        self._by_room: defaultdict[int, list[int]] = defaultdict(list)
         self._rooms = 0  # bit r is set while some row has room r
 
     def place(self, size: int, start: int, end: int) -> None:

@@ -46,7 +46,7 @@ def validation_loss(worker: Worker, plan: Plan, rows: Sequence[PackedRow], objec
     data, documents = plan.data, np.concatenate(rows)
     micro_rows = rows_of_worker(worker, data, rows)
     objective.before(make_share(worker, plan, documents, micro_rows))
-    passes, device = worker.passes(plan.capacity), worker.accelerator.device
+    passes, device = worker.passes, worker.accelerator.device
     total = torch.zeros((), device=device)
     for part in micro_rows:
         batch = make_micro_batch(data, part, device)
@@ -76,7 +76,7 @@ def validate_by_source(worker: Worker, plan: Plan, rows: Sequence[PackedRow], te
         text: bytes of the tokenizer's tokens.
     """
     micro_rows = rows_of_worker(worker, plan.data, rows)
-    device, passes = worker.accelerator.device, worker.passes(plan.capacity)
+    device, passes = worker.accelerator.device, worker.passes
     mine = score_sources(plan.data, micro_rows, worker.score, text, device, passes)
     if worker.pipeline is not None and not worker.pipeline.last:  # the last stage has counted it all
         mine = np.zeros_like(mine)

@@ -18,7 +18,7 @@ from finetune.llama.model import Llama
 from finetune.parallel import launch
 from finetune.parallel.patience import Patience
 from finetune.parallel.pipeline import Pipeline, cut_to_stage
-from finetune.recipe import Recipe, context_parts, pipeline_stages, steps_in_backward
+from finetune.recipe import Recipe, context_parts, micro_tokens, pipeline_stages, steps_in_backward
 
 
 def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, patience: Patience) -> Worker:
@@ -53,7 +53,7 @@ def make_worker(accelerator: Accelerator, sharding: Sharding, recipe: Recipe, pa
         autocast,
         rank,
         ranks,
-        optim.micro_batch,
+        micro_tokens(recipe),
         optim.clip_norm,
         wide,
         patience=patience,
@@ -70,9 +70,9 @@ def make_frozen_worker(accelerator: Accelerator, sharding: Sharding, recipe: Rec
     autocast = recipe.run.precision == "bf16" and sharding == "none"
     optimizer = torch.optim.SGD([torch.zeros(())])  # steps nothing
     rank, ranks = accelerator.process_index, accelerator.num_processes
-    batch = recipe.optim.micro_batch
+    tokens = micro_tokens(recipe)
     return Worker(
-        accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, batch, 0.0, patience=patience
+        accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, tokens, 0.0, patience=patience
     )
 
 

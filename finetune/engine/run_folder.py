@@ -34,7 +34,7 @@ PACKAGES = (
 # What may change when a run goes on, because the result does not depend on it: layout, pace of saving, reporting.
 FREE = {
     "model.recompute",
-    "optim.micro_batch",
+    "optim.micro_tokens",
     "optim.max_skipped",
     "run.checkpoint_every",
     "run.evaluate_every",

@@ -22,7 +22,6 @@ from finetune.data.batches import (
     UpdatePlan,
     make_micro_batch,
     micro_batches_of_rank,
-    split_micro_batch,
 )
 from finetune.data.token_data import TokenData
 from finetune.engine.optimizer import InBackward
@@ -104,7 +103,7 @@ def run_update(
             if not _out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0]
-        _split(worker, micro_rows, reason)
+        _halve(worker, data, micro_rows, reason)
     if loss_sum is None:
         worker.forget_gradients()
         return None
@@ -126,7 +125,7 @@ def run_update(
 
 
 def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow], together: int = 1) -> MicroRows:
-    """This process's micro-batches of some sequences, cut as small as its memory wants them.
+    """This process's micro-batches of some sequences.
 
     Args:
         worker: this process.
@@ -135,11 +134,7 @@ def rows_of_worker(worker: Worker, data: TokenData, rows: Sequence[PackedRow], t
         together: how many processes have the same.
     """
     rank, ranks = worker.rank // together, worker.ranks // together
-    return [
-        part
-        for micro_batch in micro_batches_of_rank(rows, rank, ranks, worker.micro_batch)
-        for part in split_micro_batch(micro_batch, data.lengths, worker.splits)
-    ]
+    return micro_batches_of_rank(rows, data.lengths, rank, ranks, worker.micro_tokens)
 
 
 def make_share(worker: Worker, plan: UpdatePlan, documents: PackedRow, micro_rows: MicroRows) -> UpdateShare:
@@ -155,7 +150,7 @@ def make_share(worker: Worker, plan: UpdatePlan, documents: PackedRow, micro_row
     def micro_batches() -> Iterator[MicroBatch]:
         return (make_micro_batch(plan.data, rows, worker.accelerator.device) for rows in micro_rows)
 
-    return UpdateShare(plan.data, documents, micro_batches, worker.score, worker.passes(plan.capacity), worker.sum)
+    return UpdateShare(plan.data, documents, micro_batches, worker.score, worker.passes, worker.sum)
 
 
 def _accumulate(
@@ -168,7 +163,7 @@ def _accumulate(
     settle: Callable[[], None],
 ) -> float | None:
     """Gradients of all micro-batches; return the objective's sum over all processes, None if stopped."""
-    device, passes = worker.accelerator.device, worker.passes(plan.capacity)
+    device, passes = worker.accelerator.device, worker.passes
     loss_sum = torch.zeros((), device=device)
     for index, rows in enumerate(micro_rows):
         if stopped():
@@ -216,14 +211,14 @@ def _out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
-def _split(worker: Worker, micro_batches: MicroRows, reason: str) -> None:
-    """Cut micro-batches in two from now on and forget what was accumulated.
+def _halve(worker: Worker, data: TokenData, micro_batches: MicroRows, reason: str) -> None:
+    """Make micro-batches of half as many tokens from now on and forget what was accumulated.
 
     Raises:
         UserError: they are single documents already, or other processes wait in a collective operation.
     """
     if worker.accelerator.num_processes > 1 or isinstance(worker.optimizer, InBackward):
-        message = f"out of memory ({reason}); halve optim.micro_batch or set model.recompute=full, then go on"
+        message = f"out of memory ({reason}); lower optim.micro_tokens or set model.recompute=full, then go on"
         if not worker.accelerator.is_main_process:  # which reports its own errors, and waits for this process
             print(f"camelid: error: process {worker.accelerator.process_index}: {message}", file=sys.stderr, flush=True)
         raise UserError(message)
@@ -235,9 +230,11 @@ def _split(worker: Worker, micro_batches: MicroRows, reason: str) -> None:
     worker.forget_gradients()
     if worker.accelerator.device.type == "cuda":
         torch.cuda.empty_cache()
-    worker.splits *= 2
-    worker.unwrapped.set_compiled(False)  # the parts differ in shape
+    most = max(sum(int(data.lengths[row].sum()) for row in rows) for rows in micro_batches)
+    worker.micro_tokens = max(1, min(most, worker.micro_tokens) // 2)
+    worker.unwrapped.set_compiled(False)  # a document may be longer, so that they differ in shape
     print(
-        f"out of memory: micro-batches are cut into {worker.splits} parts from here on; the update stays the same",
+        f"out of memory: a micro-batch has at most {worker.micro_tokens:,} tokens, or one document, from here on; the "
+        "update stays the same",
         flush=True,
     )

@@ -39,10 +39,9 @@ class Worker:
         autocast: whether float32 weights are used in bfloat16.
         rank, ranks: this process's share of the data, of how many; fewer than processes with tensor parallelism. Those
             that share documents have a share each: `context.size` neighbours train on the same micro-batches.
-        micro_batch: sequences of a forward pass.
+        micro_tokens: of a forward pass, at most; fewer than asked for once a micro-batch did not fit into memory.
         clip_norm: largest global gradient norm; 0 does not clip.
         wide: where gradients of bfloat16 weights are summed, if this is the one that sums them.
-        splits: in how many parts (a power of two) each micro-batch is cut because it did not fit into memory.
         patience: waits for what other processes do on the host.
         pipeline: its place among the stages that the layers are cut into, if they are.
         context: its part of each document, if documents are cut over processes in training.
@@ -56,21 +55,21 @@ class Worker:
     autocast: bool
     rank: int
     ranks: int
-    micro_batch: int
+    micro_tokens: int
     clip_norm: float
     wide: WideGradients | None = None
-    splits: int = 1
     patience: Patience = field(default_factory=Patience)
     pipeline: Pipeline | None = None
     context: ContextShare | None = None
 
-    def passes(self, capacity: int) -> int | None:
-        """How often the output layer is called for a micro-batch of such sequences; None if that may differ."""
-        return math.ceil(self.micro_batch * capacity / CHUNK) if self.sharding == "zero3" else None
+    @property
+    def passes(self) -> int | None:
+        """How often the output layer is called for a micro-batch; None if that may differ."""
+        return math.ceil(self.micro_tokens / CHUNK) if self.sharding == "zero3" else None
 
     def shape(self, capacity: int) -> BatchShape | None:
-        """What micro-batches of such sequences are filled up to; None if they may differ."""
-        return BatchShape(self.micro_batch * capacity, capacity) if self.unwrapped.compiled else None
+        """What micro-batches of sequences of such a length are filled up to; None if they may differ."""
+        return BatchShape(self.micro_tokens, capacity) if self.unwrapped.compiled else None
 
     def forward(self, batch: MicroBatch, head: Head, hidden_TD: Tensor | None = None) -> Tensor:
         """A forward pass in the precision of the run; what `head` makes of its hidden states.

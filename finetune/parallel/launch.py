@@ -27,7 +27,7 @@ def start(run: PlaceSection, optim: StepSection) -> tuple[Accelerator, Sharding]
 
     Args:
         run: how many processes there must be, and how the model must be spread over them.
-        optim: `micro_batch`, which DeepSpeed wants to know, and `clip_norm`, which it clips at.
+        optim: `clip_norm`, which DeepSpeed clips at.
 
     Returns:
         The accelerator, and how the model is to be spread over the processes.
@@ -51,7 +51,7 @@ def start(run: PlaceSection, optim: StepSection) -> tuple[Accelerator, Sharding]
     actual = _sharding(accelerator, run.sharding)
     if actual in ("zero1", "zero2", "zero3"):
         settings = accelerator.state.deepspeed_plugin.deepspeed_config
-        settings["train_micro_batch_size_per_gpu"] = optim.micro_batch
+        settings["train_micro_batch_size_per_gpu"] = 1  # it wants some number; micro-batches are ours
         settings["gradient_accumulation_steps"] = 1  # accumulation is ours; the engine must not scale again
         settings["gradient_clipping"] = optim.clip_norm
         settings["zero_force_ds_cpu_optimizer"] = False  # the recipe's optimizer steps, offloaded or not

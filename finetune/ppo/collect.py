@@ -29,7 +29,7 @@ from finetune.ppo.rewards import Rewards
 from finetune.ppo.rollouts import RollOuts, SampledText, rollout_data
 from finetune.ppo.sampler import NativeSampler
 from finetune.ppo.verify import Answered
-from finetune.recipe import PpoRecipe
+from finetune.recipe import PpoRecipe, longest_sequence
 
 LOG = "rollouts.jsonl"  # in the run folder: every answer that was learned from
 
@@ -163,7 +163,7 @@ class Collector:
     def data_of(self, places: Ints, answers: Sequence[Sequence[int]]) -> TokenData:
         """Roll-outs as documents."""
         prompts = [self._prompts[place].ids for place in places]
-        return rollout_data(prompts, answers, capacity_of(self._recipe))
+        return rollout_data(prompts, answers, longest_sequence(self._recipe))
 
     def _measure(self, data: TokenData) -> tuple[Doubles, Doubles, Doubles]:
         """What policy, start and critic say of each token: (N, 3), (N,), (N,), the last empty without a critic."""
@@ -201,11 +201,6 @@ class Collector:
             }
             for each, column, reward in zip(answered, scores.T, worth, strict=True)
         ]
-
-
-def capacity_of(recipe: PpoRecipe) -> int:
-    """The most tokens of a prompt with its answers."""
-    return recipe.data.max_length + recipe.ppo.answers * recipe.ppo.max_new_tokens
 
 
 def iteration_facts(rollouts: RollOuts, scores: Doubles, names: Sequence[str]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from finetune.engine.evaluate import Validation
 from finetune.llama.model import Head
 from finetune.objectives.advantages import Doubles
 from finetune.objectives.log_probs import token_log_probs
-from finetune.ppo.collect import AnswerMaker, answered_of, capacity_of
+from finetune.ppo.collect import AnswerMaker, answered_of
 from finetune.ppo.draw import draw_seed
 from finetune.ppo.measure import measure
 from finetune.ppo.models import PpoModels
@@ -25,7 +25,7 @@ from finetune.ppo.rewards import Rewards
 from finetune.ppo.rollouts import rollout_data
 from finetune.ppo.verify import Answered
 from finetune.preference.evaluate import SAMPLES, VALIDATION
-from finetune.recipe import PpoRecipe
+from finetune.recipe import PpoRecipe, longest_sequence
 
 PROMPTS = 64  # held-out prompts that are answered at an evaluation, once each,
 SHOWN = 8  # and how many of the answers `samples.jsonl` gets
@@ -91,7 +91,7 @@ class Evaluator:
     def _kl(self, answered: Sequence[Answered]) -> float:
         """Nats an answer that the policy is from its start."""
         prompts, answers = [each.prompt.ids for each in answered], [each.ids for each in answered]
-        data = rollout_data(prompts, answers, capacity_of(self._recipe))
+        data = rollout_data(prompts, answers, longest_sequence(self._recipe))
 
         def log_probs(batch: MicroBatch) -> Head:
             return partial(token_log_probs, batch=batch, passes=None)

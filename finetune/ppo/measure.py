@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from finetune.data.batches import MicroBatch, make_micro_batch, micro_batches_of_rank
-from finetune.data.packing import pack_documents
 from finetune.data.token_data import TokenData
 from finetune.engine.worker import Worker
 from finetune.llama.model import Head
@@ -24,9 +23,9 @@ def measure(worker: Worker, data: TokenData, head_of: Callable[[MicroBatch], Hea
     """
     assert data.pieces is not None
     device = worker.accelerator.device
-    rows = pack_documents(data.lengths, int(data.lengths.max()))
+    rows = list(np.arange(data.documents)[:, None])
     found = torch.zeros(int(data.pieces.answers.sum()), columns, dtype=torch.float64, device=device)
-    for part in micro_batches_of_rank(rows, worker.rank, worker.ranks, worker.micro_batch):
+    for part in micro_batches_of_rank(rows, data.lengths, worker.rank, worker.ranks, worker.micro_tokens):
         batch = make_micro_batch(data, part, device)
         said = worker.score(batch, head_of(batch)).double()
         if batch.answers is not None and batch.answers.numbers.size:

@@ -19,6 +19,7 @@ from finetune.recipe import (
     PreferenceOptimSection,
     RewardRecipe,
     RunSection,
+    longest_sequence,
 )
 
 
@@ -64,7 +65,7 @@ def critic_recipe(recipe: PpoRecipe) -> RewardRecipe:
     optim, run, data = recipe.optim, recipe.run, recipe.data
     return RewardRecipe(
         model=replace(recipe.model, path=critic_start(recipe.ppo.rewards, recipe.model.path)),
-        data=PreferenceDataSection(data.train, data.template, data.max_length),
+        data=PreferenceDataSection(data.train, data.template, longest_sequence(recipe)),
         optim=PreferenceOptimSection(**vars(optim)),
         run=RunSection(**vars(run)),
     )

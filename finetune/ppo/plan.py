@@ -12,11 +12,10 @@ from finetune.memory import AT_WORK, GATHERED, estimate_memory
 from finetune.parallel.hardware import ACCELERATORS, GpuModel, flops_per_token
 from finetune.parameter_counts import count_parameters
 from finetune.plan import GB, MFU, duration_text, get_config, size_text
-from finetune.ppo.collect import capacity_of
 from finetune.ppo.models import critic_recipe
 from finetune.ppo.rewards import critic_start, is_reward_model
 from finetune.ppo.sampler import AT_ONCE, ROOM
-from finetune.recipe import ModelSection, PpoRecipe
+from finetune.recipe import ModelSection, PpoRecipe, longest_sequence, micro_tokens
 
 STANDING = ("weights", GATHERED, "optimizer")  # held all the time,
 TRAINING = ("gradients", "activations", AT_WORK)  # and while a model is trained
@@ -59,7 +58,7 @@ def ppo_plan_report(recipe: PpoRecipe, layout: Layout, gpu: str, price: float | 
 
 def memory_parts(recipe: PpoRecipe, config: LlamaConfig, layout: Layout) -> dict[str, float]:
     """Bytes on one process, by part. Models are trained one after the other, and never while answers are written."""
-    capacity = capacity_of(recipe)
+    capacity = longest_sequence(recipe)
     policy = estimate_memory(config, recipe.model, recipe.optim, recipe.adapter, recipe.run, capacity, layout)
     parts = {f"policy: {name}": policy[name] for name in STANDING if policy[name]}
     working = [sum(policy[name] for name in TRAINING)]
@@ -94,22 +93,21 @@ def answers_at_once(recipe: PpoRecipe, layout: Layout) -> int:
 def iteration_seconds(recipe: PpoRecipe, config: LlamaConfig, layout: Layout, gpu: GpuModel) -> dict[str, float]:
     """By what is done: at the same share of the peak as training; a decoder's step reads all weights at least."""
     section, processes, batch = recipe.ppo, layout.processes, recipe.ppo.batch
-    prompts = batch / section.answers
-    tokens = prompts * capacity_of(recipe)
+    prompts, longest = batch / section.answers, longest_sequence(recipe)
+    tokens = prompts * longest
     rate = gpu.flops * MFU * processes
     shape = _critic_config(recipe, config)
-    forward = tokens * flops_per_token(config, capacity_of(recipe)) / 3 / rate
-    critic = tokens * flops_per_token(shape, capacity_of(recipe)) / rate if section.advantage == "critic" else 0.0
+    forward = tokens * flops_per_token(config, longest) / 3 / rate
+    critic = tokens * flops_per_token(shape, longest) / rate if section.advantage == "critic" else 0.0
     passes = math.ceil(batch / processes / answers_at_once(recipe, layout))
     read = (4 if recipe.run.precision == "fp32" else 2) * config.num_parameters() / gpu.bandwidth
     models = [where for where in section.rewards.values() if is_reward_model(where)]
-    scored = sum(
-        tokens * flops_per_token(_config_at(where, config), capacity_of(recipe)) / 3 / rate for where in models
-    )
+    scored = sum(tokens * flops_per_token(_config_at(where, config), longest) / 3 / rate for where in models)
     frozen = recipe.adapter.kind != "none"
     share = 1 / math.ceil(batch / recipe.optim.global_batch)
-    micro = math.ceil(recipe.optim.global_batch / section.answers / processes / recipe.optim.micro_batch)
-    policy = tokens * flops_per_token(config, capacity_of(recipe), 1.0, frozen) / rate
+    together = micro_tokens(recipe) // longest  # prompts
+    micro = math.ceil(recipe.optim.global_batch / section.answers / processes / together)
+    policy = tokens * flops_per_token(config, longest, 1.0, frozen) / rate
     traffic = update_traffic(config, recipe, layout, micro, tokens * share / processes / micro)
     return {
         "writing answers": max(forward, passes * section.max_new_tokens * read),

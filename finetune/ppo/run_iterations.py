@@ -15,7 +15,7 @@ from finetune.engine.evaluate import Validation
 from finetune.engine.run_updates import require_steps
 from finetune.engine.stop import StopSignal
 from finetune.engine.update import UpdateFacts, run_update
-from finetune.ppo.collect import Collector, PpoState, capacity_of
+from finetune.ppo.collect import Collector, PpoState
 from finetune.ppo.control_kl import next_beta
 from finetune.ppo.evaluate import Evaluator
 from finetune.ppo.learn_from import Objectives, objectives_of
@@ -24,7 +24,7 @@ from finetune.ppo.models import PpoModels
 from finetune.ppo.resume import PpoPosition, resume_iterations, state_files
 from finetune.ppo.rollouts import RollOutPlan, RollOuts
 from finetune.preference.evaluate import VALIDATION
-from finetune.recipe import PpoRecipe
+from finetune.recipe import PpoRecipe, longest_sequence
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class PpoRun:
         assert data.pieces is not None
         prompts = self.recipe.optim.global_batch // self.recipe.ppo.answers
         first = number * self.updates_per_iteration
-        plan = RollOutPlan(data, capacity_of(self.recipe), self.recipe.run.seed, first, prompts)
+        plan = RollOutPlan(data, longest_sequence(self.recipe), self.recipe.run.seed, first, prompts)
         return Iteration(rollouts, plan, objectives_of(rollouts, data.pieces, self.recipe.ppo), facts)
 
     def update(self, iteration: Iteration, update: int, settle: Callable[[], None]) -> UpdateFacts:

@@ -40,9 +40,9 @@ def reference_log_probs(
     if path.is_file():
         worker.patience.wait()
         return np.load(path)  # type: ignore[no-any-return]
-    log_path = path.with_name(f".{path.name}.{worker.ranks}x{worker.micro_batch}.jsonl")
+    log_path = path.with_name(f".{path.name}.{worker.ranks}x{worker.micro_tokens}.jsonl")
     with adapter_off(worker, recipe.adapter):
-        found = compute_log_probs(worker, data, recipe.data.max_length, quiet, log_path)
+        found = compute_log_probs(worker, data, quiet, log_path)
     if worker.accelerator.is_main_process:
         content = BytesIO()
         np.save(content, found)
@@ -54,21 +54,19 @@ def reference_log_probs(
 
 
 def compute_log_probs(
-    worker: Worker, data: PreferenceData, capacity: int, quiet: bool, log_path: Path | None = None
+    worker: Worker, data: PreferenceData, quiet: bool, log_path: Path | None = None
 ) -> npt.NDArray[np.float64]:
     """(answers,) float64 log-probability of every answer by the model as it is, on every process; all must call it.
 
     Args:
         worker: this process.
         data: the answers.
-        capacity: tokens of a sequence; no document has more.
         quiet: no progress display.
         log_path: where the main process notes each step of all processes, so that a run that was killed goes on there
             with the same micro-batches and comes to the same numbers; None notes nothing.
     """
-    rows = pack_documents(data.tokens.lengths, capacity)
-    together = worker.micro_batch * worker.ranks  # sequences of a step
-    steps = [rows[begin : begin + together] for begin in range(0, len(rows), together)]
+    rows = pack_documents(data.tokens.lengths, worker.micro_tokens)  # a micro-batch each
+    steps = [rows[begin : begin + worker.ranks] for begin in range(0, len(rows), worker.ranks)]
     found = np.zeros(len(data.pieces.answers))
     with worker.patience.main_first():
         done = _read_steps(log_path)
@@ -80,7 +78,7 @@ def compute_log_probs(
         AppendLog(log_path) if main and log_path else nullcontext() as log,
     ):
         for number, step in enumerate(steps[len(done) :], start=len(done) + 1):
-            values = _one_step(worker, data, step, capacity)
+            values = _one_step(worker, data, step)
             found[_answers(data, step)] = values
             if log is not None:
                 log.append({"log_probs": values.tolist()})
@@ -93,14 +91,12 @@ def _answers(data: PreferenceData, step: Sequence[PackedRow]) -> PackedRow:
     return data.pieces.numbers(np.concatenate(step))
 
 
-def _one_step(
-    worker: Worker, data: PreferenceData, step: Sequence[PackedRow], capacity: int
-) -> npt.NDArray[np.float64]:
+def _one_step(worker: Worker, data: PreferenceData, step: Sequence[PackedRow]) -> npt.NDArray[np.float64]:
     """The log-probabilities of a step's answers, of which every process computes its share."""
     device = worker.accelerator.device
     batch = make_micro_batch(data.tokens, step[worker.rank :: worker.ranks], device)
     assert batch.answers is not None
-    head = partial(answer_log_probs, batch=batch, passes=worker.passes(capacity))
+    head = partial(answer_log_probs, batch=batch, passes=worker.passes)
     own = torch.from_numpy(np.isin(_answers(data, step), batch.answers.numbers)).to(device)
     log_probs = torch.zeros(len(own), dtype=torch.float64, device=device)
     log_probs[own] = worker.score(batch, head)

@@ -19,7 +19,7 @@ TOY = LlamaConfig(
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_gpu, "WARM_UP", 1)
     monkeypatch.setattr(train_gpu, "STEPS", 1)
-    optim = OptimSection(lr=2e-5, global_batch=2, micro_batch=1)
+    optim = OptimSection(lr=2e-5, global_batch=2)
     monkeypatch.setattr(train_gpu, "OPTIMS", dict.fromkeys(train_gpu.ADAPTERS, optim))
 
 

@@ -67,7 +67,7 @@ def toy_recipe(tmp_path: Path, toy_model: Path, toy_data: Path) -> dict[str, Any
     return {
         "model": {"path": str(toy_model)},
         "data": {"train": [{"path": str(toy_data)}], "template": "vicuna_v1.1", "max_length": 128},
-        "optim": {"lr": 1e-3, "global_batch": 8, "micro_batch": 2, "updates": 6, "weight_decay": 0.1},
+        "optim": {"lr": 1e-3, "global_batch": 8, "micro_tokens": 256, "updates": 6, "weight_decay": 0.1},
         "run": {"output": str(tmp_path / "run"), "precision": "fp32", "checkpoint_every": 2},
     }
 

@@ -77,7 +77,9 @@ def test_llama_65b_on_2048_gpus_is_near_what_was_published() -> None:
     At the 40% of the peak that plans reckon with, of their 47%; the network carries what it must in less time.
     """
     changes = ["model.path=models/llama-65b", "model.recompute=selective", "optim.global_batch=2048"]
-    ours = recipe(*changes, "optim.micro_batch=1", "data.max_length=2048", "run.sharding=fsdp2", "run.processes=2048")
+    ours = recipe(
+        *changes, "optim.micro_tokens=2048", "data.max_length=2048", "run.sharding=fsdp2", "run.processes=2048"
+    )
     plan = plan_report(ours, read_launch_file(LAUNCH / "256-machines.yaml"), "A100", None)
     rate = re.search(r"at 40% of 312 TFLOP/s, (\d+) tokens/s each", plan)
     assert rate and 0.8 * 380 <= int(rate[1]) <= 380

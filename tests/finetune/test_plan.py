@@ -253,6 +253,7 @@ def test_plan_says_what_then_happens(toy_recipe: dict[str, Any], capsys: pytest.
     assert run(ours) == 0
     summary = (Path(ours["run"]["output"]) / "metrics.jsonl").read_text().count("\n")
     assert f"updates      {summary:,}," in plan
+    assert "an update is 8 sequences: 1 ranks x 4 micro-batches of up to 256 tokens\n" in plan
     assert "USD at 2 USD an hour each" in plan and "% trained" in plan and "full\n" in plan
 
 

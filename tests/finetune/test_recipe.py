@@ -12,7 +12,15 @@ import yaml
 from camelid.config import to_tree
 from camelid.errors import UserError
 from finetune.layout import Layout, read_launch_file
-from finetune.recipe import KINDS, DpoRecipe, PreferenceOptimSection, Recipe, read_recipe
+from finetune.recipe import (
+    KINDS,
+    DpoRecipe,
+    PreferenceOptimSection,
+    Recipe,
+    longest_sequence,
+    micro_tokens,
+    read_recipe,
+)
 from finetune.train import TRAINERS
 from tests.finetune.preference.truth import write_preferences
 from tests.finetune.runs import metrics, run
@@ -36,8 +44,7 @@ def is_toy(path: Path) -> bool:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_recipes_parse(path: Path) -> None:
-    recipe = read_recipe(path)
-    assert recipe.optim.global_batch % recipe.optim.micro_batch == 0
+    assert micro_tokens(recipe := read_recipe(path)) % longest_sequence(recipe) == 0  # else packed ones fill it badly
 
 
 def test_published_hyper_parameters() -> None:
@@ -165,7 +172,15 @@ def test_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
         ({"optim__final_lr": 0.1, "optim__schedule": "constant"}, "optim.final_lr = 0.1: goes with optim.schedule"),
         ({"data__train": []}, "must list at least one file"),
         ({"data__packing": 1}, "data.packing must be true or false"),
-        ({"optim__micro_batch": 0}, "optim.micro_batch = 0: must be at least 1 sequence"),
+        (
+            {"optim__micro_batch": 1, "optim__micro_tokens": 2048},
+            "optim.micro_batch is optim.micro_tokens now, in tokens",
+        ),
+        (
+            {"optim__micro_tokens": 0},
+            "optim.micro_tokens = 0: must hold the longest sequence: at least data.max_length",
+        ),
+        ({"optim__micro_tokens": 511}, "must hold the longest sequence: at least data.max_length = 512"),
         ({"adapter__also": ["lm_heads"]}, "adapter.also: 'lm_heads' can't be trained whole; did you mean 'lm_head'?"),
         ({"run__save_dtype": "fp64"}, "run.save_dtype = 'fp64' is unknown"),
     ],
@@ -248,7 +263,7 @@ def test_shipped_recipes_are_planned_and_run_two_steps(
     tree["model"]["path"] = str(tmp_path / "toy")
     tree["data"]["max_length"], tree["run"]["output"] = 256, str(tmp_path / "run")
     tree["data"]["validation"] = 0.2 if tree["data"]["validation"] else 0.0
-    tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_batch": 2}
+    tree["optim"] |= {"updates": 2, "global_batch": 4, "micro_tokens": 2 * (256 + 64)}  # answers of ppo: 8 of 8
     if recipe.kind == "ppo":
         config = with_score(shape)
         reward = weights.load_model(tmp_path / "toy", config=config, seed=0).state_dict()
@@ -270,6 +285,25 @@ def test_the_two_betas_of_older_recipes_are_read() -> None:
             read_recipe(smoke, [f"optim.betas={wrong}"])
     with pytest.raises(UserError, match=r"data\.thinking = 'keep' is unknown"):
         read_recipe(smoke, ["data.thinking=keep"])
+
+
+@pytest.mark.parametrize("name", ["vicuna-7b", "zephyr-7b-dpo", "qwen3-8b-grpo"])
+def test_the_micro_batch_of_older_recipes_is_read(name: str, tmp_path: Path) -> None:
+    """In sequences, up to version 0.2: as many tokens as those may have."""
+    tree = yaml.safe_load((RECIPES / f"{name}.yaml").read_text())
+    tree["optim"].pop("micro_tokens", None)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    longest = longest_sequence(read_recipe(path))
+    assert longest == {"vicuna-7b": 2048, "zephyr-7b-dpo": 2048, "qwen3-8b-grpo": 1024 + 8 * 1024}[name]
+    assert micro_tokens(read_recipe(path)) == longest
+    for wrong in ("0", "-1", "1.5", "many"):
+        with pytest.raises(UserError, match=r"recipe\.yaml: optim\.micro_batch = .*: must be at least 1 sequence"):
+            read_recipe(path, [f"optim.micro_batch={wrong}"])
+    assert read_recipe(path, ["optim.micro_batch=3"]).optim.micro_tokens == 3 * longest
+    assert read_recipe(path, ["optim.micro_batch=3", "data.max_length=512"]).optim.micro_tokens == 3 * (
+        longest - tree["data"]["max_length"] + 512
+    )
 
 
 def test_checkpoints_by_updates_or_by_time() -> None:

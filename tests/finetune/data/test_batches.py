@@ -70,15 +70,28 @@ def test_blocks_are_shuffled_within_and_mixed_between(data: TokenData, toy_data:
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 5])
-@pytest.mark.parametrize("micro_batch", [1, 2, 4])
+@pytest.mark.parametrize("micro_tokens", [10, 60, 100, 250])
 @pytest.mark.parametrize("count", [1, 7, 8])
-def test_shares_are_disjoint_complete_and_in_step(processes: int, micro_batch: int, count: int) -> None:
-    rows = [np.array([index]) for index in range(count)]
-    shares = [micro_batches_of_rank(rows, rank, processes, micro_batch) for rank in range(processes)]
+def test_shares_are_disjoint_complete_and_in_step(processes: int, micro_tokens: int, count: int) -> None:
+    """Documents of up to 60 tokens, two a sequence: none is lost, and no pass has more tokens than it may."""
+    lengths = np.random.default_rng(count).integers(1, 61, 2 * count)
+    rows = list(np.arange(2 * count).reshape(count, 2))
+    shares = [micro_batches_of_rank(rows, lengths, rank, processes, micro_tokens) for rank in range(processes)]
     assert len({len(micro_batches) for micro_batches in shares}) == 1
-    seen = [int(row[0]) for micro_batches in shares for batch in micro_batches for row in batch]
-    assert sorted(seen) == list(range(count))
-    assert all(len(batch) <= micro_batch for micro_batches in shares for batch in micro_batches)
+    batches = [np.concatenate(batch) for micro_batches in shares for batch in micro_batches if batch]
+    assert sorted(np.concatenate(batches).tolist()) == list(range(2 * count))
+    assert all(lengths[batch].sum() <= micro_tokens or batch.size == 1 for batch in batches)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_short_records_fill_a_pass(data: TokenData, toy_data: Path, packing: bool) -> None:
+    """Sequences of at most 128 tokens, many shorter: never more passes than with a fixed number of sequences each."""
+    rows = plan_of(data, toy_data, 1, 3, packing).rows(0)
+    tokens = int(data.lengths[np.concatenate(rows)].sum())
+    for size in (128, 200, 384, 512):
+        passes = micro_batches_of_rank(rows, data.lengths, 0, 1, size)
+        assert len(passes) <= -(-len(rows) // (size // 128))
+        assert len(passes) <= 11 / 9 * tokens / size + 1  # best fit, longest first (Johnson et al. 1974)
 
 
 def test_targets_equal_the_next_trained_token(data: TokenData, toy_data: Path) -> None:

@@ -19,7 +19,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, lively_model: Path, toy_dat
         "data": {
             "train": [{"path": str(toy_data)}], "template": "vicuna_v1.1", "max_length": 128, "validation": 0.1,
         },
-        "optim": {"lr": 1e-4, "global_batch": 4, "micro_batch": 2, "updates": 2},
+        "optim": {"lr": 1e-4, "global_batch": 4, "micro_tokens": 256, "updates": 2},
         "run": {"output": str(folder / "run"), "precision": "fp32", "evaluate_every": 1},
     }  # fmt: skip
 

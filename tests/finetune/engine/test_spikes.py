@@ -69,7 +69,7 @@ def test_a_run_tells_of_the_update_of_broken_data(
         return batch
 
     monkeypatch.setattr(update, "make_micro_batch", sometimes)
-    ours = variant(toy_recipe, "ours", optim__updates=510, optim__micro_batch=8, run__checkpoint_every=10**6)
+    ours = variant(toy_recipe, "ours", optim__updates=510, optim__micro_tokens=1024, run__checkpoint_every=10**6)
     assert run(ours) == 0
     flagged = {record["update"]: record["spike"] for record in metrics(ours) if "spike" in record}
     assert list(flagged) == [planted] and flagged[planted].keys() == {"loss", "grad_norm"}

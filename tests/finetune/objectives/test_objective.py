@@ -93,19 +93,18 @@ def plan(tmp_path_factory: pytest.TempPathFactory, toy_model: Path, toy_data: Pa
     return Plan(data, section, OptimSection(lr=1e-2, global_batch=6), seed=0)
 
 
-def worker_of(model: Llama, micro_batch: int) -> Worker:
+def worker_of(model: Llama, micro_tokens: int) -> Worker:
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
-    return Worker(Accelerator(cpu=True), model, model, optimizer, "none", False, 0, 1, micro_batch, 0.0)
+    return Worker(Accelerator(cpu=True), model, model, optimizer, "none", False, 0, 1, micro_tokens, 0.0)
 
 
 def train_halves(
-    plan: Plan, folder: Path, micro_batch: int, splits: int, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, folder: Path, micro_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[UpdateFacts, dict[str, Tensor], float]:
     """Facts and gradients of one update away from the reference, and the loss as validation measures it."""
     reference, model = (weights.load_model(folder, dtype=torch.float64) for _ in range(2))
     move(model)
-    worker = worker_of(model, micro_batch)
-    worker.splits = splits
+    worker = worker_of(model, micro_tokens)
     gradients: dict[str, Tensor] = {}
 
     def note() -> tuple[float, bool]:
@@ -156,16 +155,15 @@ def truth(plan: Plan, toy_model: Path) -> tuple[float, dict[str, Tensor], int]:
     return float(loss.detach()), {name: w.grad for name, w in model.named_parameters()}, int((moved > 0).sum())
 
 
-@pytest.mark.parametrize(("micro_batch", "splits"), [(1, 1), (2, 1), (6, 1), (6, 4)])
+@pytest.mark.parametrize("micro_tokens", [40, 128, 192, 256, 768])
 def test_gradients_are_the_truths_however_the_update_is_cut(
     plan: Plan,
     toy_model: Path,
     truth: tuple[float, dict[str, Tensor], int],
-    micro_batch: int,
-    splits: int,
+    micro_tokens: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    facts, gradients, measured = train_halves(plan, toy_model, micro_batch, splits, monkeypatch)
+    facts, gradients, measured = train_halves(plan, toy_model, micro_tokens, monkeypatch)
     loss, expected, right = truth
     assert facts.loss == pytest.approx(loss, rel=1e-6) and measured == pytest.approx(loss, rel=1e-6)
     assert facts.objective_facts == {"right": right} and right > 0
@@ -176,7 +174,7 @@ def test_gradients_are_the_truths_however_the_update_is_cut(
 
 def test_an_update_without_memory_begins_again(plan: Plan, toy_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the objective noted in the first try counts once; the micro-batches are smaller, the gradients the same."""
-    whole, expected, _ = train_halves(plan, toy_model, 6, 1, monkeypatch)
+    whole, expected, _ = train_halves(plan, toy_model, 768, monkeypatch)
     forward, calls = Worker.forward, iter(range(100))
 
     def cramped(self: Worker, batch: MicroBatch, head: Head) -> Tensor:
@@ -186,8 +184,8 @@ def test_an_update_without_memory_begins_again(plan: Plan, toy_model: Path, monk
         return value
 
     monkeypatch.setattr(Worker, "forward", cramped)
-    again, gradients, _ = train_halves(plan, toy_model, 6, 1, monkeypatch)
-    assert next(calls) == 3  # one that failed, and two halves
+    again, gradients, _ = train_halves(plan, toy_model, 768, monkeypatch)
+    assert next(calls) == 4  # one that failed, and its 650 tokens in three of at most 325
     assert again.objective_facts == whole.objective_facts and again.loss == pytest.approx(whole.loss, rel=1e-6)
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-6, atol=1e-8)

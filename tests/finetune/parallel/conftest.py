@@ -15,7 +15,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, toy_model: Path, toy_data: 
     return {
         "model": {"path": str(toy_model)},
         "data": {"train": [{"path": str(toy_data)}], "template": "vicuna_v1.1", "max_length": 128},
-        "optim": {"lr": 1e-3, "global_batch": 8, "micro_batch": 1, "updates": 20, "weight_decay": 0.1},
+        "optim": {"lr": 1e-3, "global_batch": 8, "updates": 20, "weight_decay": 0.1},
         "run": {"output": str(folder / "run"), "precision": "fp32"},
     }
 

@@ -22,7 +22,7 @@ def test_every_way_of_recomputing(recipe: dict[str, Any], reference: dict[str, A
         for sharding in ("none", "fsdp2")
         for mode in ("none", "selective", "full")
     ]
-    result = launch([*ours, variant(recipe, "micro", **TWO, optim__micro_batch=3)], 2)
+    result = launch([*ours, variant(recipe, "micro", **TWO, optim__micro_tokens=384)], 2)
     assert result.returncode == 0, result.stderr[-3000:]
     for each in ours:
         assert_same(each, reference)

@@ -27,10 +27,10 @@ def sharded(recipe: dict[str, Any], stage: int, name: str, **changes: object) ->
     return variant(recipe, f"zero{stage}-{name}", run__sharding=f"zero{stage}", run__processes=2, **changes)
 
 
-@pytest.mark.parametrize("micro_batch", [1, 4])
+@pytest.mark.parametrize("micro_tokens", [128, 512])
 @pytest.mark.parametrize("stage", [2, 3])
-def test_deepspeed(recipe: dict[str, Any], reference: dict[str, Any], stage: int, micro_batch: int) -> None:
-    ours = sharded(recipe, stage, f"micro-{micro_batch}", optim__micro_batch=micro_batch)
+def test_deepspeed(recipe: dict[str, Any], reference: dict[str, Any], stage: int, micro_tokens: int) -> None:
+    ours = sharded(recipe, stage, f"micro-{micro_tokens}", optim__micro_tokens=micro_tokens)
     require_run(ours, stage)
     assert_same(ours, reference)
 

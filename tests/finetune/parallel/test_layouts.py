@@ -25,9 +25,10 @@ RECOMPUTED = [(name, mode) for name in ("ddp", "fsdp2", "tensor") for mode in ("
 QUICK = [("ddp", "full"), ("fsdp2", "selective"), ("tensor", "selective")]  # of those, in every run of the tests
 
 
-@pytest.mark.parametrize("micro_batch", [3, 8])
-def test_micro_batch_and_accumulation(recipe: dict[str, Any], reference: dict[str, Any], micro_batch: int) -> None:
-    ours = variant(recipe, f"micro-{micro_batch}", optim__micro_batch=micro_batch)
+@pytest.mark.parametrize("micro_tokens", [200, 384, 1024])
+def test_micro_batch_and_accumulation(recipe: dict[str, Any], reference: dict[str, Any], micro_tokens: int) -> None:
+    """Sequences of 128 tokens, by their documents where that takes fewer passes, by three, and all at once."""
+    ours = variant(recipe, f"micro-{micro_tokens}", optim__micro_tokens=micro_tokens)
     assert run(ours) == 0
     assert_same(ours, reference)
 
@@ -46,7 +47,7 @@ def test_two_processes(recipe: dict[str, Any], reference: dict[str, Any]) -> Non
     """
     ours = [
         variant(recipe, "ddp-1", run__processes=2, run__sharding="none"),
-        variant(recipe, "fsdp-3", run__processes=2, run__sharding="fsdp2", optim__micro_batch=3),
+        variant(recipe, "fsdp-3", run__processes=2, run__sharding="fsdp2", optim__micro_tokens=384),
         variant(recipe, "tensor", run__processes=2, run__tensor_parallel=2),
         variant(recipe, "stages", run__processes=2, run__pipeline_parallel=2),
         variant(recipe, "context", run__processes=2, run__context_parallel=2, run__sharding="fsdp2"),
@@ -87,7 +88,7 @@ def test_one_process_that_makes_activations_again(recipe: dict[str, Any], refere
 @pytest.mark.slow
 def test_two_processes_with_other_micro_batches(recipe: dict[str, Any], reference: dict[str, Any]) -> None:
     ours = [
-        variant(recipe, "ddp-4", run__processes=2, optim__micro_batch=4),
+        variant(recipe, "ddp-4", run__processes=2, optim__micro_tokens=512),
         variant(recipe, "fsdp-1", run__processes=2, run__sharding="fsdp2"),
     ]
     result = launch(ours, 2)

@@ -151,7 +151,7 @@ def test_stages_are_one_process_to_the_bit(deep: dict[str, Any]) -> None:
     """
     changes: dict[str, dict[str, Any]] = {
         "plain": {},
-        "bf16": {"run__precision": "bf16", "optim__micro_batch": 3},
+        "bf16": {"run__precision": "bf16", "optim__micro_tokens": 384},
         "pure": {"run__precision": "bf16-pure", "model__recompute": "selective"},
         "full": {"model__recompute": "full", "optim__neftune": 5.0},
         "compiled": {"model__compile": True},
@@ -177,7 +177,7 @@ def test_stages_whose_weights_are_cut(recipe: dict[str, Any], reference: dict[st
     """Four processes, two stages by two shares of the data."""
     cut = {"run__processes": 4, "run__sharding": "fsdp2", "run__pipeline_parallel": 2}
     whole = variant(deep, "deep-whole", model__recompute="selective")
-    ours = [variant(recipe, "grid-1", **cut), variant(recipe, "grid-3", **cut, optim__micro_batch=3)]
+    ours = [variant(recipe, "grid-1", **cut), variant(recipe, "grid-3", **cut, optim__micro_tokens=384)]
     ours.append(variant(whole, "deep-grid", **cut))
     assert run(whole) == 0
     result = launch(ours, 4)

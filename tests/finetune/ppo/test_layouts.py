@@ -41,7 +41,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def recipe(kind: str, world: dict[str, Path], folder: Path, iterations: int) -> dict[str, Any]:
     """Iterations of 64 answers in four updates."""
     ours = recipe_of(world, folder / "run", batch=64, gold=f"{world['worth']}:overrated", **KINDS[kind])
-    ours["optim"] |= {"global_batch": 16, "micro_batch": 1, "lr": 1e-3, "updates": 4 * iterations, "weight_decay": 0.1}
+    ours["optim"] |= {"global_batch": 16, "micro_tokens": None, "lr": 1e-3, "updates": 4 * iterations}
+    ours["optim"]["weight_decay"] = 0.1
     ours["data"]["validation"] = 0.2
     ours["run"]["evaluate_every"] = 8
     return ours
@@ -66,7 +67,7 @@ def assert_same(ours: dict[str, Any], truth: dict[str, Any], tolerance: float = 
 @pytest.mark.slow
 def test_micro_batches_make_no_difference(world: dict[str, Path], tmp_path: Path) -> None:
     truth = recipe("critic", world, tmp_path, 1)
-    ours = variant(truth, "five", optim__micro_batch=5)
+    ours = variant(truth, "five", optim__micro_tokens=200)
     assert run(truth) == 0 and run(ours) == 0
     assert_same(ours, truth)
 
@@ -77,7 +78,7 @@ def test_answers_may_share_their_prompt_or_not(
     runs = []
     for name, share_from in (("shared", 0.0), ("apart", 2.0)):
         monkeypatch.setattr(collect, "rollout_data", partial(rollout_data, share_from=share_from))
-        runs.append(variant(recipe("group", world, tmp_path, 2), name, optim__micro_batch=4, data__max_length=128))
+        runs.append(variant(recipe("group", world, tmp_path, 2), name, optim__micro_tokens=640, data__max_length=128))
         assert run(runs[-1]) == 0
     shared, apart = (metrics(each) for each in runs)
     assert shared[-1]["total_tokens"] < 0.8 * apart[-1]["total_tokens"]
@@ -89,11 +90,11 @@ def test_answers_may_share_their_prompt_or_not(
 def test_micro_batches_and_processes_make_no_difference(kind: str, world: dict[str, Path], tmp_path: Path) -> None:
     """Over five iterations."""
     truth = recipe(kind, world, tmp_path, 5)
-    several = [variant(truth, f"micro-{size}", optim__micro_batch=size) for size in (3, 8)]
+    several = [variant(truth, f"micro-{size}", optim__micro_tokens=size) for size in (150, 600)]
     for each in (truth, *several):
         assert run(each) == 0
-    ddp = variant(truth, "ddp", optim__micro_batch=3)
-    fsdp2 = variant(truth, "fsdp2", optim__micro_batch=3, run__sharding="fsdp2")
+    ddp = variant(truth, "ddp", optim__micro_tokens=150)
+    fsdp2 = variant(truth, "fsdp2", optim__micro_tokens=150, run__sharding="fsdp2")
     launched = launch([ddp, fsdp2], 2)
     assert launched.returncode == 0, launched.stderr[-3000:]
     for each in (*several, ddp, fsdp2):
@@ -107,8 +108,8 @@ def test_an_adapter_in_every_layout(world: dict[str, Path], tmp_path: Path) -> N
     truth["adapter"] = {"kind": "lora", "rank": 4}
     assert run(truth) == 0
     assert metrics(truth)[0]["kl"] == pytest.approx(0.0, abs=1e-5) and metrics(truth)[-4]["kl"] > 0.01
-    ddp = variant(truth, "ddp", optim__micro_batch=3)
-    fsdp2 = variant(truth, "fsdp2", optim__micro_batch=3, run__sharding="fsdp2")
+    ddp = variant(truth, "ddp", optim__micro_tokens=150)
+    fsdp2 = variant(truth, "fsdp2", optim__micro_tokens=150, run__sharding="fsdp2")
     launched = launch([ddp, fsdp2], 2)
     assert launched.returncode == 0, launched.stderr[-3000:]
     for each in (ddp, fsdp2):

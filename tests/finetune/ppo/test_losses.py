@@ -109,11 +109,12 @@ def critic(tmp_path_factory: pytest.TempPathFactory, toy_model: Path) -> Path:
 
 
 def one_update(
-    model: Llama, data: TokenData, objective: Any, micro_batch: int, prompts: int = PROMPTS
+    model: Llama, data: TokenData, objective: Any, together: int, prompts: int = PROMPTS
 ) -> tuple[UpdateFacts, dict[str, Tensor]]:
-    """Facts and gradients of an update with every answer in it."""
+    """Facts and gradients of an update with every answer in it, with room for so many of the longest in a pass."""
+    micro_tokens = together * int(data.lengths.max())
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
-    worker = Worker(Accelerator(cpu=True), model, model, optimizer, "none", False, 0, 1, micro_batch, 0.0)
+    worker = Worker(Accelerator(cpu=True), model, model, optimizer, "none", False, 0, 1, micro_tokens, 0.0)
     found: dict[str, Tensor] = {}
 
     def note() -> tuple[float, bool]:
@@ -140,12 +141,12 @@ def truths(toy_model: Path, critic: Path, case: Case) -> dict[str, tuple[float, 
 
 @pytest.mark.parametrize("name", ["token", "answer", "answer's mean", "critic"])
 @pytest.mark.parametrize(
-    ("dtype", "share_from", "micro_batch"),
+    ("dtype", "share_from", "together"),
     [(torch.float64, 0.0, 2), (torch.float64, 2.0, 1), (torch.float32, 0.25, 4)],
     ids=["float64-shared", "float64-apart", "float32"],
 )
 def test_loss_and_gradients_are_the_truths(
-    name: str, dtype: torch.dtype, share_from: float, micro_batch: int, toy_model: Path, critic: Path, case: Case,
+    name: str, dtype: torch.dtype, share_from: float, together: int, toy_model: Path, critic: Path, case: Case,
     truths: dict[str, tuple[float, dict[str, Tensor]]],
 ) -> None:  # fmt: skip
     data = rollout_data(case.prompts, case.answers, 100_000, share_from)
@@ -158,7 +159,7 @@ def test_loss_and_gradients_are_the_truths(
         model = truth.move(weights.load_model(toy_model, dtype))
         kl = KL if name == "answer's mean" else 0.0
         objective = ClippedPolicy(data.pieces, case.old, case.advantages, CLIP, name, kl, case.reference)  # type: ignore[arg-type]
-    facts, ours = one_update(model, data, objective, micro_batch)
+    facts, ours = one_update(model, data, objective, together)
     loss, theirs = truths[name]
     exact = dtype == torch.float64
     assert facts.loss == pytest.approx(loss, rel=1e-9 if exact else 1e-6)

@@ -28,7 +28,7 @@ def recipe(world: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     """PPO with a critic and a target of its KL: two iterations of 8 minibatches, a save after every third update."""
     folder = tmp_path_factory.mktemp("survival")
     ours = recipe_of(world, folder / "run", batch=16, whiten=True, target_kl=1.0)
-    ours["optim"] |= {"global_batch": 2, "micro_batch": 2, "updates": UPDATES}
+    ours["optim"] |= {"global_batch": 2, "micro_tokens": 80, "updates": UPDATES}
     ours["run"]["checkpoint_every"] = 3
     return ours
 

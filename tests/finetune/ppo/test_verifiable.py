@@ -56,7 +56,7 @@ def test_exact_answers_teach_addition(tmp_path: Path) -> None:
     sft: dict[str, Any] = {
         "model": {"path": str(tmp_path / "base")},
         "data": {"train": [{"path": str(chats)}], "template": TEMPLATE, "max_length": 128},
-        "optim": {"lr": 3e-3, "global_batch": 32, "micro_batch": 32, "updates": 300},
+        "optim": {"lr": 3e-3, "global_batch": 32, "micro_tokens": 4224, "updates": 300},
         "run": {"output": str(tmp_path / "sft"), "precision": "fp32", "checkpoint_every": 1000},
     }
     assert run(sft) == 0
@@ -64,7 +64,7 @@ def test_exact_answers_teach_addition(tmp_path: Path) -> None:
         "kind": "ppo",
         "model": {"path": str(tmp_path / "sft" / "model")},
         "data": {"train": [{"path": str(prompts)}], "template": TEMPLATE, "max_length": 100},
-        "optim": {"lr": 1e-3, "global_batch": 200, "micro_batch": 25, "updates": 80, "betas": [0.9, 0.95]},
+        "optim": {"lr": 1e-3, "global_batch": 200, "micro_tokens": 3300, "updates": 80, "betas": [0.9, 0.95]},
         "ppo": {"rewards": {"right": "exact"}, "advantage": "leave-one-out", "answers": 8, "batch": 200,
                 "max_new_tokens": 4, "beta": 0.02},
         "run": {"output": str(tmp_path / "rl"), "precision": "fp32", "checkpoint_every": 1000},

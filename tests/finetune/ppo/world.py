@@ -123,7 +123,7 @@ def recipe_of(world: dict[str, Path], output: Path, **ppo: Any) -> dict[str, Any
         "kind": "ppo",
         "model": {"path": str(world["model"])},
         "data": {"train": [{"path": str(world["prompts"])}], "template": TEMPLATE, "max_length": 32},
-        "optim": {"lr": 3e-3, "global_batch": 64, "micro_batch": 64, "updates": 100, "betas": [0.9, 0.95]},
+        "optim": {"lr": 3e-3, "global_batch": 64, "micro_tokens": 4096, "updates": 100, "betas": [0.9, 0.95]},
         "run": {"output": str(output), "precision": "fp32", "checkpoint_every": 10_000, "evaluate_every": 10_000},
         "ppo": {
             "rewards": {"worth": f"{world['worth']}:reward"},

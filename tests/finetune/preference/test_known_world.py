@@ -58,7 +58,7 @@ def train(kind: str, model: Path, data: Path, folder: Path, section: dict[str, A
         "kind": kind,
         "model": {"path": str(model)},
         "data": {"train": [{"path": str(data)}], "template": TEMPLATE, "max_length": 256},
-        "optim": {"lr": 3e-3, "global_batch": 64, "micro_batch": 32, "epochs": 2, "least_warmup": 10},
+        "optim": {"lr": 3e-3, "global_batch": 64, "micro_tokens": 8192, "epochs": 2, "least_warmup": 10},
         "run": {"output": str(folder / kind), "precision": "fp32", "checkpoint_every": 1000},
         kind: section,
     }
@@ -82,8 +82,8 @@ def implied(folder: Path, base: Path, data: Path, cache: Path, beta: float) -> F
     for place in (folder, base):
         model = weights.load_model(place, torch.float32)
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-        worker = Worker(Accelerator(cpu=True), model, model, optimizer, "none", False, 0, 1, 16, 0.0)
-        sums.append(compute_log_probs(worker, loaded, 256, quiet=True).reshape(-1, 2))
+        worker = Worker(Accelerator(cpu=True), model, model, optimizer, "none", False, 0, 1, 16 * 256, 0.0)
+        sums.append(compute_log_probs(worker, loaded, quiet=True).reshape(-1, 2))
     gained = beta * (sums[0] - sums[1])
     return np.asarray(gained[:, 0] - gained[:, 1])
 

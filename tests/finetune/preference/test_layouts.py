@@ -22,13 +22,13 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(kind: str, model: Path, pairs: Path, folder: Path, updates: int) -> dict[str, Any]:
-    """Updates of 8 preferences, whose last one of a pass has fewer."""
+    """Updates of 7 preferences, whose last one of a pass has fewer, of 50 to 122 tokens: about one at a time."""
     data = write_labelled(folder / "labelled.jsonl", pairs) if kind == "kto" else pairs
     return {
         "kind": kind,
         "model": {"path": str(model)},
-        "data": {"train": [{"path": str(data)}], "template": TEMPLATE, "max_length": 256},
-        "optim": {"lr": 1e-3, "global_batch": 7, "micro_batch": 1, "updates": updates, "weight_decay": 0.1},
+        "data": {"train": [{"path": str(data)}], "template": TEMPLATE, "max_length": 128},
+        "optim": {"lr": 1e-3, "global_batch": 7, "updates": updates, "weight_decay": 0.1},
         "run": {"output": str(folder / "run"), "precision": "fp32", "checkpoint_every": 100},
     }
 
@@ -48,7 +48,7 @@ def assert_same_preferences(ours: dict[str, Any], truth: dict[str, Any], tokens:
 @pytest.mark.parametrize("kind", ["dpo", "kto"])
 def test_micro_batches_make_no_difference(kind: str, toy_model: Path, pairs: Path, tmp_path: Path) -> None:
     truth = recipe(kind, toy_model, pairs, tmp_path, 3)
-    ours = variant(truth, "three", optim__micro_batch=3)
+    ours = variant(truth, "three", optim__micro_tokens=300)
     assert run(truth) == 0 and run(ours) == 0
     assert_same_preferences(ours, truth)
 
@@ -63,7 +63,9 @@ def test_prompts_may_be_shared_or_not(
     runs = []
     for name, share_from in (("shared", 0.0), ("apart", 2.0)):
         monkeypatch.setattr(train, "load_preferences", partial(load_preferences, share_from=share_from))
-        ours = variant(recipe(kind, toy_model, pairs, tmp_path, UPDATES), name, optim__micro_batch=3)
+        ours = variant(
+            recipe(kind, toy_model, pairs, tmp_path, UPDATES), name, optim__micro_tokens=768, data__max_length=256
+        )
         runs.append(ours)
         assert run(ours) == 0
     shared, apart = runs
@@ -77,12 +79,12 @@ def test_micro_batches_and_processes_make_no_difference(
     kind: str, toy_model: Path, pairs: Path, tmp_path: Path
 ) -> None:
     truth = recipe(kind, toy_model, pairs, tmp_path, UPDATES)
-    several = [variant(truth, f"micro-{size}", optim__micro_batch=size) for size in (3, 8)]
+    several = [variant(truth, f"micro-{size}", optim__micro_tokens=size) for size in (300, 1000)]
     for each in (truth, *several):
         assert run(each) == 0
-    ddp = variant(truth, "ddp", optim__micro_batch=3)
-    tensor = variant(truth, "tensor", optim__micro_batch=3, run__tensor_parallel=2)
-    fsdp2 = variant(truth, "fsdp2", optim__micro_batch=3, run__sharding="fsdp2")
+    ddp = variant(truth, "ddp", optim__micro_tokens=300)
+    tensor = variant(truth, "tensor", optim__micro_tokens=300, run__tensor_parallel=2)
+    fsdp2 = variant(truth, "fsdp2", optim__micro_tokens=300, run__sharding="fsdp2")
     launched = launch([ddp, tensor, fsdp2], 2)
     assert launched.returncode == 0, launched.stderr[-3000:]
     for each in (*several, ddp, tensor, fsdp2):
@@ -95,7 +97,7 @@ def test_micro_batches_and_processes_make_no_difference(
 def test_deepspeed_makes_no_difference(kind: str, stage: int, toy_model: Path, pairs: Path, tmp_path: Path) -> None:
     pytest.importorskip("deepspeed")
     truth = recipe(kind, toy_model, pairs, tmp_path, UPDATES)
-    zero = variant(truth, f"zero{stage}", optim__micro_batch=3)
+    zero = variant(truth, f"zero{stage}", optim__micro_tokens=300)
     assert run(truth) == 0
     launched = launch([zero], 2, **deepspeed(stage))
     assert launched.returncode == 0, launched.stderr[-3000:]

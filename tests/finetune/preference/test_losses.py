@@ -223,9 +223,9 @@ def recipe_of(case: str, folder: Path, files: dict[str, Path]) -> PreferenceReci
     return from_tree(KINDS[kind], tree, case)  # type: ignore[return-value]
 
 
-def worker_of(model: Llama, micro_batch: int) -> Worker:
+def worker_of(model: Llama, micro_tokens: int) -> Worker:
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
-    return Worker(Accelerator(cpu=True), model, model, optimizer, "none", False, 0, 1, micro_batch, 0.0)
+    return Worker(Accelerator(cpu=True), model, model, optimizer, "none", False, 0, 1, micro_tokens, 0.0)
 
 
 def load(recipe: PreferenceRecipe, cache: Path, share_from: float) -> PreferenceData:
@@ -234,17 +234,18 @@ def load(recipe: PreferenceRecipe, cache: Path, share_from: float) -> Preference
 
 
 def one_update(
-    recipe: PreferenceRecipe, data: PreferenceData, start: Path, dtype: torch.dtype, micro_batch: int
+    recipe: PreferenceRecipe, data: PreferenceData, start: Path, dtype: torch.dtype, together: int
 ) -> tuple[UpdateFacts, dict[str, Tensor]]:
-    """Facts and gradients of an update with every preference in it."""
+    """Facts and gradients of an update with every preference in it, with room for so many of the longest in a pass."""
+    micro_tokens = together * int(data.tokens.lengths.max())
     reward = recipe.kind == "reward"
     model = weights.load_model(start, dtype)
     reference = None
     if not reward:
-        first = worker_of(weights.load_model(start, dtype), micro_batch)
-        reference = compute_log_probs(first, data, recipe.data.max_length, quiet=True)
+        first = worker_of(weights.load_model(start, dtype), micro_tokens)
+        reference = compute_log_probs(first, data, quiet=True)
         truth.move(model)
-    worker = worker_of(model, micro_batch)
+    worker = worker_of(model, micro_tokens)
     found: dict[str, Tensor] = {}
 
     def note() -> tuple[float, bool]:
@@ -262,7 +263,7 @@ def one_update(
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(
-    ("dtype", "share_from", "micro_batch"),
+    ("dtype", "share_from", "together"),
     [(torch.float64, 0.0, 3), (torch.float64, 2.0, 1), (torch.float32, 0.25, 4)],
     ids=["float64-shared", "float64-apart", "float32"],
 )
@@ -270,7 +271,7 @@ def test_loss_and_gradients_are_the_truths(
     case: str,
     dtype: torch.dtype,
     share_from: float,
-    micro_batch: int,
+    together: int,
     toy_model: Path,
     reward_model: Path,
     files: dict[str, Path],
@@ -280,7 +281,7 @@ def test_loss_and_gradients_are_the_truths(
     start = reward_model if case.startswith("reward") else toy_model
     recipe = recipe_of(case, start, files)
     data = load(recipe, tmp_path, share_from)
-    facts, ours = one_update(recipe, data, start, dtype, micro_batch)
+    facts, ours = one_update(recipe, data, start, dtype, together)
     loss, theirs = truth_of(case, measured)
     exact = dtype == torch.float64
     assert facts.loss == pytest.approx(loss, rel=1e-9 if exact else 1e-6)

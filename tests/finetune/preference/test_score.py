@@ -52,7 +52,7 @@ def reward(tmp_path_factory: pytest.TempPathFactory, base: Path, pairs: Path) ->
         "kind": "reward",
         "model": {"path": str(base)},
         "data": {"train": [{"path": str(pairs)}], "template": TEMPLATE, "max_length": 256},
-        "optim": {"lr": 1e-3, "global_batch": 6, "micro_batch": 3, "updates": 2},
+        "optim": {"lr": 1e-3, "global_batch": 6, "micro_tokens": 768, "updates": 2},
         "run": {"output": str(output), "precision": "fp32"},
     }
     assert run(recipe) == 0

@@ -93,7 +93,7 @@ def objective_of(case: str, data: PreferenceData, pairs: list[bench.Pair], refer
     loss, log_probs = LOSSES[case][0], None
     if loss.wants_reference:
         longest = int(data.tokens.lengths.max())
-        log_probs = compute_log_probs(bench.worker_of(reference), data, longest, quiet=True)
+        log_probs = compute_log_probs(bench.worker_of(reference, longest), data, quiet=True)
     return Policy(loss, labels, data.grades, log_probs)
 
 
@@ -106,7 +106,7 @@ def test_the_same_loss_and_gradients(
     section = PreferenceDataSection((DataSource("memory"),), "tokenizer", max_length=int(data.tokens.lengths.max()))
     plan = Plan(data.tokens, section, OptimSection(lr=1e-6, global_batch=len(pairs), updates=1), seed=0)
     policy = folders["reward" if case.startswith("reward") else "policy"]
-    worker = bench.worker_of(policy)
+    worker = bench.worker_of(policy, int(data.tokens.lengths.max()))
     found: dict[str, torch.Tensor] = {}
 
     def note() -> tuple[float, bool]:

@@ -66,7 +66,7 @@ def test_a_tenth_of_replay_keeps_two_thirds_of_what_is_forgotten(
         recipe = {
             "model": {"path": str(start)},
             "data": {"train": sources, "template": "vicuna_v1.1", "max_length": 256},
-            "optim": {"global_batch": 8, "micro_batch": 8, "betas": [0.9, 0.95], **optim},
+            "optim": {"global_batch": 8, "micro_tokens": 2048, "betas": [0.9, 0.95], **optim},
             "run": {"output": str(tmp_path / name), "precision": "fp32", "checkpoint_every": 1000},
         }
         assert run(recipe) == 0

@@ -36,7 +36,7 @@ def trained(folder: Path, form: str) -> Llama:
     recipe = {
         "model": {"path": str(folder / "untrained")},
         "data": {"train": [{"path": str(folder / "texts.jsonl"), "form": form}], "max_length": 16},
-        "optim": {"lr": 4e-3, "global_batch": 64, "micro_batch": 64, "updates": 500, "betas": [0.9, 0.95]},
+        "optim": {"lr": 4e-3, "global_batch": 64, "micro_tokens": 1024, "updates": 500, "betas": [0.9, 0.95]},
         "run": {"output": str(folder / form), "precision": "fp32", "checkpoint_every": 1000},
     }
     assert run(recipe) == 0

@@ -36,7 +36,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, toy_model: Path, toy_data: 
     return {
         "model": {"path": str(toy_model)},
         "data": {"train": sources, "template": "vicuna_v1.1", "max_length": 128},
-        "optim": {"lr": 1e-3, "global_batch": 8, "micro_batch": 2, "updates": UPDATES},
+        "optim": {"lr": 1e-3, "global_batch": 8, "micro_tokens": 256, "updates": UPDATES},
         "run": {"output": str(folder / "run"), "precision": "fp32", "checkpoint_every": 1000},
     }
 

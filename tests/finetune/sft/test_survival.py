@@ -32,7 +32,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, toy_model: Path, toy_data: 
     return {
         "model": {"path": str(toy_model)},
         "data": {"train": [{"path": str(toy_data)}], "template": "vicuna_v1.1", "max_length": 128},
-        "optim": {"lr": 1e-3, "global_batch": 8, "micro_batch": 2, "updates": UPDATES, "neftune": 5.0},
+        "optim": {"lr": 1e-3, "global_batch": 8, "micro_tokens": 256, "updates": UPDATES, "neftune": 5.0},
         "run": {"output": str(folder / "run"), "precision": "fp32", "checkpoint_every": 1000},
     }
 
@@ -239,7 +239,7 @@ def test_out_of_memory_on_one_of_two_processes_stops_both(
     )  # fmt: skip
     assert result.returncode != 0
     assert (
-        result.stderr.count(f"camelid: error: {who}out of memory (CUDA out of memory.); halve optim.micro_batch") == 1
+        result.stderr.count(f"camelid: error: {who}out of memory (CUDA out of memory.); lower optim.micro_tokens") == 1
     )
 
 

@@ -74,7 +74,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = {
         "model": {"path": str(folder / "untrained")},
         "data": {"train": [{"path": str(folder / "chats.jsonl")}], "max_length": 128, "template": "tokenizer"},
-        "optim": {"lr": 4e-3, "global_batch": 16, "micro_batch": 16, "updates": 800, "betas": [0.9, 0.95]},
+        "optim": {"lr": 4e-3, "global_batch": 16, "micro_tokens": 2048, "updates": 800, "betas": [0.9, 0.95]},
         "run": {"output": str(folder / "run"), "precision": "fp32", "checkpoint_every": 1000},
     }
     assert run(recipe) == 0

@@ -27,7 +27,7 @@ def test_a_model_is_pre_trained_on_the_documentation(
         "data.validation=0.3",
         "data.max_length=128",
         "optim.global_batch=4",
-        "optim.micro_batch=4",
+        "optim.micro_tokens=512",
         "optim.updates=15",
     ]
     for command in (
