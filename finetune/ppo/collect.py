@@ -19,10 +19,10 @@ from finetune.engine.worker import Worker
 from finetune.llama.model import Head
 from finetune.objectives.advantages import Doubles
 from finetune.objectives.clipped_values import token_values
-from finetune.objectives.log_probs import token_log_probs, token_surprises
+from finetune.objectives.log_probs import token_surprises
 from finetune.ppo.check_sampler import SamplerTally, require_same_policy
 from finetune.ppo.draw import draw_prompts, draw_seed
-from finetune.ppo.measure import measure
+from finetune.ppo.measure import measure, measure_log_probs
 from finetune.ppo.models import PpoModels
 from finetune.ppo.prompts import PpoPrompt
 from finetune.ppo.rewards import Rewards
@@ -172,15 +172,12 @@ class Collector:
         def surprises(batch: MicroBatch) -> Head:
             return partial(token_surprises, batch=batch)
 
-        def log_probs(batch: MicroBatch) -> Head:
-            return partial(token_log_probs, batch=batch, passes=None)
-
         def expected(batch: MicroBatch) -> Head:
             return partial(token_values, batch=batch)
 
         found = measure(models.policy, data, surprises, 3)
         with models.reference() as worker:
-            reference = measure(worker, data, log_probs, 1)[:, 0]
+            reference = measure_log_probs(worker, data)
         values = np.zeros(0) if models.critic is None else measure(models.critic, data, expected, 1)[:, 0]
         return found, reference, values
 

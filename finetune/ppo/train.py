@@ -54,7 +54,7 @@ def _train(
     context = LlamaConfig.from_folder(recipe.model.path).context
     prompts = load_prompts(recipe.data, tokenizer, recipe.run.seed, context)
     rewards = Rewards(recipe.ppo.rewards, tokenizer)
-    gold = None if recipe.ppo.gold is None else Rewards({"gold": recipe.ppo.gold}, tokenizer)
+    gold = None if recipe.ppo.gold is None else Rewards({"gold": recipe.ppo.gold}, tokenizer, "ppo")
     models = make_models(accelerator, sharding, recipe, patience)
     end_ids, sampler = find_end_ids(tokenizer, template), recipe.ppo.sampler
     maker = AnswerMaker(

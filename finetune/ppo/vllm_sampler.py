@@ -9,7 +9,6 @@ import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,14 @@ from torch import Tensor
 from camelid.errors import UserError
 from camelid.models.protocol import connect, connection_failure
 from camelid.models.server_error import ServerError, error_in
-from finetune.data.batches import MicroBatch
 from finetune.engine.adapter import save_adapter
 from finetune.engine.results import full_state
 from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.folders.merge import merge_adapter
-from finetune.llama.model import Head
 from finetune.objectives.advantages import Doubles
-from finetune.objectives.log_probs import token_log_probs
 from finetune.ppo.check_sampler import Probes, require_reloaded
-from finetune.ppo.measure import measure
+from finetune.ppo.measure import measure_log_probs
 from finetune.ppo.prompts import PpoPrompt
 from finetune.ppo.rollouts import SampledText, rollout_data
 from finetune.recipe import PpoRecipe
@@ -106,12 +102,7 @@ class VllmSampler:
     def _measure(self) -> Doubles:
         """What the policy says of each token of the probes but their first."""
         first, rest = [ids[:1] for ids in self._probes], [ids[1:] for ids in self._probes]
-        data = rollout_data(first, rest, max(map(len, self._probes)))
-
-        def log_probs(batch: MicroBatch) -> Head:
-            return partial(token_log_probs, batch=batch, passes=None)
-
-        return measure(self._worker, data, log_probs, 1)[:, 0]
+        return measure_log_probs(self._worker, rollout_data(first, rest, max(map(len, self._probes))))
 
     def _ask_probes(self) -> Doubles:
         """What the server says of the same tokens."""
