@@ -141,7 +141,7 @@ def test_activations_of_adapters(precision: str, sharding: str, kind: Any, recom
 def test_a_7b_takes_what_an_h100_measured(
     precision: Any, adapter: AdapterSection, micro_batch: int, measured: float
 ) -> None:
-    """GiB of sequences of 2,048 tokens in compiled layers (`torch.cuda.max_memory_allocated`, benchmarks/train_gpu.py)."""
+    """GiB of sequences of 2,048 tokens in compiled layers (`max_memory_allocated`, benchmarks/train_gpu.py)."""
     parts = estimate_memory(
         get_architecture("llama-7b"), SftModelSection("m", recompute="selective"),
         OptimSection(lr=1.0, micro_batch=micro_batch), adapter, RunSection("r", precision=precision), 2048, Layout(),
