@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
-from itertools import groupby
 from typing import Any
 
 from camelid.errors import UserError
@@ -92,11 +91,10 @@ class PageSet:
         if not self.encoder:
             return None
         try:
-            documents = [self.encoder.explain(document) for document in self.encoder.documents(conversation)]
+            documents = [self.encoder.stretches(document) for document in self.encoder.documents(conversation)]
         except UserError as error:
             return str(error)
-        runs = [groupby(tokens, key=lambda token: token.weight) for tokens in documents]
-        return [[(round(weight, 4), "".join(one.text for one in run)) for weight, run in stretch] for stretch in runs]
+        return [[(round(weight, 4), text) for weight, text in stretches] for stretches in documents]
 
     def _index(self, file: str, conversation: Conversation, detail: dict[str, Any]) -> None:
         source = conversation.meta.get("source")
