@@ -19,6 +19,7 @@ from finetune.llama.activations import rms_norm, swiglu
 from finetune.llama.attention import Documents, attention
 from finetune.llama.cache import KeyValues
 from finetune.llama.config import LlamaConfig
+from finetune.llama.linear import Linear
 from finetune.llama.recompute import Recompute, remade, run_compiled, run_layer
 from finetune.llama.rope import apply_rotary, rotary_cos_sin
 
@@ -43,10 +44,10 @@ class LlamaAttention(nn.Module):
         self.head_size = config.head_size
         self.turns = config.turns(layer)
         width, bias = config.hidden_size, config.attention_bias
-        self.q_proj = nn.Linear(width, config.num_attention_heads * config.head_size, bias=bias)
-        self.k_proj = nn.Linear(width, config.kv_heads * config.head_size, bias=bias)
-        self.v_proj = nn.Linear(width, config.kv_heads * config.head_size, bias=bias)
-        self.o_proj = nn.Linear(config.num_attention_heads * config.head_size, width, bias=config.output_bias)
+        self.q_proj = Linear(width, config.num_attention_heads * config.head_size, bias=bias)
+        self.k_proj = Linear(width, config.kv_heads * config.head_size, bias=bias)
+        self.v_proj = Linear(width, config.kv_heads * config.head_size, bias=bias)
+        self.o_proj = Linear(config.num_attention_heads * config.head_size, width, bias=config.output_bias)
         norms = config.family.head_norms
         self.q_norm = RMSNorm(config.head_size, config.rms_norm_eps) if norms else None
         self.k_norm = RMSNorm(config.head_size, config.rms_norm_eps) if norms else None
@@ -75,9 +76,9 @@ class LlamaMLP(nn.Module):
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
         width, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
-        self.gate_proj = nn.Linear(width, inner, bias=bias)
-        self.up_proj = nn.Linear(width, inner, bias=bias)
-        self.down_proj = nn.Linear(inner, width, bias=bias)
+        self.gate_proj = Linear(width, inner, bias=bias)
+        self.up_proj = Linear(width, inner, bias=bias)
+        self.down_proj = Linear(inner, width, bias=bias)
 
     def forward(self, x_TD: Tensor) -> Tensor:
         out_TD: Tensor = self.down_proj(remade(swiglu, self.gate_proj(x_TD), self.up_proj(x_TD)))
@@ -155,9 +156,9 @@ class Llama(nn.Module):
         self.compiled = False
         self.model = LlamaModel(config)
         if config.num_labels:
-            self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
+            self.score = Linear(config.hidden_size, config.num_labels, bias=False)
         else:
-            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+            self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
