@@ -16,7 +16,7 @@ from finetune.data.token_data import load_tokens
 from finetune.folders.hub import suggest_download
 from finetune.folders.score_head import with_score
 from finetune.folders.vocabulary import require_rows
-from finetune.layout import Layout, check
+from finetune.layout import Layout, check, compiles
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
 from finetune.memory import estimate_host_memory, estimate_memory, estimate_stage_memory, saved_on_first
@@ -178,7 +178,8 @@ def _memory_lines(config: LlamaConfig, recipe: Recipe, layout: Layout, gpu: str,
     size, told = ACCELERATORS[gpu].memory, ""
     if stages == 1:
         capacity = recipe.data.max_length
-        parts = estimate_memory(config, recipe.model, recipe.optim, recipe.adapter, run, capacity, layout)
+        compiled = compiles(recipe, layout.sharding, layout.device or "cuda")
+        parts = estimate_memory(config, recipe.model, recipe.optim, recipe.adapter, run, capacity, layout, compiled)
     else:
         each = [estimate_stage_memory(config, recipe, layout, stage, micro_batches) for stage in range(stages)]
         parts = max(each, key=lambda stage: sum(stage.values()))
