@@ -45,6 +45,7 @@ FREE = {
     "run.pipeline_parallel",
     "run.context_parallel",
     "run.trackers",
+    "ppo.sampler",  # an address; who samples from the policy does not change what it is
 }
 
 

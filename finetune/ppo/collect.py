@@ -27,7 +27,7 @@ from finetune.ppo.models import PpoModels
 from finetune.ppo.prompts import PpoPrompt
 from finetune.ppo.rewards import Rewards
 from finetune.ppo.rollouts import RollOuts, SampledText, rollout_data
-from finetune.ppo.sampler import NativeSampler
+from finetune.ppo.sampler import PolicySampler
 from finetune.ppo.verify import Answered
 from finetune.recipe import PpoRecipe
 
@@ -57,7 +57,7 @@ class AnswerMaker:
     """
 
     worker: Worker
-    sampler: NativeSampler
+    sampler: PolicySampler
 
     def answer(
         self, prompts: Sequence[PpoPrompt], seeds: Sequence[int], scores: Callable[[list[Answered]], Doubles]
@@ -70,14 +70,14 @@ class AnswerMaker:
             scores: says what answers are worth; see `Rewards.scores`.
 
         Raises:
-            UserError: a reward failed, on any process.
+            UserError: the sampler or a reward failed, on any process.
         """
         mine = range(self.worker.rank, len(prompts), self.worker.ranks)
-        written = self.sampler.write([prompts[index].ids for index in mine], [seeds[index] for index in mine])
-        answered = [answered_of(prompts[index], text) for index, text in zip(mine, written, strict=True)]
-        found, reason = np.zeros((0, len(answered))), None
+        written: list[SampledText] = []
+        found, reason = np.zeros((0, 0)), None
         try:
-            found = scores(answered)
+            written = self.sampler.write([prompts[index].ids for index in mine], [seeds[index] for index in mine])
+            found = scores([answered_of(prompts[index], text) for index, text in zip(mine, written, strict=True)])
         except UserError as error:  # the others must hear of it, or they would wait for ever
             reason = str(error)
         self.worker.patience.wait(reason)
