@@ -50,7 +50,6 @@ def _train(
 ) -> signal.Signals | None:
     tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
     template = template_for(recipe.data.template, tokenizer)
-    tokenizer.chat_template = template.jinja
     context = LlamaConfig.from_folder(recipe.model.path).context
     prompts = load_prompts(recipe.data, tokenizer, recipe.run.seed, context)
     rewards = Rewards(recipe.ppo.rewards, tokenizer)
