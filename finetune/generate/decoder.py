@@ -63,7 +63,8 @@ class Decoder(Generic[JobT]):
         most_batch: answers written at once.
         most_tokens: tokens of room in the cache, over all answers.
         call: what is called in place of `model`, where wrappers around it must be (`fully_shard` with an adapter).
-            Where jobs have adapters of their own, it is told them, `adapters=[...]`, one for each document.
+            Where jobs have adapters of their own, it is told them, `adapters=[...]`, one for each document. What is
+            called so is never recorded (`recorded_steps`): it may do other things each time.
         device: where it computes, if its weights lie elsewhere.
         kept_tokens: beside the cache, tokens of prompts and answers whose keys and values are kept, so that prompts
             that begin like them are read from there on. Then long prompts are read piece by piece, too. The order of

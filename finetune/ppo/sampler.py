@@ -1,7 +1,7 @@
-"""Who writes the answers: the policy itself, on the one decoder."""
+"""Who writes the answers: what all samplers are, and the policy itself, on the one decoder."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,33 @@ from finetune.recipe import PpoRecipe
 
 AT_ONCE = 256  # answers written at the same time, if there is room for them:
 ROOM = 16_384  # tokens in the cache of keys and values (8.6 GB of a 7B in bfloat16), unless one answer needs more
+
+
+class PolicySampler(Protocol):
+    """Writes answers of the policy, and says how likely it thinks each of their tokens.
+
+    Attributes:
+        tokenizer: of the policy.
+    """
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    def refresh(self) -> None:
+        """Take over the policy's weights; every process must call it.
+
+        Raises:
+            UserError: on every process, they could not be taken over.
+        """
+        ...
+
+    def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[SampledText]:
+        """An answer to each prompt, with a seed of its own.
+
+        Raises:
+            UserError: on this process, they could not be written.
+        """
+        ...
 
 
 class NativeSampler:

@@ -1,4 +1,4 @@
-"""PPO and RLOO on a GPU, whose sampler plays recorded steps of a policy that changes meanwhile."""
+"""PPO and RLOO on a GPU."""
 
 from pathlib import Path
 
