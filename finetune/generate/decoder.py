@@ -58,7 +58,7 @@ class Decoder(Generic[JobT]):
     Args:
         model: in eval mode while it is stepped. Where its weights are cut over processes, all make the same passes
             (see `answer_jobs` in `finetune.generate.decode`).
-        tokenizer: decodes the answers.
+        tokenizer: decodes the answers; None leaves their texts empty, and takes no stop strings.
         end_ids: tokens that end an answer (end of sequence, end of turn).
         most_batch: answers written at once.
         most_tokens: tokens of room in the cache, over all answers.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, log_softmax
 from torch.utils.checkpoint import checkpoint
 
 from finetune.data.batches import MicroBatch
@@ -182,14 +182,12 @@ class _LinearLoss(torch.autograd.Function):
         cast_VD = matrix_VD.to(hidden_ND.dtype)  # once, not for every chunk
         start = 0
         for hidden_nD, targets_n, weights_n in zip(*position_chunks(hidden_ND, targets_N, weights_N), strict=True):
-            logits_nV = widen(product(hidden_nD, cast_VD))
-            mass_n1 = logits_nV.logsumexp(-1, keepdim=True)
-            at_target_n1 = logits_nV.gather(1, targets_n[:, None])
-            aimed_n1 = at_target_n1
+            logs_nV = log_softmax(product(hidden_nD, cast_VD), -1, dtype=wide)
+            aimed_n1 = logs_nV.gather(1, targets_n[:, None])
             if smoothing:
-                aimed_n1 = (1 - smoothing) * at_target_n1 + smoothing * logits_nV.mean(-1, keepdim=True)
-            total += ((mass_n1 - aimed_n1)[:, 0] * weights_n).sum()
-            slope_nV = logits_nV.sub_(mass_n1).exp_()
+                aimed_n1 = (1 - smoothing) * aimed_n1 + smoothing * logs_nV.mean(-1, keepdim=True)
+            total -= (aimed_n1[:, 0] * weights_n).sum()
+            slope_nV = logs_nV.exp_()
             slope_nV[torch.arange(len(targets_n), device=targets_n.device), targets_n] -= 1.0 - smoothing
             if smoothing:
                 slope_nV -= smoothing / slope_nV.shape[-1]

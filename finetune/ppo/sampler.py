@@ -83,7 +83,7 @@ class NativeSampler:
         longest = min(max(map(len, prompts), default=1) + self._sampling.max_new_tokens, model.config.context)
         decoder = Decoder[PromptJob](
             model,
-            self.tokenizer,
+            None,  # ids are what is learned from; texts are decoded whole, once
             self._end_ids,
             AT_ONCE,
             max(ROOM, round_up(longest)),
@@ -93,7 +93,7 @@ class NativeSampler:
         jobs = [PromptJob(list(prompt), seed, self._sampling) for prompt, seed in zip(prompts, seeds, strict=True)]
         self._worker.model.eval()
         try:
-            return [sampled_text(answer) for answer in answer_jobs(decoder, jobs)]
+            return [sampled_text(answer, self.tokenizer) for answer in answer_jobs(decoder, jobs)]
         finally:
             self._worker.model.train()
 
@@ -117,13 +117,13 @@ class NativeSampler:
         return copy.to(dtype).requires_grad_(False).eval()
 
 
-def sampled_text(answer: Generated) -> SampledText:
-    """An answer with its end token."""
+def sampled_text(answer: Generated, tokenizer: Any) -> SampledText:
+    """An answer with its end token, and what it says."""
+    text: str = tokenizer.decode(answer.ids, skip_special_tokens=True)
     tokens = list(zip(answer.ids, answer.logprobs, strict=True))
     if answer.end_token is not None:
         assert answer.end_token.logprobs is not None
         tokens.append((answer.end_token.id, answer.end_token.logprobs))
     ids = tuple(token for token, _ in tokens)
-    return SampledText(
-        ids, answer.text.strip(), answer.end_token is not None, tuple(logprobs[token] for token, logprobs in tokens)
-    )
+    log_probs = tuple(logprobs[token] for token, logprobs in tokens)
+    return SampledText(ids, text.strip(), answer.end_token is not None, log_probs)
