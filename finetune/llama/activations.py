@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 from torch.nn.functional import silu
 
 
@@ -17,7 +18,7 @@ def _widened(x_TD: Tensor) -> Tensor:
 
 def _norm(x_TD: Tensor, weight_D: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     wide_TD = _widened(x_TD)
-    scale_T1 = torch.rsqrt(wide_TD.pow(2).mean(-1, keepdim=True) + eps)
+    scale_T1 = torch.rsqrt(vector_norm(wide_TD, dim=-1, keepdim=True).square() / wide_TD.shape[-1] + eps)
     # Rounded to the input's precision before the weight comes in, as LLaMA and transformers do.
     return ((wide_TD * scale_T1).to(x_TD.dtype) * weight_D).to(dtype), scale_T1
 
@@ -34,14 +35,16 @@ class _RMSNormFunction(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         x_TD, weight_D, scale_T1 = ctx.saved_tensors
-        grad_TD = _widened(grads[0])
-        normed_TD = _widened(x_TD) * scale_T1
-        product_TD = grad_TD * normed_TD
-        grad_weight_D = product_TD.flatten(0, -2).sum(0).to(weight_D.dtype) if ctx.needs_input_grad[1] else None
-        grad_TD = grad_TD * _widened(weight_D)
-        along_T1 = torch.mul(grad_TD, normed_TD, out=product_TD).mean(-1, keepdim=True)
-        grad_x_TD = grad_TD.sub_(normed_TD.mul_(along_T1)).mul_(scale_T1).to(x_TD.dtype)
-        return grad_x_TD, grad_weight_D, None, None
+        wide_TD, wide_D, grad_TD = _widened(x_TD), _widened(weight_D), _widened(grads[0])
+        # With the scale s of a token: dx = s g w - s^3 x mean(g w x), and dw sums s g x. Both sums are products of
+        # matrix and vector, which want no memory for terms.
+        product_TD = grad_TD * wide_TD
+        along_T1 = (product_TD @ wide_D)[..., None] * scale_T1.pow(3) / wide_TD.shape[-1]
+        grad_weight_D = None
+        if ctx.needs_input_grad[1]:
+            grad_weight_D = (scale_T1.flatten() @ product_TD.flatten(0, -2)).to(weight_D.dtype)
+        grad_x_TD = torch.mul(grad_TD, wide_D, out=product_TD).mul_(scale_T1).addcmul_(wide_TD, along_T1, value=-1)
+        return grad_x_TD.to(x_TD.dtype), grad_weight_D, None, None
 
 
 def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:

@@ -192,23 +192,27 @@ def _gather_keys(k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> tuple[Te
 
 def _per_piece(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
     lengths, window, grouped = list(documents.lengths), documents.window, q_THd.shape[1] != k_TKd.shape[1]
-    split = zip(*(torch.split(x_THd, lengths) for x_THd in (q_THd, k_TKd, v_TKd)), documents.spans, strict=True)
+    # Heads first and a batch of one, as SDPA wants them, once for all pieces: of each view of a piece autograd makes a
+    # node, and short documents are many pieces.
+    q_1HTd, k_1KTd, v_1KTd = (x_THd.transpose(0, 1)[None] for x_THd in (q_THd, k_TKd, v_TKd))
+    split = zip(*(x_1HTd.split(lengths, 2) for x_1HTd in (q_1HTd, k_1KTd, v_1KTd)), documents.spans, strict=True)
     outs = []
-    for q_nHd, k_mKd, v_mKd, (start, shared) in split:
-        if not len(q_nHd):
+    for q_1Hnd, k_1Kmd, v_1Kmd, (start, shared) in split:
+        length = q_1Hnd.shape[2]
+        if not length:
             continue  # SDPA's backward pass fails on it
         if shared:
-            k_mKd = torch.cat((k_TKd[start : start + shared], k_mKd))
-            v_mKd = torch.cat((v_TKd[start : start + shared], v_mKd))
+            k_1Kmd = torch.cat((k_1KTd[:, :, start : start + shared], k_1Kmd), 2)
+            v_1Kmd = torch.cat((v_1KTd[:, :, start : start + shared], v_1Kmd), 2)
         # `is_causal` lets the first query see the first key: right only for as many queries as keys.
-        plain = not shared and (window is None or window >= len(q_nHd) - 1)
+        plain = not shared and (window is None or window >= length - 1)
         out_1Hnd = scaled_dot_product_attention(
-            q_nHd.transpose(0, 1)[None],
-            k_mKd.transpose(0, 1)[None],
-            v_mKd.transpose(0, 1)[None],
-            attn_mask=None if plain else seen(len(q_nHd), len(k_mKd), window, q_nHd.device),
+            q_1Hnd,
+            k_1Kmd,
+            v_1Kmd,
+            attn_mask=None if plain else seen(length, k_1Kmd.shape[2], window, q_THd.device),
             is_causal=plain,
             enable_gqa=grouped,
         )
-        outs.append(out_1Hnd[0].transpose(0, 1))
-    return torch.cat(outs) if len(outs) > 1 else outs[0]
+        outs.append(out_1Hnd.transpose(1, 2))
+    return (torch.cat(outs, 1) if len(outs) > 1 else outs[0]).squeeze(0)

@@ -5,6 +5,7 @@ Shapes: T tokens, d head width, f = d / 2 frequencies.
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,13 +17,35 @@ from finetune.llama.config import LlamaConfig
 
 def apply_rotary(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
     """Turn each pair of dimensions; in Hugging Face's layout dimension i pairs with i + d/2."""
+    if torch.compiler.is_compiling() or not x_THd.requires_grad:
+        return _turn(x_THd, cos_Td, sin_Td)
+    out: Tensor = _RotaryFunction.apply(x_THd, cos_Td, sin_Td)  # type: ignore[no-untyped-call]
+    return out
+
+
+def _turn(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
     # Meta's own code pairs neighbours, 2i and 2i + 1. In Hugging Face's folders the rows of q_proj and k_proj are
     # reordered so that halves pair instead (folders/meta.py does that to Meta's files), which leaves the scores q.k as
     # they are. (a, b) turned by an angle is (a cos - b sin, b cos + a sin): hence the minus on what stands first.
-    first, second = x_THd.chunk(2, dim=-1)
-    turned_THd = torch.cat((-second, first), dim=-1)
     # Back to what came: under autocast cosines are float32, and queries and keys must have the values' precision.
-    return (x_THd * cos_Td[:, None] + turned_THd * sin_Td[:, None]).to(x_THd.dtype)
+    wide_THd = x_THd.to(torch.promote_types(x_THd.dtype, cos_Td.dtype))
+    first, second = wide_THd.chunk(2, dim=-1)
+    turned_THd = torch.cat((-second, first), dim=-1).mul_(sin_Td[:, None])
+    return turned_THd.addcmul_(wide_THd, cos_Td[:, None]).to(x_THd.dtype)
+
+
+class _RotaryFunction(torch.autograd.Function):
+    """Keeps nothing of its input: the gradient of a turn is a turn back."""
+
+    @staticmethod
+    def forward(ctx: Any, x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
+        ctx.save_for_backward(cos_Td, sin_Td)
+        return _turn(x_THd, cos_Td, sin_Td)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        cos_Td, sin_Td = ctx.saved_tensors
+        return _turn(grads[0], cos_Td, -sin_Td), None, None
 
 
 def rotary_cos_sin(
