@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from camelid.app.demo_preference import MODELS, START
 from camelid.files.read import read_json, read_jsonl
+from camelid.models.offline.judge import overlap
 
 OFFER = "Please tell me if I can help you any further."
 LIMIT = 6 * 60  # seconds, on 2 cores that nobody else uses
@@ -70,3 +72,20 @@ def test_the_reward_model_knows_what_is_preferred_and_ppo_follows_it(run: Path) 
     answers = {label: (run / "preferred" / "answers" / f"{label}.jsonl").read_text() for label in MODELS}
     offers = {label: text.count(OFFER) / 300 for label, text in answers.items()}
     assert 0.2 < offers[START] < 0.8 < offers["ppo"], offers
+
+
+@pytest.mark.slow
+def test_only_the_habit_is_learned(run: Path) -> None:
+    """Graded without the offer, answers are about as right as they were before."""
+    truth = {record["id"]: without_offer(record["output"]) for _, record in read_jsonl(run / "questions.jsonl")}
+    grades = {}
+    for label in MODELS:
+        answers = [answer for _, answer in read_jsonl(run / "preferred" / "answers" / f"{label}.jsonl")]
+        said = {answer["question_id"]: answer["choices"][0]["turns"][0] for answer in answers}
+        grades[label] = statistics.mean(1 + 9 * overlap(truth[id], without_offer(said[id])) for id in truth)
+    print(grades)
+    assert max(grades.values()) - min(grades.values()) < 0.6, grades
+
+
+def without_offer(text: str) -> str:
+    return text.partition(OFFER[:15])[0].strip()
