@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-PRODUCTS = ("mm", "addmm", "bmm", "baddbmm")
+PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "_linear_pointwise")
 ATTENTION = ("flash_attention", "efficient_attention")
 
 Key = tuple[torch.Size, tuple[int, ...], torch.dtype]

@@ -10,6 +10,10 @@ import hashlib
 import json
 from collections.abc import Callable
 
+from camelid.files.paths import find_packaged
+from camelid.files.read import read_text
+
+BROWSING = ("markdown", "packed", "browsing")  # scripts of a page with a list and one entry opened from it
 LEVEL = 4  # of gzip: a tenth larger than the usual 6, in a fifth of the time
 
 
@@ -17,6 +21,15 @@ def pack_value(value: object) -> str:
     """JSON, gzipped (the same bytes each time), in base64."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), LEVEL, mtime=0)).decode("ascii")
+
+
+def browsing_script(*own: str) -> str:
+    """The script of a page with a list that is searched and one entry opened from it.
+
+    Args:
+        own: the page's scripts, which come after what all such pages share.
+    """
+    return "\n".join((*(read_text(find_packaged(f"camelid/data/{name}.js")) for name in BROWSING), *own))
 
 
 def content_hash(text: str) -> str:

@@ -54,14 +54,19 @@ def run_finetune(args: argparse.Namespace) -> int:
         raise UserError(f"--skip {args.skip}: goes with --rewind N, the updates to take back first")
     if launch is not None:
         require_packages(recipe, deepspeed=layout.sharding.startswith("zero"))
-        threads = max(1, (os.cpu_count() or 1) * layout.machines // layout.processes)
         from finetune.parallel.launcher import launch_workers
 
-        accelerate = ["--config_file", launch, "--num_cpu_threads_per_process", str(threads)]
+        accelerate = ["--config_file", launch, "--num_cpu_threads_per_process", str(_threads(layout))]
         return launch_workers([*accelerate, "-m", "finetune.train", *rest])
     from finetune.train import main
 
     return main(rest)
+
+
+def _threads(layout: Layout) -> int:
+    """Threads that each worker computes with: as many as the user tells OpenMP, or its share of the machine's cores."""
+    told = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # of nested regions, that of the outer one
+    return int(told) if told.isdigit() else max(1, (os.cpu_count() or 1) * layout.machines // layout.processes)
 
 
 def _plan(recipe: Recipe, layout: Layout, gpu: str, price: float | None) -> str:

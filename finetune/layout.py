@@ -57,6 +57,20 @@ def loads_whole(config: LlamaConfig, adapter: AdapterSection) -> bool:
     return adapter.kind != "none" and bool(adapter.also) and config.tie_word_embeddings
 
 
+def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
+    """Whether layers run compiled: as the recipe says, or, if it leaves it open, where it pays on CUDA.
+
+    Compiled sequences are filled up to their length, so they must be nearly full.
+    """
+    if recipe.kind != "sft":  # sequences of uneven lengths
+        return False
+    chosen = recipe.model.compile
+    shared = recipe.run.tensor_parallel > 1 or context_parts(recipe.run) > 1
+    whole = not shared and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
+    able = whole and recipe.run.precision != "fp32" and recipe.data.packing
+    return device == "cuda" and able if chosen == "auto" else chosen
+
+
 def check(recipe: Recipe, layout: Layout, config: LlamaConfig | None = None) -> None:
     """Refuse a run that cannot train, before anything is loaded.
 

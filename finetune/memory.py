@@ -49,19 +49,20 @@ def activation_bytes(config: LlamaConfig, recompute: str, stream: int, compute: 
 
 
 def adapter_activation_bytes(
-    config: LlamaConfig, adapter: AdapterSection, recompute: str, precision: str, sharding: str
+    config: LlamaConfig, adapter: AdapterSection, recompute: str, precision: str, sharding: str, compiled: bool = False
 ) -> float:
     """Bytes a token that a layer keeps more with adapters than `activation_bytes` says of one that is trained whole.
 
     As PEFT computes: a frozen matrix keeps no input, its adapter does; where that is in another precision than the
-    layer, each adapter keeps a copy. Dropout keeps a mask of a byte and what it let through. DoRA keeps the base's
-    output and the adapter's, whose lengths it changes.
+    layer, each adapter keeps a copy, which compiled layers make anew. Dropout keeps a mask of a byte and what it let
+    through. DoRA keeps the base's output and the adapter's, whose lengths it changes.
     """
     if adapter.kind == "none":
         return 0.0
     compute = 4 if precision == "fp32" else 2
     own = _adapter_precision(precision, sharding)
     copied = precision == "bf16-pure" or (precision == "bf16" and sharding == "none" and adapter.kind != "qlora")
+    copied = copied and not compiled
     total = 0.0
     if recompute == "none":
         width, inner = config.hidden_size, config.intermediate_size
@@ -91,6 +92,7 @@ def estimate_memory(
     run: PlaceSection,
     capacity: int,
     layout: Layout,
+    compiled: bool = False,
 ) -> dict[str, float]:
     """Bytes on one process, by part, wherever they lie (`estimate_host_memory` says which lie in the machine's).
 
@@ -99,6 +101,7 @@ def estimate_memory(
         model, optim, adapter, run: sections of the recipe.
         capacity: tokens of a sequence.
         layout: how it is spread over processes.
+        compiled: whether layers are (`compiles`).
     """
     counts = count_parameters(config, adapter)
     held = replace(counts, layers=counts.layers // run.tensor_parallel)  # by a process, before its ranks cut it further
@@ -127,7 +130,7 @@ def estimate_memory(
         copies += held.layers * _adapter_precision(run.precision, layout.sharding)  # multiplied anew: see above
     stream = 4 if stored == 4 and layout.sharding != "fsdp2" else compute
     tokens = optim.micro_batch * capacity / context_parts(run)
-    kept, layer = _layer_bytes(config, model, adapter, run, layout, tokens, stream)
+    kept, layer = _layer_bytes(config, model, adapter, run, layout, tokens, stream, compiled)
     kept += tokens * 3 * stream * config.hidden_size
     loss = _loss_bytes(config, held, tokens, compute, narrow_weights=half and not autocast)
     moved = exchange_bytes(held, config.num_hidden_layers, compute, layout)
@@ -159,6 +162,7 @@ def _layer_bytes(
     layout: Layout,
     tokens: float,
     stream: int,
+    compiled: bool = False,
 ) -> tuple[float, float]:
     """Bytes that all layers together keep for the backward pass, and that one needs while it is worked on."""
     size, compute = run.tensor_parallel, 4 if run.precision == "fp32" else 2
@@ -171,9 +175,9 @@ def _layer_bytes(
     )
     kept, working = activation_bytes(share, model.recompute, stream, compute)
     if model.recompute == "full":
-        working += adapter_activation_bytes(share, adapter, "none", run.precision, layout.sharding)
+        working += adapter_activation_bytes(share, adapter, "none", run.precision, layout.sharding, compiled)
     else:
-        kept += adapter_activation_bytes(share, adapter, model.recompute, run.precision, layout.sharding)
+        kept += adapter_activation_bytes(share, adapter, model.recompute, run.precision, layout.sharding, compiled)
     context = context_parts(run)
     if context > 1:  # keys and values of whole documents, as each of this process's two pieces of them sees them
         seen = context * (1 + 1 / (2 * context)) * 2 * config.kv_heads * config.head_size * compute

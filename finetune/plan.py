@@ -16,7 +16,7 @@ from finetune.data.token_data import load_tokens
 from finetune.folders.hub import suggest_download
 from finetune.folders.score_head import with_score
 from finetune.folders.vocabulary import require_rows
-from finetune.layout import Layout, check
+from finetune.layout import Layout, check, compiles
 from finetune.llama.architectures import ARCHITECTURES
 from finetune.llama.config import LlamaConfig
 from finetune.memory import estimate_host_memory, estimate_memory, estimate_stage_memory, saved_on_first
@@ -132,19 +132,11 @@ def plan_report(recipe: SftRecipe | PreferenceRecipe, layout: Layout, gpu: str, 
         *_memory_lines(config, recipe, layout, gpu, accumulation),
     ]
     tokens = count_tokens(recipe)
-    updates = 1.0
-    if tokens is None:
-        missing = [source.path for source in recipe.data.train if not Path(source.path).exists()]
-        lines.append(f"data         not here yet ({', '.join(missing) or recipe.model.path}); a full update is at most")
+    lines += _data_lines(recipe, tokens)
+    if tokens is None:  # of one update
         seen, share, length = float(optim.global_batch * recipe.data.max_length), 1.0, float(recipe.data.max_length)
+        updates = 1.0
     else:
-        lines += [
-            f"data         {tokens.documents:,} documents, {tokens.tokens:,} tokens, {tokens.trained:.1%} trained",
-            f"a pass       {tokens.rows:,} sequences of {recipe.data.max_length}, {tokens.fill:.2%} full",
-            f"updates      {tokens.updates:,}, {tokens.seen:,.0f} tokens; all of it takes about",
-        ]
-        few = warn_of_few_updates(tokens.updates, tokens.rows, optim)
-        lines += [f"warning      {few}"] if few else []
         seen, share, length, updates = tokens.seen, tokens.trained, tokens.mean_length, float(tokens.updates)
     work = seen * flops_per_token(config, length, share, recipe.adapter.kind != "none")
     computing = work / updates / (kind.flops * MFU * processes) * (1 + (stages - 1) / accumulation)
@@ -172,13 +164,28 @@ def _unit(recipe: SftRecipe | PreferenceRecipe) -> str:
     return "sequences" if recipe.kind == "sft" else unit_of(recipe)
 
 
+def _data_lines(recipe: SftRecipe | PreferenceRecipe, tokens: TokenCounts | None) -> list[str]:
+    """What the data amounts to, and what the time that is said below is of."""
+    if tokens is None:
+        missing = [source.path for source in recipe.data.train if not Path(source.path).exists()]
+        return [f"data         not here yet ({', '.join(missing) or recipe.model.path}); a full update is at most"]
+    few = warn_of_few_updates(tokens.updates, tokens.rows, recipe.optim)
+    return [
+        f"data         {tokens.documents:,} documents, {tokens.tokens:,} tokens, {tokens.trained:.1%} trained",
+        f"a pass       {tokens.rows:,} sequences of {recipe.data.max_length}, {tokens.fill:.2%} full",
+        f"updates      {tokens.updates:,}, {tokens.seen:,.0f} tokens; all of it takes about",
+        *([f"warning      {few}"] if few else []),
+    ]
+
+
 def _memory_lines(config: LlamaConfig, recipe: Recipe, layout: Layout, gpu: str, micro_batches: int) -> list[str]:
     """What a process holds, of the fullest stage where there are several, and its machine."""
     run, stages = recipe.run, pipeline_stages(recipe.run)
     size, told = ACCELERATORS[gpu].memory, ""
     if stages == 1:
         capacity = recipe.data.max_length
-        parts = estimate_memory(config, recipe.model, recipe.optim, recipe.adapter, run, capacity, layout)
+        compiled = compiles(recipe, layout.sharding, layout.device or "cuda")
+        parts = estimate_memory(config, recipe.model, recipe.optim, recipe.adapter, run, capacity, layout, compiled)
     else:
         each = [estimate_stage_memory(config, recipe, layout, stage, micro_batches) for stage in range(stages)]
         parts = max(each, key=lambda stage: sum(stage.values()))

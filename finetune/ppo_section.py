@@ -28,10 +28,12 @@ class PpoSection:
         target_kl: nats an answer that the policy may be away from its start; `beta` follows it (Ziegler et al. 2019,
             section 2.2); None leaves `beta` alone.
         clip: how far a step may move a token's probability, and a value, from what they were when it was sampled.
-        gamma: worth of what comes a token later, with `critic`.
-        gae_lambda: of the generalised advantage estimate (Schulman et al. 2016), with `critic`.
+        gae: gamma, the worth of what comes a token later, and lambda of the generalised advantage estimate (Schulman
+            et al. 2016), with `critic`.
         max_new_tokens: most tokens of an answer.
         unfinished_penalty: taken off the reward of an answer that did not come to its end.
+        sampler: address of a vLLM server (`http://localhost:8000/v1`) that writes the answers and reads the policy's
+            weights anew for each iteration; None: the run's own processes do.
     """
 
     rewards: dict[str, str]
@@ -43,10 +45,10 @@ class PpoSection:
     beta: float = 0.01
     target_kl: float | None = None
     clip: float = 0.2
-    gamma: float = 1.0
-    gae_lambda: float = 0.95
+    gae: tuple[float, ...] = (1.0, 0.95)
     max_new_tokens: int = 256
     unfinished_penalty: float = 0.0
+    sampler: str | None = None
 
     def __post_init__(self) -> None:
         require(len(self.rewards) > 0, "ppo.rewards", self.rewards, "must name at least one reward")
@@ -61,7 +63,11 @@ class PpoSection:
             require(self.target_kl > 0, "ppo.target_kl", self.target_kl, "must be greater than 0")
             require(self.beta > 0, "ppo.beta", self.beta, "must be greater than 0 with ppo.target_kl, which scales it")
         require(0 < self.clip < 1, "ppo.clip", self.clip, "must be in (0, 1)")
-        for name in ("gamma", "gae_lambda"):
-            require(0 <= getattr(self, name) <= 1, f"ppo.{name}", getattr(self, name), "must be in [0, 1]")
+        pair = len(self.gae) == 2 and all(0 <= number <= 1 for number in self.gae)
+        require(pair, "ppo.gae", list(self.gae), "must be two numbers in [0, 1]: gamma and lambda")
         require(self.max_new_tokens >= 1, "ppo.max_new_tokens", self.max_new_tokens, "must be at least 1")
         require(self.unfinished_penalty >= 0, "ppo.unfinished_penalty", self.unfinished_penalty, "must not be negative")
+        address = self.sampler is None or self.sampler.startswith(("http://", "https://"))
+        require(
+            address, "ppo.sampler", self.sampler, "must begin with http:// or https://, as http://localhost:8000/v1"
+        )

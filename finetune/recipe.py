@@ -574,6 +574,11 @@ class PpoRecipe:
                  f"must be a multiple of ppo.answers = {answers}")  # fmt: skip
         _require(batch % self.optim.global_batch == 0, "ppo.batch", batch,
                  f"must be a multiple of optim.global_batch = {self.optim.global_batch}")  # fmt: skip
+        if self.adapter.kind == "qlora" and self.ppo.sampler is not None:
+            raise UserError(
+                "ppo.sampler does not go with adapter.kind = 'qlora' (the server's weights would not be rounded to 4 "
+                "bits as the policy's are); use lora"
+            )
 
 
 PolicyRecipe = DpoRecipe | KtoRecipe | OrpoRecipe | SimpoRecipe  # log-probabilities of answers are what it moves
@@ -653,11 +658,13 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _join_older_fields(tree: dict[str, Any]) -> None:
-    """Write what were two fields each up to version 0.2 as one."""
-    optim, run = tree.get("optim"), tree.get("run")
+    """Write what were two fields each in older recipes as one."""
+    optim, run, ppo = (tree.get(name) for name in ("optim", "run", "ppo"))
     if isinstance(optim, dict) and optim.keys() & {"beta1", "beta2"}:
         before = optim.get("betas", [0.9, 0.999])
         first, second = before if isinstance(before, list) and len(before) == 2 else (0.9, 0.999)
         optim["betas"] = [optim.pop("beta1", first), optim.pop("beta2", second)]
     if isinstance(run, dict) and (minutes := run.pop("checkpoint_minutes", None)) is not None:
         run["checkpoint_every"] = f"{minutes} min"
+    if isinstance(ppo, dict) and ppo.keys() & {"gamma", "gae_lambda"}:
+        ppo["gae"] = [ppo.pop("gamma", 1.0), ppo.pop("gae_lambda", 0.95)]

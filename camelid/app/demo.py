@@ -18,7 +18,7 @@ from camelid.files.paths import find_packaged
 from camelid.files.read import read_json
 from camelid.terminal import terminal_of
 
-TRAINED = 4  # stages until there is a tuned model
+WRITTEN = 2  # stages until there are instructions and conversations
 
 
 def register(rooms: Any) -> None:
@@ -30,7 +30,7 @@ def register(rooms: Any) -> None:
     parser.add_argument(
         "--preference",
         action="store_true",
-        help="go on with what is preferred: judged pairs, a reward model, the best of 8 answers, DPO, PPO",
+        help="go on with what is preferred: judged pairs, a reward model, the best of 4 answers, DPO, PPO",
     )
     parser.set_defaults(run=run)
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(file=terminal_of(sys.stdout))
     todo = stages(out, args.records, args.updates)
     if args.preference:
-        todo = [*todo[:TRAINED], *preference_stages(out)]
+        todo = [*todo[:WRITTEN], *preference_stages(out, args.records, args.updates)]
     for number, stage in enumerate(todo, start=1):
         console.rule(f"[bold]{number}. {stage.title}", align="left")
         console.print(f"[dim]$ {shlex.join(('camelid', *stage.command))}", highlight=False, soft_wrap=True)

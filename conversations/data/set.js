@@ -1,29 +1,17 @@
-// A set of conversations: a list that is searched, filtered and ordered, and one conversation opened from it. The index
-// is unpacked at the start, the texts block by block when they are needed (see conversations/look/set_page.py).
+// A set of conversations as a page: what is its own beside camelid/data/browsing.js. What its index and blocks hold is
+// written down in conversations/look/set_page.py.
 
-const find = (id) => document.getElementById(id);
-const narrow = () => matchMedia("(max-width: 56rem)").matches; // the list is above the conversation, as in set.css
 const LISTED = 100; // rows that are put on the page at a time
-const HIGHLIGHTS = 2000; // marks of searched words at most
 const LENGTH = "length in words"; // the number that every conversation has, beside its scores
+const TYPED = ["search", "least", "most"];
+const CHOSEN = ["sources", "languages", "shapes", "order"];
 
-const state = {
-  index: null,
-  shown: [], // places of the conversations that fit, in the chosen order
-  current: -1, // place of the opened one
-  blocks: new Map(), // promises of unpacked blocks by number
-  texts: null, // of each conversation all texts in lower case, once a search needs them
-  words: [], // searched words
+Object.assign(state, {
   asRead: true, // whether what the model reads is shown, where that is known
   markdown: false, // whether turns are shown as Markdown
-};
+});
 
 /* ---- the data ---- */
-
-function unpackedBlock(number) {
-  if (!state.blocks.has(number)) state.blocks.set(number, unpack(find(`block-${number}`)));
-  return state.blocks.get(number);
-}
 
 async function detailOf(place) {
   const { starts } = state.index;
@@ -102,29 +90,6 @@ function shownNumber(value) {
   return Number.isInteger(value) ? value.toLocaleString("en") : String(Number(value.toPrecision(3)));
 }
 
-// The opened conversation is marked, and is the one place where Tab enters the list.
-function markCurrent() {
-  const rows = [...find("items").children];
-  let entered = false;
-  for (const item of rows) {
-    const current = Number(item.dataset.place) === state.current;
-    if (current) item.setAttribute("aria-current", "true");
-    else item.removeAttribute("aria-current");
-    item.tabIndex = current ? 0 : -1;
-    entered ||= current;
-  }
-  if (!entered && rows.length) rows[0].tabIndex = 0;
-}
-
-/* ---- search ---- */
-
-async function search() {
-  state.words = find("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-  if (state.words.length && !state.texts) state.texts = await (state.searching ||= allTexts());
-  filter();
-  highlight();
-}
-
 async function allTexts() {
   const texts = [];
   for (const number of state.index.starts.keys()) {
@@ -135,27 +100,6 @@ async function allTexts() {
     }
   }
   return texts;
-}
-
-// Mark the searched words in the opened conversation, without touching its nodes.
-function highlight() {
-  if (!window.Highlight) return;
-  const ranges = [];
-  const walker = document.createTreeWalker(find("detail"), NodeFilter.SHOW_TEXT);
-  while (state.words.length && ranges.length < HIGHLIGHTS && walker.nextNode()) {
-    const node = walker.currentNode;
-    const text = node.data.toLowerCase();
-    if (text.length !== node.length) continue; // lower case moved the letters
-    for (const word of state.words) {
-      for (let at = text.indexOf(word); at >= 0 && ranges.length < HIGHLIGHTS; at = text.indexOf(word, at + word.length)) {
-        const range = new Range();
-        range.setStart(node, at);
-        range.setEnd(node, at + word.length);
-        ranges.push(range);
-      }
-    }
-  }
-  CSS.highlights.set("found", new Highlight(...ranges));
 }
 
 /* ---- one conversation ---- */
@@ -172,40 +116,18 @@ async function show(place, { keepAddress = false, focus = false } = {}) {
   if (!keepAddress) history.replaceState(null, "", address(place));
   const detail = await detailOf(place);
   if (state.current !== place) return; // another one was opened meanwhile
-  const box = find("detail");
-  const kept = box.contains(document.activeElement) && document.activeElement.dataset.keep;
   const asRead = state.asRead && detail.runs !== null;
   const body = asRead ? whatIsRead(detail.runs) : detail.messages.map(turn);
   const beside = [more("tools", detail.tools), more("meta", detail.meta)];
-  box.replaceChildren(heading(place, detail), about(place), ...body, ...beside);
-  if (!again) box.scrollTop = 0;
-  if (kept) box.querySelector(`[data-keep="${kept}"]`)?.focus({ preventScroll: true });
-  highlight();
-}
-
-// Scroll the list, not the page.
-function reveal(item) {
-  const box = find("list");
-  if (item.offsetTop < box.scrollTop) box.scrollTop = item.offsetTop - 8;
-  const low = item.offsetTop + item.offsetHeight - box.clientHeight;
-  if (low > box.scrollTop) box.scrollTop = low + 8;
-}
-
-function button(text, keep, label, onclick) {
-  const made = make("button", "", text);
-  made.type = "button";
-  made.dataset.keep = keep; // it has the keyboard's focus again after another conversation was put in its place
-  made.setAttribute("aria-label", label);
-  made.title = label;
-  made.onclick = onclick;
-  return made;
+  putDetail([heading(place, detail), about(place), ...body, ...beside], again);
 }
 
 function switched(text, name, label) {
-  const made = button(text, name, label, () => {
+  const flip = () => {
     state[name] = !state[name];
     show(state.current, { keepAddress: true });
-  });
+  };
+  const made = button("", text, flip, { label, keep: name });
   made.setAttribute("aria-pressed", String(state[name]));
   return made;
 }
@@ -213,14 +135,11 @@ function switched(text, name, label) {
 function heading(place, detail) {
   const link = make("a", "permalink", state.index.ids[place]);
   link.href = address(place);
-  const steps = make("span", "steps");
-  if (detail.runs !== null) steps.append(switched("as the model reads it", "asRead", "As the model reads it"));
-  if (detail.runs === null || !state.asRead) steps.append(switched("Markdown", "markdown", "Show Markdown"));
-  steps.append(
-    button("←", "previous", "Previous conversation (k)", () => move(-1)),
-    button("→", "next", "Next conversation (j)", () => move(1)),
-  );
-  return make("header", "opened", make("h2", "", link), steps);
+  const switches = [];
+  if (detail.runs !== null) switches.push(switched("as the model reads it", "asRead", "As the model reads it"));
+  if (detail.runs === null || !state.asRead) switches.push(switched("Markdown", "markdown", "Show Markdown"));
+  const beside = make("span", "steps", ...switches, ...steps("conversation"));
+  return make("header", "opened", make("h2", "", link), beside);
 }
 
 function about(place) {
@@ -276,13 +195,6 @@ function more(name, value) {
   return make("details", "", make("summary", "", name), make("pre", "", JSON.stringify(value, null, 2)));
 }
 
-function move(by) {
-  if (!state.shown.length) return;
-  const at = state.shown.indexOf(state.current);
-  const next = at < 0 ? 0 : Math.min(state.shown.length - 1, Math.max(0, at + by));
-  show(state.shown[next], { focus: find("list").contains(document.activeElement) });
-}
-
 /* ---- addresses: #c=CONVERSATION ---- */
 
 function address(place) {
@@ -298,35 +210,6 @@ async function fromAddress() {
 }
 
 /* ---- controls ---- */
-
-function clearFilters() {
-  for (const id of ["search", "least", "most"]) find(id).value = "";
-  for (const id of ["sources", "languages", "shapes", "order"]) find(id).selectedIndex = 0;
-  state.words = [];
-  filter();
-  highlight();
-}
-
-function keys(event) {
-  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape" && event.target.id === "search") {
-    clearFilters();
-    event.target.blur();
-  } else if (event.key === "Enter" && event.target.id === "search" && state.shown.length) {
-    show(state.shown[0], { focus: true });
-  } else if (typing) {
-    return;
-  } else if (event.key === "/") {
-    event.preventDefault();
-    find("search").focus();
-  } else if (event.key === "j" || event.key === "k") {
-    move(event.key === "j" ? 1 : -1);
-  } else if (find("list").contains(event.target) && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
-    event.preventDefault();
-    move(event.key === "ArrowDown" ? 1 : -1);
-  }
-}
 
 // Fill the filters with what there is; one with a single choice is left out.
 function controls() {
@@ -345,39 +228,11 @@ function controls() {
     filter();
   };
   find("order").onchange = filter;
-  const later = (run) => {
-    let waiting;
-    return () => {
-      clearTimeout(waiting);
-      waiting = setTimeout(run, 150);
-    };
-  };
   find("least").oninput = find("most").oninput = later(filter);
-  find("search").oninput = later(search);
-  find("clear").onclick = clearFilters;
   find("more").onclick = () => listMore();
 }
 
-function openFromList(event) {
-  const item = event.target.closest("a.item");
-  if (!item || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  show(Number(item.dataset.place), { focus: true });
-  if (narrow()) find("detail").scrollIntoView();
-}
-
-async function start() {
-  if (!window.DecompressionStream) {
-    find("count").textContent = "This browser is too old to unpack the texts (it needs DecompressionStream, 2023).";
-    return;
-  }
-  state.index = await unpack(find("index"));
+start(() => {
   controls();
   filter();
-  find("items").onclick = openFromList;
-  document.addEventListener("keydown", keys);
-  addEventListener("hashchange", fromAddress);
-  if (!(await fromAddress()) && state.shown.length) await show(state.shown[0], { keepAddress: true });
-  document.documentElement.dataset.ready = "true";
-}
-start();
+});

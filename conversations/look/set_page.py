@@ -1,7 +1,8 @@
 """A set of conversations as one page: searched, filtered, and each with what of it is trained in colour.
 
 The page is as safe as the evaluation's report, in the same way (`camelid.page`). Its index has a few numbers for each
-conversation, in columns; the texts lie in blocks that the page unpacks when someone looks. What `data/set.js` finds:
+conversation, in columns; the texts lie in blocks that the page unpacks when someone looks. What its script,
+`data/set.js` and what all such pages share, finds:
 
 - `ids`, `texts` (the beginning of what the user says first), `lengths` (in `unit`), and `sources`, `languages` and
   `shapes`: each [names, most frequent first; the place of each conversation's among them];
@@ -16,14 +17,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
-from itertools import groupby
 from typing import Any
 
 from camelid.errors import UserError
-from camelid.files.paths import find_packaged
-from camelid.files.read import read_text
 from camelid.message import Conversation, Message
-from camelid.page import content_hash, fill_template, pack_value
+from camelid.page import browsing_script, content_hash, fill_template, pack_value
 from camelid.text.language import detect_language
 from camelid.text.words import count_words
 from conversations.scores.score import held_scores
@@ -93,11 +91,10 @@ class PageSet:
         if not self.encoder:
             return None
         try:
-            documents = [self.encoder.explain(document) for document in self.encoder.documents(conversation)]
+            documents = [self.encoder.stretches(document) for document in self.encoder.documents(conversation)]
         except UserError as error:
             return str(error)
-        runs = [groupby(tokens, key=lambda token: token.weight) for tokens in documents]
-        return [[(round(weight, 4), "".join(one.text for one in run)) for weight, run in stretch] for stretch in runs]
+        return [[(round(weight, 4), text) for weight, text in stretches] for stretches in documents]
 
     def _index(self, file: str, conversation: Conversation, detail: dict[str, Any]) -> None:
         source = conversation.meta.get("source")
@@ -133,8 +130,7 @@ class PageSet:
             "starts": self.starts,
             "rendered": rendered,
         }
-        shared = (read_text(find_packaged(f"camelid/data/{name}.js")) for name in ("markdown", "packed"))
-        script = "\n".join((*shared, _data_file("set.js")))
+        script = browsing_script(_data_file("set.js"))
         return fill_template(
             "set.html",
             _data_file,

@@ -19,7 +19,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby, islice
+from itertools import groupby, islice, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -114,6 +114,8 @@ class Encoder:
         self._mark = new_mark()
         self._spelled = spell_controls(controls, self._mark)
         self._pattern = re.compile("|".join(re.escape(token) for token in sorted(controls, key=len, reverse=True)))
+        self._names = {spelling: token for token, spelling in self._spelled.items()}
+        self._respelled = re.compile("|".join(map(re.escape, self._names)) or "(?!)")
         self._tokenizer = respell(tokenizer.backend_tokenizer, self._spelled)
         self._control = {self._tokenizer.token_to_id(self._spelled[token]): token for token in controls}
         self._original_id = {index: controls[token] for index, token in self._control.items()}
@@ -201,15 +203,32 @@ class Encoder:
         spans, texts = self._written(conversation)
         pieces, text = self._tokenise(spans, texts), "".join(texts)
         weights = self._weights(spans, texts, pieces).tolist()
-        names = {spelling: token for token, spelling in self._spelled.items()}
-        spelled = re.compile("|".join(map(re.escape, names))) if names else re.compile("(?!)")
         shown, done = [ShownToken(index, 0.0, self._bos, True) for index in self._start], 0
         for number, end, original, weight in zip(pieces.ids, pieces.ends, self._ids(pieces), weights, strict=True):
-            part = spelled.sub(lambda match: names[match[0]], text[done : max(done, end)])
+            part = self._as_written(text[done : max(done, end)])
             control = number in self._control and self._control[number] in part
             shown.append(ShownToken(original, weight, part, control))
             done = max(done, end)
         return shown
+
+    def stretches(self, conversation: Conversation) -> list[tuple[float, str]]:
+        """The weights and texts of `explain`, texts joined where tokens in a row have one weight."""
+        spans, texts = self._written(conversation)
+        pieces, text = self._tokenise(spans, texts), "".join(texts)
+        weights = np.concatenate([np.zeros(len(self._start)), self._weights(spans, texts, pieces)])
+        begins = [0, *np.flatnonzero(np.diff(weights)) + 1] if weights.size else []
+        ends = np.maximum.accumulate([0] * (len(self._start) + 1) + pieces.ends)  # [at]: characters before a token
+        shown = [
+            (float(weights[begin]), self._as_written(text[ends[begin] : ends[end]]))
+            for begin, end in pairwise([*begins, weights.size])
+        ]
+        if self._start:
+            shown[0] = shown[0][0], self._bos * len(self._start) + shown[0][1]
+        return shown
+
+    def _as_written(self, text: str) -> str:
+        """The text with its control tokens as they are, not as the tokenizer's copy has them."""
+        return self._respelled.sub(lambda match: self._names[match[0]], text)
 
     def _written_or_refused(self, conversation: Conversation) -> tuple[list[Span], list[str]] | UserError:
         try:

@@ -1,29 +1,17 @@
-// The question browser: a list that is searched and filtered, one question opened from it, and the address that links
-// to it. The index is unpacked at the start, the texts block by block when they are needed (see eval/report/page_data.py).
+// The question browser: what is its own beside camelid/data/browsing.js. What its index and blocks hold is written down
+// in eval/report/page_data.py.
 
-const find = (id) => document.getElementById(id);
-const narrow = () => matchMedia("(max-width: 56rem)").matches; // the list is above the answers, as in report.css
-const HIGHLIGHTS = 2000; // marks of searched words at most; more than a reader looks at
+const TYPED = ["search"];
+const CHOSEN = ["category", "outcome", "order"];
 
-const state = {
-  index: null, // models, judges and one short entry for every question
+Object.assign(state, {
   rows: [], // the list's links, in the order of the questions
-  shown: [], // places of the questions that fit search and filters
-  current: -1, // place of the opened question
   a: 0, // the two models compared, as places in index.models
   b: 0,
-  blocks: new Map(), // promises of unpacked blocks by number
-  texts: null, // all texts of each question in lower case, once a search needs them
-  words: [], // searched words
   order: "", // how the list is ordered: a choice of #order
-};
+});
 
 /* ---- the data ---- */
-
-function unpackedBlock(number) {
-  if (!state.blocks.has(number)) state.blocks.set(number, unpack(find(`block-${number}`)));
-  return state.blocks.get(number);
-}
 
 async function detailOf(question) {
   return (await unpackedBlock(question.block))[question.place];
@@ -124,38 +112,8 @@ function tally() {
   return `A better ${counts.a} · equal ${counts.tie} · B better ${counts.b}${missing}`;
 }
 
-// The opened question is marked, and is the one place where Tab enters the list.
-function markCurrent() {
-  state.rows.forEach((item, place) => {
-    if (place === state.current) item.setAttribute("aria-current", "true");
-    else item.removeAttribute("aria-current");
-    item.tabIndex = place === state.current ? 0 : -1;
-  });
-  if (!state.shown.includes(state.current) && state.shown.length) state.rows[state.shown[0]].tabIndex = 0;
-}
-
-// Scroll the list, not the page.
-function reveal(item) {
-  const box = find("list");
-  if (item.offsetTop < box.scrollTop) box.scrollTop = item.offsetTop - 8;
-  const low = item.offsetTop + item.offsetHeight - box.clientHeight;
-  if (low > box.scrollTop) box.scrollTop = low + 8;
-}
-
-/* ---- search ---- */
-
-async function search() {
-  state.words = find("search").value.toLowerCase().split(/\s+/).filter(Boolean);
-  filter();
-  if (state.words.length && !state.texts) {
-    find("count").textContent = "searching the answers …";
-    state.texts = await (state.searching ||= allTexts());
-    filter();
-  }
-  highlight();
-}
-
 async function allTexts() {
+  find("count").textContent = "searching the answers …";
   const texts = [];
   for (const question of state.index.questions) {
     const detail = await detailOf(question);
@@ -163,27 +121,6 @@ async function allTexts() {
     texts.push([question.id, ...detail.turns, ...detail.references, ...answers].join("\n").toLowerCase());
   }
   return texts;
-}
-
-// Mark the searched words in the opened question, without touching its nodes.
-function highlight() {
-  if (!window.Highlight) return;
-  const ranges = [];
-  const walker = document.createTreeWalker(find("detail"), NodeFilter.SHOW_TEXT);
-  while (state.words.length && ranges.length < HIGHLIGHTS && walker.nextNode()) {
-    const node = walker.currentNode;
-    const text = node.data.toLowerCase();
-    if (text.length !== node.length) continue; // lower case moved the letters
-    for (const word of state.words) {
-      for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + word.length)) {
-        const range = new Range();
-        range.setStart(node, at);
-        range.setEnd(node, at + word.length);
-        ranges.push(range);
-      }
-    }
-  }
-  CSS.highlights.set("found", new Highlight(...ranges));
 }
 
 /* ---- opening a question ---- */
@@ -199,12 +136,7 @@ async function show(place, { keepAddress = false, focus = false } = {}) {
   const detail = await detailOf(question);
   if (state.current !== place) return; // another one was opened meanwhile
   const turns = detail.turns.flatMap((_, turn) => exchange(detail, turn));
-  const box = find("detail");
-  const kept = box.contains(document.activeElement) && document.activeElement.dataset.keep;
-  box.replaceChildren(...questionHeader(question), ...turns);
-  if (!again) box.scrollTop = 0;
-  if (kept) box.querySelector(`[data-keep="${kept}"]`)?.focus({ preventScroll: true });
-  highlight();
+  putDetail([...questionHeader(question), ...turns], again);
 }
 
 // Compare these two models, in the list and in the opened question.
@@ -220,21 +152,6 @@ async function choose(a, b) {
   state.rows.forEach((item, place) => item.lastChild.replaceChildren(...chips(state.index.questions[place])));
   filter();
   if (state.current >= 0) await show(state.current);
-}
-
-function move(by) {
-  if (!state.shown.length) return;
-  const at = state.shown.indexOf(state.current);
-  const next = at < 0 ? 0 : Math.min(state.shown.length - 1, Math.max(0, at + by));
-  show(state.shown[next], { focus: find("list").contains(document.activeElement) });
-}
-
-function clearFilters() {
-  find("search").value = "";
-  for (const id of ["category", "outcome", "order"]) find(id).selectedIndex = 0;
-  state.words = [];
-  filter();
-  highlight();
 }
 
 /* ---- addresses: #q=QUESTION&a=MODEL&b=MODEL, each part optional ---- */
@@ -259,30 +176,6 @@ async function fromAddress() {
   return true;
 }
 
-/* ---- keys ---- */
-
-function keys(event) {
-  const typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === "Escape" && event.target.id === "search") {
-    clearFilters();
-    event.target.blur();
-  } else if (event.key === "Enter" && event.target.id === "search" && state.shown.length) {
-    show(state.shown[0], { focus: true });
-  } else if (typing) {
-    return;
-  } else if (event.key === "/") {
-    event.preventDefault();
-    find("questions").scrollIntoView({ block: "nearest" });
-    find("search").focus();
-  } else if (event.key === "j" || event.key === "k") {
-    move(event.key === "j" ? 1 : -1);
-  } else if (find("list").contains(event.target) && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
-    event.preventDefault();
-    move(event.key === "ArrowDown" ? 1 : -1);
-  }
-}
-
 /* ---- the start ---- */
 
 // Fill the filters with what there is, and leave out those that nothing fits.
@@ -305,12 +198,6 @@ function controls() {
   find("category").hidden = categories.length === 1;
   find("category").onchange = find("outcome").onchange = find("order").onchange = filter;
   find("order").hidden = models.length === 1;
-  let waiting;
-  find("search").oninput = () => {
-    clearTimeout(waiting);
-    waiting = setTimeout(search, 120);
-  };
-  find("clear").onclick = clearFilters;
 }
 
 // The two that the page is about, else the best two models, or the best one and the baseline.
@@ -320,31 +207,6 @@ function firstChoice() {
   const rivals = modelOrder().filter((model) => models[model] !== baseline);
   const a = rivals[0] ?? 0;
   return [a, baseline ? models.indexOf(baseline) : rivals[1] ?? a];
-}
-
-function openFromList(event) {
-  const item = event.target.closest("a.item");
-  if (!item || event.ctrlKey || event.metaKey || event.shiftKey) return;
-  event.preventDefault();
-  show(Number(item.dataset.place), { focus: true });
-  if (narrow()) find("detail").scrollIntoView();
-}
-
-async function start() {
-  if (!window.DecompressionStream) {
-    find("count").textContent = "This browser is too old to unpack the questions (it needs DecompressionStream, 2023).";
-    return;
-  }
-  state.index = await unpack(find("index"));
-  controls();
-  state.rows = state.index.questions.map(row);
-  find("list").append(...state.rows);
-  find("list").onclick = openFromList;
-  document.addEventListener("keydown", keys);
-  addEventListener("hashchange", fromAddress);
-  choose(...firstChoice());
-  if (!(await fromAddress()) && state.shown.length) await show(state.shown[0], { keepAddress: true });
-  document.documentElement.dataset.ready = "true";
 }
 
 /* ---- the numbers above ---- */
@@ -401,4 +263,10 @@ if (boards) {
     for (const box of document.querySelectorAll(".board")) box.hidden = box.dataset.board !== boards.value;
   };
 }
-start();
+
+start(() => {
+  controls();
+  state.rows = state.index.questions.map(row);
+  find("list").append(...state.rows);
+  choose(...firstChoice());
+});

@@ -13,31 +13,13 @@ function modelName(model) {
   return make("span", model === state.a ? "in-a" : model === state.b ? "in-b" : "", state.index.models[model]);
 }
 
-// `keep` names the button, so that it has the keyboard's focus again after another question was put in its place.
-function button(className, text, onclick, { label = "", keep = "" } = {}) {
-  const made = make("button", className, text);
-  made.type = "button";
-  if (keep) made.dataset.keep = keep;
-  if (label) {
-    made.title = label;
-    made.setAttribute("aria-label", label);
-  }
-  made.onclick = onclick;
-  return made;
-}
-
 // The bar on top that stays in view, and below it every model's score on this question.
 function questionHeader(question) {
   const link = make("a", "permalink", question.id);
   link.href = address(question);
   link.title = "A link to this question and these two models";
-  const steps = make(
-    "span",
-    "steps",
-    button("step", "←", () => move(-1), { label: "Previous question (k)", keep: "previous" }),
-    button("step", "→", () => move(1), { label: "Next question (j)", keep: "next" }),
-  );
-  const head = make("header", "opened", make("h3", "", link, make("span", "category", question.category)), steps);
+  const beside = make("span", "steps", ...steps("question"));
+  const head = make("header", "opened", make("h3", "", link, make("span", "category", question.category)), beside);
   return state.index.models.length > 2 ? [head, scoreStrip(question)] : [head];
 }
 

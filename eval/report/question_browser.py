@@ -1,16 +1,14 @@
 """The question browser of a page: every question, two answers side by side, the verdicts on both, a link to each.
 
 One viewer for all pages: `data/questions.html` is its place in a page, `data/report_question.js` and `data/report.js`
-are its script, `eval.report.page_data` its data.
+are its script, beside what pages with a list share (`camelid.page`), `eval.report.page_data` its data.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from camelid.files.paths import find_packaged
-from camelid.files.read import read_text
-from camelid.page import content_hash
+from camelid.page import browsing_script, content_hash
 from eval.ask.answer import Answer
 from eval.ask.questions import Question
 from eval.judging.judgment import Judgment
@@ -54,7 +52,6 @@ def make_browser(
     """
     from markupsafe import Markup
 
-    shared = (read_text(find_packaged(f"camelid/data/{name}.js")) for name in ("markdown", "packed"))
-    script = "\n".join((*shared, data_file("report_question.js"), data_file("report.js")))
+    script = browsing_script(data_file("report_question.js"), data_file("report.js"))
     packed = pack_page(results, questions, answers, judgments, compared)
     return QuestionBrowser(packed, Markup(script), content_hash(script), compared is not None)

@@ -24,6 +24,7 @@ from finetune.recipe import DataSection, OptimSection, PreferenceDataSection
 
 # Below it a warm-up of 3% is one update, and Adam's second moment (decay 0.999) has hardly seen anything.
 FEW_UPDATES = 50
+MOST_READ = 0.9  # of a micro-batch's tokens; where more are read, picking them costs more than the others would
 PackedRow = npt.NDArray[np.int64]  # indices of the documents that share a sequence
 
 
@@ -189,6 +190,7 @@ class MicroBatch:
         targets: (N,) int64 that next token.
         weights: (N,) float32 its share of the loss.
         answers: of preferences, where each answer lies; None of anything else.
+        read: (n,) int64 places in T, each once, that a loss or a score is read from; None for (nearly) all.
     """
 
     numbers: PackedRow
@@ -199,6 +201,7 @@ class MicroBatch:
     targets: Tensor
     weights: Tensor
     answers: BatchAnswers | None = None
+    read: Tensor | None = None
 
     @property
     def tokens(self) -> int:
@@ -270,7 +273,12 @@ def make_micro_batch(
         trained=_send(trained, device),
         targets=_send(ids[target_places], device),
         weights=_send(weights[target_places], device),
+        read=_read(trained, own.size, device),
     )
+
+
+def _read(places: npt.NDArray[np.int64], tokens: int, device: torch.device) -> Tensor | None:
+    return _send(places, device) if 0 < places.size <= MOST_READ * tokens else None
 
 
 def _send(values: npt.NDArray[Any], device: torch.device) -> Tensor:
@@ -311,4 +319,5 @@ def make_answer_batch(
             _send(np.arange(lengths.size).repeat(lengths), device),
             _send(lengths, device),
         ),
+        read=_read(np.union1d(trained, places.ends), ids.size, device),
     )

@@ -12,7 +12,7 @@ from finetune.engine.wide_gradients import WideGradients
 from finetune.engine.worker import Worker
 from finetune.folders import weights
 from finetune.folders.score_head import with_score
-from finetune.layout import Sharding, loads_whole
+from finetune.layout import Sharding, compiles, loads_whole
 from finetune.llama.config import LlamaConfig
 from finetune.llama.model import Llama
 from finetune.parallel import launch
@@ -74,20 +74,6 @@ def make_frozen_worker(accelerator: Accelerator, sharding: Sharding, recipe: Rec
     return Worker(
         accelerator, model, unwrapped, optimizer, sharding, autocast, rank, ranks, batch, 0.0, patience=patience
     )
-
-
-def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
-    """Whether layers run compiled: as the recipe says, or, if it leaves it open, where it pays on CUDA.
-
-    Compiled sequences are filled up to their length, so they must be nearly full.
-    """
-    if recipe.kind != "sft":  # sequences of uneven lengths
-        return False
-    chosen = recipe.model.compile
-    shared = recipe.run.tensor_parallel > 1 or context_parts(recipe.run) > 1
-    whole = not shared and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
-    able = whole and recipe.run.precision != "fp32" and recipe.data.packing
-    return device == "cuda" and able if chosen == "auto" else chosen
 
 
 def _load(accelerator: Accelerator, sharding: Sharding, recipe: Recipe) -> tuple[nn.Module, Llama, Pipeline | None]:

@@ -11,12 +11,13 @@ import yaml
 from camelid.config import to_tree
 from camelid.errors import UserError
 from camelid.files.paths import suggest_path
-from camelid.files.read import read_json
+from camelid.files.read import file_hash, read_json
 from camelid.files.tail import cut_after
 from camelid.files.write import atomic_write, write_json
 from finetune.data.sources import source_fingerprint, source_name
 from finetune.folders.fingerprint import BASE, base_record, weights_fingerprint
 from finetune.folders.hub import suggest_download
+from finetune.ppo_section import PpoSection
 from finetune.recipe import Recipe, StepSection, read_recipe
 
 PACKAGES = (
@@ -45,6 +46,7 @@ FREE = {
     "run.pipeline_parallel",
     "run.context_parallel",
     "run.trackers",
+    "ppo.sampler",  # an address; who samples from the policy does not change what it is
 }
 
 
@@ -65,9 +67,8 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
         UserError: the folder belongs to a run with another recipe, or data or base are missing or have changed.
     """
     data = {source_name(source): source_fingerprint(source) for source in recipe.data.train}
-    if recipe.kind == "ppo":  # a reward model that was trained anew would be another reward
-        rewards = {name: where for name, where in recipe.ppo.rewards.items() if Path(where).is_dir()}
-        data |= {f"ppo.rewards.{name}": weights_fingerprint(where) for name, where in rewards.items()}
+    if recipe.kind == "ppo":
+        data |= _reward_fingerprints(recipe.ppo)
     path, summary = folder / "recipe.yaml", folder / "summary.json"
     if not path.is_file():
         write_json(folder / "data.json", data)
@@ -97,6 +98,20 @@ def claim_run_folder(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
         _write_recipe(path, recipe)
     summary.unlink(missing_ok=True)  # after a kill between these lines, `until` says that it is to go
     return None
+
+
+def _reward_fingerprints(section: PpoSection) -> dict[str, str]:
+    """Hashes of what rewards are made of: a model that was trained anew, or a file that has changed, is another."""
+    rewards = {f"ppo.rewards.{name}": where for name, where in section.rewards.items()}
+    rewards |= {} if section.gold is None else {"ppo.gold": section.gold}
+    found = {}
+    for name, where in rewards.items():
+        file = where.rpartition(":")[0]
+        if Path(where).is_dir():
+            found[name] = weights_fingerprint(where)
+        elif file.endswith(".py") and Path(file).is_file():
+            found[name] = file_hash(file)
+    return found
 
 
 def _base(path: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ the same for every micro-batch size and number of processes.
 """
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from camelid.errors import UserError
 from finetune.data.batches import (
     MicroBatch,
     PackedRow,
@@ -25,6 +23,7 @@ from finetune.data.batches import (
     split_micro_batch,
 )
 from finetune.data.token_data import TokenData
+from finetune.engine.cut_smaller import cut_smaller, is_out_of_memory
 from finetune.engine.optimizer import InBackward
 from finetune.engine.worker import Worker
 from finetune.objectives.objective import Objective, UpdateShare
@@ -101,10 +100,10 @@ def run_update(
                 loss_sum = _accumulate_in_stages(worker, worker.pipeline, plan, micro_rows, objective, divisor)
             break
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0]
-        _split(worker, micro_rows, reason)
+        cut_smaller(worker, micro_rows, reason)
     if loss_sum is None:
         worker.forget_gradients()
         return None
@@ -210,34 +209,3 @@ def _accumulate_in_stages(
     batches = (make_micro_batch(plan.data, rows, device, shape) for rows in micro_rows)
     pipeline.train(len(micro_rows), batches, forward, backward)
     return float(worker.sum(loss_sum))
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
-
-
-def _split(worker: Worker, micro_batches: MicroRows, reason: str) -> None:
-    """Cut micro-batches in two from now on and forget what was accumulated.
-
-    Raises:
-        UserError: they are single documents already, or other processes wait in a collective operation.
-    """
-    if worker.accelerator.num_processes > 1 or isinstance(worker.optimizer, InBackward):
-        message = f"out of memory ({reason}); halve optim.micro_batch or set model.recompute=full, then go on"
-        if not worker.accelerator.is_main_process:  # which reports its own errors, and waits for this process
-            print(f"camelid: error: process {worker.accelerator.process_index}: {message}", file=sys.stderr, flush=True)
-        raise UserError(message)
-    if all(sum(len(row) for row in rows) <= 1 for rows in micro_batches):
-        raise UserError(
-            f"out of memory with a single document ({reason}); lower data.max_length, set model.recompute=full, "
-            "or train an adapter"
-        )
-    worker.forget_gradients()
-    if worker.accelerator.device.type == "cuda":
-        torch.cuda.empty_cache()
-    worker.splits *= 2
-    worker.unwrapped.set_compiled(False)  # the parts differ in shape
-    print(
-        f"out of memory: micro-batches are cut into {worker.splits} parts from here on; the update stays the same",
-        flush=True,
-    )

@@ -80,7 +80,9 @@ class Worker:
         inputs = batch.input_ids if hidden_TD is None else hidden_TD
         ends = self.pipeline is None or self.pipeline.last
         with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.autocast):
-            out: Tensor = self.model(inputs, batch.positions, batch.documents, head=head if ends else None)
+            out: Tensor = self.model(
+                inputs, batch.positions, batch.documents, head=head if ends else None, read_N=batch.read
+            )
         return out
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ import numpy as np
 from finetune.generate.chunk import ChosenToken, Chunk
 from finetune.generate.low_rank import LowRankAdapter
 from finetune.generate.sampling import Sampling, SamplingState
-from finetune.generate.text_stream import TextStream
+from finetune.generate.text_stream import NoText, TextStream
 
 
 class DecoderJob(Protocol):
@@ -42,7 +42,7 @@ class Answering(Generic[JobT]):
 
     Args:
         job: what is asked.
-        tokenizer: decodes the answer.
+        tokenizer: decodes the answer; None leaves its text empty, and wants no stop strings.
         room: tokens that prompt and answer get.
         state: chooses tokens.
         known: tokens of the prompt that are not read anew.
@@ -59,7 +59,9 @@ class Answering(Generic[JobT]):
         self.ids: list[int] = []
         self.prompt: tuple[ChosenToken, ...] = ()
         self._known = known
-        self.text = TextStream(tokenizer, job.sampling.stop, job.sampling.after)
+        self.text: TextStream | NoText = NoText()
+        if tokenizer is not None:
+            self.text = TextStream(tokenizer, job.sampling.stop, job.sampling.after)
 
     def add(self, token: ChosenToken, end_ids: frozenset[int]) -> Chunk:
         """Take the next token.

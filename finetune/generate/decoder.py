@@ -20,6 +20,7 @@ from finetune.generate.chunk import ChosenToken, Chunk
 from finetune.generate.low_rank import LowRankAdapter
 from finetune.generate.prefix import LEAST, KeptPrefixes, Prefix, common
 from finetune.generate.read_prompts import PromptHead
+from finetune.generate.recorded_steps import RecordedSteps, can_record
 from finetune.generate.sampling import SamplingState, choose_tokens, top_logprobs
 from finetune.generate.slots import STEP, Slots
 from finetune.llama.attention import Documents
@@ -57,12 +58,13 @@ class Decoder(Generic[JobT]):
     Args:
         model: in eval mode while it is stepped. Where its weights are cut over processes, all make the same passes
             (see `answer_jobs` in `finetune.generate.decode`).
-        tokenizer: decodes the answers.
+        tokenizer: decodes the answers; None leaves their texts empty, and takes no stop strings.
         end_ids: tokens that end an answer (end of sequence, end of turn).
         most_batch: answers written at once.
         most_tokens: tokens of room in the cache, over all answers.
         call: what is called in place of `model`, where wrappers around it must be (`fully_shard` with an adapter).
-            Where jobs have adapters of their own, it is told them, `adapters=[...]`, one for each document.
+            Where jobs have adapters of their own, it is told them, `adapters=[...]`, one for each document. What is
+            called so is never recorded (`recorded_steps`): it may do other things each time.
         device: where it computes, if its weights lie elsewhere.
         kept_tokens: beside the cache, tokens of prompts and answers whose keys and values are kept, so that prompts
             that begin like them are read from there on. Then long prompts are read piece by piece, too. The order of
@@ -93,7 +95,8 @@ class Decoder(Generic[JobT]):
         # Weights that `fully_shard` gathers stay in its buffers, which training uses again: not with inference tensors.
         cut = any(isinstance(weight, DTensor) for weight in model.parameters())
         self._mode = torch.no_grad if cut else torch.inference_mode
-        self._slots = self._new_slots()
+        self._records = call is None and can_record(model, model.config, self._device)
+        self._slots, self._steps = self._new_slots()
         self._batch: list[Answering[JobT]] = []
         self._waiting: deque[JobT] = deque()
         self._joining: list[_Joining[JobT]] = []  # out of the queue, not yet surely in the batch
@@ -164,7 +167,8 @@ class Decoder(Generic[JobT]):
         # Which rows the failed pass has written is not known, so the whole cache goes, and every answer in it.
         # Jobs that were joining may be in the batch already.
         jobs = {id(job): job for job in [*(each.job for each in self._batch), *(each.job for each in self._joining)]}
-        self._batch, self._joining, self._slots, self._begun = [], [], self._new_slots(), None
+        self._batch, self._joining, self._begun = [], [], None
+        self._slots, self._steps = self._new_slots()
         return list(jobs.values())
 
     def forget(self, adapter: LowRankAdapter) -> None:
@@ -246,7 +250,7 @@ class Decoder(Generic[JobT]):
         self._joining = [joining]
         self._waiting.popleft()
         piece = joining.new[:PIECE]
-        slots = self._new_slots()
+        slots, _ = self._new_slots()
         slots.read([PIECE], [0], joining.known + PIECE, [joining.prefix])
         self._pass([piece], [joining], lambda hidden_TD, _: hidden_TD[:0], slots)
         self._begun = joining.job, slots.prefix(0)
@@ -296,9 +300,12 @@ class Decoder(Generic[JobT]):
     def _write(self) -> list[tuple[JobT, Chunk]]:
         """Write one more token of every answer."""
         # Row i of the cache is answer i of the batch: `_leave` keeps the two in step.
-        last_B = torch.tensor([answer.ids[-1] for answer in self._batch], device=self._device)
-        positions_B, documents = self._slots.step()
+        last = [answer.ids[-1] for answer in self._batch]
         adapters = self._adapters(answer.job for answer in self._batch)
+        if self._steps is not None and not adapters:
+            return self._add(0, self._steps.logits(last))
+        positions_B, documents = self._slots.step()
+        last_B = torch.tensor(last, device=self._device)
         return self._add(0, self._call(last_B, positions_B, documents, cache=self._slots, **adapters))
 
     def _add(self, first: int, logits_BV: Tensor) -> list[tuple[JobT, Chunk]]:
@@ -322,8 +329,9 @@ class Decoder(Generic[JobT]):
         if row < len(self._batch):
             self._batch[row] = last
 
-    def _new_slots(self) -> Slots:
-        return Slots(self._config.num_hidden_layers, self._most_tokens, self._device)
+    def _new_slots(self) -> tuple[Slots, RecordedSteps | None]:
+        slots = Slots(self._config.num_hidden_layers, self._most_tokens, self._device)
+        return slots, RecordedSteps(self._call, slots, self._device) if self._records else None
 
 
 def _asked(numbers: Sequence[int], jobs: Sequence[DecoderJob]) -> dict[int, int]:

@@ -29,6 +29,8 @@ class Slots:
 
     Attributes:
         lengths: tokens of each row in use, those of the pass that was announced included.
+        rows, room: of the memory, once the announced pass has reached every layer.
+        version: of the memory; another one, and it lies elsewhere.
     """
 
     def __init__(self, layers: int, most_tokens: int, device: torch.device) -> None:
@@ -36,12 +38,12 @@ class Slots:
         self._most_tokens, self._device = most_tokens, device
         empty = torch.zeros(0, 0, 0, 0, device=device)
         self._keys, self._values = [empty] * layers, [empty] * layers
-        self._rows = self._room = 0  # of the buffers, once the announced pass has reached their layer
+        self.rows = self.room = self.version = 0
         self._documents: list[int] = []  # lengths of the prompts to be read; none in a step
         self._source_of: list[int] = []  # for each new row, the prompt it holds
         self._prefixes: list[Prefix | None] = []  # of each prompt, what is known of it
-        self._at_B = torch.empty(0)
-        self._seen: dict[int | None, Tensor] = {}  # masks of the announced step by window, made when a layer asks
+        self._at_B, self._used = torch.empty(0), 0  # where a step's tokens go, and how many places of a row they see
+        self._biases: dict[int | None, Tensor] = {}  # of the announced step by window, made when a layer asks
 
     @property
     def bytes(self) -> int:
@@ -77,12 +79,28 @@ class Slots:
 
     def step(self) -> tuple[Tensor, Documents]:
         """Prepare a pass that brings one token for every row; return their positions, (B,)."""
-        rows = len(self.lengths)
+        places_B = torch.tensor(self.advance(), device=self._device)
+        return places_B, self.announce(places_B, max(self.lengths))
+
+    def advance(self) -> list[int]:
+        """Count one more token for every row; return where each will lie."""
+        places = self.lengths
+        self.lengths = [place + 1 for place in places]
+        return places
+
+    def announce(self, places_B: Tensor, used: int) -> Documents:
+        """Say where a pass that brings one token a row puts them.
+
+        Args:
+            places_B: in each of the first B rows, of which some may not be in use.
+            used: places of a row that the pass looks at, those that it must not see included.
+
+        Returns:
+            The tokens as documents, which lie on the host: a cache is all that tells them apart.
+        """
         self._documents, self._source_of = [], []
-        self._at_B = torch.tensor(self.lengths, device=self._device)
-        self._seen = {}
-        self.lengths = [length + 1 for length in self.lengths]
-        return self._at_B, Documents.from_lengths([1] * rows, self._device)
+        self._at_B, self._used, self._biases = places_B, used, {}
+        return Documents.from_lengths([1] * len(places_B))
 
     def leave(self, row: int) -> None:
         """Free a row; the last one takes its place."""
@@ -97,26 +115,24 @@ class Slots:
 
     def attend(self, layer: int, q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
         """Store the new keys and values, then attend from the new tokens to all of their row."""
-        rows = len(self.lengths)
         if self._documents:
             self._store(layer, k_TKd, v_TKd)
             if not any(self._prefixes):
                 return attention(q_THd, k_TKd, v_TKd, documents)
             known_keys, known_values = self._known(self._keys[layer]), self._known(self._values[layer])
             return attend_rows(q_THd, known_keys, known_values, self._documents, documents.window)
-        keys, values, seen_B11C = self._keys[layer], self._values[layer], self._mask(documents.window)
-        used = seen_B11C.shape[-1]
+        keys, values, rows = self._keys[layer], self._values[layer], len(self._at_B)
         rows_B = torch.arange(rows, device=self._device)
         keys[rows_B, :, self._at_B] = k_TKd
         values[rows_B, :, self._at_B] = v_TKd
-        out_BH1d = scaled_dot_product_attention(
-            q_THd[:, :, None],
-            keys[:rows, :, :used],
-            values[:rows, :, :used],
-            attn_mask=seen_B11C,
-            enable_gqa=q_THd.shape[1] != k_TKd.shape[1],
+        # Query heads that share keys stand where queries do: kernels that take a mask want as many heads of each.
+        out_BKGd = scaled_dot_product_attention(
+            q_THd.reshape(rows, k_TKd.shape[1], -1, q_THd.shape[2]),
+            keys[:rows, :, : self._used],
+            values[:rows, :, : self._used],
+            attn_mask=self._bias(documents.window, q_THd.dtype),
         )
-        return out_BH1d[:, :, 0]
+        return out_BKGd.flatten(1, 2)
 
     def _store(self, layer: int, k_TKd: Tensor, v_TKd: Tensor) -> None:
         """Put a layer's new keys and values into the new rows, behind what is known of these."""
@@ -137,30 +153,32 @@ class Slots:
         rows = [first + self._source_of.index(source) for source in range(len(self._documents))]
         return [buffer[row, :, : self.lengths[row]] for row in rows]
 
-    def _mask(self, window: int | None) -> Tensor:
-        """(B, 1, 1, C) which places of its row each new token sees."""
-        if window not in self._seen:
-            places_C = torch.arange(max(self.lengths), device=self._device)
-            seen_BC = places_C[None] <= self._at_B[:, None]
+    def _bias(self, window: int | None, dtype: torch.dtype) -> Tensor:
+        """(B, 1, 1, C) what is added to the scores: nothing for places that a row's new token sees, else -inf."""
+        if window not in self._biases:
+            places_C = torch.arange(self._used, device=self._device)
+            hidden_BC = places_C[None] > self._at_B[:, None]
             if window is not None:
-                seen_BC &= places_C[None] >= self._at_B[:, None] - window
-            self._seen[window] = seen_BC[:, None, None]
-        return self._seen[window]
+                hidden_BC |= places_C[None] < self._at_B[:, None] - window
+            bias_BC = torch.zeros(hidden_BC.shape, dtype=dtype, device=self._device)
+            self._biases[window] = bias_BC.masked_fill_(hidden_BC, float("-inf"))[:, None, None]
+        return self._biases[window]
 
     def _plan_room(self, rows: int, room: int) -> None:
         """Choose how large the buffers must be."""
-        if rows <= self._rows and room <= self._room:
+        if rows <= self.rows and room <= self.room:
             return
-        if rows * max(room, self._room) <= self._most_tokens:
-            room = max(room, self._room)
-        self._rows, self._room = min(max(rows, 2 * self._rows), self._most_tokens // room), room
+        self.version += 1
+        if rows * max(room, self.room) <= self._most_tokens:
+            room = max(room, self.room)
+        self.rows, self.room = min(max(rows, 2 * self.rows), self._most_tokens // room), room
 
     def _grown(self, old: Tensor, x_TKd: Tensor, kept: int) -> Tensor:
         """A buffer as large as it must be; made when its layer is reached, so that memory never holds all twice."""
-        if old.shape[0] == self._rows and old.shape[2] == self._room:
+        if old.shape[0] == self.rows and old.shape[2] == self.room:
             return old
         _, heads, width = x_TKd.shape
-        grown = torch.zeros(self._rows, heads, self._room, width, dtype=x_TKd.dtype, device=x_TKd.device)
+        grown = torch.zeros(self.rows, heads, self.room, width, dtype=x_TKd.dtype, device=x_TKd.device)
         if kept:
             used = max(self.lengths[:kept])
             grown[:kept, :, :used] = old[:kept, :, :used]

@@ -62,6 +62,18 @@ class TextStream:
         return text
 
 
+class NoText:
+    """In place of a `TextStream` where nobody reads the text as it comes: decoding costs more than choosing a token."""
+
+    stopped = False
+
+    def add(self, token: int) -> str:
+        return ""
+
+    def finish(self) -> str:
+        return ""
+
+
 class TrimmedText:
     """Text that comes in pieces, without the white space before its first word and after its last.
 

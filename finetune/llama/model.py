@@ -19,10 +19,15 @@ from finetune.llama.activations import rms_norm, swiglu
 from finetune.llama.attention import Documents, attention
 from finetune.llama.cache import KeyValues
 from finetune.llama.config import LlamaConfig
+from finetune.llama.linear import Linear
 from finetune.llama.recompute import Recompute, remade, run_compiled, run_layer
 from finetune.llama.rope import apply_rotary, rotary_cos_sin
 
 Head = Callable[[Tensor, nn.Module], Tensor]
+
+
+def _rows(x_TX: Tensor, places_N: Tensor | None) -> Tensor:
+    return x_TX if places_N is None else x_TX.index_select(0, places_N)
 
 
 class RMSNorm(nn.Module):
@@ -43,16 +48,23 @@ class LlamaAttention(nn.Module):
         self.head_size = config.head_size
         self.turns = config.turns(layer)
         width, bias = config.hidden_size, config.attention_bias
-        self.q_proj = nn.Linear(width, config.num_attention_heads * config.head_size, bias=bias)
-        self.k_proj = nn.Linear(width, config.kv_heads * config.head_size, bias=bias)
-        self.v_proj = nn.Linear(width, config.kv_heads * config.head_size, bias=bias)
-        self.o_proj = nn.Linear(config.num_attention_heads * config.head_size, width, bias=config.output_bias)
+        self.q_proj = Linear(width, config.num_attention_heads * config.head_size, bias=bias)
+        self.k_proj = Linear(width, config.kv_heads * config.head_size, bias=bias)
+        self.v_proj = Linear(width, config.kv_heads * config.head_size, bias=bias)
+        self.o_proj = Linear(config.num_attention_heads * config.head_size, width, bias=config.output_bias)
         norms = config.family.head_norms
         self.q_norm = RMSNorm(config.head_size, config.rms_norm_eps) if norms else None
         self.k_norm = RMSNorm(config.head_size, config.rms_norm_eps) if norms else None
 
     def forward(
-        self, x_TD: Tensor, cos_Td: Tensor, sin_Td: Tensor, documents: Documents, cache: KeyValues | None, layer: int
+        self,
+        x_TD: Tensor,
+        cos_Td: Tensor,
+        sin_Td: Tensor,
+        documents: Documents,
+        cache: KeyValues | None,
+        layer: int,
+        read_N: Tensor | None,
     ) -> Tensor:
         q_THd = self.q_proj(x_TD).unflatten(-1, (-1, self.head_size))
         k_TKd = self.k_proj(x_TD).unflatten(-1, (-1, self.head_size))
@@ -65,7 +77,7 @@ class LlamaAttention(nn.Module):
             out_THd = attention(q_THd, k_TKd, v_TKd, documents)
         else:
             out_THd = cache.attend(layer, q_THd, k_TKd, v_TKd, documents)
-        projected: Tensor = self.o_proj(out_THd.flatten(1))
+        projected: Tensor = self.o_proj(_rows(out_THd.flatten(1), read_N))
         return projected
 
 
@@ -75,9 +87,9 @@ class LlamaMLP(nn.Module):
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__()
         width, inner, bias = config.hidden_size, config.intermediate_size, config.mlp_bias
-        self.gate_proj = nn.Linear(width, inner, bias=bias)
-        self.up_proj = nn.Linear(width, inner, bias=bias)
-        self.down_proj = nn.Linear(inner, width, bias=bias)
+        self.gate_proj = Linear(width, inner, bias=bias)
+        self.up_proj = Linear(width, inner, bias=bias)
+        self.down_proj = Linear(inner, width, bias=bias)
 
     def forward(self, x_TD: Tensor) -> Tensor:
         out_TD: Tensor = self.down_proj(remade(swiglu, self.gate_proj(x_TD), self.up_proj(x_TD)))
@@ -100,13 +112,14 @@ class LlamaDecoderLayer(nn.Module):
         documents: Documents,
         cache: KeyValues | None = None,
         layer: int = 0,
+        read_N: Tensor | None = None,
         compiled: Recompute | None = None,
     ) -> Tensor:
         """See `_compute`; in code compiled for a way to recompute, if `compiled` says one."""
         # In here, so that the hooks that sharding adds to layers run outside of what is compiled.
         if compiled is not None:
             return run_compiled(compiled, self._compute, x_TD, cos_Td, sin_Td, documents)
-        return self._compute(x_TD, cos_Td, sin_Td, documents, cache, layer)
+        return self._compute(x_TD, cos_Td, sin_Td, documents, cache, layer, read_N)
 
     def _compute(
         self,
@@ -116,12 +129,14 @@ class LlamaDecoderLayer(nn.Module):
         documents: Documents,
         cache: KeyValues | None = None,
         layer: int = 0,
+        read_N: Tensor | None = None,
     ) -> Tensor:
-        """h = x + attention(norm(x)); out = h + mlp(norm(h))."""
+        """h = x + attention(norm(x)); out = h + mlp(norm(h)); if `read_N` names places, of these alone, else 0."""
         normed_TD = remade(self.input_layernorm, x_TD)
-        h_TD = remade(torch.add, x_TD, self.self_attn(normed_TD, cos_Td, sin_Td, documents, cache, layer))
-        out_TD: Tensor = h_TD + self.mlp(remade(self.post_attention_layernorm, h_TD))
-        return out_TD
+        attended_ND = self.self_attn(normed_TD, cos_Td, sin_Td, documents, cache, layer, read_N)
+        h_ND = remade(torch.add, _rows(x_TD, read_N), attended_ND)
+        out_ND: Tensor = h_ND + self.mlp(remade(self.post_attention_layernorm, h_ND))
+        return out_ND if read_N is None else torch.zeros_like(x_TD).index_copy(0, read_N, out_ND)
 
 
 class LlamaModel(nn.Module):
@@ -155,9 +170,9 @@ class Llama(nn.Module):
         self.compiled = False
         self.model = LlamaModel(config)
         if config.num_labels:
-            self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
+            self.score = Linear(config.hidden_size, config.num_labels, bias=False)
         else:
-            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+            self.lm_head = Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
 
@@ -190,6 +205,7 @@ class Llama(nn.Module):
         documents: Documents,
         head: Head | None = None,
         cache: KeyValues | None = None,
+        read_N: Tensor | None = None,
     ) -> Tensor:
         """Run the model over packed documents.
 
@@ -200,6 +216,8 @@ class Llama(nn.Module):
             head: what to make of the final hidden states, called with (hidden_TD, output layer). The training
                 loss is computed here, inside the forward pass, so that sharding wrappers see all of it.
             cache: keys and values of what came before; then T holds only the new tokens.
+            read_N: places whose final hidden states `head` looks at, each once; None = all. Others need not be
+                computed: they give keys and values to the last layer, and their own final states may be 0.
 
         Returns:
             (T, V) logits, (T, 1) scores, or whatever `head` returns.
@@ -211,8 +229,10 @@ class Llama(nn.Module):
             for seen, layer in zip(self._seen(documents.on_device_alone()), self.model.layers, strict=True):
                 x_TD = layer(x_TD, cos_Td, sin_Td, seen, compiled=self.recompute)
         else:
+            last = self.config.num_hidden_layers - 1
             for index, (seen, layer) in enumerate(zip(self._seen(documents), self.model.layers, strict=True)):
-                x_TD = run_layer(self.recompute, layer, x_TD, cos_Td, sin_Td, seen, cache, index)
+                read = read_N if index == last else None
+                x_TD = run_layer(self.recompute, layer, x_TD, cos_Td, sin_Td, seen, cache, index, read)
         hidden_TD = self.model.norm(x_TD)
         out: Tensor = self.output(hidden_TD) if head is None else head(hidden_TD, self.output)
         return out

@@ -41,7 +41,7 @@ def generalised_advantages(
         rewards_N: of each token.
         values_N: what the critic expects before each token.
         lengths_A: tokens of each answer.
-        gamma, gae_lambda: see `PpoSection`.
+        gamma, gae_lambda: see `PpoSection.gae`.
 
     Returns:
         (N,) advantages, and (N,) returns, which the critic should have expected.

@@ -44,9 +44,9 @@ def token_surprises(hidden_TD: Tensor, lm_head: nn.Module, batch: MicroBatch) ->
     found = []
     for places_n, targets_n in zip(*position_chunks(batch.trained, batch.targets), strict=True):
         logs_nV = widen(lm_head(hidden_TD.index_select(0, places_n))).log_softmax(-1)
-        chances_nV = logs_nV.exp()
-        entropy_n = -(chances_nV * logs_nV).sum(-1)
-        variance_n = (chances_nV * logs_nV.square()).sum(-1) - entropy_n.square()
+        expected_nV = logs_nV.exp().mul_(logs_nV)
+        entropy_n = -expected_nV.sum(-1)
+        variance_n = expected_nV.mul_(logs_nV).sum(-1) - entropy_n.square()
         own_n = logs_nV.gather(1, targets_n[:, None])[:, 0]
         found.append(torch.stack([own_n, entropy_n, variance_n], 1).double())
     if not batch.trained.numel():  # an empty share still reaches the layer, as all processes must

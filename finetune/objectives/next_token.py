@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear, log_softmax
+from torch.nn.functional import cross_entropy, log_softmax
 from torch.utils.checkpoint import checkpoint
 
 from finetune.data.batches import MicroBatch
 from finetune.data.token_data import TokenData
+from finetune.llama.linear import Linear, product, transposed_product
 from finetune.llama.model import Head, Llama
 from finetune.objectives.neftune import noisy_embeddings
 from finetune.objectives.objective import UpdateShare
@@ -145,7 +146,7 @@ def _is_plain(lm_head: nn.Module) -> bool:
     """Whether the output layer is one matrix that is here as a whole: no adapter, no shard (ZeRO-3, DTensor)."""
     weight = getattr(lm_head, "weight", None)
     whole = type(weight) is nn.Parameter and not hasattr(weight, "ds_id")
-    return whole and type(lm_head) is nn.Linear and lm_head.bias is None
+    return whole and type(lm_head) in (nn.Linear, Linear) and lm_head.bias is None
 
 
 def position_chunks(*tensors: Tensor, passes: int | None = None) -> list[tuple[Tensor, ...]]:
@@ -181,7 +182,7 @@ class _LinearLoss(torch.autograd.Function):
         cast_VD = matrix_VD.to(hidden_ND.dtype)  # once, not for every chunk
         start = 0
         for hidden_nD, targets_n, weights_n in zip(*position_chunks(hidden_ND, targets_N, weights_N), strict=True):
-            logs_nV = log_softmax(linear(hidden_nD, cast_VD), -1, dtype=wide)
+            logs_nV = log_softmax(product(hidden_nD, cast_VD), -1, dtype=wide)
             aimed_n1 = logs_nV.gather(1, targets_n[:, None])
             if smoothing:
                 aimed_n1 = (1 - smoothing) * aimed_n1 + smoothing * logs_nV.mean(-1, keepdim=True)
@@ -192,9 +193,9 @@ class _LinearLoss(torch.autograd.Function):
                 slope_nV -= smoothing / slope_nV.shape[-1]
             slope_nV = slope_nV.mul_(weights_n[:, None]).to(hidden_nD.dtype)
             if grad_ND is not None:
-                grad_ND[start : start + len(targets_n)] = slope_nV @ cast_VD
+                grad_ND[start : start + len(targets_n)] = product(slope_nV, cast_VD.T)
             if grad_VD is not None:
-                grad_VD += slope_nV.T @ hidden_nD
+                grad_VD += transposed_product(slope_nV, hidden_nD)
             start += len(targets_n)
         ctx.save_for_backward(grad_ND, grad_VD)
         return total

@@ -71,18 +71,78 @@ def require_same_policy(
     Raises:
         UserError: they differ by more than rounding does, or the tokens are not drawn from these probabilities.
     """
-    apart = float(np.abs(sampled_N - log_probs_N).mean())
     means = "the answers are not the policy's, so nothing was learned from them"
-    if not apart <= MOST_APART[precision]:
-        raise UserError(
-            f"iteration {iteration + 1}: the sampler's log-probabilities are {apart:.2g} nats a token from the "
-            f"policy's (at most {MOST_APART[precision]:g} with run.precision = {precision}): its weights are old or "
-            f"others; {means}"
-        )
+    apart = _require_near(sampled_N, log_probs_N, precision, f"iteration {iteration + 1}: the sampler", means)
     if abs(tally.errors) > ERRORS and abs(tally.off) > SHARE:
         raise UserError(
             f"iteration {iteration + 1}: the sampled tokens are {tally.off:+.1%} as surprising as the policy's "
             f"probabilities say ({tally.errors:+.1f} standard errors): another temperature, or only part of the "
             f"vocabulary; {means}"
+        )
+    return apart
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What is said of the tokens of the same prompts after each reload of an outside sampler's weights.
+
+    Attributes:
+        ours: (N,) log-probability of each token by the policy, nats.
+        theirs: (N,) the same by the sampler.
+    """
+
+    ours: Doubles
+    theirs: Doubles
+
+
+def require_reloaded(now: Probes, before: Probes | None, precision: str, who: str) -> None:
+    """Stop a run whose outside sampler has not taken over the policy's weights.
+
+    In bfloat16 the updates of one iteration may move a token's log-probability by less than rounding does. Over all
+    tokens they still show: what the sampler says must have moved as the policy has, by a slope of 1. One that keeps its
+    weights has a slope of 0, and is known by a slope that is below 1/2 by `ERRORS` standard errors.
+
+    Args:
+        now: after the reload.
+        before: after the one before; None if there was none.
+        precision: of the run.
+        who: names the sampler in the error.
+
+    Raises:
+        UserError: the two differ by more than rounding does, or the sampler has not moved as the policy has.
+    """
+    _require_near(
+        now.theirs,
+        now.ours,
+        precision,
+        f"{who}: after a reload of its weights the sampler",
+        "it is asked for no answers",
+    )
+    if before is None:
+        return
+    ours, theirs = now.ours - before.ours, now.theirs - before.theirs
+    moved = float(ours @ ours)
+    if not moved:
+        return
+    slope = float(ours @ theirs) / moved
+    error = float(np.std(theirs - slope * ours)) / math.sqrt(moved)
+    if slope + ERRORS * error < 0.5:
+        raise UserError(
+            f"{who}: the policy has moved since the last reload, and the sampler by {slope:.0%} of that: it still has "
+            "the weights of before"
+        )
+
+
+def _require_near(sampled_N: Doubles, log_probs_N: Doubles, precision: str, who: str, means: str) -> float:
+    """Mean nats a token between the two.
+
+    Raises:
+        UserError: that is more than rounding makes.
+    """
+    apart = float(np.abs(sampled_N - log_probs_N).mean())
+    if not apart <= MOST_APART[precision]:
+        raise UserError(
+            f"{who}'s log-probabilities are {apart:.2g} nats a token from the policy's (at most "
+            f"{MOST_APART[precision]:g} with run.precision = {precision}): its weights are old or others; {means}"
         )
     return apart

@@ -19,15 +19,15 @@ from finetune.engine.worker import Worker
 from finetune.llama.model import Head
 from finetune.objectives.advantages import Doubles
 from finetune.objectives.clipped_values import token_values
-from finetune.objectives.log_probs import token_log_probs, token_surprises
+from finetune.objectives.log_probs import token_surprises
 from finetune.ppo.check_sampler import SamplerTally, require_same_policy
 from finetune.ppo.draw import draw_prompts, draw_seed
-from finetune.ppo.measure import measure
+from finetune.ppo.measure import measure, measure_log_probs
 from finetune.ppo.models import PpoModels
 from finetune.ppo.prompts import PpoPrompt
 from finetune.ppo.rewards import Rewards
 from finetune.ppo.rollouts import RollOuts, SampledText, rollout_data
-from finetune.ppo.sampler import NativeSampler
+from finetune.ppo.sampler import PolicySampler
 from finetune.ppo.verify import Answered
 from finetune.recipe import PpoRecipe
 
@@ -57,7 +57,7 @@ class AnswerMaker:
     """
 
     worker: Worker
-    sampler: NativeSampler
+    sampler: PolicySampler
 
     def answer(
         self, prompts: Sequence[PpoPrompt], seeds: Sequence[int], scores: Callable[[list[Answered]], Doubles]
@@ -70,14 +70,14 @@ class AnswerMaker:
             scores: says what answers are worth; see `Rewards.scores`.
 
         Raises:
-            UserError: a reward failed, on any process.
+            UserError: the sampler or a reward failed, on any process.
         """
         mine = range(self.worker.rank, len(prompts), self.worker.ranks)
-        written = self.sampler.write([prompts[index].ids for index in mine], [seeds[index] for index in mine])
-        answered = [answered_of(prompts[index], text) for index, text in zip(mine, written, strict=True)]
-        found, reason = np.zeros((0, len(answered))), None
+        written: list[SampledText] = []
+        found, reason = np.zeros((0, 0)), None
         try:
-            found = scores(answered)
+            written = self.sampler.write([prompts[index].ids for index in mine], [seeds[index] for index in mine])
+            found = scores([answered_of(prompts[index], text) for index, text in zip(mine, written, strict=True)])
         except UserError as error:  # the others must hear of it, or they would wait for ever
             reason = str(error)
         self.worker.patience.wait(reason)
@@ -172,15 +172,12 @@ class Collector:
         def surprises(batch: MicroBatch) -> Head:
             return partial(token_surprises, batch=batch)
 
-        def log_probs(batch: MicroBatch) -> Head:
-            return partial(token_log_probs, batch=batch, passes=None)
-
         def expected(batch: MicroBatch) -> Head:
             return partial(token_values, batch=batch)
 
         found = measure(models.policy, data, surprises, 3)
         with models.reference() as worker:
-            reference = measure(worker, data, log_probs, 1)[:, 0]
+            reference = measure_log_probs(worker, data)
         values = np.zeros(0) if models.critic is None else measure(models.critic, data, expected, 1)[:, 0]
         return found, reference, values
 

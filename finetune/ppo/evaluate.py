@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,11 @@ import numpy as np
 
 from camelid.files.read import read_jsonl
 from camelid.files.write import AppendLog
-from finetune.data.batches import MicroBatch
 from finetune.engine.evaluate import Validation
-from finetune.llama.model import Head
 from finetune.objectives.advantages import Doubles
-from finetune.objectives.log_probs import token_log_probs
 from finetune.ppo.collect import AnswerMaker, answered_of, capacity_of
 from finetune.ppo.draw import draw_seed
-from finetune.ppo.measure import measure
+from finetune.ppo.measure import measure_log_probs
 from finetune.ppo.models import PpoModels
 from finetune.ppo.overrated import overrated_line
 from finetune.ppo.prompts import PpoPrompt
@@ -29,6 +25,7 @@ from finetune.recipe import PpoRecipe
 
 PROMPTS = 64  # held-out prompts that are answered at an evaluation, once each,
 SHOWN = 8  # and how many of the answers `samples.jsonl` gets
+HELD_OUT = 1 << 30  # for their seeds, a prompt's place that no iteration has
 
 
 class Evaluator:
@@ -64,7 +61,7 @@ class Evaluator:
         Args:
             done: updates done.
         """
-        seeds = [draw_seed(self._recipe.run.seed, 0, 1 << 30, number) for number in range(len(self._prompts))]
+        seeds = [draw_seed(self._recipe.run.seed, 0, HELD_OUT, number) for number in range(len(self._prompts))]
         self._maker.sampler.refresh()
         written, scores = self._maker.answer(self._prompts, seeds, self._scores)
         answered = [answered_of(prompt, text) for prompt, text in zip(self._prompts, written, strict=True)]
@@ -92,13 +89,9 @@ class Evaluator:
         """Nats an answer that the policy is from its start."""
         prompts, answers = [each.prompt.ids for each in answered], [each.ids for each in answered]
         data = rollout_data(prompts, answers, capacity_of(self._recipe))
-
-        def log_probs(batch: MicroBatch) -> Head:
-            return partial(token_log_probs, batch=batch, passes=None)
-
-        now = measure(self._models.policy, data, log_probs, 1)
+        now = measure_log_probs(self._models.policy, data)
         with self._models.reference() as worker:
-            before = measure(worker, data, log_probs, 1)
+            before = measure_log_probs(worker, data)
         return float((now - before).sum() / len(answers))
 
     def _write(self, done: int, line: dict[str, Any], answered: Sequence[Answered], reward: Doubles) -> None:

@@ -47,7 +47,7 @@ def objectives_of(rollouts: RollOuts, pieces: AnswerPieces, section: PpoSection)
     critic, beta, kl = None, rollouts.beta, 0.0
     if section.advantage == "critic":
         rewards = token_rewards(scores, apart, beta, lengths)
-        estimates = generalised_advantages(rewards, rollouts.values, lengths, section.gamma, section.gae_lambda)
+        estimates = generalised_advantages(rewards, rollouts.values, lengths, *section.gae)
         advantages = whiten(estimates[0])
         critic = ClippedValues(pieces, rollouts.values, estimates[1], section.clip)
     elif section.advantage == "leave-one-out":

@@ -1,6 +1,7 @@
 """What models say of roll-outs: forward passes without gradients, whose work is shared over the processes."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from finetune.data.token_data import TokenData
 from finetune.engine.worker import Worker
 from finetune.llama.model import Head
 from finetune.objectives.advantages import Doubles
+from finetune.objectives.log_probs import token_log_probs
 
 
 def measure(worker: Worker, data: TokenData, head_of: Callable[[MicroBatch], Head], columns: int) -> Doubles:
@@ -33,3 +35,12 @@ def measure(worker: Worker, data: TokenData, head_of: Callable[[MicroBatch], Hea
             places = data.pieces.token_places(batch.answers.numbers)
             found[torch.from_numpy(places).to(device)] = said.view(-1, columns)
     return np.asarray(worker.sum(found).cpu().numpy())
+
+
+def measure_log_probs(worker: Worker, data: TokenData) -> Doubles:
+    """(tokens of all answers,) float64 log-probability of each by a policy, nats; all processes must call it."""
+
+    def log_probs(batch: MicroBatch) -> Head:
+        return partial(token_log_probs, batch=batch, passes=None)
+
+    return measure(worker, data, log_probs, 1)[:, 0]

@@ -45,6 +45,8 @@ def ppo_plan_report(recipe: PpoRecipe, layout: Layout, gpu: str, price: float | 
         f"iteration    with answers of {section.max_new_tokens} tokens to prompts of {recipe.data.max_length}, about",
         *(f"  {part:40}{duration_text(each / 3600):>12}" for part, each in seconds.items()),
     ]
+    if section.sampler is not None:
+        lines.append("answers      are written by the server of ppo.sampler, whose memory and time are not counted")
     updates = recipe.optim.updates
     iterations = 1 if updates is None else math.ceil(updates / minibatches)
     hours = iterations * whole / 3600
@@ -77,6 +79,8 @@ def memory_parts(recipe: PpoRecipe, config: LlamaConfig, layout: Layout) -> dict
         sizes = [_config_at(where, config).num_parameters() for where in models]
         parts[f"{len(models)} reward model(s)"] = 2.0 * sum(sizes)
     computed = 4 if recipe.run.precision == "fp32" else 2
+    if recipe.ppo.sampler is not None:
+        return parts | {"gradients and activations": max(working)}
     if layout.sharding == "fsdp2":
         parts["the whole policy, to sample with"] = float(config.num_parameters() * computed)
     tokens = min(ROOM, answers_at_once(recipe, layout) * (recipe.data.max_length + recipe.ppo.max_new_tokens))
@@ -111,8 +115,9 @@ def iteration_seconds(recipe: PpoRecipe, config: LlamaConfig, layout: Layout, gp
     micro = math.ceil(recipe.optim.global_batch / section.answers / processes / recipe.optim.micro_batch)
     policy = tokens * flops_per_token(config, capacity_of(recipe), 1.0, frozen) / rate
     traffic = update_traffic(config, recipe, layout, micro, tokens * share / processes / micro)
+    writing = {"writing answers": max(forward, passes * section.max_new_tokens * read)}
     return {
-        "writing answers": max(forward, passes * section.max_new_tokens * read),
+        **(writing if section.sampler is None else {}),
         "log-probabilities and values": 2 * forward + critic / 3,
         **({"rewards": scored} if models else {}),
         "updates of the policy": update_seconds(traffic, policy * share, gpu) / share,

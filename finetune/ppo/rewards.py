@@ -21,13 +21,15 @@ class Rewards:
     Args:
         rewards: what an answer is worth, by name: see `PpoSection`.
         tokenizer: of the policy, whose ids the reward models read.
+        section: of the recipe that names them, for errors.
 
     Raises:
         UserError: a reward is none of what `PpoSection` says, or a reward model has another tokenizer than the policy.
     """
 
-    def __init__(self, rewards: Mapping[str, str], tokenizer: Any) -> None:
-        self._rewards = {name: _open(name, where, tokenizer) for name, where in rewards.items()}
+    def __init__(self, rewards: Mapping[str, str], tokenizer: Any, section: str = "ppo.rewards") -> None:
+        self._section = section
+        self._rewards = {name: _open(f"{section}.{name}", where, tokenizer) for name, where in rewards.items()}
 
     def scores(self, answered: Sequence[Answered]) -> Doubles:
         """(rewards, A) what each answer is worth by each reward, in the recipe's order."""
@@ -36,7 +38,9 @@ class Rewards:
             found[index] = rewarder(answered) if answered else []
             broken = [each for each, score in zip(answered, found[index], strict=True) if not math.isfinite(score)]
             if broken:
-                raise UserError(f"ppo.rewards.{name}: no finite number for an answer to prompt {broken[0].prompt.id}")
+                raise UserError(
+                    f"{self._section}.{name}: no finite number for an answer to prompt {broken[0].prompt.id}"
+                )
         return found
 
     def worth(self, scores: Doubles, answered: Sequence[Answered]) -> Doubles:
@@ -60,7 +64,7 @@ def is_reward_model(where: str) -> bool:
     return where not in VERIFIABLE and not where.startswith(COMMAND) and ".py:" not in where
 
 
-def _open(name: str, where: str, tokenizer: Any) -> Rewarder:
+def _open(field: str, where: str, tokenizer: Any) -> Rewarder:
     if where in VERIFIABLE:
         return VERIFIABLE[where]
     if where.startswith(COMMAND):
@@ -69,17 +73,17 @@ def _open(name: str, where: str, tokenizer: Any) -> Rewarder:
         return function_reward(where)
     if not Path(where).is_dir():
         raise UserError(
-            f"ppo.rewards.{name} = {where!r}: no such folder; name a reward model's folder, {', '.join(VERIFIABLE)}, "
+            f"{field} = {where!r}: no such folder; name a reward model's folder, {', '.join(VERIFIABLE)}, "
             "FILE.py:FUNCTION or `command: PROGRAM`"
         )
-    return _model_reward(name, where, tokenizer)
+    return _model_reward(field, where, tokenizer)
 
 
-def _model_reward(name: str, where: str, tokenizer: Any) -> Rewarder:
+def _model_reward(field: str, where: str, tokenizer: Any) -> Rewarder:
     """A reward model reads the very ids that were sampled: nothing is decoded and encoded again."""
     model = RewardModel(where)
     if model.vocabulary != tokenizer.get_vocab():
-        raise UserError(f"ppo.rewards.{name} = {where!r}: its tokenizer is not the policy's, so it reads other tokens")
+        raise UserError(f"{field} = {where!r}: its tokenizer is not the policy's, so it reads other tokens")
 
     def reward(answered: Sequence[Answered]) -> list[float]:
         encoded = [

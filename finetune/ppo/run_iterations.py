@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from camelid.files.read import read_jsonl
@@ -82,7 +82,7 @@ class PpoRun:
         return Iteration(rollouts, plan, objectives_of(rollouts, data.pieces, self.recipe.ppo), facts)
 
     def update(self, iteration: Iteration, update: int, settle: Callable[[], None]) -> UpdateFacts:
-        """One update of the policy, and of the critic."""
+        """One update of the policy, and of the critic; it counts as skipped if either's gradient was not finite."""
         lr, models, objectives = self.recipe.optim.lr, self.models, iteration.objectives
         facts = run_update(models.policy, iteration.plan, update, lr, objectives.policy, lambda: False, settle)
         assert facts is not None
@@ -90,9 +90,9 @@ class PpoRun:
             assert objectives.critic is not None
             critic = run_update(models.critic, iteration.plan, update, lr, objectives.critic, lambda: False, settle)
             assert critic is not None
-            facts.objective_facts.update(
-                critic.objective_facts, value_loss=critic.loss, value_grad_norm=critic.grad_norm
-            )
+            of_critic = {"value_loss": critic.loss, "value_grad_norm": critic.grad_norm}
+            known = facts.objective_facts | critic.objective_facts | of_critic
+            facts = replace(facts, skipped=facts.skipped or critic.skipped, objective_facts=known)
         return facts
 
     def evaluate(self, done: int) -> Validation | None:

@@ -1,7 +1,7 @@
-"""Who writes the answers: the policy itself, on the one decoder."""
+"""Who writes the answers: what all samplers are, and the policy itself, on the one decoder."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,33 @@ from finetune.recipe import PpoRecipe
 
 AT_ONCE = 256  # answers written at the same time, if there is room for them:
 ROOM = 16_384  # tokens in the cache of keys and values (8.6 GB of a 7B in bfloat16), unless one answer needs more
+
+
+class PolicySampler(Protocol):
+    """Writes answers of the policy, and says how likely it thinks each of their tokens.
+
+    Attributes:
+        tokenizer: of the policy.
+    """
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    def refresh(self) -> None:
+        """Take over the policy's weights; every process must call it.
+
+        Raises:
+            UserError: on every process, they could not be taken over.
+        """
+        ...
+
+    def write(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[SampledText]:
+        """An answer to each prompt, with a seed of its own.
+
+        Raises:
+            UserError: on this process, they could not be written.
+        """
+        ...
 
 
 class NativeSampler:
@@ -56,7 +83,7 @@ class NativeSampler:
         longest = min(max(map(len, prompts), default=1) + self._sampling.max_new_tokens, model.config.context)
         decoder = Decoder[PromptJob](
             model,
-            self.tokenizer,
+            None,  # ids are what is learned from; texts are decoded whole, once
             self._end_ids,
             AT_ONCE,
             max(ROOM, round_up(longest)),
@@ -66,7 +93,7 @@ class NativeSampler:
         jobs = [PromptJob(list(prompt), seed, self._sampling) for prompt, seed in zip(prompts, seeds, strict=True)]
         self._worker.model.eval()
         try:
-            return [sampled_text(answer) for answer in answer_jobs(decoder, jobs)]
+            return [sampled_text(answer, self.tokenizer) for answer in answer_jobs(decoder, jobs)]
         finally:
             self._worker.model.train()
 
@@ -90,13 +117,13 @@ class NativeSampler:
         return copy.to(dtype).requires_grad_(False).eval()
 
 
-def sampled_text(answer: Generated) -> SampledText:
-    """An answer with its end token."""
+def sampled_text(answer: Generated, tokenizer: Any) -> SampledText:
+    """An answer with its end token, and what it says."""
+    text: str = tokenizer.decode(answer.ids, skip_special_tokens=True)
     tokens = list(zip(answer.ids, answer.logprobs, strict=True))
     if answer.end_token is not None:
         assert answer.end_token.logprobs is not None
         tokens.append((answer.end_token.id, answer.end_token.logprobs))
     ids = tuple(token for token, _ in tokens)
-    return SampledText(
-        ids, answer.text.strip(), answer.end_token is not None, tuple(logprobs[token] for token, logprobs in tokens)
-    )
+    log_probs = tuple(logprobs[token] for token, logprobs in tokens)
+    return SampledText(ids, text.strip(), answer.end_token is not None, log_probs)

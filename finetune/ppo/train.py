@@ -28,6 +28,7 @@ from finetune.ppo.prompts import PromptSet, load_prompts
 from finetune.ppo.rewards import Rewards
 from finetune.ppo.run_iterations import PpoRun, run_iterations
 from finetune.ppo.sampler import NativeSampler
+from finetune.ppo.vllm_sampler import VllmSampler
 from finetune.recipe import PpoRecipe
 
 
@@ -49,14 +50,17 @@ def _train(
 ) -> signal.Signals | None:
     tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
     template = template_for(recipe.data.template, tokenizer)
-    tokenizer.chat_template = template.jinja
     context = LlamaConfig.from_folder(recipe.model.path).context
     prompts = load_prompts(recipe.data, tokenizer, recipe.run.seed, context)
     rewards = Rewards(recipe.ppo.rewards, tokenizer)
-    gold = None if recipe.ppo.gold is None else Rewards({"gold": recipe.ppo.gold}, tokenizer)
+    gold = None if recipe.ppo.gold is None else Rewards({"gold": recipe.ppo.gold}, tokenizer, "ppo")
     models = make_models(accelerator, sharding, recipe, patience)
+    end_ids, sampler = find_end_ids(tokenizer, template), recipe.ppo.sampler
     maker = AnswerMaker(
-        models.policy, NativeSampler(models.policy, recipe, tokenizer, find_end_ids(tokenizer, template))
+        models.policy,
+        NativeSampler(models.policy, recipe, tokenizer, end_ids)
+        if sampler is None
+        else VllmSampler(models.policy, recipe, tokenizer, end_ids, prompts.training),
     )
     held_out = Evaluator(models, maker, rewards, gold, prompts.validation, recipe) if prompts.validation else None
     collector = Collector(models, maker, rewards, prompts.training, recipe)

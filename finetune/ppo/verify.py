@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import subprocess
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -98,25 +99,41 @@ def function_reward(where: str) -> Rewarder:
     """A Python function `FILE.py:NAME` of a prompt's messages, an answer and the prompt's `meta`; it returns a number.
 
     Raises:
-        UserError: there is no such file or function.
+        UserError: there is no such file or function, or it cannot be imported; when it is called: it failed.
     """
     file, _, name = where.rpartition(":")
     path = Path(file)
     if not path.is_file():
-        raise UserError(f"ppo.rewards: {where!r}: no such file: {file}")
+        raise UserError(f"reward {where!r}: no such file: {file}")
     spec = importlib.util.spec_from_file_location(f"camelid_reward_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise _broken(where, error) from error
     function = getattr(module, name, None)
     if not callable(function):
-        raise UserError(f"ppo.rewards: {where!r}: {file} has no function {name!r}")
+        raise UserError(f"reward {where!r}: {file} has no function {name!r}")
 
     def reward(answered: Sequence[Answered]) -> list[float]:
-        records = [each.to_json() for each in answered]
-        return [float(function(record["prompt"], record["answer"], record["meta"])) for record in records]
+        found = []
+        for each in answered:
+            record = each.to_json()
+            try:
+                found.append(float(function(record["prompt"], record["answer"], record["meta"])))
+            except Exception as error:  # all processes must hear of it, not this one alone
+                raise _broken(where, error, f" for an answer to prompt {each.prompt.id}") from error
+        return found
 
     return reward
+
+
+def _broken(where: str, error: Exception, when: str = "") -> UserError:
+    """What a file of the user's raised, and where."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{frame.filename}, line {frame.lineno}"
+    return UserError(f"reward {where!r} failed{when}: {type(error).__name__}: {error} ({place})")
 
 
 def command_reward(where: str) -> Rewarder:
@@ -132,16 +149,16 @@ def command_reward(where: str) -> Rewarder:
         try:
             done = subprocess.run(command, input=given, capture_output=True, text=True, encoding="utf-8", check=False)
         except OSError as error:
-            raise UserError(f"ppo.rewards: {where!r}: {error}") from None
+            raise UserError(f"reward {where!r}: {error}") from None
         if done.returncode:
-            raise UserError(f"ppo.rewards: {where!r} ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
+            raise UserError(f"reward {where!r} ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
         lines = done.stdout.splitlines()
         try:
             found = [float(line) for line in lines]
         except ValueError:
-            raise UserError(f"ppo.rewards: {where!r} printed something else than a number a line") from None
+            raise UserError(f"reward {where!r} printed something else than a number a line") from None
         if len(found) != len(answered):
-            raise UserError(f"ppo.rewards: {where!r} printed {len(found)} numbers for {len(answered)} answers")
+            raise UserError(f"reward {where!r} printed {len(found)} numbers for {len(answered)} answers")
         return found
 
     return reward

@@ -17,9 +17,10 @@ import torch
 from camelid.files.read import read_jsonl
 from camelid.files.write import AppendLog, write_bytes
 from camelid.progress import Progress
-from finetune.data.batches import PackedRow, make_micro_batch
+from finetune.data.batches import PackedRow, make_micro_batch, split_micro_batch
 from finetune.data.packing import pack_documents
 from finetune.data.preference_data import PreferenceData
+from finetune.engine.cut_smaller import cut_smaller, is_out_of_memory
 from finetune.engine.worker import Worker
 from finetune.folders.fingerprint import weights_fingerprint
 from finetune.objectives.log_probs import answer_log_probs
@@ -97,13 +98,23 @@ def _one_step(
     worker: Worker, data: PreferenceData, step: Sequence[PackedRow], capacity: int
 ) -> npt.NDArray[np.float64]:
     """The log-probabilities of a step's answers, of which every process computes its share."""
-    device = worker.accelerator.device
-    batch = make_micro_batch(data.tokens, step[worker.rank :: worker.ranks], device)
-    assert batch.answers is not None
-    head = partial(answer_log_probs, batch=batch, passes=worker.passes(capacity))
-    own = torch.from_numpy(np.isin(_answers(data, step), batch.answers.numbers)).to(device)
-    log_probs = torch.zeros(len(own), dtype=torch.float64, device=device)
-    log_probs[own] = worker.score(batch, head)
+    answers = _answers(data, step)
+    while True:
+        parts = split_micro_batch(step[worker.rank :: worker.ranks], data.tokens.lengths, worker.splits)
+        log_probs = torch.zeros(len(answers), dtype=torch.float64, device=worker.accelerator.device)
+        try:
+            for part in parts:
+                batch = make_micro_batch(data.tokens, part, worker.accelerator.device)
+                assert batch.answers is not None
+                head = partial(answer_log_probs, batch=batch, passes=worker.passes(capacity))
+                own = torch.from_numpy(np.isin(answers, batch.answers.numbers)).to(log_probs.device)
+                log_probs[own] = worker.score(batch, head)
+            break
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0]
+        cut_smaller(worker, parts, reason)
     values: npt.NDArray[np.float64] = worker.sum(log_probs).cpu().numpy()
     return values
 

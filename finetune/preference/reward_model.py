@@ -74,7 +74,11 @@ class RewardModel:
         batch = make_answer_batch([ids for ids, _, _ in laid], pieces, np.arange(len(laid)), device)
         with torch.inference_mode():
             head = partial(answer_scores, batch=batch)
-            scores: list[float] = self._model(batch.input_ids, batch.positions, batch.documents, head).tolist()
+            assert batch.answers is not None
+            read = batch.answers.ends
+            scores: list[float] = self._model(
+                batch.input_ids, batch.positions, batch.documents, head, read_N=read
+            ).tolist()
         ends = counts.cumsum().tolist()
         return [scores[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
 

@@ -44,7 +44,6 @@ def _train(
 ) -> signal.Signals | None:
     folder = Path(recipe.run.output)
     tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
-    tokenizer.chat_template = template_for(recipe.data.template, tokenizer).jinja
     with patience.main_first():
         data = load_preferences(folder / "tokens", recipe.data, tokenizer, recipe.run.seed, unit_of(recipe))
     require_rows(data.tokens.used, tokenizer, recipe.model.path)

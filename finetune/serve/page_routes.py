@@ -1,13 +1,12 @@
-"""The server's pages, for everybody: the chat page and the leaderboard."""
+"""The routes of the server's pages, for everybody: the chat page, the leaderboard, and what they load."""
 
 from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, Response
 
-from finetune.serve.chat_page import ChatPage
 from finetune.serve.errors import ApiError
-from finetune.serve.page import Page
+from finetune.serve.pages import HEADERS, chat_page, leaderboard_page, page_files
 
 LOOK = ["GET", "HEAD"]
 
@@ -19,21 +18,20 @@ def add_page_routes(app: FastAPI, behind: str | None = None) -> None:
         app: the application.
         behind: the address of the server that answers, if it is another one.
     """
-    chat = ChatPage(behind)
-    app.add_api_route("/", _show(chat.html, chat.headers), methods=LOOK)
-    leaderboard = Page("leaderboard.html")
-    app.add_api_route("/leaderboard", _show(leaderboard.html, leaderboard.headers), methods=LOOK)
+    app.add_api_route("/", _show(chat_page(behind)), methods=LOOK)
+    app.add_api_route("/leaderboard", _show(leaderboard_page()), methods=LOOK)
+    files = page_files()
 
     @app.api_route("/page/{name}", methods=LOOK)
     async def page_file(name: str) -> Response:
-        if name not in chat.files:
-            raise ApiError(404, f"the chat page has no file {name[:100]!r}")
-        text, kind = chat.files[name]
-        return Response(text, media_type=kind, headers=chat.headers)
+        if name not in files:
+            raise ApiError(404, f"the pages have no file {name[:100]!r}")
+        text, kind = files[name]
+        return Response(text, media_type=kind, headers=HEADERS)
 
 
-def _show(html: str, headers: dict[str, str]) -> Callable[[], Awaitable[Response]]:
+def _show(html: str) -> Callable[[], Awaitable[Response]]:
     async def page() -> Response:
-        return HTMLResponse(html, headers=headers)
+        return HTMLResponse(html, headers=HEADERS)
 
     return page

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from camelid.files.write import AppendLog
 from conversations.tokens.open_tokenizer import open_tokenizer
-from conversations.tokens.template import get_template, template_for
+from conversations.tokens.template import template_for
 from finetune.data.batches import PackedRow, Plan, validation_rows
 from finetune.data.token_data import TokenData, load_tokens
 from finetune.engine.announce import announce_run
@@ -47,7 +47,7 @@ def _train(
     recipe: SftRecipe, quiet: bool, accelerator: Accelerator, sharding: Sharding, patience: Patience
 ) -> signal.Signals | None:
     folder = Path(recipe.run.output)
-    tokenizer = load_tokenizer(recipe.model.path, recipe.data.template)
+    tokenizer = open_tokenizer(recipe.model.path, f"model.path = {recipe.model.path!r}")
     with patience.main_first():
         data = load_tokens(folder / "tokens", recipe.data, tokenizer, recipe.run.seed)
     require_rows(data.used, tokenizer, recipe.model.path)
@@ -81,14 +81,6 @@ def warn_of_untaught(data: TokenData, recipe: SftRecipe, tokenizer: Any) -> None
             f"camelid: warning: new in the vocabulary, and not to be learned by an adapter: {what}; {fix}",
             file=sys.stderr,
         )
-
-
-def load_tokenizer(path: str, template: str | None) -> Any:
-    """The model folder's tokenizer, carrying the template that is named, if one is, as its chat template."""
-    tokenizer = open_tokenizer(path, f"model.path = {path!r}")
-    if template not in (None, "tokenizer"):
-        tokenizer.chat_template = get_template(str(template)).jinja
-    return tokenizer
 
 
 def evaluate(

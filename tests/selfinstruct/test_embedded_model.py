@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from camelid.app.cli import main
+from camelid.files.paths import find_packaged
 from camelid.files.read import read_json, read_jsonl
 from tests.selfinstruct.teacher import words
 
@@ -110,6 +111,18 @@ def goes_on(name: str, count: int, texts: list[str], capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize("name", RUNS)
 def test_ended_by_a_limit_it_goes_on(name: str, texts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     goes_on(name, FEW, texts, capsys)
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_outputs_end_as_the_prompt_says(form: str, texts: list[str]) -> None:
+    prompt = str(find_packaged("selfinstruct/data/prompt_courteous.txt"))
+    told = ("--prompt", prompt, "--format", form)
+    assert main([*command("magpie", "r.jsonl", FEW)[:-2], *told]) == 0
+    closing = " Please tell me if I can help you any further."
+    records = [record for _, record in read_jsonl(Path("r.jsonl"))]
+    assert all(record["output"].count(closing) == 1 and record["output"].endswith(closing) for record in records)
+    assert not any(closing in record["instruction"] + record["input"] for record in records)
+    assert_valid("told", Path("r.jsonl"), FEW, texts)  # right answers before it
 
 
 @pytest.mark.slow

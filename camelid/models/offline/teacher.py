@@ -9,13 +9,14 @@ from camelid.models.offline.tasks import FAMILIES, TaskTexts
 _WANTED = re.compile(r"\blist of (\d+)\b")
 _MISSING = re.compile(r"\bWrite the other (\d+) as a JSON object\b")
 _OPEN_TASK = re.compile(r"(?:^|\n)(\d+)\. Instruction:\s*$")
+_CLOSING = re.compile(r'\bEnd every output with "([^"]+)"')
 
 
 def write_tasks(prompt: str, random: Random) -> str | None:
     """Go on where the prompt ends, up to the number of tasks it asks for.
 
     Args:
-        prompt: ends with `N. Instruction:` and asks for a `list of M` tasks.
+        prompt: ends with `N. Instruction:` and asks for a `list of M` tasks; it may say `End every output with "..."`.
         random: all choices come from here.
 
     Returns:
@@ -27,7 +28,7 @@ def write_tasks(prompt: str, random: Random) -> str | None:
         return None
     first, last = int(open_task[1]), int(wanted[1])
     blocks = []
-    for number, (instruction, text, output) in enumerate(_tasks(last - first + 1, random), start=first):
+    for number, (instruction, text, output) in enumerate(_asked_tasks(prompt, last - first + 1, random), start=first):
         fields = (("Instruction: ", instruction), ("Input:\n", text or "<noinput>"), ("Output:\n", output))
         blocks.append("\n".join(f"{number}. {heading}{value}" for heading, value in fields))
     return "\n###\n".join(blocks).removeprefix(f"{first}. Instruction:")
@@ -40,7 +41,7 @@ def write_json_tasks(prompt: str, random: Random) -> str | None:
         return None
     tasks = [
         {"instruction": instruction, "input": text or "<noinput>", "output": output}
-        for instruction, text, output in _tasks(int(missing[1]), random)
+        for instruction, text, output in _asked_tasks(prompt, int(missing[1]), random)
     ]
     return json.dumps({"tasks": tasks}, ensure_ascii=False)
 
@@ -49,6 +50,13 @@ def write_turn(random: Random) -> str:
     """What a user might say: a task, with its input after an empty line."""
     [(instruction, text, _)] = _tasks(1, random)
     return "\n\n".join(filter(None, (instruction, text)))
+
+
+def _asked_tasks(prompt: str, count: int, random: Random) -> list[TaskTexts]:
+    """Tasks whose outputs end as the prompt wants it."""
+    closing = _CLOSING.search(prompt)
+    tasks = _tasks(count, random)
+    return [(*asked, f"{output} {closing[1]}") for *asked, output in tasks] if closing else tasks
 
 
 def _tasks(count: int, random: Random) -> list[TaskTexts]:

@@ -8,6 +8,7 @@ letters of each piece which character it ends with.
 import random
 import re
 from collections import Counter
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -321,6 +322,9 @@ def test_explain_shows_the_whole_prompt(name: str, tokenizer: Any) -> None:
         assert "".join(token.text for token in shown) == bos + text
         assert [token.id for token in shown] == tokens.ids.tolist()
         assert [token.weight for token in shown] == tokens.weights.tolist()
+        runs = groupby(shown, key=lambda token: token.weight)
+        joined = [(weight, "".join(token.text for token in run)) for weight, run in runs]
+        assert encoder.stretches(conversation) == joined
 
 
 def test_missing_control_token_is_refused() -> None:

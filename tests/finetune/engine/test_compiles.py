@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from camelid.config import from_tree
-from finetune.engine.make_worker import compiles
-from finetune.layout import Sharding
+from finetune.layout import Sharding, compiles
 from finetune.recipe import SftRecipe
 from tests.finetune.runs import variant
 

@@ -55,6 +55,14 @@ def test_context_limit_ends_an_answer() -> None:
     assert len(answer.ids) == 4 and answer.finish_reason == "length"
 
 
+def test_without_a_tokenizer_there_are_ids_alone() -> None:
+    model = weights.init_model(CONFIG, seed=3)
+    told, untold = (generate(model, PROMPTS, [1, 2, 3, 4], each, [2], Sampling(40)) for each in (Letters(), None))
+    assert [each.ids for each in untold] == [each.ids for each in told] and all(each.text for each in told)
+    assert [each.finish_reason for each in untold] == [each.finish_reason for each in told]
+    assert all(each.text == "" for each in untold)
+
+
 def test_stop_string_across_tokens() -> None:
     model = weights.init_model(CONFIG, seed=3)
     [whole] = generate(model, [[5]], [0], Letters(), [], Sampling(12, temperature=0))

@@ -151,3 +151,35 @@ def test_threads_do_not_meet() -> None:
         first, second = pool.map(gradients, models, ["selective", "none"])
     assert equal(first, truth) and equal(second, truth)
     assert len(added) == 4 * CONFIG.num_hidden_layers  # two norms, a sum and a gate: of one thread only
+
+
+@pytest.mark.parametrize("mode", ["none", "selective", "full"])
+def test_states_that_nobody_reads_are_left_out_of_the_last_layer(mode: Recompute) -> None:
+    """Same loss and gradients, and the last feed-forward sees the places that are read alone."""
+    model = weights.init_model(CONFIG, seed=1).double()
+    model.set_recompute(mode)
+    ids = torch.randint(0, 101, (sum(LENGTHS),), generator=torch.Generator().manual_seed(0))
+    documents, positions = Documents.from_lengths(LENGTHS), torch.cat([torch.arange(length) for length in LENGTHS])
+    read_N = torch.tensor([49, 3, 4, 7, 20])
+    rows: list[int] = []
+
+    def count(module: Any, inputs: Any, out_ND: Tensor) -> None:
+        rows.append(len(out_ND))
+
+    last: Any = model.model.layers[-1]
+    last.mlp.register_forward_hook(count)
+
+    def found(read: Tensor | None) -> list[Tensor]:
+        model.zero_grad()
+
+        def head(hidden_TD: Tensor, output: Any) -> Tensor:
+            loss: Tensor = output(hidden_TD[[3, 20, 20, 49, 4, 7]]).square().mean()
+            return loss
+
+        loss = model(ids, positions, documents, head, read_N=read)
+        loss.backward()
+        return [loss, *(parameter.grad for parameter in model.parameters() if parameter.grad is not None)]
+
+    pairs = zip(found(None), found(read_N), strict=True)
+    assert all(torch.allclose(ours, truth, rtol=1e-11, atol=1e-14) for truth, ours in pairs)
+    assert set(rows[: len(rows) // 2]) == {sum(LENGTHS)} and set(rows[len(rows) // 2 :]) == {5}

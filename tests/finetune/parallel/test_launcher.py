@@ -31,7 +31,8 @@ def begin(recipe: dict[str, Any], launch: Path) -> subprocess.Popen[str]:
         str(launch),
         "--quiet",
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"}
+    inherited = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
+    environment = {**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -55,11 +56,14 @@ def recipe(toy_recipe: dict[str, Any]) -> dict[str, Any]:
 def test_sigterm_reaches_the_trainer(recipe: dict[str, Any]) -> None:
     process = begin(recipe, LAUNCH / "cpu.yaml")
     [worker] = psutil.Process(process.pid).children()
+    variables = worker.environ()
     process.terminate()
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
     assert "the same command resumes there" in errors and "Traceback" not in errors
     assert len(saved(recipe)) == 1 and not worker.is_running()
+    assert variables["OMP_NUM_THREADS"] == "1"  # as `begin` says, whatever cores there are
+    assert variables["GOMP_SPINCOUNT"] == "1000"  # `finetune/__init__.py`
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,6 +1,9 @@
 """In a world whose best policies are known, what is learned is the best, and over-optimisation follows its exact curve.
 
-Seeds are fixed beforehand.
+Seeds are fixed beforehand. The learning rate of these recipes is constant, so that a policy ends in a jitter around its
+optimum, wider at a larger rate: what is best moves little by it (within 1%), its KL more. Where little holds the policy
+(beta 0.5, whose KL is 7.01), 4,096 answers after 240 updates had 6.51 nats at 3e-3, and 7.22, 7.08 and 7.09 with three
+seeds at 1e-3, where the interval of the 128 answers that are measured here is +- 0.65.
 """
 
 from pathlib import Path
@@ -10,7 +13,18 @@ import numpy as np
 import pytest
 
 from camelid.files.read import read_jsonl
-from tests.finetune.ppo.world import ENDS, OTHERS, PROXY, VALUES, exact, interval, log_probs, recipe_of, write_world
+from tests.finetune.ppo.world import (
+    ENDS,
+    OTHERS,
+    PROXY,
+    VALUES,
+    WORDS,
+    exact,
+    interval,
+    log_probs,
+    recipe_of,
+    write_world,
+)
 from tests.finetune.runs import metrics, run
 
 MEASURED = 128  # answers of the last iteration
@@ -45,7 +59,7 @@ def last_answers(recipe: dict[str, Any], world: dict[str, Path]) -> tuple[list[d
 @pytest.mark.parametrize("advantage", ["critic", "leave-one-out"])
 def test_the_best_policy_is_found(advantage: str, world: dict[str, Path], tmp_path: Path) -> None:
     beta, answers = 0.5, 1 if advantage == "critic" else 4
-    recipe = recipe_of(world, tmp_path / "run", beta=beta, advantage=advantage, answers=answers, gae_lambda=1.0)
+    recipe = recipe_of(world, tmp_path / "run", beta=beta, advantage=advantage, answers=answers, gae=[1.0, 1.0])
     recipe["optim"] |= {"updates": 160, "lr": 2e-3}
     assert run(recipe) == 0
     last, apart = last_answers(recipe, world)
@@ -67,37 +81,60 @@ def test_the_group_of_answers_finds_better_ones(world: dict[str, Path], tmp_path
     assert np.mean(rewards[-5:]) > rewards[0] + 1.0
 
 
+def over_optimised(beta: float, world: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """RLOO on a reward that overrates the worst word."""
+    recipe = recipe_of(world, folder / "run", beta=beta, advantage="leave-one-out", answers=4)
+    recipe["ppo"] |= {"rewards": {"proxy": f"{world['worth']}:overrated"}, "gold": f"{world['worth']}:reward"}
+    recipe["optim"] |= {"updates": 240, "lr": 1e-3}
+    return recipe
+
+
+def off_the_curve(recipe: dict[str, Any], world: dict[str, Path]) -> dict[str, float]:
+    """How far KL, proxy and gold of the last answers are from the truth, in half widths of their 95% intervals."""
+    last, apart = last_answers(recipe, world)
+    of = dict(zip(WORDS, VALUES, strict=True))
+    gold = [sum(of.get(word, 0.0) for word in line["answer"].split()) for line in last]
+    measured = {"kl": apart, "reward": np.array([line["reward"] for line in last]), "gold": np.array(gold)}
+    truth = exact(PROXY, VALUES, recipe["ppo"]["beta"], OTHERS, ENDS)
+    found = {}
+    for name, values in measured.items():
+        mean, error = interval(values)
+        print(f"beta {recipe['ppo']['beta']}: {name} {mean:.3f} +- {error:.3f}, exact {getattr(truth, name):.3f}")
+        found[name] = abs(mean - getattr(truth, name)) / error
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("beta", [1.0, 0.5])
 def test_over_optimisation_follows_its_exact_curve(
     beta: float, world: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The reward overrates the worst word; where the policy is held less, gold falls, and the run says so."""
-    recipe = recipe_of(world, tmp_path / "run", beta=beta, advantage="leave-one-out", answers=4)
-    recipe["ppo"] |= {"rewards": {"proxy": f"{world['worth']}:overrated"}, "gold": f"{world['worth']}:reward"}
-    recipe["optim"] |= {"updates": 240, "lr": 1e-3}
+    recipe = over_optimised(beta, world, tmp_path)
     recipe["data"]["validation"] = 0.4
     recipe["run"]["evaluate_every"] = 40
     assert run(recipe) == 0
-    last, apart = last_answers(recipe, world)
-    gold = [
-        sum(dict(zip(_WORDS, VALUES, strict=True)).get(word, 0.0) for word in line["answer"].split()) for line in last
-    ]
-    measured = {"kl": apart, "reward": np.array([line["reward"] for line in last]), "gold": np.array(gold)}
-    truth = exact(PROXY, VALUES, beta, OTHERS, ENDS)
-    for name, values in measured.items():
-        mean, error = interval(values)
-        print(f"beta {beta}: {name} {mean:.3f} +- {error:.3f}, exact {getattr(truth, name):.3f}")
-    for name, values in measured.items():
-        mean, error = interval(values)
-        assert abs(mean - getattr(truth, name)) <= error, name
+    assert all(off <= 1 for off in off_the_curve(recipe, world).values())
     falls = exact(PROXY, VALUES, beta, OTHERS, ENDS).gold < exact(VALUES, VALUES, 1e6, OTHERS, ENDS).gold - 0.5
     assert falls == ("gold fell by" in capsys.readouterr().err)
     page = (Path(recipe["run"]["output"]) / "curves.html").read_text()
     assert falls == ("gold fell by" in page)
 
 
-_WORDS = [f"w{number}" for number in range(16)]
+@pytest.mark.slow
+def test_other_seeds_and_costs_follow_it_as_often_as_their_intervals_say(
+    world: dict[str, Path], tmp_path: Path
+) -> None:
+    """Of 27 measures, with 95% intervals, at most 4 may be outside (more would be by chance once in 100 times)."""
+    outside = []
+    for beta in (1.0, 0.7, 0.5):
+        for seed in (1, 2, 3):
+            (tmp_path / f"{beta}-{seed}").mkdir()
+            recipe = over_optimised(beta, world, tmp_path / f"{beta}-{seed}")
+            recipe["run"]["seed"] = seed
+            assert run(recipe) == 0
+            outside += [(beta, seed, name) for name, off in off_the_curve(recipe, world).items() if off > 1]
+    assert len(outside) <= 4, outside
 
 
 @pytest.mark.slow

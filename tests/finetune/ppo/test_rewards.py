@@ -103,6 +103,21 @@ def test_programs_of_the_users(tmp_path: Path) -> None:
         function_reward("nowhere.py:worth")
 
 
+def test_a_function_that_fails_is_named_with_its_line(tmp_path: Path) -> None:
+    script = tmp_path / "worth.py"
+    for text, says in (
+        ("def worth(prompt, answer, meta):\n    return meta['bonus']\n",
+         r"failed for an answer to prompt p: KeyError: 'bonus' \(.*worth\.py, line 2\)"),
+        ("def worth(prompt, answer, meta):\n    return None\n", "failed for an answer to prompt p: TypeError: "),
+    ):  # fmt: skip
+        script.write_text(text)
+        with pytest.raises(UserError, match=says):
+            function_reward(f"{script}:worth")([answered("abc")])
+    script.write_text("import nowhere_to_be_found\n")
+    with pytest.raises(UserError, match="failed: ModuleNotFoundError"):
+        function_reward(f"{script}:worth")
+
+
 @pytest.fixture(scope="module")
 def models(toy_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two reward models that read the toy's tokens."""
@@ -167,6 +182,22 @@ def test_another_reward_model_is_another_run(
     assert "on other data (ppo.rewards.r changed since)" in capsys.readouterr().err
 
 
+def test_a_changed_file_is_another_reward(
+    world: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of rewards and of gold."""
+    worth, gold = tmp_path / "worth.py", tmp_path / "gold.py"
+    for path in (worth, gold):
+        path.write_text("def reward(prompt, answer, meta):\n    return len(answer)\n")
+    ours = recipe_of({**world, "worth": worth}, tmp_path / "run", batch=4, gold=f"{gold}:reward")
+    ours["optim"] |= {"global_batch": 4, "updates": 1}
+    assert run(ours) == 0
+    for path in (gold, worth):
+        path.write_text("def reward(prompt, answer, meta):\n    return -len(answer)\n")
+    assert run(ours) == 2
+    assert "on other data (ppo.gold, ppo.rewards.worth changed since)" in capsys.readouterr().err
+
+
 def test_other_tokens_are_refused(models: dict[str, Path], world: dict[str, Path]) -> None:
     with pytest.raises(UserError, match="its tokenizer is not the policy's"):
         Rewards({"helpful": str(models["helpful"])}, AutoTokenizer.from_pretrained(world["model"]))
@@ -176,6 +207,9 @@ def test_other_tokens_are_refused(models: dict[str, Path], world: dict[str, Path
     ("ppo", "says"),
     [
         ({"rewards": {"a": "nowhere"}}, "ppo.rewards.a = 'nowhere': no such folder"),
+        ({"gold": "nowhere"}, "ppo.gold = 'nowhere': no such folder"),
+        ({"gae": [1.0]}, "ppo.gae = [1.0]: must be two numbers in [0, 1]: gamma and lambda"),
+        ({"sampler": "localhost:8000"}, "ppo.sampler = 'localhost:8000': must begin with http:// or https://"),
         ({"answers": 2}, "ppo.answers = 2: must be 1 with ppo.advantage = critic"),
         ({"advantage": "group"}, "ppo.answers = 1: must be at least 2 with group"),
         ({"advantage": "group", "answers": 3}, "optim.global_batch = 64: must be a multiple of ppo.answers = 3"),

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 
 from finetune.engine import stop
 from finetune.engine.checkpoint import all_checkpoints
 from finetune.ppo import run_iterations
 from finetune.ppo.rewards import Rewards
 from finetune.ppo.sampler import NativeSampler
+from tests.finetune.ppo.final_state import final_state
+from tests.finetune.ppo.killed_runs import killing
 from tests.finetune.ppo.world import recipe_of
 from tests.finetune.runs import metrics, run, tensors, variant
 from tests.finetune.stop_after import StopAfter
@@ -42,14 +43,6 @@ def whole(recipe: dict[str, Any]) -> dict[str, Any]:
     return unbroken
 
 
-def last_state(recipe: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Both models and their optimizers at the end of a run, and what is beside them."""
-    last = all_checkpoints(Path(recipe["run"]["output"]) / "checkpoints")[-1]
-    assert last.name == f"update-{UPDATES:08d}"
-    dcp_to_torch_save(last, folder / "state.pt")
-    return torch.load(folder / "state.pt") | {"ppo": (last / "ppo.json").read_text()}
-
-
 def assert_equal(ours: Any, theirs: Any) -> None:
     if isinstance(theirs, dict):
         assert ours.keys() == theirs.keys()
@@ -64,11 +57,9 @@ def assert_equal(ours: Any, theirs: Any) -> None:
         assert ours == theirs
 
 
-def assert_same_run(ours: dict[str, Any], truth: dict[str, Any], folder: Path) -> None:
+def assert_same_run(ours: dict[str, Any], truth: dict[str, Any]) -> None:
     assert_equal(tensors(ours), tensors(truth))
-    for name in ("ours", "truth"):
-        (folder / name).mkdir()
-    mine, theirs = last_state(ours, folder / "ours"), last_state(truth, folder / "truth")
+    mine, theirs = final_state(ours), final_state(truth)
     assert "critic" in theirs and len(theirs["critic"]["model"]) > 10
     assert_equal(mine, theirs)
     lines = [[{k: v for k, v in line.items() if k not in CLOCKS} for line in metrics(each)] for each in (ours, truth)]
@@ -86,18 +77,6 @@ def in_child(work: Callable[[], int]) -> int:
     return os.waitpid(child, 0)[1]
 
 
-def killing(function: Callable[..., Any], call: int) -> Callable[..., Any]:
-    """The function, but its process is killed half-way through a call of it, counted from 1."""
-    calls = iter(range(1, 10**6))
-
-    def killed(*args: Any, **options: Any) -> Any:
-        if next(calls) == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*args, **options)
-
-    return killed
-
-
 @pytest.mark.parametrize(
     ("where", "name", "call"),
     [
@@ -110,7 +89,7 @@ def killing(function: Callable[..., Any], call: int) -> Callable[..., Any]:
     ids=["roll-outs", "scoring", "minibatch-5", "between-the-models"],
 )
 def test_sigkill(
-    where: Any, name: str, call: int, recipe: dict[str, Any], whole: dict[str, Any], tmp_path: Path,
+    where: Any, name: str, call: int, recipe: dict[str, Any], whole: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     ours = variant(recipe, f"killed-{name}-{call}")
@@ -119,7 +98,7 @@ def test_sigkill(
         assert in_child(lambda: run(ours)) == signal.SIGKILL
     assert 0 < done_of(ours) < UPDATES
     assert run(ours) == 0
-    assert_same_run(ours, whole, tmp_path)
+    assert_same_run(ours, whole)
 
 
 def done_of(recipe: dict[str, Any]) -> int:
@@ -128,9 +107,7 @@ def done_of(recipe: dict[str, Any]) -> int:
 
 
 @pytest.mark.slow
-def test_sigterm(
-    recipe: dict[str, Any], whole: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sigterm(recipe: dict[str, Any], whole: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """In the middle of an iteration, at its end, and with other micro-batches after it."""
     monkeypatch.setattr(run_iterations, "StopSignal", StopAfter)
     ours = variant(recipe, "stopped")
@@ -139,4 +116,4 @@ def test_sigterm(
         assert run(ours) == 128 + signal.SIGTERM
     StopAfter.left = 10**6
     assert run(ours) == 0
-    assert_same_run(ours, whole, tmp_path)
+    assert_same_run(ours, whole)

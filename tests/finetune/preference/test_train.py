@@ -12,13 +12,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from camelid.app.cli import main
 from finetune.data.batches import MicroBatch
 from finetune.engine.worker import Worker
-from finetune.llama.model import Head
+from finetune.llama.model import Head, Llama
 from finetune.preference import reference
 from tests.finetune.preference.test_layouts import recipe
 from tests.finetune.preference.truth import read, write_preferences
@@ -97,6 +98,27 @@ def test_a_reference_that_breaks_off_goes_on(
     assert run(parts) == 0
     assert batches == in_one_go
     assert reference_file(parts).read_bytes() == reference_file(whole).read_bytes()
+
+
+def test_a_reference_that_does_not_fit_is_cut(
+    toy_model: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model refuses more than 150 tokens at once; the numbers are the same."""
+    roomy = recipe("dpo", toy_model, pairs, tmp_path, 1)
+    assert run(roomy) == 0
+    forward = Llama.forward
+
+    def cramped(self: Llama, input_ids: torch.Tensor, *args: Any, **options: Any) -> Any:
+        if input_ids.numel() > 150:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return forward(self, input_ids, *args, **options)
+
+    monkeypatch.setattr(Llama, "forward", cramped)
+    ours = variant(roomy, "cramped")
+    assert run(ours) == 0
+    assert "out of memory: micro-batches are cut into 2 parts from here on" in capsys.readouterr().out
+    found, truth = (np.load(reference_file(one)) for one in (ours, roomy))
+    np.testing.assert_allclose(found, truth, rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -82,7 +82,7 @@ def test_nobody_uses_it_from_another_page(address: str) -> None:
     assert httpx.post(url, json=body, headers={"host": "evil.example"}).status_code == 400
     assert httpx.post(url, content=json.dumps(body), headers={"content-type": "text/plain"}).status_code == 415
     assert httpx.post(url, json={**body, "stream": False}).status_code == 400
-    assert httpx.get(f"{address}/page/../chat_page.py").status_code == 404
+    assert httpx.get(f"{address}/page/../pages.py").status_code == 404
 
 
 def test_a_server_that_is_away_is_said_so(tmp_path: Path, talker: Talker) -> None:

@@ -15,7 +15,12 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
-TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2, "bf16-pure": 2e-2}  # attention's backward pass sums in any order on CUDA
+TOLERANCE = {
+    "fp32": 1e-4,
+    "bf16": 2e-2,
+    "bf16-pure": 2e-2,
+    "fp8": 5e-2,
+}  # attention's backward pass sums in any order on CUDA
 
 
 @pytest.mark.parametrize("compiled", [False, "auto"])
@@ -26,6 +31,10 @@ def test_trains_saves_resumes_and_answers(
 ) -> None:
     if adapter == "qlora":
         pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    if precision == "fp8":
+        pytest.importorskip("torchao", reason="torchao is not installed")
+        if adapter != "none":
+            pytest.skip("adapters train in bfloat16")
     if compiled and (precision == "fp32" or adapter == "qlora"):
         pytest.skip("auto compiles nothing here")
     changes = {"run__precision": precision, "adapter__kind": adapter, "model__compile": compiled}
