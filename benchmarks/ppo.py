@@ -47,7 +47,7 @@ MEAN = 40  # tokens of an answer of a model that ends them, geometric
 BAR = 2.0  # times as many samples a second
 # By name: shortest and longest prompt, most tokens of an answer, and whether answers end. Where none ends and prompts
 # are alike there is no padding to save, and we make a forward pass more: log-probabilities are recomputed. The products
-# of a sample are then 3.3e9 multiplications with TRL and 3.2e9 here, so twice as fast means twice as fast products, too.
+# of a sample are then 3.3e9 multiplications with TRL and 3.2e9 here, so twice as fast wants faster products, too.
 SHAPES = {
     "prompts of 32 to 256 tokens, answers that end after 40 on average, 128 at most": (32, 256, 128, True),
     "prompts of 64 tokens, answers of 64 none of which ends": (64, 64, 64, False),
