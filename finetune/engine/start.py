@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from camelid.files.lock import exclusive_lock
 from finetune.engine.announce import config_if_here
+from finetune.engine.freed_memory import keep_freed_memory
 from finetune.engine.results import output_folder
 from finetune.engine.run_folder import claim_run_folder
 from finetune.layout import Sharding, check
@@ -30,6 +31,8 @@ def start_run(recipe: Recipe, train: Callable[[Accelerator, Sharding, Patience],
     """
     require_packages(recipe, launch.uses_deepspeed())
     accelerator, sharding = launch.start(recipe.run, recipe.optim)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     check(recipe, launch.launched_layout(accelerator, sharding), config_if_here(recipe.model.path))
     folder, patience = Path(recipe.run.output), Patience()
     with exclusive_lock(folder / "lock") if accelerator.is_main_process else nullcontext():
