@@ -67,7 +67,7 @@ WHY = (
 
 # The same, in bfloat16, on 2 cores of an AMD EPYC that has units for it.
 FLOOR_WHY = (
-    "four fifths (ShareGPT-like) to two thirds (Alpaca-like) of a step are products and attention; the rest are rotary"
+    "four fifths (ShareGPT-like) to seven tenths (Alpaca-like) of a step are products and attention; the rest is rotary"
     " turns, norms and gates at a sixteenth of LLaMA's width, casts of float32 weights, logits, and calls of operators"
 )
 

@@ -195,7 +195,7 @@ def _per_piece(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents
     # Heads first and a batch of one, as SDPA wants them, once for all pieces: of each view of a piece autograd makes a
     # node, and short documents are many pieces.
     q_1HTd, k_1KTd, v_1KTd = (x_THd.transpose(0, 1)[None] for x_THd in (q_THd, k_TKd, v_TKd))
-    split = zip(*(x_1HTd.split(lengths, 2) for x_1HTd in (q_1HTd, k_1KTd, v_1KTd)), documents.spans, strict=True)
+    split = zip(*(torch.split(x_1HTd, lengths, 2) for x_1HTd in (q_1HTd, k_1KTd, v_1KTd)), documents.spans, strict=True)
     outs = []
     for q_1Hnd, k_1Kmd, v_1Kmd, (start, shared) in split:
         length = q_1Hnd.shape[2]
