@@ -56,7 +56,9 @@ def _asked_tasks(prompt: str, count: int, random: Random) -> list[TaskTexts]:
     """Tasks whose outputs end as the prompt wants it."""
     closing = _CLOSING.search(prompt)
     tasks = _tasks(count, random)
-    return [(*asked, f"{output} {closing[1]}") for *asked, output in tasks] if closing else tasks
+    if closing is None:
+        return tasks
+    return [(instruction, text, f"{output} {closing[1]}") for instruction, text, output in tasks]
 
 
 def _tasks(count: int, random: Random) -> list[TaskTexts]:
