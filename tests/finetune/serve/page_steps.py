@@ -34,6 +34,15 @@ def wait_for_text(page: Any, words: str, selector: str = ".turn.assistant") -> N
     )
 
 
+def reload(page: Any) -> None:
+    """Load the page again, once what was said is kept: the browser does so behind the page, in milliseconds."""
+    page.wait_for_function(
+        "async () => { const { isKept, session } = await import('./page/session.js'); return isKept(session.chat); }"
+    )
+    page.reload()
+    page.wait_for_selector("html[data-ready]", state="attached")
+
+
 def titles(page: Any) -> list[str]:
     """Of the list of chats."""
     return list(page.locator("#chat-list .open").all_inner_texts())

@@ -8,15 +8,10 @@ from typing import Any
 import pytest
 
 from conversations.formats.readers import read_conversations
-from tests.finetune.serve.page_steps import last_answer, say, send, set_up, titles, wait_for_text
+from tests.finetune.serve.page_steps import last_answer, reload, say, send, set_up, titles, wait_for_text
 from tests.finetune.serve.talker import Talker
 
 pytestmark = pytest.mark.slow
-
-
-def reload(page: Any) -> None:
-    page.reload()
-    page.wait_for_selector("html[data-ready]", state="attached")
 
 
 def another_tab(page: Any, address: str) -> Any:
