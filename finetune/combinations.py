@@ -106,6 +106,11 @@ def exclusions() -> tuple[Exclusion, ...]:
             "set adapter.dropout=0",
         ),
         Exclusion(
+            {"kind": ("ppo",), "run.precision": ("fp8",)},
+            "answers would be sampled with other roundings than they are trained with",
+            "use bf16-pure",
+        ),
+        Exclusion(
             {"kind": ("ppo",), "run.sharding": ZERO},
             "it gathers the weights once an iteration to sample with, and steps two models",
             "use run.sharding=fsdp2, or launch with recipes/launch/ddp.yaml",

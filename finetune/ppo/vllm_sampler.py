@@ -120,7 +120,8 @@ class VllmSampler:
         """Write the whole policy into a folder of a new name, for vLLM has been seen to go on with what it had read of
         the old one (its issue 32718)."""
         recipe, folder = self._recipe, self._folder / f"policy-{time.time_ns()}"
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for old in self._folder.glob("*"):  # which may itself be a link
+            shutil.rmtree(old)
         if recipe.adapter.kind == "none":
             dtype = torch.float32 if recipe.run.precision == "fp32" else torch.bfloat16
             weights.save_model(state, self._worker.unwrapped.config, folder, dtype=dtype)
@@ -155,7 +156,7 @@ class VllmSampler:
             raise self._refusal(f"{path}: not a reply of vLLM's: {error}") from None
         if refused is None:
             return replies
-        hint = "; start it with VLLM_SERVER_DEV_MODE=1" if refused.status == 404 and path[0] != "/" else ""
+        hint = "; start it with VLLM_SERVER_DEV_MODE=1" if refused.status == 404 and path.startswith("http") else ""
         raise self._refusal(f"{path}: HTTP {refused.status}: {refused.message}{hint}")
 
     async def _ask_all(self, path: str, bodies: Sequence[Mapping[str, Any]]) -> list[Any]:

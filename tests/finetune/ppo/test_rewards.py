@@ -224,7 +224,7 @@ def test_mistakes_are_named(
     assert says in capsys.readouterr().err
 
 
-def test_deepspeed_and_rewinding_are_refused_by_name(
+def test_what_it_cannot_do_is_refused_by_name(
     world: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import yaml
@@ -235,6 +235,7 @@ def test_deepspeed_and_rewinding_are_refused_by_name(
         (["--launch", "recipes/launch/deepspeed-zero2.yaml"], "kind = 'ppo' does not go with run.sharding = 'zero2'"),
         (["--launch", "recipes/launch/deepspeed-zero3.yaml", "--plan"], "kind = 'ppo' does not go with run.sharding"),
         (["--rewind", "1"], "--rewind: what kind: ppo trains on"),
+        (["run.precision=fp8"], "kind = 'ppo' does not go with run.precision = 'fp8'"),
     ):
         assert main(["finetune", str(path), *arguments]) == 2
         assert says in capsys.readouterr().err

@@ -39,9 +39,12 @@ def same_run(ours: dict[str, Any], truth: dict[str, Any]) -> None:
                 assert mine[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-5)
 
 
-def test_the_run_is_that_of_the_policy_itself(recipe: dict[str, Any], world: dict[str, Path]) -> None:
+def test_the_run_is_that_of_the_policy_itself(recipe: dict[str, Any], world: dict[str, Path], tmp_path: Path) -> None:
     """Seeds and ids are the same, so the answers are; every request says all that the server would decide otherwise."""
-    ours = variant(recipe, "outside")
+    ours, elsewhere = variant(recipe, "outside"), tmp_path / "shm"
+    elsewhere.mkdir()
+    Path(ours["run"]["output"]).mkdir()
+    (Path(ours["run"]["output"]) / "sampler").symlink_to(elsewhere)
     with FakeVllm(world["model"]) as server:
         ours["ppo"]["sampler"] = server.url
         assert run(recipe) == 0 and run(ours) == 0
@@ -49,8 +52,7 @@ def test_the_run_is_that_of_the_policy_itself(recipe: dict[str, Any], world: dic
     reloads = [body for path, body in server.asked if path == "/collective_rpc"]
     folders = [body["kwargs"]["weights_path"] for body in reloads]
     assert len(set(folders)) == len(folders) == 4  # a new name each time: two iterations and two evaluations
-    held = list((Path(ours["run"]["output"]) / "sampler").iterdir())
-    assert [str(folder) for folder in held] == folders[-1:]  # and the old one is gone
+    assert [folder.name for folder in elsewhere.iterdir()] == [Path(folders[-1]).name]  # and the old one is gone
     probes = [body for _, body in server.asked if "prompt_logprobs" in body]
     assert len(probes) == 4 * 13  # all prompts that are not held out; of many 32
 
