@@ -55,10 +55,8 @@ def write_turn(random: Random) -> str:
 def _asked_tasks(prompt: str, count: int, random: Random) -> list[TaskTexts]:
     """Tasks whose outputs end as the prompt wants it."""
     closing = _CLOSING.search(prompt)
-    tasks = _tasks(count, random)
-    if closing is None:
-        return tasks
-    return [(instruction, text, f"{output} {closing[1]}") for instruction, text, output in tasks]
+    end = f" {closing[1]}" if closing else ""
+    return [(instruction, text, output + end) for instruction, text, output in _tasks(count, random)]
 
 
 def _tasks(count: int, random: Random) -> list[TaskTexts]:
