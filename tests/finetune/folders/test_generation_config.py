@@ -81,8 +81,8 @@ def require_stops(folder: Path, end: str) -> None:
 
 
 def tuned(recipe: dict[str, Any], base: Path, name: str, **changes: object) -> dict[str, Any]:
-    changes = {"model__path": str(base), "optim__updates": 1, "data__max_length": 512, **changes}
-    return variant(recipe, f"tuned-{name}", data__template=name, **changes)
+    own = {"model__path": str(base), "optim__updates": 1, "data__max_length": 512, "optim__micro_tokens": None}
+    return variant(recipe, f"tuned-{name}", data__template=name, **own, **changes)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
