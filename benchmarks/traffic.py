@@ -183,7 +183,7 @@ def counted(make: Callable[..., Step], recompute: Recompute, lora: bool, compile
 
 def optimizer_bytes() -> float:
     """What the stochastic AdamW moves for each weight: it, its gradient and both moments."""
-    count = 1 << 16
+    count = 1 << 20  # of a small matrix; seven numbers and two seeds are read for all of them
     weight, first, second = (torch.zeros(count, dtype=torch.bfloat16) for _ in range(3))
     gradient, numbers, seeds = torch.ones(count), torch.ones(7), torch.zeros(2, dtype=torch.int32)
     with counting_compiled() as found:
