@@ -164,7 +164,7 @@ def exclusions() -> tuple[Exclusion, ...]:
             )
             for other in (
                 {"run.sharding": ZERO},
-                {"adapter.kind": ("qlora",)},
+                {"adapter.kind": ("qlora", "dora")},
                 {"run.tensor_parallel": ("> 1",)},
                 {"run.context_parallel": ("> 1",)},
             )

@@ -60,14 +60,15 @@ def loads_whole(config: LlamaConfig, adapter: AdapterSection) -> bool:
 def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
     """Whether layers run compiled: as the recipe says, or, if it leaves it open, where it pays on CUDA.
 
-    Compiled sequences are filled up to their length, so they must be nearly full.
+    Compiled micro-batches are filled up, so documents must be many to one. QLoRA's products and the lengths that PEFT's
+    DoRA keeps are no part of a graph.
     """
-    if recipe.kind != "sft":  # sequences of uneven lengths
+    if recipe.kind != "sft":  # pieces of uneven lengths
         return False
     chosen = recipe.model.compile
     shared = recipe.run.tensor_parallel > 1 or context_parts(recipe.run) > 1
-    whole = not shared and not sharding.startswith("zero") and recipe.adapter.kind != "qlora"
-    able = whole and recipe.run.precision != "fp32" and recipe.data.packing
+    whole = not shared and not sharding.startswith("zero") and recipe.adapter.kind not in ("qlora", "dora")
+    able = whole and recipe.run.precision != "fp32"
     return device == "cuda" and able if chosen == "auto" else chosen
 
 

@@ -48,8 +48,8 @@ class SftModelSection(ModelSection):
     """What is trained.
 
     Attributes:
-        compile: whether torch compiles the layers, whose micro-batches are then filled up; `auto`: on CUDA with
-            packing, where precision, sharding and adapter allow it.
+        compile: whether torch compiles the layers, whose micro-batches are then filled up; `auto`: on CUDA,
+            where precision, sharding and adapter allow it.
     """
 
     compile: Literal["auto", True, False] = "auto"

@@ -20,9 +20,10 @@ from tests.finetune.runs import variant
         ({}, "none", "cpu", False),
         ({"run__precision": "fp32"}, "none", "cuda", False),
         ({"adapter__kind": "qlora"}, "none", "cuda", False),
+        ({"adapter__kind": "dora"}, "none", "cuda", False),
         ({"run__tensor_parallel": 2}, "none", "cuda", False),
         ({}, "zero3", "cuda", False),
-        ({"data__packing": False}, "none", "cuda", False),  # short sequences would be filled up to the longest
+        ({"data__packing": False}, "none", "cuda", True),
         ({"model__compile": True}, "none", "cpu", True),
         ({"model__compile": False}, "none", "cuda", False),
     ],
