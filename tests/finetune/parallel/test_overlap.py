@@ -79,7 +79,7 @@ with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
 events = [(event.name, event.time_range.start, event.time_range.end, event.input_shapes) for event in seen.events()]
 for name, begin, end, _ in [event for event in events if event[0].endswith(" pass")]:
     inside = [event for event in events if begin <= event[1] <= end]
-    computed = max(event[2] for event in inside if event[0] == "aten::mm")
+    computed = max(event[2] for event in inside if event[0] in ("aten::mm", "mkldnn::_linear_pointwise"))
     begun = [event[1] for event in inside if event[0].startswith("c10d::")]
     sizes = {call: 0 for call in ("_allgather_base_", "_reduce_scatter_base_")}  # numbers of the whole tensors
     for called, _, _, shapes in inside:
