@@ -186,10 +186,16 @@ def refuse_combination(choices: Mapping[str, str]) -> None:
     Raises:
         UserError: names two or more of them, why, and what to do.
     """
-    for each in exclusions():
-        if all(choices.get(axis) in values for axis, values in each.choices.items()):
-            first, *others = (_phrase(axis, choices[axis]) for axis in each.choices)
-            raise UserError(f"{first} does not go with {' and '.join(others)} ({each.why}); {each.instead}")
+    found = find_exclusion(choices)
+    if found is not None:
+        first, *others = (_phrase(axis, choices[axis]) for axis in found.choices)
+        raise UserError(f"{first} does not go with {' and '.join(others)} ({found.why}); {found.instead}")
+
+
+def find_exclusion(choices: Mapping[str, str]) -> Exclusion | None:
+    """The first of the table that some choices meet; None if they go together."""
+    met = (each for each in exclusions() if all(choices.get(axis) in of for axis, of in each.choices.items()))
+    return next(met, None)
 
 
 def _phrase(axis: str, value: str) -> str:

@@ -8,7 +8,7 @@ import yaml
 
 from camelid.errors import UserError
 from camelid.files.read import read_json, read_text
-from finetune.combinations import number, refuse_combination
+from finetune.combinations import find_exclusion, number, refuse_combination
 from finetune.llama.config import LlamaConfig
 from finetune.recipe import (
     AdapterSection,
@@ -60,16 +60,14 @@ def loads_whole(config: LlamaConfig, adapter: AdapterSection) -> bool:
 def compiles(recipe: Recipe, sharding: Sharding, device: str) -> bool:
     """Whether layers run compiled: as the recipe says, or, if it leaves it open, where it pays on CUDA.
 
-    Compiled micro-batches are filled up, so documents must be many to one. QLoRA's products and the lengths that PEFT's
-    DoRA keeps are no part of a graph.
+    Compiled micro-batches are filled up, so documents must be many to one.
     """
     if recipe.kind != "sft":  # pieces of uneven lengths
         return False
-    chosen = recipe.model.compile
-    shared = recipe.run.tensor_parallel > 1 or context_parts(recipe.run) > 1
-    whole = not shared and not sharding.startswith("zero") and recipe.adapter.kind not in ("qlora", "dora")
-    able = whole and recipe.run.precision != "fp32"
-    return device == "cuda" and able if chosen == "auto" else chosen
+    if recipe.model.compile != "auto":
+        return recipe.model.compile
+    choices = recipe_choices(recipe) | {"model.compile": "true", "run.sharding": sharding}
+    return device == "cuda" and recipe.run.precision != "fp32" and find_exclusion(choices) is None
 
 
 def check(recipe: Recipe, layout: Layout, config: LlamaConfig | None = None) -> None:

@@ -97,10 +97,9 @@ _encode_here: "partial[_EncodedBatch]"  # of a worker
 def _start(encode: "partial[_EncodedBatch]") -> None:
     global _encode_here
     _encode_here = encode
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it stops it,
-    signal.signal(
-        signal.SIGTERM, signal.SIG_DFL
-    )  # also when another of them was killed: its own handler is the parent's
+    # Who started it stops it, also when another of them was killed; the handler that it came with is the parent's.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
 
 

@@ -26,17 +26,24 @@ MINIBATCHES, UPDATES = 8, 16
 
 @pytest.fixture(scope="module")
 def recipe(world: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return two_iterations(world, tmp_path_factory.mktemp("survival") / "run")
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: dict[str, Any]) -> dict[str, Any]:
+    return unbroken_run(recipe)
+
+
+def two_iterations(world: dict[str, Path], output: Path) -> dict[str, Any]:
     """PPO with a critic and a target of its KL: two iterations of 8 minibatches, a save after every third update."""
-    folder = tmp_path_factory.mktemp("survival")
-    ours = recipe_of(world, folder / "run", batch=16, whiten=True, target_kl=1.0)
+    ours = recipe_of(world, output, batch=16, whiten=True, target_kl=1.0)
     ours["optim"] |= {"global_batch": 2, "micro_tokens": 80, "updates": UPDATES}
     ours["run"]["checkpoint_every"] = 3
     return ours
 
 
-@pytest.fixture(scope="module")
-def whole(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The unbroken run."""
+def unbroken_run(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Of one process."""
     unbroken = variant(recipe, "whole")
     assert run(unbroken) == 0
     assert len(metrics(unbroken)) == UPDATES

@@ -14,9 +14,17 @@ from camelid.files.read import read_jsonl
 from finetune.ppo import run_iterations
 from tests.finetune.ppo.final_state import assert_near, assert_same_models
 from tests.finetune.ppo.killed_runs import Kill, killing, train_each
-from tests.finetune.ppo.test_survival import CLOCKS, MINIBATCHES, UPDATES, done_of, in_child
-from tests.finetune.ppo.world import recipe_of, write_world
-from tests.finetune.runs import metrics, run, variant
+from tests.finetune.ppo.test_survival import (
+    CLOCKS,
+    MINIBATCHES,
+    UPDATES,
+    done_of,
+    in_child,
+    two_iterations,
+    unbroken_run,
+)
+from tests.finetune.ppo.world import write_world
+from tests.finetune.runs import run, variant
 
 pytestmark = pytest.mark.slow
 # In the second iteration, whose first update is the ninth; an update of the policy and one of the critic each time.
@@ -34,22 +42,16 @@ LAYOUTS = ("none", "fsdp2")
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """PPO with a critic: two iterations of 8 minibatches, a save after every third update, some prompts held out."""
+    """With some prompts held out."""
     folder = tmp_path_factory.mktemp("several")
-    ours = recipe_of(write_world(folder / "world", uniform=False), folder / "run", batch=16, whiten=True, target_kl=1.0)
-    ours["optim"] |= {"global_batch": 2, "micro_tokens": 80, "updates": UPDATES, "lr": 1e-3}
-    ours["data"]["validation"] = 0.2
-    ours["run"] |= {"checkpoint_every": 3, "evaluate_every": 10}
+    ours = two_iterations(write_world(folder / "world", uniform=False), folder / "run")
+    ours["optim"]["lr"], ours["data"]["validation"], ours["run"]["evaluate_every"] = 1e-3, 0.2, 10
     return ours
 
 
 @pytest.fixture(scope="module")
 def whole(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The unbroken run of one process."""
-    unbroken = variant(recipe, "whole")
-    assert run(unbroken) == 0
-    assert len(metrics(unbroken)) == UPDATES
-    return unbroken
+    return unbroken_run(recipe)
 
 
 def assert_same_run(ours: dict[str, Any], truth: dict[str, Any]) -> None:

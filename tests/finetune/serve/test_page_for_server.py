@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from camelid.app.cli import main
 from camelid.files.read import read_jsonl
 from finetune.serve.access import Access
 from tests.finetune.serve.talker import Talker, page_for
@@ -102,20 +101,3 @@ def test_the_page_names_who_answers(address: str) -> None:
     assert "/v1 answers, and hears it." in page.text
     policy = page.headers["content-security-policy"]
     assert "connect-src 'self'" in policy and "script-src 'self'" in policy and "unsafe" not in policy
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["serve"], "--page-for URL"),
-        (["serve", "x", "--page-for", "http://a/v1"], "leave MODEL out"),
-        (["serve", "--page-for", "http://a/v1", "--adapter", "x"], "leave --adapter out"),
-        (["serve", "--page-for", "localhost:8000"], "must begin with http://"),
-    ],
-)
-def test_what_can_not_be_is_one_clear_line(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(arguments) == 2
-    said = capsys.readouterr().err
-    assert words in said and said.count("\n") == 1
