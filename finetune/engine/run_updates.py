@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from camelid.errors import UserError
+from camelid.long_lived import spare_long_lived
 from camelid.progress import Progress
 from finetune.data.batches import Plan
 from finetune.engine.checkpoint import CheckpointSaver, checkpoint_position
@@ -51,6 +52,7 @@ def run_updates(
     saver = CheckpointSaver(worker, folder / "checkpoints", run.keep_checkpoints)
     saved, saved_at = done, time.monotonic()
     log = MetricsLog(worker, plan, recipe) if worker.accelerator.is_main_process else None
+    spare_long_lived()
     with StopSignal() as stop, Progress("train", plan.updates, quiet or log is None, done=done) as bar:
         for update in to_do:
             started = time.perf_counter()

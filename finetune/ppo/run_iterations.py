@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from camelid.files.read import read_jsonl
+from camelid.long_lived import spare_long_lived
 from camelid.progress import Progress
 from finetune.data.token_data import TokenData
 from finetune.engine.checkpoint import CheckpointSaver, checkpoint_position
@@ -123,6 +124,7 @@ def run_iterations(run: PpoRun, quiet: bool) -> signal.Signals | None:
     saved, saved_at, stopping, iteration = where.done, time.monotonic(), False, None
     if run.evaluator is not None and not where.done and not policy.any(alone and _evaluated(folder))[0]:
         run.evaluator.evaluate(0)
+    spare_long_lived()
     with StopSignal() as stop, Progress("train", run.updates, quiet or log is None, done=where.done) as bar:
         while where.done < run.updates and not stopping:
             started = time.perf_counter()

@@ -1,12 +1,12 @@
 """Starts the server of models trained here."""
 
-import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from camelid.long_lived import spare_long_lived
 from finetune.serve.access import Access
 from finetune.serve.app import make_app
 from finetune.serve.engine import ServerLimits
@@ -34,6 +34,5 @@ def run_server(
     sys.setswitchinterval(SWITCH_INTERVAL)
     torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core is left for the clients
     app = make_app(served, limits, access, votes, rate_votes, lora_folder)
-    gc.collect()
-    gc.freeze()  # or every collection would walk over all that the libraries have made, for a tenth of a second
+    spare_long_lived()
     return run_app(app, f"serving {', '.join(one.name for one in served)}", access, listening)
