@@ -1,7 +1,7 @@
 """Attention from the new tokens of several sequences to all of their tokens, the known ones included.
 
 Shapes: T new tokens of all sequences back to back, n of one; H query heads, K key and value heads, m tokens of a
-sequence, d head width.
+sequence, d head width; in a step, which brings one token of each of B sequences, G query heads of a key head, C places.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from finetune.llama.packed_attention import packed_attention, seen
+
+MANY = 8  # sequences from which on a CPU is faster without torch's kernel, by up to a quarter; of one it takes longer
 
 
 def attend_rows(
@@ -47,6 +49,24 @@ def attend_rows(
         )
         outs.append(out_1Hnd[0].transpose(0, 1))
     return torch.cat(outs)
+
+
+def attend_step(q_BKGd: Tensor, keys_BKCd: Tensor, values_BKCd: Tensor, bias_B11C: Tensor) -> Tensor:
+    """(B, K, G, d) softmax attention of one token a sequence, scaled by 1 / sqrt(d).
+
+    Args:
+        q_BKGd: its queries.
+        keys_BKCd: of every place.
+        values_BKCd: the same.
+        bias_B11C: added to the scores: -inf at places that are not seen.
+    """
+    if q_BKGd.device.type != "cpu" or q_BKGd.dtype.itemsize < 4 or len(q_BKGd) < MANY:
+        return scaled_dot_product_attention(q_BKGd, keys_BKCd, values_BKCd, attn_mask=bias_B11C)
+    # Keys first: their product with few queries reads each but once, in the order that they lie in.
+    scores_BKCG = keys_BKCd @ (q_BKGd * q_BKGd.shape[-1] ** -0.5).mT
+    weights_BKGC = (scores_BKCG.mT + bias_B11C).softmax(-1)
+    out_BKGd: Tensor = weights_BKGC @ values_BKCd
+    return out_BKGd
 
 
 def _bounds(lengths: Sequence[int], device: torch.device) -> Tensor:

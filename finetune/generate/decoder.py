@@ -252,7 +252,7 @@ class Decoder(Generic[JobT]):
         piece = joining.new[:PIECE]
         slots, _ = self._new_slots()
         slots.read([PIECE], [0], joining.known + PIECE, [joining.prefix])
-        self._pass([piece], [joining], lambda hidden_TD, _: hidden_TD[:0], slots)
+        self._pass([piece], [joining], lambda hidden_TD, _: hidden_TD[:0], slots, whole=False)
         self._begun = joining.job, slots.prefix(0)
         self._joining = []
         self._waiting.appendleft(joining.job)
@@ -269,10 +269,11 @@ class Decoder(Generic[JobT]):
         source_of = [number_of.setdefault(each.alike, len(number_of)) for each in self._joining]
         sources = [self._joining[source_of.index(number)] for number in range(len(number_of))]
         new = [source.new for source in sources]
-        head = PromptHead(new, _asked(source_of, [each.job for each in self._joining]))
+        asked = _asked(source_of, [each.job for each in self._joining])
+        head = PromptHead(new, asked)
         longest = max(answer.room for answer in self._batch)
         self._slots.read([len(ids) for ids in new], source_of, longest, [source.prefix for source in sources])
-        logits_UV = self._pass(new, sources, head, self._slots)
+        logits_UV = self._pass(new, sources, head, self._slots, whole=bool(asked))
         for answer, number in zip(self._batch[first:], source_of, strict=True):
             if answer.job.sampling.prompt_logprobs is not None:
                 answer.prompt = head.tokens[number]
@@ -280,9 +281,17 @@ class Decoder(Generic[JobT]):
         return self._add(first, logits_UV if len(new) == len(source_of) else logits_UV[source_of])
 
     def _pass(
-        self, new: Sequence[Sequence[int]], sources: Sequence[_Joining[JobT]], head: Head, slots: Slots
+        self, new: Sequence[Sequence[int]], sources: Sequence[_Joining[JobT]], head: Head, slots: Slots, whole: bool
     ) -> Tensor:
-        """A pass over new tokens of prompts, each behind what is known of it."""
+        """A pass over new tokens of prompts, each behind what is known of it.
+
+        Args:
+            new: tokens of each prompt.
+            sources: the jobs that bring them.
+            head: makes what is returned.
+            slots: gets keys and values.
+            whole: whether `head` looks at more than each prompt's last token.
+        """
         self.read_tokens += sum(map(len, new))
         ids_T = torch.tensor([token for ids in new for token in ids], device=self._device)
         starts = [source.known for source in sources]
@@ -290,7 +299,9 @@ class Decoder(Generic[JobT]):
         positions_T = torch.cat(list(places)).to(self._device)
         documents = Documents.from_lengths([len(ids) for ids in new], self._device)
         adapters = self._adapters([source.job for source in sources])
-        return self._call(ids_T, positions_T, documents, head=head, cache=slots, **adapters)
+        # Jobs' own adapters are added to what each layer makes of every token.
+        read_N = None if whole or adapters else documents.starts[1:].long() - 1
+        return self._call(ids_T, positions_T, documents, head=head, cache=slots, read_N=read_N, **adapters)
 
     def _adapters(self, jobs: Iterable[JobT]) -> dict[str, Any]:
         """What `call` is told of the adapters of a pass's sequences, if there are any."""

@@ -5,6 +5,7 @@ Shapes: B answers, V vocabulary.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
 import torch
 from torch import Tensor
@@ -64,7 +65,7 @@ class SamplingState:
         self, sampling: Sampling, prompt: Sequence[int], seed: int, vocab_size: int, device: torch.device
     ) -> None:
         self.sampling = sampling
-        self.generator = torch.Generator(device).manual_seed(seed)
+        self.random = Random(seed % 2**64)  # which takes a negative seed for the positive one
         self.seen_1V: Tensor | None = None
         if sampling.repetition_penalty != 1:
             self.seen_1V = torch.zeros(1, vocab_size, dtype=torch.bool, device=device)
@@ -106,28 +107,31 @@ def choose_tokens(logits_BV: Tensor, states: Sequence[SamplingState]) -> list[in
         rows_of.setdefault(alike, []).append(row)
     chosen_B = torch.zeros(len(states), dtype=torch.long, device=logits_BV.device)
     for (temperature, *_), rows in rows_of.items():
+        alike_BV = logits_BV if len(rows) == len(states) else logits_BV[rows]
         if temperature == 0:
-            chosen_B[rows] = logits_BV[rows].argmax(-1)
+            chosen_B[rows] = alike_BV.argmax(-1)
             continue
-        chances_BV = token_probabilities(logits_BV[rows], states[rows[0]].sampling)
-        chosen_B[rows] = draw(chances_BV, [states[row].generator for row in rows])
+        chances_BV = token_probabilities(alike_BV, states[rows[0]].sampling)
+        chosen_B[rows] = draw(chances_BV, [states[row].random.random() for row in rows])
     tokens: list[int] = chosen_B.tolist()
     for state, token in zip(states, tokens, strict=True):
         state.take(token)
     return tokens
 
 
-def draw(chances_BV: Tensor, generators: Sequence[torch.Generator]) -> Tensor:
-    """(B,) a token of each row by its chances, which need not be normalised, from a random source of its own.
+def draw(chances_BV: Tensor, uniform: Sequence[float]) -> Tensor:
+    """(B,) a token of each row by its chances, normalised or not, as the inverse of their distribution function.
 
-    The largest of chance / exponential noise falls on a token in proportion to its chance (the Gumbel-max trick, Gumbel
-    1954, as an exponential race). `torch.multinomial` draws the same tokens so, a row at a time, and asks the device
-    twice a row whether the chances are fine, which the host waits for.
+    In float64, so that a token of one chance in 1e9 comes as often as it should, and one of none never.
+
+    Args:
+        chances_BV: at least 0.
+        uniform: (B,) where in the distribution each lies, from 0 to less than 1.
     """
-    noise_BV = torch.empty_like(chances_BV)
-    for noise_V, generator in zip(noise_BV, generators, strict=True):
-        noise_V.exponential_(1.0, generator=generator)
-    return (chances_BV / noise_BV).argmax(-1)
+    below_BV = chances_BV.cumsum(-1, dtype=torch.float64)  # the chance of a token or one before it
+    uniform_B = torch.tensor(uniform, dtype=torch.float64, device=chances_BV.device)
+    drawn_B = torch.searchsorted(below_BV, uniform_B[:, None] * below_BV[:, -1:], right=True)[:, 0]
+    return drawn_B.clamp_(max=chances_BV.shape[-1] - 1)  # of chances that are no numbers nothing can be drawn
 
 
 def penalise(logits_BV: Tensor, states: Sequence[SamplingState]) -> Tensor:

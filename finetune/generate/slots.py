@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 
-from finetune.generate.attend_rows import attend_rows
+from finetune.generate.attend_rows import attend_rows, attend_step
 from finetune.generate.prefix import Prefix
 from finetune.llama.attention import Documents, attention
 
@@ -44,6 +43,7 @@ class Slots:
         self._prefixes: list[Prefix | None] = []  # of each prompt, what is known of it
         self._at_B, self._used = torch.empty(0), 0  # where a step's tokens go, and how many places of a row they see
         self._biases: dict[int | None, Tensor] = {}  # of the announced step by window, made when a layer asks
+        self._into_N: Tensor | None = None  # where in a buffer the announced step's heads go, once a layer has asked
 
     @property
     def bytes(self) -> int:
@@ -99,7 +99,7 @@ class Slots:
             The tokens as documents, which lie on the host: a cache is all that tells them apart.
         """
         self._documents, self._source_of = [], []
-        self._at_B, self._used, self._biases = places_B, used, {}
+        self._at_B, self._used, self._biases, self._into_N = places_B, used, {}, None
         return Documents.from_lengths([1] * len(places_B))
 
     def leave(self, row: int) -> None:
@@ -122,15 +122,17 @@ class Slots:
             known_keys, known_values = self._known(self._keys[layer]), self._known(self._values[layer])
             return attend_rows(q_THd, known_keys, known_values, self._documents, documents.window)
         keys, values, rows = self._keys[layer], self._values[layer], len(self._at_B)
-        rows_B = torch.arange(rows, device=self._device)
-        keys[rows_B, :, self._at_B] = k_TKd
-        values[rows_B, :, self._at_B] = v_TKd
+        if self._into_N is None:
+            heads = torch.arange(rows * k_TKd.shape[1], device=self._device).view(rows, -1)
+            self._into_N = (heads * self.room + self._at_B[:, None]).flatten()
+        for buffer, x_TKd in ((keys, k_TKd), (values, v_TKd)):
+            buffer.view(-1, x_TKd.shape[2]).index_copy_(0, self._into_N, x_TKd.flatten(0, 1))
         # Query heads that share keys stand where queries do: kernels that take a mask want as many heads of each.
-        out_BKGd = scaled_dot_product_attention(
+        out_BKGd = attend_step(
             q_THd.reshape(rows, k_TKd.shape[1], -1, q_THd.shape[2]),
             keys[:rows, :, : self._used],
             values[:rows, :, : self._used],
-            attn_mask=self._bias(documents.window, q_THd.dtype),
+            self._bias(documents.window, q_THd.dtype),
         )
         return out_BKGd.flatten(1, 2)
 

@@ -2,11 +2,16 @@
 
 import asyncio
 import dataclasses
+from bisect import bisect_right
+from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import chisquare
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.generation.logits_process import (
     MinPLogitsWarper,
@@ -22,7 +27,7 @@ from finetune.folders import weights
 from finetune.generate.decode import PromptJob, generate
 from finetune.generate.decoder import Decoder
 from finetune.generate.local import LocalModel
-from finetune.generate.sampling import Sampling, SamplingState, draw, penalise, token_probabilities
+from finetune.generate.sampling import Sampling, SamplingState, choose_tokens, draw, penalise, token_probabilities
 from finetune.llama.config import LlamaConfig
 from tests.finetune.generate.letters import Letters
 
@@ -200,14 +205,35 @@ def test_logprobs_are_the_models_own(toy_model: Path) -> None:
     )
 
 
-def test_tokens_are_those_of_multinomial_without_waiting_for_each() -> None:
-    """Same random source, same token; chances of 0 are never drawn, and the sum does not matter."""
+def test_tokens_are_drawn_where_the_chances_add_up_to_what_was_drawn() -> None:
+    """Against exact sums of fractions; chances of 0 are never drawn, and the sum does not matter."""
     random = torch.Generator().manual_seed(0)
     chances_BV = torch.softmax(4 * torch.randn(64, 300, generator=random), dim=-1)
     chances_BV[:, 100:] = 0.0
-    for seed in range(20):
-        own, truth = ([torch.Generator().manual_seed(64 * seed + row) for row in range(64)] for _ in range(2))
-        drawn = draw(chances_BV, own)
-        rows = zip(chances_BV, truth, strict=True)
-        assert drawn.tolist() == [int(torch.multinomial(row, 1, generator=one)) for row, one in rows]
-        assert int(drawn.max()) < 100
+    chances_BV[:, ::7] = 0.0
+    places = np.random.default_rng(0)
+    for uniform in ([0.0] * 64, [1 - 2**-53] * 64, *places.random((20, 64)).tolist()):
+        drawn = draw(chances_BV, uniform).tolist()
+        for row, token, place in zip(chances_BV.tolist(), drawn, uniform, strict=True):
+            sums = list(accumulate(map(Fraction, row)))
+            assert token == bisect_right(sums, Fraction(place) * sums[-1])
+            assert row[token] > 0
+
+
+def test_chances_that_are_no_numbers_give_a_token_all_the_same() -> None:
+    """One answer's broken numbers must not end the others'."""
+    chances_BV = torch.tensor([[0.0, 1.0, 0.0], [float("nan")] * 3])
+    first, second = draw(chances_BV, [0.5, 0.5]).tolist()
+    assert first == 1 and 0 <= second < 3
+
+
+def test_tokens_come_as_often_as_they_are_likely() -> None:
+    """Seeds in a row, negative ones too, whose first and second tokens are independent: chi-squared at 1e-4."""
+    chances = np.array([0.5, 0.25, 0.125, 0.0625, 0.0625])
+    logits_BV = torch.tensor(chances).log().float().repeat(8192, 1)
+    device = torch.device("cpu")
+    states = [SamplingState(Sampling(2), [0], seed, chances.size, device) for seed in range(-4096, 4096)]
+    first, second = choose_tokens(logits_BV, states), choose_tokens(logits_BV, states)
+    found = np.bincount(np.array(first) * chances.size + second, minlength=chances.size**2)
+    assert chisquare(found, 8192 * np.outer(chances, chances).ravel()).pvalue > 1e-4
+    assert first[:4096] != first[4096:][::-1]

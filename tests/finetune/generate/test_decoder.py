@@ -184,10 +184,11 @@ def test_a_failed_step_loses_the_batch_and_not_the_decoder(model: Llama) -> None
 def test_a_job_that_can_not_begin_is_lost_with_the_batch(model: Llama) -> None:
     """It has left the queue and is not in the batch yet."""
     ours = decoder(model)
-    ours.add([PromptJob([5], 0, SAMPLINGS[0]), PromptJob([6], 2**70, SAMPLINGS[0]), PromptJob([7], 2, SAMPLINGS[0])])
-    with pytest.raises(ValueError):
+    unknown = PromptJob([CONFIG.vocab_size], 1, Sampling(5, repetition_penalty=2.0))  # no token of the model
+    ours.add([PromptJob([5], 0, SAMPLINGS[0]), unknown, PromptJob([7], 2, SAMPLINGS[0])])
+    with pytest.raises(IndexError):
         ours.step()
-    assert [job.seed for job in ours.drop_running()] == [0, 2**70, 2] and not ours.busy
+    assert [job.seed for job in ours.drop_running()] == [0, 1, 2] and not ours.busy
 
 
 def test_processes_step_together_until_all_are_done(model: Llama) -> None:
