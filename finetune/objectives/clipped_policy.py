@@ -3,7 +3,7 @@
 The loss is a function of the tokens' log-probabilities, so its gradient is that of the token loss with each token
 weighted by minus its slope, as in `policy.py`.
 
-Shapes: N tokens of a micro-batch's answers, A answers.
+Shapes: N tokens of a micro-batch's answers, n some of them, A answers.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from finetune.data.pieces import AnswerPieces
 from finetune.data.token_data import TokenData
 from finetune.llama.model import Head, Llama
 from finetune.objectives.advantages import Doubles
-from finetune.objectives.next_token import token_loss, token_losses
+from finetune.objectives.next_token import reweighted_loss, token_losses
 from finetune.objectives.objective import UpdateShare
 
 # What each counts the same: a token (PPO), an answer as the sum of its tokens (RLOO: the answer is one action), or an
@@ -74,38 +74,46 @@ class ClippedPolicy:
 
     def _loss(self, hidden_TD: Tensor, lm_head: nn.Module, batch: MicroBatch, passes: int | None) -> Tensor:
         """() the sum over the micro-batch, with the gradient of the weighted token loss."""
-        now_N = -token_losses(hidden_TD.detach(), lm_head, batch, passes).double()
-        with torch.enable_grad():
-            value = self._value(now_N.requires_grad_(), batch)
-            [slopes_N] = torch.autograd.grad(value, now_N)
         if not torch.is_grad_enabled():  # it is only measured
-            return value.detach()
-        weights_N = -slopes_N.to(torch.promote_types(hidden_TD.dtype, torch.float32))
-        moved = token_loss(hidden_TD, lm_head, batch.trained, batch.targets, weights_N, passes=passes)
-        return value.detach() + (moved - moved.detach())
+            return self._noted(token_losses(hidden_TD, lm_head, batch, passes), batch)
+        losses_N, moved = reweighted_loss(hidden_TD, lm_head, batch, partial(self._slopes, batch=batch), passes)
+        return self._noted(losses_N, batch) + (moved - moved.detach())
 
-    def _value(self, now_N: Tensor, batch: MicroBatch) -> Tensor:
-        """() the loss as a function of the tokens' log-probabilities."""
+    def _slopes(self, losses_n: Tensor, part: slice, batch: MicroBatch) -> Tensor:
+        """(n,) of the loss along the tokens' own, which are some of the micro-batch's."""
+        with torch.enable_grad():
+            now_n = (-losses_n.detach().double()).requires_grad_()
+            [slopes_n] = torch.autograd.grad(self._terms(now_n, part, batch)[0].sum(), now_n)
+        return -slopes_n.to(losses_n.dtype)
+
+    @torch.no_grad()
+    def _noted(self, losses_N: Tensor, batch: MicroBatch) -> Tensor:
+        """() the sum over the micro-batch, noted for `facts`."""
+        now_N = -losses_N.double()
+        terms_N, clipped_N, ratio_N, moved_N = self._terms(now_N, slice(0, len(now_N)), batch)
+        facts = (clipped_N.double(), ratio_N, moved_N, torch.ones_like(ratio_N))
+        self._seen.append(torch.stack([each.sum() for each in facts]))
+        return terms_N.sum()
+
+    def _terms(self, now_n: Tensor, part: slice, batch: MicroBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of each token, from its log-probability: the loss, whether it is clipped, the ratio, and how far it moved."""
         assert batch.answers is not None
-        places = self.pieces.token_places(batch.answers.numbers)
+        places = self.pieces.token_places(batch.answers.numbers)[part]
 
         def known(values: Doubles) -> Tensor:
-            return torch.from_numpy(values[places]).to(now_N.device)
+            return torch.from_numpy(values[places]).to(now_n.device)
 
-        advantages_N, gained_N = known(self.advantages), now_N - known(self.log_probs)
-        ratio_N = gained_N.exp()
-        plain_N, clipped_N = ratio_N * advantages_N, ratio_N.clamp(1 - self.clip, 1 + self.clip) * advantages_N
-        losses_N = -torch.minimum(plain_N, clipped_N)
+        advantages_n, gained_n = known(self.advantages), now_n - known(self.log_probs)
+        ratio_n = gained_n.exp()
+        plain_n, clipped_n = ratio_n * advantages_n, ratio_n.clamp(1 - self.clip, 1 + self.clip) * advantages_n
+        losses_n = -torch.minimum(plain_n, clipped_n)
         if self.kl:
             assert self.reference is not None
-            further_N = known(self.reference) - now_N
-            losses_N = losses_N + self.kl * (further_N.exp() - further_N - 1)
+            further_n = known(self.reference) - now_n
+            losses_n = losses_n + self.kl * (further_n.exp() - further_n - 1)
         if self.counts == "answer's mean":
-            losses_N = losses_N / batch.answers.tokens.double()[batch.answers.owners]
-        with torch.no_grad():
-            facts = ((plain_N > clipped_N).double(), ratio_N, ratio_N - gained_N - 1, torch.ones_like(ratio_N))
-            self._seen.append(torch.stack([each.sum() for each in facts]))
-        return losses_N.sum()
+            losses_n = losses_n / batch.answers.tokens.double()[batch.answers.owners[part]]
+        return losses_n, plain_n > clipped_n, ratio_n, ratio_n - gained_n - 1
 
 
 def by_token(values_A: Doubles, pieces: AnswerPieces) -> Doubles:

@@ -23,6 +23,8 @@ from finetune.llama.model import Head, Llama
 from finetune.objectives.neftune import noisy_embeddings
 from finetune.objectives.objective import UpdateShare
 
+# What tokens count, from their losses, (n,), and where these lie among those of all trained positions.
+Weigh = Callable[[Tensor, slice], Tensor]
 CHUNK = 2048  # positions whose logits exist at once: 2048 x 32,000 x 4 bytes = 250 MiB for LLaMA
 
 
@@ -96,8 +98,8 @@ def token_loss(
     chosen_ND = hidden_TD.index_select(0, positions_N)
     if torch.is_grad_enabled() and _is_plain(lm_head):
         total: Tensor = _LinearLoss.apply(  # type: ignore[no-untyped-call]
-            chosen_ND, lm_head.weight, targets_N, weights_N, label_smoothing
-        )
+            chosen_ND, lm_head.weight, targets_N, lambda _, part: weights_N[part], label_smoothing
+        )[1]
         return total
     total = hidden_TD.new_zeros((), dtype=wide_dtype(hidden_TD))
     chunks = position_chunks(chosen_ND, targets_N, weights_N, passes=passes)
@@ -106,6 +108,30 @@ def token_loss(
             _chunk_loss, hidden_nD, lm_head, targets_n, weights_n, label_smoothing, use_reentrant=False
         )
     return total
+
+
+def reweighted_loss(
+    hidden_TD: Tensor, lm_head: nn.Module, batch: MicroBatch, weigh: Weigh, passes: int | None
+) -> tuple[Tensor, Tensor]:
+    """As `token_loss`, with weights that depend on the losses: no logits are made twice where that can be.
+
+    Args:
+        hidden_TD: final hidden states.
+        lm_head: maps (n, D) to (n, V) logits.
+        batch: its trained positions and targets.
+        weigh: gives the weights, through which no gradient goes.
+        passes: as of `token_loss`.
+
+    Returns:
+        (N,) cross-entropy of each trained token, without gradients, and the weighted sum.
+    """
+    if passes is None and batch.trained.numel() and _is_plain(lm_head):
+        chosen_ND = hidden_TD.index_select(0, batch.trained)
+        both: tuple[Tensor, Tensor] = _LinearLoss.apply(chosen_ND, lm_head.weight, batch.targets, weigh, 0.0)  # type: ignore[no-untyped-call]
+        return both
+    losses_N = token_losses(hidden_TD.detach(), lm_head, batch, passes)
+    weights_N = weigh(losses_N, slice(0, len(losses_N)))
+    return losses_N, token_loss(hidden_TD, lm_head, batch.trained, batch.targets, weights_N, passes=passes)
 
 
 @torch.no_grad()
@@ -173,34 +199,38 @@ class _LinearLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_ND: Tensor, matrix_VD: Tensor, targets_N: Tensor, weights_N: Tensor, smoothing: float
-    ) -> Tensor:
+        ctx: Any, hidden_ND: Tensor, matrix_VD: Tensor, targets_N: Tensor, weigh: Weigh, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
         wide = wide_dtype(hidden_ND)
+        losses_N = torch.empty(len(hidden_ND), dtype=wide, device=hidden_ND.device)
         total = torch.zeros((), dtype=wide, device=hidden_ND.device)
         grad_ND = torch.empty_like(hidden_ND) if ctx.needs_input_grad[0] else None
         grad_VD = torch.zeros_like(matrix_VD, dtype=wide) if ctx.needs_input_grad[1] else None
         cast_VD = matrix_VD.to(hidden_ND.dtype)  # once, not for every chunk
-        start = 0
-        for hidden_nD, targets_n, weights_n in zip(*position_chunks(hidden_ND, targets_N, weights_N), strict=True):
+        for start in range(0, len(hidden_ND), CHUNK):
+            part = slice(start, start + CHUNK)
+            hidden_nD, targets_n = hidden_ND[part], targets_N[part]
             logs_nV = log_softmax(product(hidden_nD, cast_VD), -1, dtype=wide)
             aimed_n1 = logs_nV.gather(1, targets_n[:, None])
             if smoothing:
                 aimed_n1 = (1 - smoothing) * aimed_n1 + smoothing * logs_nV.mean(-1, keepdim=True)
-            total -= (aimed_n1[:, 0] * weights_n).sum()
+            losses_N[part] = -aimed_n1[:, 0]
+            weights_n = weigh(losses_N[part], part)
+            total += (losses_N[part] * weights_n).sum()
             slope_nV = logs_nV.exp_()
             slope_nV[torch.arange(len(targets_n), device=targets_n.device), targets_n] -= 1.0 - smoothing
             if smoothing:
                 slope_nV -= smoothing / slope_nV.shape[-1]
             slope_nV = slope_nV.mul_(weights_n[:, None]).to(hidden_nD.dtype)
             if grad_ND is not None:
-                grad_ND[start : start + len(targets_n)] = product(slope_nV, cast_VD.T)
+                grad_ND[part] = product(slope_nV, cast_VD.T)
             if grad_VD is not None:
                 grad_VD += transposed_product(slope_nV, hidden_nD)
-            start += len(targets_n)
         ctx.save_for_backward(grad_ND, grad_VD)
-        return total
+        ctx.mark_non_differentiable(losses_N)
+        return losses_N, total
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        scaled = [None if grad is None else grad * grads[0] for grad in ctx.saved_tensors]
+        scaled = [None if grad is None else grad * grads[1] for grad in ctx.saved_tensors]
         return *scaled, None, None, None
