@@ -12,7 +12,7 @@ from conversations.reward_rule import HELPFUL, SAFE, llama2_reward
 from finetune.data.preference_documents import EncodedAnswers
 from finetune.objectives.advantages import Doubles
 from finetune.ppo.verify import COMMAND, VERIFIABLE, Answered, Rewarder, command_reward, function_reward
-from finetune.preference.reward_model import RewardModel, batched
+from finetune.preference.reward_model import RewardModel
 
 
 class Rewards:
@@ -90,7 +90,7 @@ def _model_reward(field: str, where: str, tokenizer: Any) -> Rewarder:
             EncodedAnswers(np.array(each.prompt.ids, np.int32), (np.array(each.ids, np.int32),)) for each in answered
         ]
         found: list[float] = []
-        for batch in batched(encoded):
+        for batch in model.batched(encoded):
             found += [score for [score] in model.score([each for each in batch if not isinstance(each, str)])]
         return found
 

@@ -17,7 +17,8 @@ from finetune.folders.open_folder import open_chat_tokenizer, open_weights
 from finetune.llama.config import LlamaConfig
 from finetune.objectives.reward import answer_scores
 
-BATCH_TOKENS = 8192  # of the prompts that are scored together; one alone may have more
+BATCH_TOKENS = 8192  # of the prompts that are scored together, at most; one alone may have more
+CPU_BATCH_TOKENS = 2048  # there what lies between the layers of a small model should stay in the cache
 
 
 class RewardModel:
@@ -29,6 +30,7 @@ class RewardModel:
 
     Attributes:
         vocabulary: token ids by text.
+        batch_tokens: of the prompts that are scored together, at most; one alone may have more.
 
     Raises:
         UserError: it holds another kind of model, or lacks its score layer.
@@ -45,6 +47,7 @@ class RewardModel:
         self._encoder = Encoder(chat.encoder.template, chat.tokenizer, last_turn_only=True)
         self._context = config.context
         self.vocabulary: dict[str, int] = chat.tokenizer.get_vocab()
+        self.batch_tokens = CPU_BATCH_TOKENS if self._model.output.weight.is_cpu else BATCH_TOKENS
 
     def encode(self, prompt: Sequence[Message], answers: Sequence[Message]) -> EncodedAnswers | str:
         """The tokens of a prompt and its answers; if they cannot be scored, why.
@@ -63,7 +66,7 @@ class RewardModel:
 
     def score(self, encoded: Sequence[EncodedAnswers]) -> list[list[float]]:
         """The score of each answer of each prompt, in one forward pass."""
-        laid = [lay_out(each, shares_prompt(each, BATCH_TOKENS, SHARE)) for each in encoded]
+        laid = [lay_out(each, shares_prompt(each, self.batch_tokens, SHARE)) for each in encoded]
         counts = np.array([len(answers) for _, _, answers in laid])
         pieces = AnswerPieces(
             first=np.append(0, counts.cumsum()),
@@ -82,17 +85,16 @@ class RewardModel:
         ends = counts.cumsum().tolist()
         return [scores[end - count : end] for end, count in zip(ends, counts.tolist(), strict=True)]
 
-
-def batched(encoded: Iterable[EncodedAnswers | str]) -> Iterator[list[EncodedAnswers | str]]:
-    """What is scored together, in order: as much as fits into `BATCH_TOKENS`, whoever asks and whenever."""
-    batch: list[EncodedAnswers | str] = []
-    tokens = 0
-    for each in encoded:
-        size = 0 if isinstance(each, str) else each.tokens
-        if batch and tokens + size > BATCH_TOKENS:
+    def batched(self, encoded: Iterable[EncodedAnswers | str]) -> Iterator[list[EncodedAnswers | str]]:
+        """What is scored together, in order: as much as fits into a batch, whoever asks and whenever."""
+        batch: list[EncodedAnswers | str] = []
+        tokens = 0
+        for each in encoded:
+            size = 0 if isinstance(each, str) else each.tokens
+            if batch and tokens + size > self.batch_tokens:
+                yield batch
+                batch, tokens = [], 0
+            batch.append(each)
+            tokens += size
+        if batch:
             yield batch
-            batch, tokens = [], 0
-        batch.append(each)
-        tokens += size
-    if batch:
-        yield batch

@@ -20,7 +20,7 @@ from camelid.progress import Progress
 from conversations.candidates import Candidates, parse_candidates
 from conversations.preference import LabelledAnswer, Preference, PreferenceRecord, parse_preference
 from finetune.folders.open_folder import folder_fingerprint
-from finetune.preference.reward_model import RewardModel, batched
+from finetune.preference.reward_model import RewardModel
 
 SCORES = "scores"  # in the meta of a preference: by reward, of the chosen answer and the rejected one
 
@@ -115,7 +115,7 @@ def _score(
     model = RewardModel(folder)
     encoded = (model.encode(*_answers(record)) for record in records[len(done) :])
     with Progress(f"score {name}", len(records), quiet, done=len(done)) as bar:
-        for batch in batched(encoded):
+        for batch in model.batched(encoded):
             readable = [each for each in batch if not isinstance(each, str)]
             known = iter(model.score(readable) if readable else [])
             more = [None if isinstance(each, str) else next(known) for each in batch]

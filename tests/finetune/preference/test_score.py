@@ -151,7 +151,7 @@ def test_a_run_that_breaks_off_goes_on(
     reward: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same file as in one go, and no batch is computed twice."""
-    monkeypatch.setattr(reward_module, "BATCH_TOKENS", 150)
+    monkeypatch.setattr(reward_module, "CPU_BATCH_TOKENS", 150)
     once, twice = tmp_path / "once.jsonl", tmp_path / "twice.jsonl"
     command = ["finetune", "score", str(pairs), "--reward", f"q={reward}", "--reward", f"r={reward}", "--quiet"]
     score, batches = RewardModel.score, list[int]()
