@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 
 from camelid.files.read import read_jsonl
 from tests.finetune.ppo.world import (
@@ -90,7 +91,7 @@ def over_optimised(beta: float, world: dict[str, Path], folder: Path) -> dict[st
 
 
 def off_the_curve(recipe: dict[str, Any], world: dict[str, Path]) -> dict[str, float]:
-    """How far KL, proxy and gold of the last answers are from the truth, in half widths of their 95% intervals."""
+    """How far KL, proxy and gold of the last answers are above the truth, in half widths of their 95% intervals."""
     last, apart = last_answers(recipe, world)
     of = dict(zip(WORDS, VALUES, strict=True))
     gold = [sum(of.get(word, 0.0) for word in line["answer"].split()) for line in last]
@@ -100,7 +101,7 @@ def off_the_curve(recipe: dict[str, Any], world: dict[str, Path]) -> dict[str, f
     for name, values in measured.items():
         mean, error = interval(values)
         print(f"beta {recipe['ppo']['beta']}: {name} {mean:.3f} +- {error:.3f}, exact {getattr(truth, name):.3f}")
-        found[name] = abs(mean - getattr(truth, name)) / error
+        found[name] = (mean - getattr(truth, name)) / error
     return found
 
 
@@ -114,7 +115,7 @@ def test_over_optimisation_follows_its_exact_curve(
     recipe["data"]["validation"] = 0.4
     recipe["run"]["evaluate_every"] = 40
     assert run(recipe) == 0
-    assert all(off <= 1 for off in off_the_curve(recipe, world).values())
+    assert all(abs(off) <= 1 for off in off_the_curve(recipe, world).values())
     falls = exact(PROXY, VALUES, beta, OTHERS, ENDS).gold < exact(VALUES, VALUES, 1e6, OTHERS, ENDS).gold - 0.5
     assert falls == ("gold fell by" in capsys.readouterr().err)
     page = (Path(recipe["run"]["output"]) / "curves.html").read_text()
@@ -122,19 +123,25 @@ def test_over_optimisation_follows_its_exact_curve(
 
 
 @pytest.mark.slow
-def test_other_seeds_and_costs_follow_it_as_often_as_their_intervals_say(
-    world: dict[str, Path], tmp_path: Path
-) -> None:
-    """Of 27 measures, with 95% intervals, at most 4 may be outside (more would be by chance once in 100 times)."""
-    outside = []
+def test_other_seeds_and_costs_follow_it(world: dict[str, Path], tmp_path: Path) -> None:
+    """Over nine runs each measure is off by 0 on average, by a t-test at 1%.
+
+    The runs are what is independent: in one of them KL, proxy and gold are off together. And their policies jitter, so
+    that they are off by 1.2 times what an interval of answers says (20 runs at beta 0.5 and 0.7).
+    """
+    off: dict[str, list[float]] = {"kl": [], "reward": [], "gold": []}
     for beta in (1.0, 0.7, 0.5):
         for seed in (1, 2, 3):
             (tmp_path / f"{beta}-{seed}").mkdir()
             recipe = over_optimised(beta, world, tmp_path / f"{beta}-{seed}")
             recipe["run"]["seed"] = seed
             assert run(recipe) == 0
-            outside += [(beta, seed, name) for name, off in off_the_curve(recipe, world).items() if off > 1]
-    assert len(outside) <= 4, outside
+            for name, distance in off_the_curve(recipe, world).items():
+                off[name].append(distance)
+    for name, distances in off.items():
+        print(f"{name}: off by {np.mean(distances):.2f} half widths on average, {np.std(distances, ddof=1):.2f} apart")
+        assert ttest_1samp(distances, 0.0).pvalue > 0.01, (name, distances)
+        assert np.std(distances, ddof=1) < 2.0, (name, distances)
 
 
 @pytest.mark.slow

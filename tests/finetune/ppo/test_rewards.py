@@ -259,6 +259,19 @@ def test_when_a_reward_is_over_optimised() -> None:
     assert "gold fell by" in said
 
 
+def test_a_run_that_only_jitters_is_hardly_ever_called_over_optimised() -> None:
+    """The best evaluation so far was lucky: what comes after it seems worse, and in all of 24 there is a worst."""
+    random, warned = np.random.default_rng(0), 0
+    for _ in range(100):
+        noise = random.normal(0, 1, (24, 64))
+        lines = [
+            {"update": update, "gold": each.mean(), "each_gold": each.tolist(), "each_reward": (-each).tolist()}
+            for update, each in enumerate(noise)
+        ]
+        warned += any(overrated_line(lines[:seen]) for seen in range(2, 25))
+    assert warned <= 15  # 5% is wanted, plus chance; with intervals for one pair alone it is 89
+
+
 def test_a_run_says_what_it_was_worth(world: dict[str, Path], tmp_path: Path) -> None:
     """Evaluations from before the first update on, each answer with its scores, curves, answers side by side."""
     ours = recipe_of(world, tmp_path / "run", batch=32, gold=f"{world['worth']}:overrated")
