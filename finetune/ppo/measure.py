@@ -5,9 +5,12 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from finetune.data.batches import MicroBatch, make_micro_batch, micro_batches_of_rank
 from finetune.data.token_data import TokenData
+from finetune.engine.cut_smaller import cut_smaller, is_out_of_memory
+from finetune.engine.update import MicroRows
 from finetune.engine.worker import Worker
 from finetune.llama.model import Head
 from finetune.objectives.advantages import Doubles
@@ -22,18 +25,38 @@ def measure(worker: Worker, data: TokenData, head_of: Callable[[MicroBatch], Hea
         data: the roll-outs.
         head_of: makes (N, columns) of the final hidden states of a micro-batch, N tokens of answers.
         columns: numbers of a token.
+
+    Raises:
+        UserError: memory does not hold a single document, or not a micro-batch of one of several processes.
     """
+    rows = list(np.arange(data.documents)[:, None])
+    while True:
+        parts = micro_batches_of_rank(rows, data.lengths, worker.rank, worker.ranks, worker.micro_tokens)
+        try:
+            found = _measured(worker, data, parts, head_of, columns)
+            break
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0]
+        cut_smaller(worker, data, parts, reason)
+    return np.asarray(worker.sum(found).cpu().numpy())
+
+
+def _measured(
+    worker: Worker, data: TokenData, parts: MicroRows, head_of: Callable[[MicroBatch], Head], columns: int
+) -> Tensor:
+    """The same of this process's micro-batches; 0 of all other tokens."""
     assert data.pieces is not None
     device = worker.accelerator.device
-    rows = list(np.arange(data.documents)[:, None])
     found = torch.zeros(int(data.pieces.answers.sum()), columns, dtype=torch.float64, device=device)
-    for part in micro_batches_of_rank(rows, data.lengths, worker.rank, worker.ranks, worker.micro_tokens):
+    for part in parts:
         batch = make_micro_batch(data, part, device)
         said = worker.score(batch, head_of(batch)).double()
         if batch.answers is not None and batch.answers.numbers.size:
             places = data.pieces.token_places(batch.answers.numbers)
             found[torch.from_numpy(places).to(device)] = said.view(-1, columns)
-    return np.asarray(worker.sum(found).cpu().numpy())
+    return found
 
 
 def measure_log_probs(worker: Worker, data: TokenData) -> Doubles:

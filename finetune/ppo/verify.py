@@ -21,6 +21,7 @@ from camelid.sandbox.reward import passing_reward
 from finetune.ppo.prompts import PpoPrompt
 
 COMMAND = "command:"
+LONGEST = 3600  # seconds that a program may take for the answers of an iteration; what hangs must not hang the run
 AT_ONCE = 4  # programs that are run at the same time
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
@@ -140,16 +141,20 @@ def command_reward(where: str) -> Rewarder:
     """A program that reads answers, a JSON object a line, and prints a number a line.
 
     Raises:
-        UserError: when it is called: it failed, or printed anything else.
+        UserError: when it is called: it failed, took longer than `LONGEST`, or printed anything else.
     """
     command = shlex.split(where.removeprefix(COMMAND))
 
     def reward(answered: Sequence[Answered]) -> list[float]:
         given = "".join(dumps(each.to_json()) + "\n" for each in answered)
         try:
-            done = subprocess.run(command, input=given, capture_output=True, text=True, encoding="utf-8", check=False)
+            done = subprocess.run(
+                command, input=given, capture_output=True, text=True, encoding="utf-8", check=False, timeout=LONGEST
+            )
         except OSError as error:
             raise UserError(f"reward {where!r}: {error}") from None
+        except subprocess.TimeoutExpired:
+            raise UserError(f"reward {where!r} took more than {LONGEST:,} s for {len(answered)} answers") from None
         if done.returncode:
             raise UserError(f"reward {where!r} ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
         lines = done.stdout.splitlines()

@@ -16,6 +16,7 @@ from camelid.message import Message
 from finetune.folders import weights
 from finetune.folders.score_head import with_score
 from finetune.llama.config import LlamaConfig
+from finetune.ppo import verify
 from finetune.ppo.overrated import overrated_line
 from finetune.ppo.prompts import PpoPrompt
 from finetune.ppo.rewards import Rewards, critic_start
@@ -101,6 +102,13 @@ def test_programs_of_the_users(tmp_path: Path) -> None:
             command_reward(f"command: {sys.executable} {script}")(asked)
     with pytest.raises(UserError, match="no such file: nowhere"):
         function_reward("nowhere.py:worth")
+
+
+def test_a_program_that_hangs_does_not_hang_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "LONGEST", 1)
+    hangs = f"command: {sys.executable} -c 'import time; time.sleep(60)'"
+    with pytest.raises(UserError, match="took more than 1 s for 2 answers"):
+        command_reward(hangs)([answered("a"), answered("b")])
 
 
 def test_a_function_that_fails_is_named_with_its_line(tmp_path: Path) -> None:
