@@ -1,7 +1,8 @@
 """Micro-batches cut smaller where memory does not hold them."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 
@@ -11,13 +12,39 @@ from finetune.data.token_data import TokenData
 from finetune.engine.optimizer import InBackward
 from finetune.engine.worker import Worker
 
+MicroRows = Sequence[Sequence[PackedRow]]  # the sequences of each micro-batch of one process
+T = TypeVar("T")
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+
+def until_it_fits(worker: Worker, data: TokenData, cut: Callable[[], MicroRows], run: Callable[[MicroRows], T]) -> T:
+    """Run micro-batches, smaller ones if memory does not hold them.
+
+    Args:
+        worker: this process.
+        data: all documents.
+        cut: makes micro-batches of at most `worker.micro_tokens` tokens.
+        run: runs them, from the start.
+
+    Raises:
+        UserError: they are single documents already, or other processes wait in a collective operation.
+    """
+    while True:
+        micro_batches = cut()
+        try:
+            return run(micro_batches)
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            reason = str(error).splitlines()[0]
+        _cut_smaller(worker, data, micro_batches, reason)  # out here nothing holds what was computed any more
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
     """Whether it says that a GPU or the machine has no memory left."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate memory" in str(error)
 
 
-def cut_smaller(worker: Worker, data: TokenData, micro_batches: Sequence[Sequence[PackedRow]], reason: str) -> None:
+def _cut_smaller(worker: Worker, data: TokenData, micro_batches: MicroRows, reason: str) -> None:
     """Make micro-batches of half as many tokens from now on and forget what was accumulated.
 
     Args:

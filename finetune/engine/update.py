@@ -22,13 +22,11 @@ from finetune.data.batches import (
     micro_batches_of_rank,
 )
 from finetune.data.token_data import TokenData
-from finetune.engine.cut_smaller import cut_smaller, is_out_of_memory
+from finetune.engine.cut_smaller import MicroRows, until_it_fits
 from finetune.engine.optimizer import InBackward
 from finetune.engine.worker import Worker
 from finetune.objectives.objective import Objective, UpdateShare
 from finetune.parallel.pipeline import Pipeline
-
-MicroRows = Sequence[Sequence[PackedRow]]  # the sequences of each micro-batch of one process
 
 
 @dataclass(frozen=True)
@@ -87,22 +85,16 @@ def run_update(
     divisor = objective.divisor(data, documents)
     for group in worker.optimizer.param_groups:
         group["lr"] = lr
-    while True:
+
+    def accumulate(micro_rows: MicroRows) -> float | None:
         torch.manual_seed(int(np.random.SeedSequence([plan.seed, update, worker.rank]).generate_state(1)[0]))
-        together = 1 if worker.context is None else worker.context.size
-        micro_rows = rows_of_worker(worker, data, rows, together)
-        try:
-            objective.before(make_share(worker, plan, documents, micro_rows))
-            if worker.pipeline is None:
-                loss_sum = _accumulate(worker, plan, micro_rows, objective, divisor, stopped, settle)
-            else:
-                loss_sum = _accumulate_in_stages(worker, worker.pipeline, plan, micro_rows, objective, divisor)
-            break
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = str(error).splitlines()[0]
-        cut_smaller(worker, data, micro_rows, reason)
+        objective.before(make_share(worker, plan, documents, micro_rows))
+        if worker.pipeline is None:
+            return _accumulate(worker, plan, micro_rows, objective, divisor, stopped, settle)
+        return _accumulate_in_stages(worker, worker.pipeline, plan, micro_rows, objective, divisor)
+
+    together = 1 if worker.context is None else worker.context.size
+    loss_sum = until_it_fits(worker, data, lambda: rows_of_worker(worker, data, rows, together), accumulate)
     if loss_sum is None:
         worker.forget_gradients()
         return None

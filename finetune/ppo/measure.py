@@ -9,8 +9,7 @@ from torch import Tensor
 
 from finetune.data.batches import MicroBatch, make_micro_batch, micro_batches_of_rank
 from finetune.data.token_data import TokenData
-from finetune.engine.cut_smaller import cut_smaller, is_out_of_memory
-from finetune.engine.update import MicroRows
+from finetune.engine.cut_smaller import MicroRows, until_it_fits
 from finetune.engine.worker import Worker
 from finetune.llama.model import Head
 from finetune.objectives.advantages import Doubles
@@ -30,16 +29,12 @@ def measure(worker: Worker, data: TokenData, head_of: Callable[[MicroBatch], Hea
         UserError: memory does not hold a single document, or not a micro-batch of one of several processes.
     """
     rows = list(np.arange(data.documents)[:, None])
-    while True:
-        parts = micro_batches_of_rank(rows, data.lengths, worker.rank, worker.ranks, worker.micro_tokens)
-        try:
-            found = _measured(worker, data, parts, head_of, columns)
-            break
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = str(error).splitlines()[0]
-        cut_smaller(worker, data, parts, reason)
+    found = until_it_fits(
+        worker,
+        data,
+        lambda: micro_batches_of_rank(rows, data.lengths, worker.rank, worker.ranks, worker.micro_tokens),
+        lambda parts: _measured(worker, data, parts, head_of, columns),
+    )
     return np.asarray(worker.sum(found).cpu().numpy())
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from camelid.files.read import read_jsonl
 from camelid.files.write import AppendLog, write_bytes
@@ -20,7 +21,7 @@ from camelid.progress import Progress
 from finetune.data.batches import PackedRow, cut_micro_batches, make_micro_batch
 from finetune.data.packing import pack_documents
 from finetune.data.preference_data import PreferenceData
-from finetune.engine.cut_smaller import cut_smaller, is_out_of_memory
+from finetune.engine.cut_smaller import MicroRows, until_it_fits
 from finetune.engine.worker import Worker
 from finetune.folders.fingerprint import weights_fingerprint
 from finetune.objectives.log_probs import answer_log_probs
@@ -96,22 +97,21 @@ def _one_step(worker: Worker, data: PreferenceData, step: Sequence[PackedRow]) -
     """The log-probabilities of a step's answers, of which every process computes its share."""
     answers = _answers(data, step)
     rows = step[worker.rank :: worker.ranks]
-    while True:
-        parts = cut_micro_batches(rows, data.tokens.lengths, worker.micro_tokens)
+
+    def measured(parts: MicroRows) -> Tensor:
         log_probs = torch.zeros(len(answers), dtype=torch.float64, device=worker.accelerator.device)
-        try:
-            for part in parts or [[]]:
-                batch = make_micro_batch(data.tokens, part, worker.accelerator.device)
-                assert batch.answers is not None
-                head = partial(answer_log_probs, batch=batch, passes=worker.passes)
-                own = torch.from_numpy(np.isin(answers, batch.answers.numbers)).to(log_probs.device)
-                log_probs[own] = worker.score(batch, head)
-            break
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = str(error).splitlines()[0]
-        cut_smaller(worker, data.tokens, parts, reason)
+        for part in parts or [[]]:
+            batch = make_micro_batch(data.tokens, part, worker.accelerator.device)
+            assert batch.answers is not None
+            head = partial(answer_log_probs, batch=batch, passes=worker.passes)
+            own = torch.from_numpy(np.isin(answers, batch.answers.numbers)).to(log_probs.device)
+            log_probs[own] = worker.score(batch, head)
+        return log_probs
+
+    def cut() -> MicroRows:
+        return cut_micro_batches(rows, data.tokens.lengths, worker.micro_tokens)
+
+    log_probs = until_it_fits(worker, data.tokens, cut, measured)
     values: npt.NDArray[np.float64] = worker.sum(log_probs).cpu().numpy()
     return values
 
