@@ -34,7 +34,7 @@ def slow(module, name, rank):
         return quick(*args, **options)
     setattr(module, name, work)
 
-slow(token_data, "_documents", "0")
+slow(token_data, "_fill", "0")
 slow(weights, "load_model", "1")
 slow(checkpoint, "_sync_tree", "0")
 slow(weights, "save_model", "0")
@@ -52,4 +52,4 @@ def test_the_host_may_work_longer_than_collectives_wait(toy_recipe: dict[str, An
     result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
     slow = [line for line in result.stdout.splitlines() if line.startswith("slow")]
-    assert slow == [f"slow {name}" for name in ("_documents", "load_model", "_sync_tree", "_sync_tree", "save_model")]
+    assert slow == [f"slow {name}" for name in ("_fill", "load_model", "_sync_tree", "_sync_tree", "save_model")]
