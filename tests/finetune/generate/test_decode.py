@@ -2,9 +2,6 @@
 
 import asyncio
 import dataclasses
-from bisect import bisect_right
-from fractions import Fraction
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +24,15 @@ from finetune.folders import weights
 from finetune.generate.decode import PromptJob, generate
 from finetune.generate.decoder import Decoder
 from finetune.generate.local import LocalModel
-from finetune.generate.sampling import Sampling, SamplingState, choose_tokens, draw, penalise, token_probabilities
+from finetune.generate.sampling import (
+    Sampling,
+    SamplingState,
+    choose_tokens,
+    draw,
+    exponential_noise,
+    penalise,
+    token_probabilities,
+)
 from finetune.llama.config import LlamaConfig
 from tests.finetune.generate.letters import Letters
 
@@ -205,26 +210,36 @@ def test_logprobs_are_the_models_own(toy_model: Path) -> None:
     )
 
 
-def test_tokens_are_drawn_where_the_chances_add_up_to_what_was_drawn() -> None:
-    """Against exact sums of fractions; chances of 0 are never drawn, and the sum does not matter."""
-    random = torch.Generator().manual_seed(0)
+def test_the_shortest_time_wins_and_what_has_no_chance_never_does() -> None:
+    """Against the race run in float64; the sum of the chances does not matter."""
+    random, device = torch.Generator().manual_seed(0), torch.device("cpu")
     chances_BV = torch.softmax(4 * torch.randn(64, 300, generator=random), dim=-1)
     chances_BV[:, 100:] = 0.0
-    chances_BV[:, ::7] = 0.0
-    places = np.random.default_rng(0)
-    for uniform in ([0.0] * 64, [1 - 2**-53] * 64, *places.random((20, 64)).tolist()):
-        drawn = draw(chances_BV, uniform).tolist()
-        for row, token, place in zip(chances_BV.tolist(), drawn, uniform, strict=True):
-            sums = list(accumulate(map(Fraction, row)))
-            assert token == bisect_right(sums, Fraction(place) * sums[-1])
-            assert row[token] > 0
+    for first in range(0, 20 * 64, 64):
+        drawn = draw(chances_BV, [exponential_noise(seed, device) for seed in range(first, first + 64)])
+        times = np.stack([np.random.default_rng(seed).standard_exponential(300) for seed in range(first, first + 64)])
+        with np.errstate(divide="ignore"):
+            assert drawn.tolist() == (times / chances_BV.double().numpy()).argmin(-1).tolist()
+        assert int(drawn.max()) < 100
 
 
 def test_chances_that_are_no_numbers_give_a_token_all_the_same() -> None:
     """One answer's broken numbers must not end the others'."""
     chances_BV = torch.tensor([[0.0, 1.0, 0.0], [float("nan")] * 3])
-    first, second = draw(chances_BV, [0.5, 0.5]).tolist()
+    first, second = draw(chances_BV, [exponential_noise(seed, torch.device("cpu")) for seed in (1, 2)]).tolist()
     assert first == 1 and 0 <= second < 3
+
+
+def test_the_last_bits_of_chances_hardly_ever_choose_another_token() -> None:
+    """They differ with what else is in the batch, and a seeded answer must not."""
+    random, device = torch.Generator().manual_seed(0), torch.device("cpu")
+    logits_BV = torch.randn(512, 4096, generator=random)
+    other_BV = logits_BV * (1 + 2e-7 * torch.randn(logits_BV.shape, generator=random))
+    one, other = (
+        draw(torch.softmax(each, -1), [exponential_noise(seed, device) for seed in range(512)])
+        for each in (logits_BV, other_BV)
+    )
+    assert torch.equal(one, other)
 
 
 def test_tokens_come_as_often_as_they_are_likely() -> None:
