@@ -12,7 +12,7 @@ from torch import Tensor
 
 from finetune.generate.grammar import Grammar, forbid
 
-Noise = Callable[[Tensor], Tensor]  # fills a row
+Noise = Callable[[Tensor], object]  # fills a row, on a CPU of float64
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def exponential_noise(seed: int, device: torch.device) -> Noise:
         generator = torch.Generator(device).manual_seed(seed)
         return lambda noise_V: noise_V.exponential_(1.0, generator=generator)
     random = np.random.default_rng(seed % 2**64)
-    return lambda noise_V: noise_V.copy_(torch.from_numpy(random.standard_exponential(len(noise_V))))
+    return lambda noise_V: random.standard_exponential(out=noise_V.numpy())
 
 
 def draw(chances_BV: Tensor, noises: Sequence[Noise]) -> Tensor:
@@ -138,7 +138,7 @@ def draw(chances_BV: Tensor, noises: Sequence[Noise]) -> Tensor:
     1954, as an exponential race). Where the last bits of chances differ, as they do with what else is in the batch,
     nearly always the same token wins; the inverse of the distribution function would move at each of its V steps.
     """
-    noise_BV = torch.empty_like(chances_BV)
+    noise_BV = torch.empty_like(chances_BV, dtype=torch.float64 if chances_BV.is_cpu else None)
     for noise_V, noise in zip(noise_BV, noises, strict=True):
         noise(noise_V)
     return (chances_BV / noise_BV).argmax(-1)
