@@ -29,6 +29,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 from transformers import LlamaConfig as PeerConfig
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer as PeerLayer
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -153,7 +154,7 @@ def theirs(recompute: Recompute, lora: bool, dtype: torch.dtype, compiled: bool)
         layer = layer.base_model.model
     layer.train()
     documents, autocast = Documents.from_lengths([TOKENS]), lora and dtype == torch.bfloat16
-    cos_sin = tuple(each[None] for each in rotary_cos_sin(CONFIG, documents.positions(), documents, dtype))
+    cos_sin = tuple(LlamaRotaryEmbedding(config)(torch.empty(0, dtype=dtype), documents.positions()[None]))
     x_1TD, slope_1TD = (torch.randn(1, TOKENS, CONFIG.hidden_size, dtype=dtype) for _ in range(2))
     x_1TD.requires_grad_()
 

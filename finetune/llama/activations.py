@@ -20,7 +20,9 @@ def _norm(x_TD: Tensor, weight_D: Tensor, eps: float, dtype: torch.dtype) -> tup
     wide_TD = _widened(x_TD)
     scale_T1 = torch.rsqrt(vector_norm(wide_TD, dim=-1, keepdim=True).square() / wide_TD.shape[-1] + eps)
     # Rounded to the input's precision before the weight comes in, as LLaMA and transformers do.
-    return ((wide_TD * scale_T1).to(x_TD.dtype) * weight_D).to(dtype), scale_T1
+    normed_TD = (wide_TD * scale_T1).to(x_TD.dtype)
+    in_place = not torch.is_grad_enabled() and normed_TD.dtype == weight_D.dtype
+    return (normed_TD.mul_(weight_D) if in_place else normed_TD * weight_D).to(dtype), scale_T1
 
 
 class _RMSNormFunction(torch.autograd.Function):
@@ -60,7 +62,7 @@ def rms_norm(x_TD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
     """
     device = x_TD.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x_TD.dtype
-    if torch.compiler.is_compiling():  # the compiler chooses itself what is kept
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():  # a compiler chooses itself what is kept
         return _norm(x_TD, weight_D, eps, dtype)[0]
     out: Tensor = _RMSNormFunction.apply(x_TD, weight_D, eps, dtype)  # type: ignore[no-untyped-call]
     return out
@@ -84,5 +86,7 @@ def swiglu(gate_TF: Tensor, up_TF: Tensor) -> Tensor:
     """silu(gate) * up (Shazeer 2020, "GLU Variants Improve Transformer", eq. 6)."""
     if torch.compiler.is_compiling():
         return silu(gate_TF) * up_TF
+    if not torch.is_grad_enabled():
+        return silu(gate_TF).mul_(up_TF)
     out: Tensor = _SwiGLUFunction.apply(gate_TF, up_TF)  # type: ignore[no-untyped-call]
     return out

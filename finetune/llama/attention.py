@@ -7,6 +7,7 @@ queries and m keys.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -191,28 +192,39 @@ def _gather_keys(k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> tuple[Te
 
 
 def _per_piece(q_THd: Tensor, k_TKd: Tensor, v_TKd: Tensor, documents: Documents) -> Tensor:
-    lengths, window, grouped = list(documents.lengths), documents.window, q_THd.shape[1] != k_TKd.shape[1]
+    """Where P pieces of one length and one prompt follow each other, they are one call."""
+    window, grouped = documents.window, q_THd.shape[1] != k_TKd.shape[1]
+    each = groupby(zip(documents.lengths, documents.spans, strict=True))
+    runs = [(length, span, len(list(alike))) for (length, span), alike in each]
     # Heads first and a batch of one, as SDPA wants them, once for all pieces: of each view of a piece autograd makes a
     # node, and short documents are many pieces.
     q_1HTd, k_1KTd, v_1KTd = (x_THd.transpose(0, 1)[None] for x_THd in (q_THd, k_TKd, v_TKd))
-    split = zip(*(torch.split(x_1HTd, lengths, 2) for x_1HTd in (q_1HTd, k_1KTd, v_1KTd)), documents.spans, strict=True)
+    tokens = [length * count for length, _, count in runs]
+    split = zip(runs, *(torch.split(x_1HTd, tokens, 2) for x_1HTd in (q_1HTd, k_1KTd, v_1KTd)), strict=True)
     outs = []
-    for q_1Hnd, k_1Kmd, v_1Kmd, (start, shared) in split:
-        length = q_1Hnd.shape[2]
+    for (length, (start, shared), count), *run in split:
         if not length:
             continue  # SDPA's backward pass fails on it
+        q_PHnd, k_PKmd, v_PKmd = (_apart(x_1HNd, count) for x_1HNd in run)
         if shared:
-            k_1Kmd = torch.cat((k_1KTd[:, :, start : start + shared], k_1Kmd), 2)
-            v_1Kmd = torch.cat((v_1KTd[:, :, start : start + shared], v_1Kmd), 2)
+            prompt = (slice(None), slice(None), slice(start, start + shared))
+            k_PKmd = torch.cat((k_1KTd[prompt].expand(count, -1, -1, -1), k_PKmd), 2)
+            v_PKmd = torch.cat((v_1KTd[prompt].expand(count, -1, -1, -1), v_PKmd), 2)
         # `is_causal` lets the first query see the first key: right only for as many queries as keys.
         plain = not shared and (window is None or window >= length - 1)
-        out_1Hnd = scaled_dot_product_attention(
-            q_1Hnd,
-            k_1Kmd,
-            v_1Kmd,
-            attn_mask=None if plain else seen(length, k_1Kmd.shape[2], window, q_THd.device),
+        out_PHnd = scaled_dot_product_attention(
+            q_PHnd,
+            k_PKmd,
+            v_PKmd,
+            attn_mask=None if plain else seen(length, k_PKmd.shape[2], window, q_THd.device),
             is_causal=plain,
             enable_gqa=grouped,
         )
-        outs.append(out_1Hnd.transpose(1, 2))
-    return (torch.cat(outs, 1) if len(outs) > 1 else outs[0]).squeeze(0)
+        outs.append(out_PHnd.transpose(1, 2).flatten(0, 1))
+    return torch.cat(outs) if len(outs) > 1 else outs[0]
+
+
+def _apart(x_1HNd: Tensor, count: int) -> Tensor:
+    """(P, H, n, d) of as many pieces of one length."""
+    heads, tokens, size = x_1HNd.shape[1:]
+    return x_1HNd if count == 1 else x_1HNd.view(heads, count, tokens // count, size).transpose(0, 1)

@@ -16,7 +16,13 @@ from finetune.llama.config import LlamaConfig
 
 
 def apply_rotary(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
-    """Turn each pair of dimensions; in Hugging Face's layout dimension i pairs with i + d/2."""
+    """Turn each pair of dimensions; in Hugging Face's layout dimension i pairs with i + d/2.
+
+    Args:
+        x_THd: queries or keys.
+        cos_Td: of `rotary_cos_sin`.
+        sin_Td: the same, so with a minus on the first d/2.
+    """
     if torch.compiler.is_compiling() or not x_THd.requires_grad:
         return _turn(x_THd, cos_Td, sin_Td)
     out: Tensor = _RotaryFunction.apply(x_THd, cos_Td, sin_Td)  # type: ignore[no-untyped-call]
@@ -26,11 +32,11 @@ def apply_rotary(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
 def _turn(x_THd: Tensor, cos_Td: Tensor, sin_Td: Tensor) -> Tensor:
     # Meta's own code pairs neighbours, 2i and 2i + 1. In Hugging Face's folders the rows of q_proj and k_proj are
     # reordered so that halves pair instead (folders/meta.py does that to Meta's files), which leaves the scores q.k as
-    # they are. (a, b) turned by an angle is (a cos - b sin, b cos + a sin): hence the minus on what stands first.
+    # they are. (a, b) turned by an angle is (a cos - b sin, b cos + a sin): the minus is on the first half's sines.
     # Back to what came: under autocast cosines are float32, and queries and keys must have the values' precision.
     wide_THd = x_THd.to(torch.promote_types(x_THd.dtype, cos_Td.dtype))
     first, second = wide_THd.chunk(2, dim=-1)
-    turned_THd = torch.cat((-second, first), dim=-1).mul_(sin_Td[:, None])
+    turned_THd = torch.cat((second, first), dim=-1).mul_(sin_Td[:, None])
     return turned_THd.addcmul_(wide_THd, cos_Td[:, None]).to(x_THd.dtype)
 
 
@@ -51,7 +57,7 @@ class _RotaryFunction(torch.autograd.Function):
 def rotary_cos_sin(
     config: LlamaConfig, positions_T: Tensor, documents: Documents, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, (T, d) each, of the angle of each token and dimension."""
+    """Cosines and sines, (T, d) each, of the angle of each token and dimension; the first d/2 sines have a minus."""
     device = positions_T.device
     # Angles in float32 at least, whatever the run computes in: in bfloat16, with 8 bits of precision, positions beyond
     # 256 would share angles. Only cosines and sines are rounded to `dtype`.
@@ -75,9 +81,10 @@ def rotary_cos_sin(
         else:
             frequencies_f = _on_device(tuple(rotary_frequencies(config)), wide, device)
             angles_Tf = torch.outer(positions_T.to(wide), frequencies_f)
-        angles_Td = angles_Tf.repeat(1, 2)  # dimension i and i + d/2 turn together
         scale = attention_factor(config)
-        return (angles_Td.cos() * scale).to(dtype), (angles_Td.sin() * scale).to(dtype)
+        cos_Tf, sin_Tf = (angles_Tf.cos() * scale).to(dtype), (angles_Tf.sin() * scale).to(dtype)
+        # Dimensions i and i + d/2 turn together.
+        return torch.cat((cos_Tf, cos_Tf), dim=1), torch.cat((-sin_Tf, sin_Tf), dim=1)
 
 
 @lru_cache(maxsize=16)

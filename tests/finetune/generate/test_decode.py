@@ -211,16 +211,20 @@ def test_logprobs_are_the_models_own(toy_model: Path) -> None:
 
 
 def test_the_shortest_time_wins_and_what_has_no_chance_never_does() -> None:
-    """Against the race run in float64; the sum of the chances does not matter."""
+    """Against the two races run in float64: blocks of 16, then the tokens of one; the chances' sum does not matter."""
     random, device = torch.Generator().manual_seed(0), torch.device("cpu")
     chances_BV = torch.softmax(4 * torch.randn(64, 300, generator=random), dim=-1)
     chances_BV[:, 100:] = 0.0
+    whole_BV = np.zeros((64, 304))
+    whole_BV[:, :300] = chances_BV.double().numpy()
     for first in range(0, 20 * 64, 64):
-        drawn = draw(chances_BV, [exponential_noise(seed, device) for seed in range(first, first + 64)])
-        times = np.stack([np.random.default_rng(seed).standard_exponential(300) for seed in range(first, first + 64)])
-        with np.errstate(divide="ignore"):
-            assert drawn.tolist() == (times / chances_BV.double().numpy()).argmin(-1).tolist()
-        assert int(drawn.max()) < 100
+        drawn = draw(chances_BV, [exponential_noise(seed, device) for seed in range(first, first + 64)]).tolist()
+        for seed, chances_V, token in zip(range(first, first + 64), whole_BV, drawn, strict=True):
+            times = np.random.default_rng(seed).standard_exponential(19 + 16)
+            with np.errstate(divide="ignore"):
+                block = int((times[:19] / chances_V.reshape(19, 16).sum(1)).argmin())
+                assert token == 16 * block + (times[19:] / chances_V[16 * block :][:16]).argmin()
+            assert token < 100
 
 
 def test_chances_that_are_no_numbers_give_a_token_all_the_same() -> None:
@@ -252,3 +256,16 @@ def test_tokens_come_as_often_as_they_are_likely() -> None:
     found = np.bincount(np.array(first) * chances.size + second, minlength=chances.size**2)
     assert chisquare(found, 8192 * np.outer(chances, chances).ravel()).pvalue > 1e-4
     assert first[:4096] != first[4096:][::-1]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 37, 64])
+def test_so_do_those_of_every_vocabulary(size: int) -> None:
+    """Whether or not its blocks are full; half of the tokens are hardly likely."""
+    chances = np.random.default_rng(size).dirichlet(np.where(np.arange(size) % 2, 0.1, 3.0))
+    chances_BV = torch.tensor(chances).float().repeat(16_384, 1)
+    drawn = draw(chances_BV, [exponential_noise(seed, torch.device("cpu")) for seed in range(16_384)]).numpy()
+    expected, often = 16_384 * chances, chances > 5 / 16_384
+    assert drawn.max() < size
+    found = np.bincount(drawn, minlength=size)
+    kept, wanted = (np.append(each[often], each[~often].sum()) for each in (found, expected))
+    assert chisquare(kept, wanted + 1e-9).pvalue > 1e-4
