@@ -177,6 +177,10 @@ class FakeVllm:
                     fake.asked.append((self.path, body))
                 if self.path == fake.hangs:
                     fake._over.wait()
+                    # Without a reply: transformers ties no weights any more, in the whole process, once two threads
+                    # have loaded a model at the same time, and the next test may be loading one.
+                    self.close_connection = True
+                    return
                 with fake._lock:
                     status, reply = fake._reply(self.path, body)
                 content = b"" if reply is None else json.dumps(reply).encode()
