@@ -98,9 +98,11 @@ def check(prompts: Prompts, window: int | None, kv_heads: int, dtype: torch.dtyp
 @pytest.mark.parametrize("window", [None, 0, 1, 3, 50])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_every_layout(kv_heads: int, window: int | None, dtype: torch.dtype) -> None:
-    """Plain documents, empty ones, prompts with one to four answers, of one token and longer than the window."""
+    """Plain documents, empty ones, prompts with one to four answers, of one token and longer than the window; several
+    of one length in a row, of one prompt and of two."""
     check([(7, []), (0, []), (1, []), (12, [])], window, kv_heads, dtype)
     check([(5, [3, 4]), (6, []), (2, [3]), (0, [2, 2]), (4, [1, 2, 3, 6]), (3, [2, 0, 5])], window, kv_heads, dtype)
+    check([(4, []), (4, []), (4, []), (3, [4, 4, 5]), (2, [2, 2]), (2, [2, 2]), (4, [])], window, kv_heads, dtype)
 
 
 @settings(max_examples=15, deadline=None)
