@@ -3,8 +3,8 @@
 Seeds are fixed beforehand. The learning rate of these recipes is constant, so that a policy ends in a jitter around its
 optimum, wider at a larger rate: what is best moves little by it (within 1%), its KL more. Where little holds the policy
 (beta 0.5, whose KL is 7.01), 4,096 answers after 240 updates had 6.51 nats at 3e-3, and 7.22, 7.08 and 7.09 with three
-seeds at 1e-3, where the interval of the 128 answers that are measured here is +- 0.65. Of runs with a critic, whose best
-is 0.324, 19 of 20 seeds had it in their interval after 240 updates at 1e-3, and 15 of 20 after 160 at 2e-3.
+seeds at 1e-3, where the interval of the 128 answers that are measured here is +- 0.65. Of runs with a critic, 19 of 20
+seeds had the best, 0.324, in their interval after 240 updates at 1e-3, and 15 of 20 after 160 at 2e-3.
 """
 
 from pathlib import Path
