@@ -78,9 +78,12 @@ class Worker:
         """
         inputs = batch.input_ids if hidden_TD is None else hidden_TD
         ends = self.pipeline is None or self.pipeline.last
+        # ZeRO-3 gathers the weights of every module when its turn comes, so all processes must reach modules in one
+        # order, also where the backward pass recomputes layers: what is read differs by process, and with it the order.
+        read_N = None if self.sharding == "zero3" else batch.read
         with torch.autocast(self.accelerator.device.type, torch.bfloat16, enabled=self.autocast):
             out: Tensor = self.model(
-                inputs, batch.positions, batch.documents, head=head if ends else None, read_N=batch.read
+                inputs, batch.positions, batch.documents, head=head if ends else None, read_N=read_N
             )
         return out
 

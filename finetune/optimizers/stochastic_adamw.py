@@ -27,20 +27,19 @@ class StochasticAdamW(torch.optim.Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(groups, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
-        weights = [weight for group in self.param_groups for weight in group["params"]]
-        first = groups[0].get("number", 0)  # told apart from other optimizers' weights
-        self._numbers = {weight: first + number for number, weight in enumerate(weights)}
+        self._first = groups[0].get("number", 0)  # number of its first weight, told apart from other optimizers'
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Update every weight that has a gradient."""
         assert closure is None
-        for group in self.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    self._step(weight, group)
+        # Counted anew each time: DeepSpeed puts parts of its own in place of the weights.
+        weights = [(weight, group) for group in self.param_groups for weight in group["params"]]
+        for number, (weight, group) in enumerate(weights, start=self._first):
+            if weight.grad is not None:
+                self._step(weight, group, number)
 
-    def _step(self, weight: nn.Parameter, group: dict[str, Any]) -> None:
+    def _step(self, weight: nn.Parameter, group: dict[str, Any], number: int) -> None:
         state = self.state[weight]
         if not state:
             state["step"] = torch.zeros(())
@@ -58,7 +57,7 @@ class StochasticAdamW(torch.optim.Optimizer):
         chunks = zip(*(torch.split(tensor, len(tensor) if compiled else CHUNK) for tensor in tensors), strict=True)
         for index, (value, gradient, first, second) in enumerate(chunks):
             # By step, weight and place alone: replicas of a weight are rounded alike.
-            words = np.random.SeedSequence([step, self._numbers[weight], index]).generate_state(2).view(np.int32)
+            words = np.random.SeedSequence([step, number, index]).generate_state(2).view(np.int32)
             seeds = torch.from_numpy(words.copy()).to(weight.device)
             (_compiled if compiled else _update)(value, gradient, first, second, numbers, seeds)
 

@@ -33,7 +33,7 @@ def test_whole_numbers_of_bfloat16_are_kept() -> None:
 
 def test_a_steps_rounding_is_unbiased_and_differs_by_weight_step_and_place() -> None:
     """Equal weights and gradients: the spread of what they become shows the noise, their mean the step."""
-    weights = [torch.nn.Parameter(torch.ones(100_000).bfloat16()) for _ in range(2)]
+    weights = [torch.torch.nn.Parameter(torch.ones(100_000).bfloat16()) for _ in range(2)]
     optimizer = StochasticAdamW([{"params": weights}], lr=1e-3)
     became = []
     for _ in range(2):
@@ -57,7 +57,7 @@ def test_replicas_round_alike() -> None:
     replicas = []
     for rank in range(2):
         torch.manual_seed(rank)
-        weight = torch.nn.Parameter(torch.linspace(-1, 1, 999).bfloat16())
+        weight = torch.torch.nn.Parameter(torch.linspace(-1, 1, 999).bfloat16())
         optimizer = StochasticAdamW([{"params": [weight]}], lr=1e-3)
         for _ in range(3):
             weight.grad = torch.linspace(1, -1, 999).bfloat16()
@@ -69,7 +69,7 @@ def test_replicas_round_alike() -> None:
 def test_float32_weights_take_adamws_steps() -> None:
     """Without rounding the arithmetic is torch's."""
     torch.manual_seed(0)
-    ours, theirs = torch.nn.Parameter(torch.randn(30, 20)), torch.nn.Parameter(torch.empty(30, 20))
+    ours, theirs = torch.torch.nn.Parameter(torch.randn(30, 20)), torch.torch.nn.Parameter(torch.empty(30, 20))
     theirs.data.copy_(ours.data)
     options: dict[str, Any] = {"lr": 1e-2, "betas": (0.9, 0.95), "weight_decay": 0.1}
     mine, truth = StochasticAdamW([{"params": [ours]}], **options), torch.optim.AdamW([theirs], **options)
@@ -114,3 +114,17 @@ def test_pure_bfloat16_moves_as_float32_does(toy_model: Path) -> None:
     assert float(ours.norm() / truth.norm()) == pytest.approx(1.0, abs=0.1)
     nearest = movement(torch.bfloat16, torch.optim.AdamW)
     assert float((nearest == 0).double().mean()) > 0.5
+
+
+def test_weights_that_are_put_in_place_of_its_own() -> None:
+    """As DeepSpeed does, with parts of several: they are moved as they would have been."""
+    moved = []
+    for replaced in (False, True):
+        weight = torch.nn.Parameter(torch.linspace(-1, 1, 64).bfloat16())
+        optimizer = StochasticAdamW([{"params": [torch.nn.Parameter(torch.zeros(3)) if replaced else weight]}], lr=1e-3)
+        optimizer.param_groups[0]["params"] = [weight]
+        for _ in range(3):
+            weight.grad = torch.ones_like(weight)
+            optimizer.step()
+        moved.append(weight.detach().clone())
+    assert torch.equal(*moved) and not torch.equal(moved[0], torch.linspace(-1, 1, 64).bfloat16())

@@ -48,6 +48,15 @@ def test_norm_of_large_matrices(recipe: dict[str, Any], toy_model: Path, tmp_pat
     assert_same(ours, one)
 
 
+def test_a_process_that_reads_nothing(recipe: dict[str, Any]) -> None:
+    """With one document an update the second process has none; recomputing layers, it must not wait for ever."""
+    one = variant(recipe, "single", optim__global_batch=1, optim__updates=4, model__recompute="full")
+    ours = sharded(one, 3, "single")
+    assert run(one) == 0
+    require_run(ours, 3)
+    assert_same(ours, one)
+
+
 def test_offloaded_needs_no_optimizer_of_its_own(
     recipe: dict[str, Any], reference: dict[str, Any], tmp_path: Path
 ) -> None:
