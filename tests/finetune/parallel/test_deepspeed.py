@@ -50,8 +50,8 @@ def test_norm_of_large_matrices(recipe: dict[str, Any], toy_model: Path, tmp_pat
 
 def test_a_process_that_reads_nothing(recipe: dict[str, Any]) -> None:
     """With one document an update the second process has none; recomputing layers, it must not wait for ever."""
-    one = variant(recipe, "single", optim__global_batch=1, optim__updates=4, model__recompute="full")
-    ours = sharded(one, 3, "single")
+    one = variant(recipe, "idle", optim__global_batch=1, optim__updates=4, model__recompute="full")
+    ours = sharded(one, 3, "idle")
     assert run(one) == 0
     require_run(ours, 3)
     assert_same(ours, one)
