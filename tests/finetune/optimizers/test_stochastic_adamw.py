@@ -33,7 +33,7 @@ def test_whole_numbers_of_bfloat16_are_kept() -> None:
 
 def test_a_steps_rounding_is_unbiased_and_differs_by_weight_step_and_place() -> None:
     """Equal weights and gradients: the spread of what they become shows the noise, their mean the step."""
-    weights = [torch.torch.nn.Parameter(torch.ones(100_000).bfloat16()) for _ in range(2)]
+    weights = [torch.nn.Parameter(torch.ones(100_000).bfloat16()) for _ in range(2)]
     optimizer = StochasticAdamW([{"params": weights}], lr=1e-3)
     became = []
     for _ in range(2):
@@ -57,7 +57,7 @@ def test_replicas_round_alike() -> None:
     replicas = []
     for rank in range(2):
         torch.manual_seed(rank)
-        weight = torch.torch.nn.Parameter(torch.linspace(-1, 1, 999).bfloat16())
+        weight = torch.nn.Parameter(torch.linspace(-1, 1, 999).bfloat16())
         optimizer = StochasticAdamW([{"params": [weight]}], lr=1e-3)
         for _ in range(3):
             weight.grad = torch.linspace(1, -1, 999).bfloat16()
@@ -69,7 +69,7 @@ def test_replicas_round_alike() -> None:
 def test_float32_weights_take_adamws_steps() -> None:
     """Without rounding the arithmetic is torch's."""
     torch.manual_seed(0)
-    ours, theirs = torch.torch.nn.Parameter(torch.randn(30, 20)), torch.torch.nn.Parameter(torch.empty(30, 20))
+    ours, theirs = torch.nn.Parameter(torch.randn(30, 20)), torch.nn.Parameter(torch.empty(30, 20))
     theirs.data.copy_(ours.data)
     options: dict[str, Any] = {"lr": 1e-2, "betas": (0.9, 0.95), "weight_decay": 0.1}
     mine, truth = StochasticAdamW([{"params": [ours]}], **options), torch.optim.AdamW([theirs], **options)
